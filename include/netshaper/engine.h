@@ -1,0 +1,200 @@
+#ifndef NETSHAPER_ENGINE_H
+#define NETSHAPER_ENGINE_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netshaper/api.h"
+#include "netshaper/diag.h"
+#include "netshaper/env.h"
+#include "netshaper/io.h"
+#include "netshaper/memory.h"
+#include "netshaper/packet.h"
+#include "netshaper/policy.h"
+#include "netshaper/stats.h"
+
+NSP_BEGIN_DECLS
+
+/* The engine: takes packets that match a filter from a backend, gives each one
+ * fate (delivered, dropped, or queued until then), and counts it.
+ *
+ *     create -> start -> run -> (stop) -> start -> ... -> destroy
+ *
+ * Every order of calls is answered by a result, none crashes:
+ *
+ *     state     start            run            stop           destroy
+ *     idle      opens device     INVALID_STATE  INVALID_STATE  frees
+ *     started   ALREADY_RUNNING  loops          see below      closes, frees
+ *     running   ALREADY_RUNNING  INVALID_STATE  ends the loop  see below
+ *     disposed  DISPOSED         DISPOSED       DISPOSED       ignored
+ *
+ * Threads    Any thread may make any call at any time while it holds a
+ *            reference. create gives the first; a thread that may still call
+ *            while another destroys takes its own with nsp_engine_ref().
+ *            destroy disposes of the engine for everyone and gives up one
+ *            reference; others are given up with nsp_engine_unref().
+ * Signals    nsp_engine_stop() is async-signal-safe.
+ * Lifetime   A run that ends, however it ends, leaves the engine idle: rules
+ *            and devices are gone, counters stay readable until the next
+ *            start. */
+struct nsp_engine;
+
+/* --- Packet callback ----------------------------------------------------- */
+
+enum nsp_verdict_kind {
+    NSP_VERDICT_PASS = 0, /* On to the rules. */
+    NSP_VERDICT_DROP,
+    NSP_VERDICT_REJECT, /* Drop and answer. */
+};
+
+struct nsp_verdict {
+    uint8_t  kind;     /* enum nsp_verdict_kind. */
+    bool     modified; /* Bytes at 'data' or lengths changed; implied by the
+                        * nsp_pkt_set_*() calls. */
+    uint64_t delay_ns; /* Added to what the rules ask for. */
+};
+
+/* One burst of intercepted packets that match the start filter, parsed. */
+struct nsp_burst {
+    struct nsp_pkt *const *pkts;
+    struct nsp_verdict    *verdicts; /* All zero: pass. */
+    uint32_t               count;
+    uint32_t               worker; /* From 0. */
+    uint64_t               now_ns;
+    void                  *engine_private;
+};
+
+/* Called on a worker's thread for each burst, before the rules. May edit the
+ * packets in place, shorten them, and set 'verdicts'; must not keep pointers.
+ * Runs on the hot path: what it allocates or locks is its own affair. */
+typedef void nsp_burst_fn(void *context, struct nsp_burst *burst);
+
+/* Sends an IP packet from within the callback, like burst->pkts[like]; never
+ * intercepted again. Returns 0, -EINVAL or what the device said. */
+NSP_API int nsp_burst_inject(struct nsp_burst *burst, uint32_t like,
+                             const uint8_t *ip, uint32_t ip_bytes) NSP_MUSTCHECK;
+
+/* --- Configuration ------------------------------------------------------- */
+
+struct nsp_nfqueue_config {
+    uint32_t hooks;      /* Set of enum nsp_hook; 0 is INPUT + OUTPUT. */
+    uint32_t first_queue; /* First queue number, 1..65535; 0 picks free ones. */
+    uint32_t max_queue_pkts; /* Kernel queue; 0 derives it. */
+    bool     fail_closed; /* Drop, not pass, when the queue is full. */
+};
+
+struct nsp_pcapfile_config {
+    const char *in_path;  /* pcap or pcapng; "-" is standard input. */
+    const char *out_path; /* pcapng, replaced; NULL discards; "-" is stdout. */
+    uint8_t direction;    /* enum nsp_direction for packets without one. */
+};
+
+struct nsp_custom_config {
+    const struct nsp_io_ops *ops;
+    const void              *device; /* Passed to ops->open. */
+};
+
+/* All zero is valid but for 'backend'. Copied by create, strings and rules
+ * included; objects pointed to by 'memory', 'custom', contexts must outlive the
+ * engine. */
+struct nsp_engine_config {
+    const char *backend; /* "nfqueue", "pcapfile", "memory", "custom". */
+    struct nsp_nfqueue_config  nfqueue;
+    struct nsp_pcapfile_config pcapfile;
+    struct nsp_memory         *memory;
+    struct nsp_custom_config   custom;
+
+    uint32_t workers; /* Device queues, a thread each; 0 is 1. */
+    uint32_t max_held_pkts; /* Held at once per worker, 64..2^20; 0 is 65536. */
+    uint64_t seed;    /* Of every random effect. 0 is a seed like any other. */
+    uint32_t snap_bytes; /* Bytes of each packet the callback reads, from the IP
+                          * header on; 0: all with a callback, else what the
+                          * filters read. */
+    bool     callback_takes_superpackets; /* And edits none. */
+
+    struct nsp_policy_spec policy;
+    nsp_burst_fn *callback;
+    void         *callback_context;
+
+    struct nsp_allocator allocator; /* All NULL: the C library's. */
+    struct nsp_clock     clock;     /* All NULL: monotonic. Live devices only. */
+    struct nsp_log_sink  log;       /* All NULL: silent. */
+};
+
+/* --- Lifecycle ----------------------------------------------------------- */
+
+/* Checks and copies 'cfg'. On success stores an idle engine in '*ret' and
+ * returns NSP_OK. Otherwise returns NSP_INVALID_PARAMETER, NSP_INVALID_FILTER
+ * (of a rule, which 'reterr' names) or NSP_NO_MEMORY; '*ret' is then untouched.
+ * 'reterr' may be NULL here and below. */
+NSP_API int nsp_engine_create(const struct nsp_engine_config *cfg,
+                              struct nsp_engine **ret,
+                              struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Compiles 'filter' and opens the backend: from now on matching packets are
+ * diverted, and wait for nsp_engine_run(). Returns NSP_OK,
+ * NSP_INVALID_FILTER, NSP_ALREADY_RUNNING, NSP_DISPOSED, NSP_OPEN_FAILED,
+ * NSP_NOT_POSSIBLE, NSP_INVALID_HANDLE (no engine), NSP_INVALID_PARAMETER,
+ * NSP_STOPPED (stopped meanwhile) or NSP_NO_MEMORY; nothing is then left
+ * behind. */
+NSP_API int nsp_engine_start(struct nsp_engine *engine, const char *filter,
+                             struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* The capture loop; returns when it has ended and the engine is idle: NSP_OK
+ * (end of input), NSP_STOPPED, NSP_INVALID_STATE (not started, or another
+ * thread runs it), NSP_DISPOSED, NSP_ABORTED (destroyed meanwhile),
+ * NSP_INVALID_HANDLE (no engine, or the device went away) or
+ * NSP_TOO_MANY_ERRORS. Packets still held are delivered. */
+NSP_API int nsp_engine_run(struct nsp_engine *engine);
+
+/* The same for at most 'duration_ns' of the engine's clock, then NSP_STOPPED. */
+NSP_API int nsp_engine_run_for(struct nsp_engine *engine, uint64_t duration_ns);
+
+/* Ends the loop. Does not wait: the loop ends after its current burst. An
+ * engine that was started and not run yet is closed by the next call of run
+ * (which returns NSP_STOPPED), start or destroy. Returns NSP_OK,
+ * NSP_INVALID_STATE (idle), NSP_DISPOSED or NSP_INVALID_HANDLE.
+ * Async-signal-safe. */
+NSP_API int nsp_engine_stop(struct nsp_engine *engine);
+
+/* Disposes of 'engine', which may be NULL, and gives up a reference. A running
+ * loop is told to end and is waited for, unless the caller is that loop's own
+ * callback. Always returns NULL: engine = nsp_engine_destroy(engine). */
+NSP_API struct nsp_engine *nsp_engine_destroy(struct nsp_engine *engine);
+
+NSP_API struct nsp_engine *nsp_engine_ref(struct nsp_engine *engine);
+NSP_API struct nsp_engine *nsp_engine_unref(struct nsp_engine *engine);
+
+/* Starts 'engine', which must be idle, waits for one packet that matches
+ * 'filter', copies its first 'bytes' bytes to 'buffer', lets it pass, and stops.
+ * '*ret' (may be NULL) gets its description, 'data' pointing to 'buffer'.
+ * Returns NSP_OK, NSP_BUFFER_TOO_SMALL (cut), NSP_NOT_FOUND (no such packet in
+ * 'timeout_ns', or input ended), NSP_ABORTED, NSP_STOPPED or what start says. */
+NSP_API int nsp_engine_capture(struct nsp_engine *engine, const char *filter,
+                               uint8_t *buffer, uint32_t bytes,
+                               uint64_t timeout_ns, struct nsp_pkt *ret,
+                               struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* --- Reading ------------------------------------------------------------- */
+
+/* Copies the counters; any thread, any state, without disturbing the loop.
+ * Returns NSP_OK or NSP_INVALID_HANDLE. */
+NSP_API int nsp_engine_read_stats(struct nsp_engine *engine,
+                                  struct nsp_stats *ret);
+
+/* Copies the counters of rule 'index' (from 0). Returns NSP_OK, NSP_NOT_FOUND
+ * or NSP_INVALID_HANDLE. */
+NSP_API int nsp_engine_read_rule_stats(struct nsp_engine *engine,
+                                       uint32_t index,
+                                       struct nsp_rule_stats *ret);
+
+/* Why the last run ended, in words, when its result was negative. */
+NSP_API int nsp_engine_read_diag(struct nsp_engine *engine,
+                                 struct nsp_diag *ret);
+
+/* Reports what each backend, or only the one called 'backend' (NULL: all),
+ * needs of this machine and user, an item a call. Returns NSP_OK, or
+ * NSP_NOT_FOUND for an unknown backend. */
+NSP_API int nsp_probe(const char *backend, nsp_probe_fn *report, void *context);
+
+NSP_END_DECLS
+#endif /* NETSHAPER_ENGINE_H */

@@ -1,0 +1,44 @@
+#ifndef NETSHAPER_ENV_H
+#define NETSHAPER_ENV_H
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netshaper/api.h"
+
+NSP_BEGIN_DECLS
+
+/* What a library takes from its surroundings, handed in by whoever uses it.
+ * Each is copied; 'context' must outlive the object that was given it. */
+
+/* Memory. 'alloc' returns 'bytes' zeroed bytes aligned for any type, or NULL;
+ * 'release' takes what it returned, or NULL. Both may be called from any
+ * thread, never between start and stop of a loop. */
+struct nsp_allocator {
+    void *(*alloc)(void *context, size_t bytes);
+    void (*release)(void *context, void *memory);
+    void *context;
+};
+
+/* Time: nanoseconds that never go backwards, from any origin. Called from every
+ * worker at once. */
+struct nsp_clock {
+    uint64_t (*now_ns)(void *context);
+    void *context;
+};
+
+enum nsp_log_level {
+    NSP_LOG_ERROR = 0,
+    NSP_LOG_WARNING,
+    NSP_LOG_INFO,
+    NSP_LOG_DEBUG,
+};
+
+/* A sink for messages of one line, without a newline. May be called from any
+ * thread, never from the loop's hot path. */
+struct nsp_log_sink {
+    void (*write)(void *context, enum nsp_log_level level, const char *message);
+    void *context;
+};
+
+NSP_END_DECLS
+#endif /* NETSHAPER_ENV_H */

@@ -1,0 +1,85 @@
+#ifndef NETSHAPER_FILTER_H
+#define NETSHAPER_FILTER_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netshaper/api.h"
+#include "netshaper/diag.h"
+
+NSP_BEGIN_DECLS
+
+/* A compiled filter: a Boolean expression over one packet in WinDivert's filter
+ * language (docs/filter-language.md).
+ *
+ * Ownership  compile creates, destroy frees. Immutable in between.
+ * Threads    Any number of threads may match with one filter at once.
+ * Cost       match: no allocation, lock or system call. */
+struct nsp_filter;
+struct nsp_pkt;
+struct nsp_allocator;
+
+enum nsp_layer {
+    NSP_LAYER_NETWORK = 0,
+    NSP_LAYER_NETWORK_FORWARD,
+    NSP_LAYER_FLOW,
+    NSP_LAYER_SOCKET,
+    NSP_LAYER_REFLECT,
+    NSP_LAYER_COUNT,
+};
+
+/* What a filter needs of a device, found by abstract execution: a property that
+ * is false here is false for every packet that the filter matches. */
+struct nsp_filter_needs {
+    bool     inbound, outbound; /* May match packets of this direction. */
+    bool     ipv4, ipv6;        /* May match packets of this version. */
+    bool     payload;           /* Reads bytes after the transport header, or
+                                 * by position in the packet. */
+    bool     timestamp, random;
+    bool     never, always; /* Matches nothing; matches everything. */
+    uint32_t tests;         /* After folding. */
+};
+
+/* Values beside the packet that a filter may read. */
+struct nsp_filter_context {
+    uint64_t random_seed; /* Of random8/16/32: same seed and packet, same value. */
+    int64_t  timestamp;   /* Of the field 'timestamp', in nanoseconds. */
+};
+
+/* Compiles 'text' for 'layer'. On success stores the filter in '*ret' and
+ * returns NSP_OK. Otherwise returns NSP_INVALID_FILTER with 'reterr' filled
+ * (category, offset, line, column, text, hint), NSP_INVALID_PARAMETER or
+ * NSP_NO_MEMORY; '*ret' is then untouched. 'allocator' NULL is the C library's
+ * and must outlive the filter. 'reterr' may be NULL. */
+NSP_API int nsp_filter_compile(const char *text, enum nsp_layer layer,
+                               const struct nsp_allocator *allocator,
+                               struct nsp_filter **ret,
+                               struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Frees 'filter', which may be NULL. Always returns NULL. */
+NSP_API struct nsp_filter *nsp_filter_destroy(struct nsp_filter *filter);
+
+/* Tells whether 'filter' matches the parsed packet 'pkt'. 'context' may be NULL
+ * (all zero). */
+NSP_API bool nsp_filter_match(const struct nsp_filter *filter,
+                              const struct nsp_pkt *pkt,
+                              const struct nsp_filter_context *context);
+
+/* Matches 'n' (at most NSP_BURST_MAX) parsed packets; bit i of the result says
+ * whether pkts[i] matched. */
+NSP_API uint64_t nsp_filter_match_burst(
+    const struct nsp_filter *filter, struct nsp_pkt *const pkts[], uint32_t n,
+    const struct nsp_filter_context *context);
+
+NSP_API void nsp_filter_get_needs(const struct nsp_filter *filter,
+                                  struct nsp_filter_needs *ret);
+
+/* Names 'layer' as in the macros of the language ("NETWORK_FORWARD"). */
+NSP_API const char *nsp_layer_name(enum nsp_layer layer);
+
+/* Finds the layer called 'name', case ignored, '-' as '_' ("network-forward").
+ * Returns 0, or -ENOENT with '*ret' untouched. */
+NSP_API int nsp_layer_find(const char *name,
+                           enum nsp_layer *ret) NSP_MUSTCHECK;
+
+NSP_END_DECLS
+#endif /* NETSHAPER_FILTER_H */

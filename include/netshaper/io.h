@@ -1,0 +1,147 @@
+#ifndef NETSHAPER_IO_H
+#define NETSHAPER_IO_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "netshaper/api.h"
+#include "netshaper/diag.h"
+#include "netshaper/env.h"
+#include "netshaper/packet.h"
+
+NSP_BEGIN_DECLS
+
+/* A backend: one source and sink of packets behind one table of functions. The
+ * library's own are chosen by name; a program hands in its own the same way
+ * (struct nsp_engine_config, 'custom').
+ *
+ * Ownership  rx_burst lends packets out; tx_burst and drop_burst take them
+ *            back. Each packet goes back once, to the queue that lent it
+ *            (pkt->queue), in any order.
+ * Threads    Every queue is used by one thread at a time. wake may be called
+ *            from any thread or signal handler, read_stats from any thread.
+ * Time       A live device waits; a virtual-time device (NSP_IO_VIRTUAL_TIME)
+ *            says when its next packet arrives and never waits. */
+struct nsp_io; /* Defined by each backend for itself. */
+
+enum nsp_io_cap {
+    NSP_IO_VIRTUAL_TIME = 1 << 0,  /* Has next_rx_ns; 'wait' may be NULL. */
+    NSP_IO_CAN_MODIFY = 1 << 1,    /* Sends the bytes at 'data'. */
+    NSP_IO_CAN_INJECT = 1 << 2,    /* Has inject. */
+    NSP_IO_HOLDS_INPUT = 1 << 3,   /* May be kept waiting: packets from INPUT */
+    NSP_IO_HOLDS_OUTPUT = 1 << 4,  /* ... from OUTPUT, */
+    NSP_IO_HOLDS_FORWARD = 1 << 5, /* ... from FORWARD. */
+    NSP_IO_HOOKS = 1 << 6, /* Taps hooks of the stack: 'hooks' counts. */
+};
+
+#define NSP_IO_QUEUES_MAX 16u
+
+/* What the engine asks a device for, derived from the policy. */
+struct nsp_io_config {
+    const void *device;     /* Device's own configuration; see engine.h. */
+    uint32_t queues;        /* 1..NSP_IO_QUEUES_MAX, a worker each. */
+    uint32_t hooks;         /* Set of enum nsp_hook to tap. */
+    bool     skip_loopback_input; /* Loopback is already seen at OUTPUT. */
+    uint32_t max_held_pkts; /* Per queue: most packets out at once, besides
+                             * 2 * NSP_BURST_MAX for those passing through. */
+    uint32_t snap_bytes;    /* From the IP header on: enough for the policy; 0
+                             * is all of every packet. */
+    bool     superpackets;  /* They are welcome: nothing acts per wire packet. */
+    bool     edits;         /* Packets may come back NSP_PKT_MODIFIED. */
+    struct nsp_allocator allocator;
+    struct nsp_clock     clock; /* Of arrival_ns on live devices. */
+    struct nsp_log_sink  log;   /* 'write' may be NULL. */
+};
+
+struct nsp_io_stats {
+    uint64_t kernel_dropped_pkts, kernel_lost_pkts, stale_verdict_pkts;
+    uint64_t device_errors;
+};
+
+/* One line of what a device needs of this machine and user. */
+enum nsp_probe_state {
+    NSP_PROBE_OK = 0,
+    NSP_PROBE_DEGRADED, /* Works, with less speed or fewer features. */
+    NSP_PROBE_MISSING,
+};
+struct nsp_probe_item {
+    const char *feature; /* Static, stable word: "nfqueue-bind". */
+    uint8_t     state;   /* enum nsp_probe_state. */
+    char        detail[160]; /* What was found. */
+    char        cure[160];   /* What to do about it; empty when OK. */
+};
+typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
+
+struct nsp_io_ops {
+    const char *name; /* "nfqueue", "pcapfile", "memory". */
+    uint32_t    caps; /* Set of enum nsp_io_cap. */
+
+    /* Opens the device. Returns NSP_OK, NSP_OPEN_FAILED, NSP_NOT_POSSIBLE (a
+     * privilege or kernel feature is missing), NSP_INVALID_PARAMETER or
+     * NSP_NO_MEMORY, these with 'reterr' filled, leaving nothing behind. */
+    int (*open)(const struct nsp_io_config *cfg, struct nsp_io **ret,
+                struct nsp_diag *reterr);
+
+    /* Closes the device and frees it. Every packet must be back. */
+    void (*close)(struct nsp_io *io);
+
+    /* Moves up to 'max' (<= NSP_BURST_MAX) packets from 'queue' to the caller
+     * without blocking, unparsed, stamped 'now_ns'. Bytes at 'data' stay valid
+     * until the next rx_burst on the queue, or until the packet goes back if
+     * it was retained. Never fails: a device error shows in 'status'. */
+    uint32_t (*rx_burst)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                         struct nsp_pkt *ret_pkts[], uint32_t max);
+
+    /* Takes back and sends all 'n' packets at 'now_ns', in order, and returns
+     * how many the device refused: those are gone, and the engine counts them
+     * as dropped (tx-failed); refused[i] is then set to true for each. */
+    uint32_t (*tx_burst)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                         struct nsp_pkt *const pkts[], uint32_t n,
+                         bool ret_refused[]);
+
+    /* Takes back 'n' packets that must not be sent. */
+    void (*drop_burst)(struct nsp_io *io, uint32_t queue,
+                       struct nsp_pkt *const pkts[], uint32_t n);
+
+    /* Makes the bytes of 'pkt' outlive the next rx_burst. Called before a packet
+     * that was modified is held. Returns 0 or -ENOMEM when the device's fixed
+     * store is full. NULL where bytes always live as long as the packet. */
+    int (*retain)(struct nsp_io *io, uint32_t queue, struct nsp_pkt *pkt);
+
+    /* Sends an IP packet (from its IP header on, checksums complete) made by
+     * the engine, never intercepted again by the same engine, in answer to or
+     * alongside 'like', from which it takes link header and interface. Returns
+     * 0 or a negative errno. */
+    int (*inject)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                  const uint8_t *ip, uint32_t ip_bytes, bool reply,
+                  const struct nsp_pkt *like);
+
+    /* Live: sleeps until 'queue' has packets, 'timeout_ns' (NSP_TIME_NEVER:
+     * no limit) has passed, or wake is called; a wake that came before is not
+     * lost. Returns 0 or a negative errno. */
+    int (*wait)(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns);
+
+    /* Ends the current or next wait on every queue. Async-signal-safe. */
+    void (*wake)(struct nsp_io *io);
+
+    /* Virtual time: arrival of the next packet of 'queue', NSP_TIME_NEVER at
+     * the end of input. */
+    uint64_t (*next_rx_ns)(struct nsp_io *io, uint32_t queue);
+
+    /* Stops the inflow: nothing new is diverted from now on; what was diverted
+     * before still comes out of rx_burst. Called once, by one thread. */
+    void (*quiesce)(struct nsp_io *io);
+
+    /* Counters since open. May read the kernel's; any thread. */
+    void (*read_stats)(struct nsp_io *io, struct nsp_io_stats *ret);
+
+    /* Returns 0, or the negative errno that ended the device for good (an
+     * interface or namespace went away, a file could not be written); 'ret'
+     * may be NULL, else says which, at most 'ret_bytes' with the end mark. */
+    int (*status)(struct nsp_io *io, char *ret, uint32_t ret_bytes);
+
+    /* Reports what the device needs and whether it is there. May be NULL. */
+    void (*probe)(nsp_probe_fn *report, void *context);
+};
+
+NSP_END_DECLS
+#endif /* NETSHAPER_IO_H */

@@ -1,0 +1,68 @@
+#ifndef NETSHAPER_STATS_H
+#define NETSHAPER_STATS_H
+#include <stdint.h>
+
+#include "netshaper/api.h"
+
+NSP_BEGIN_DECLS
+
+/* Why a packet was dropped: one line gives enumerator, name and text. */
+#define NSP_DROP_REASONS(X)                                                    \
+    X(NSP_DROP_RULE, "rule", "a rule says drop")                               \
+    X(NSP_DROP_REJECT, "reject", "a rule says reject")                         \
+    X(NSP_DROP_CALLBACK, "callback", "the packet callback says drop")          \
+    X(NSP_DROP_LOSS, "loss", "random loss")                                    \
+    X(NSP_DROP_QUEUE_FULL, "queue-full", "a rate limit's queue was full")      \
+    X(NSP_DROP_HELD_FULL, "held-full",                                         \
+      "more packets to hold at once than the engine was sized for")            \
+    X(NSP_DROP_NO_BUFFER, "no-buffer",                                         \
+      "no buffer for an edited packet that has to wait")                       \
+    X(NSP_DROP_TX_FAILED, "tx-failed", "the device refused to send it")
+
+enum nsp_drop_reason {
+#define NSP_DROP_ENUM(id, name, text) id,
+    NSP_DROP_REASONS(NSP_DROP_ENUM)
+#undef NSP_DROP_ENUM
+    NSP_DROP_COUNT
+};
+
+/* Counters of an engine since its start. One reading is one instant for each
+ * worker, so in every reading
+ *
+ *     in_pkts = delivered_pkts + sum(dropped_pkts) + queued_pkts
+ *
+ * and the same for bytes. Bytes count from the IP header on. */
+struct nsp_stats {
+    uint64_t in_pkts, in_bytes;
+    uint64_t delivered_pkts, delivered_bytes;
+    uint64_t dropped_pkts[NSP_DROP_COUNT], dropped_bytes[NSP_DROP_COUNT];
+    uint64_t queued_pkts, queued_bytes; /* Held now. */
+    uint64_t matched_pkts;   /* Of in_pkts: the start filter matched. */
+    uint64_t malformed_pkts; /* Of in_pkts: a header is cut or contradictory. */
+    uint64_t modified_pkts;  /* Of delivered_pkts: edited. */
+    uint64_t injected_pkts;  /* Sent besides: rejections and injections. */
+    uint64_t inject_failed_pkts;
+
+    /* What the kernel did with packets that never reached the engine. */
+    uint64_t kernel_dropped_pkts; /* Its queue was full, or memory was short. */
+    uint64_t kernel_lost_pkts;    /* They did not fit the socket's buffer. */
+    uint64_t stale_verdict_pkts;  /* It had flushed them before our verdict. */
+    uint64_t device_errors;
+    uint64_t wakeups; /* Times a worker slept and woke. */
+};
+
+/* Counters of one rule; the same identity holds. */
+struct nsp_rule_stats {
+    char     name[64];
+    uint64_t in_pkts, in_bytes; /* It decided these. */
+    uint64_t delivered_pkts, delivered_bytes;
+    uint64_t dropped_pkts[NSP_DROP_COUNT];
+    uint64_t dropped_bytes;
+    uint64_t queued_pkts, queued_bytes;
+};
+
+NSP_API const char *nsp_drop_reason_name(enum nsp_drop_reason reason);
+NSP_API const char *nsp_drop_reason_text(enum nsp_drop_reason reason);
+
+NSP_END_DECLS
+#endif /* NETSHAPER_STATS_H */

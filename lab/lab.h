@@ -1,0 +1,40 @@
+#ifndef NSP_LAB_LAB_H
+#define NSP_LAB_LAB_H
+#include <stdint.h>
+
+#include "netshaper/diag.h"
+
+/* A small network of this process's own: hosts are network namespaces without
+ * names, held by descriptors, so that all of it vanishes with the process,
+ * however it ends.
+ *
+ *     client 10.77.1.2 -------- 10.77.1.1 router 10.77.2.1 -------- 10.77.2.2
+ *            fd77:1::2           fd77:1::1       fd77:2::1  server  fd77:2::2
+ *
+ * Needs no root where unprivileged user namespaces are allowed.
+ * Threads  open must be called while the process has one thread. Afterwards
+ *          each thread enters the host it works in. */
+struct nsp_lab;
+
+enum nsp_lab_host {
+    NSP_LAB_CLIENT = 0,
+    NSP_LAB_ROUTER, /* Forwards IPv4 and IPv6. */
+    NSP_LAB_SERVER,
+    NSP_LAB_HOSTS,
+};
+
+/* Builds the network and leaves the calling thread in the router. Without root
+ * it enters a new user namespace first. Returns NSP_OK, NSP_NOT_POSSIBLE with
+ * cause and cure in 'reterr', or NSP_NO_MEMORY. */
+int nsp_lab_open(struct nsp_lab **ret, struct nsp_diag *reterr);
+
+struct nsp_lab *nsp_lab_close(struct nsp_lab *lab);
+
+/* Moves the calling thread to 'host'. Returns 0 or a negative errno. */
+int nsp_lab_enter(const struct nsp_lab *lab, enum nsp_lab_host host);
+
+/* Addresses as text: family AF_INET or AF_INET6. Of the router, the one that
+ * faces the client. Static storage. */
+const char *nsp_lab_address(enum nsp_lab_host host, int family);
+
+#endif /* NSP_LAB_LAB_H */

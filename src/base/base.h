@@ -1,0 +1,84 @@
+#ifndef NSP_BASE_BASE_H
+#define NSP_BASE_BASE_H
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "netshaper/api.h"
+
+/* What every layer may use. Knows nothing of packets. */
+
+#define NSP_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
+
+/* The object of 'type' whose 'member' is at 'ptr'. */
+#define NSP_CONTAINER_OF(ptr, type, member)                                    \
+    ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+#define NSP_CACHE_LINE    64
+#define NSP_NS_PER_SECOND UINT64_C(1000000000)
+
+#if defined(__GNUC__)
+#define nsp_likely(x)        __builtin_expect(!!(x), 1)
+#define nsp_unlikely(x)      __builtin_expect(!!(x), 0)
+#define NSP_ALWAYS_INLINE    inline __attribute__((always_inline))
+#define NSP_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
+#define nsp_prefetch(p)      __builtin_prefetch(p)
+#else
+#define nsp_likely(x)   (x)
+#define nsp_unlikely(x) (x)
+#define NSP_ALWAYS_INLINE inline
+#define NSP_PRINTF(fmt, arg)
+#define nsp_prefetch(p) ((void)(p))
+#endif
+
+static inline uint32_t
+nsp_min_u32(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline uint64_t
+nsp_min_u64(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Sum that stops at UINT64_MAX, so that "never" plus anything is never. */
+static inline uint64_t
+nsp_add_sat_u64(uint64_t a, uint64_t b)
+{
+    return a > UINT64_MAX - b ? UINT64_MAX : a + b;
+}
+
+/* Unaligned network-order loads and stores. */
+static inline uint16_t
+nsp_load_be16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t
+nsp_load_be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           (uint32_t)p[3];
+}
+
+static inline void
+nsp_store_be16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+static inline void
+nsp_store_be32(uint8_t *p, uint32_t v)
+{
+    p[0] = (uint8_t)(v >> 24);
+    p[1] = (uint8_t)(v >> 16);
+    p[2] = (uint8_t)(v >> 8);
+    p[3] = (uint8_t)v;
+}
+
+#endif /* NSP_BASE_BASE_H */

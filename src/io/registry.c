@@ -1,0 +1,23 @@
+#include "io/registry.h"
+
+#include <string.h>
+
+extern const struct nsp_io_ops nsp_nfqueue_ops;
+extern const struct nsp_io_ops nsp_pcapfile_ops;
+extern const struct nsp_io_ops nsp_memory_ops;
+
+const struct nsp_io_ops *const nsp_io_registry[] = {
+    &nsp_nfqueue_ops,
+    &nsp_pcapfile_ops,
+    &nsp_memory_ops,
+};
+const size_t nsp_io_registry_count = NSP_ARRAY_LEN(nsp_io_registry);
+
+const struct nsp_io_ops *
+nsp_io_find(const char *name)
+{
+    for (size_t i = 0; i < nsp_io_registry_count; i++)
+        if (strcmp(nsp_io_registry[i]->name, name) == 0)
+            return nsp_io_registry[i];
+    return NULL;
+}

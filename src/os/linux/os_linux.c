@@ -1,0 +1,188 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/os.h"
+
+uint64_t
+nsp_os_monotonic_ns(void *context)
+{
+    struct timespec ts;
+
+    (void)context;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+struct nsp_thread {
+    pthread_t handle;
+    void (*entry)(void *argument);
+    void *argument;
+};
+
+static void *
+thread_main(void *opaque)
+{
+    struct nsp_thread *thread = opaque;
+
+    thread->entry(thread->argument);
+    return NULL;
+}
+
+int
+nsp_thread_create(struct nsp_thread **ret, void (*entry)(void *argument),
+                  void *argument)
+{
+    struct nsp_thread *thread = calloc(1, sizeof *thread);
+    int err;
+
+    if (!thread)
+        return -ENOMEM;
+    thread->entry = entry;
+    thread->argument = argument;
+    err = pthread_create(&thread->handle, NULL, thread_main, thread);
+    if (err != 0) {
+        free(thread);
+        return -err;
+    }
+    *ret = thread;
+    return 0;
+}
+
+void
+nsp_thread_join(struct nsp_thread *thread)
+{
+    pthread_join(thread->handle, NULL);
+    free(thread);
+}
+
+uint64_t
+nsp_thread_self(void)
+{
+    return (uint64_t)syscall(SYS_gettid);
+}
+
+void
+nsp_thread_use_precise_timers(void)
+{
+    /* Cannot fail with these arguments; 0 would mean the default again. */
+    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+}
+
+void
+nsp_thread_yield(void)
+{
+    sched_yield();
+}
+
+int
+nsp_wakeup_open(struct nsp_wakeup *ret)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd < 0)
+        return -errno;
+    ret->fd = fd;
+    return 0;
+}
+
+void
+nsp_wakeup_close(struct nsp_wakeup *wakeup)
+{
+    close(wakeup->fd);
+    wakeup->fd = -1;
+}
+
+void
+nsp_wakeup_set(const struct nsp_wakeup *wakeup)
+{
+    int saved = errno;
+    uint64_t one = 1;
+
+    /* EAGAIN means that 2^64 - 2 wake-ups are pending: set already. */
+    if (write(wakeup->fd, &one, sizeof one) < 0)
+        errno = saved;
+}
+
+int
+nsp_wakeup_wait(const struct nsp_wakeup *wakeup, int fd, uint64_t timeout_ns)
+{
+    struct pollfd fds[2] = {
+        { .fd = wakeup->fd, .events = POLLIN },
+        { .fd = fd, .events = POLLIN },
+    };
+    struct timespec ts = {
+        .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
+        .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
+    };
+    uint64_t value;
+    int n = ppoll(fds, 2, timeout_ns == UINT64_MAX ? NULL : &ts, NULL);
+
+    if (n < 0)
+        return errno == EINTR ? 0 : -errno;
+    if (fds[0].revents != 0 && read(wakeup->fd, &value, sizeof value) < 0 &&
+        errno != EAGAIN)
+        return -errno;
+    return fds[1].revents != 0;
+}
+
+struct nsp_gate {
+    pthread_mutex_t mutex;
+    pthread_cond_t condition;
+};
+
+int
+nsp_gate_create(struct nsp_gate **ret)
+{
+    struct nsp_gate *gate = calloc(1, sizeof *gate);
+
+    if (!gate)
+        return -ENOMEM;
+    pthread_mutex_init(&gate->mutex, NULL);
+    pthread_cond_init(&gate->condition, NULL);
+    *ret = gate;
+    return 0;
+}
+
+struct nsp_gate *
+nsp_gate_destroy(struct nsp_gate *gate)
+{
+    if (gate) {
+        pthread_cond_destroy(&gate->condition);
+        pthread_mutex_destroy(&gate->mutex);
+        free(gate);
+    }
+    return NULL;
+}
+
+void
+nsp_gate_lock(struct nsp_gate *gate)
+{
+    pthread_mutex_lock(&gate->mutex);
+}
+
+void
+nsp_gate_unlock(struct nsp_gate *gate)
+{
+    pthread_mutex_unlock(&gate->mutex);
+}
+
+void
+nsp_gate_wait(struct nsp_gate *gate)
+{
+    pthread_cond_wait(&gate->condition, &gate->mutex);
+}
+
+void
+nsp_gate_notify(struct nsp_gate *gate)
+{
+    pthread_cond_broadcast(&gate->condition);
+}

@@ -1,0 +1,57 @@
+#ifndef NSP_OS_OS_H
+#define NSP_OS_OS_H
+#include <stdbool.h>
+
+#include "base/base.h"
+
+/* The operating system, as far as the engine needs it. os/<name>/ implements
+ * it. Functions return 0 or a negative errno. */
+
+/* Nanoseconds of the monotonic clock. 'context' is ignored, so that the
+ * function fits struct nsp_clock. */
+uint64_t nsp_os_monotonic_ns(void *context);
+
+/* --- Threads --- */
+struct nsp_thread; /* Joined exactly once. */
+int nsp_thread_create(struct nsp_thread **ret, void (*entry)(void *argument),
+                      void *argument) NSP_MUSTCHECK;
+void nsp_thread_join(struct nsp_thread *thread);
+
+/* A number that names the calling thread among those alive. */
+uint64_t nsp_thread_self(void);
+
+/* Asks for timed waits of the calling thread to end as near to their time as
+ * the system can; its default lets them be late by 50 us. */
+void nsp_thread_use_precise_timers(void);
+
+/* Lets another thread run. */
+void nsp_thread_yield(void);
+
+/* --- Wake-up: a flag that a thread can sleep on together with descriptors. */
+struct nsp_wakeup {
+    int fd;
+};
+int nsp_wakeup_open(struct nsp_wakeup *ret) NSP_MUSTCHECK;
+void nsp_wakeup_close(struct nsp_wakeup *wakeup);
+
+/* Sets the flag. Async-signal-safe; any thread. */
+void nsp_wakeup_set(const struct nsp_wakeup *wakeup);
+
+/* Sleeps until the flag is set (and clears it), 'fd' (-1: none) is readable, or
+ * 'timeout_ns' has passed (UINT64_MAX: no limit). Returns 1 when 'fd' is
+ * readable, else 0, or a negative errno; an interrupting signal counts as a
+ * passed timeout. */
+int nsp_wakeup_wait(const struct nsp_wakeup *wakeup, int fd,
+                    uint64_t timeout_ns);
+
+/* --- Gate: threads that wait for a state that another thread sets. Only for
+ * the control side, never on the hot path. */
+struct nsp_gate;
+int nsp_gate_create(struct nsp_gate **ret) NSP_MUSTCHECK;
+struct nsp_gate *nsp_gate_destroy(struct nsp_gate *gate);
+void nsp_gate_lock(struct nsp_gate *gate);
+void nsp_gate_unlock(struct nsp_gate *gate);
+void nsp_gate_wait(struct nsp_gate *gate);   /* Locked; unlocks meanwhile. */
+void nsp_gate_notify(struct nsp_gate *gate); /* Locked; wakes all waiters. */
+
+#endif /* NSP_OS_OS_H */
