@@ -15,6 +15,8 @@ NSP_BEGIN_DECLS
     X(NSP_DROP_QUEUE_FULL, "queue-full", "a rate limit's queue was full")      \
     X(NSP_DROP_HELD_FULL, "held-full",                                         \
       "more packets to hold at once than the engine was sized for")            \
+    X(NSP_DROP_CANNOT_HOLD, "cannot-hold",                                     \
+      "a callback's delay where the device cannot make packets wait")          \
     X(NSP_DROP_NO_BUFFER, "no-buffer",                                         \
       "no buffer for an edited packet that has to wait")                       \
     X(NSP_DROP_TX_FAILED, "tx-failed", "the device refused to send it")
