@@ -18,10 +18,17 @@
     static void name(void **state __attribute__((unused)));                    \
     static void name(void **state __attribute__((unused)))
 
-#define CHECK(condition)     assert_true(condition)
-#define CHECK_EQ(a, b)       assert_int_equal((a), (b))
-#define CHECK_STR_EQ(a, b)   assert_string_equal((a), (b))
+#define CHECK(condition)      assert_true(condition)
+#define CHECK_EQ(a, b)        assert_int_equal((a), (b))
+#define CHECK_STR_EQ(a, b)    assert_string_equal((a), (b))
 #define CHECK_MEM_EQ(a, b, n) assert_memory_equal((a), (b), (n))
+
+/* Ends a case that cannot run here; the test runner prints 'reason'. */
+#define SKIP(reason)                                                           \
+    do {                                                                       \
+        print_message("skip: %s\n", (reason));                                 \
+        skip();                                                                \
+    } while (0)
 
 #define TEST_MAIN(...)                                                         \
     int main(void)                                                             \

@@ -1,0 +1,90 @@
+# Front door; meson and ninja do the work. `make help` lists what there is.
+
+BUILD  ?= build
+PYTHON ?= /usr/bin/python3
+
+MESON_FLAGS ?=
+DEMO_FLAGS  ?=
+FUZZ_SECONDS ?= 10
+
+C_FILES = $(shell git ls-files '*.c' '*.h')
+NINJA   = ninja -C $(BUILD)
+
+.PHONY: all
+all: setup-build configure ## Set up what is missing, build $(BUILD)/nsp
+	@$(NINJA)
+
+.PHONY: demo
+demo: setup-build configure ## Build, then shape live traffic between three hosts in namespaces
+	@$(NINJA) --quiet cli/nsp
+	@$(BUILD)/nsp demo $(DEMO_FLAGS)
+
+.PHONY: check
+check: setup-check configure-tests ## Build and run all tests
+	@$(NINJA) --quiet
+	@$(PYTHON) tools/run-tests.py --build $(BUILD) $(CHECK_FLAGS)
+
+.PHONY: bench
+bench: setup-bench configure ## Measure, beside a peer in the same run
+	@$(NINJA) --quiet
+	@$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_FLAGS)
+
+.PHONY: fuzz
+fuzz: ## Fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
+	@tools/setup.sh build ci
+	@tools/run-fuzz.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
+
+.PHONY: install
+install: configure ## Install to PREFIX given to meson; DESTDIR is honoured
+	@$(NINJA) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+
+.PHONY: format
+format: ## Lay out the source as .clang-format says
+	@clang-format-14 -i $(C_FILES)
+
+.PHONY: lint
+lint: configure ## Layout, layers, sizes, clang-tidy, cppcheck
+	@tools/setup.sh build check ci
+	@tools/lint.sh $(BUILD)
+
+.PHONY: clean
+clean: ## Remove the build directory
+	@rm -rf $(BUILD)
+
+.PHONY: help
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | \
+	    sed 's|$$(BUILD)|$(BUILD)|' | expand -t 18
+
+# --- What the above need --------------------------------------------------
+
+.PHONY: setup-build setup-check setup-bench
+setup-build:
+	@tools/setup.sh build
+setup-check:
+	@tools/setup.sh build check
+setup-bench:
+	@tools/setup.sh build bench
+
+# Before anything is set up, so that no half-made directory is left.
+.PHONY: writable
+writable:
+	@mkdir -p $(BUILD) 2>/dev/null && test -w $(BUILD) && \
+	    { test ! -e $(BUILD)/build.ninja || test -w $(BUILD)/build.ninja; } || \
+	    { echo "make: $(BUILD) cannot be written by $$(id -un):" \
+	           "choose another place with BUILD=DIR" >&2; exit 1; }
+
+.PHONY: configure
+configure: writable
+	@test -e $(BUILD)/build.ninja || \
+	    { meson setup $(MESON_FLAGS) $(BUILD) >$(BUILD)/setup.log 2>&1 || \
+	      { cat $(BUILD)/setup.log >&2; exit 1; }; }
+	@mkdir -p $(BUILD)/cli && ln -sfn cli/nsp $(BUILD)/nsp
+
+# Tests are built where cmocka is found; here they are required.
+.PHONY: configure-tests
+configure-tests: configure
+	@grep -q '"name": "tests", "value": "enabled"' \
+	    $(BUILD)/meson-info/intro-buildoptions.json || \
+	    meson configure -Dtests=enabled $(BUILD)

@@ -1,0 +1,149 @@
+#!/usr/bin/python3
+"""Runs the tests of a build directory and counts their cases.
+
+Meson counts programs; this counts what they hold. It reads the programs'
+output as cmocka, TAP or `pytest -rA` print it; a program that prints none of
+these is one case. A program that dies after its last case is one more, failed.
+
+Ends with the skipped cases and their reasons, the failed ones, and the line
+`N passed, N failed, N skipped`. Exit status: 0 unless a case failed, none was
+found, or a skip was not expected (--expect-no-skips).
+"""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+CMOCKA_WORDS = {"OK": "passed", "FAILED": "failed", "ERROR": "failed",
+                "SKIPPED": "skipped"}
+CMOCKA_CASE = re.compile(r"^\[\s+(OK|FAILED|ERROR|SKIPPED)\s+\] (?!\d+ test\(s\))(\S.*?)\s*$")
+TAP_PLAN = re.compile(r"^1\.\.(\d+)(?:\s+#\s*SKIP\w*\s*(.*))?$", re.I)
+TAP_CASE = re.compile(
+    r"^(not )?ok\b\s*\d*\s*-?\s*(.*?)(?:\s*#\s*(SKIP|TODO)\w*\s*(.*))?$", re.I)
+PYTEST_WORDS = {"PASSED": "passed", "XFAIL": "passed", "FAILED": "failed",
+                "ERROR": "failed", "XPASS": "failed"}
+PYTEST_CASE = re.compile(
+    r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+::.*?)(?: - .*)?$")
+PYTEST_SKIPS = re.compile(r"^SKIPPED \[(\d+)\] (.*?): (.*)$")
+SKIP_REASON = re.compile(r"^skip: (.*)$")
+
+
+class Case:
+    def __init__(self, name, result, reason=""):
+        self.name, self.result, self.reason = name, result, reason
+
+
+def cmocka_cases(lines):
+    """Cases by name; the list of failures at the end repeats some."""
+    cases, reason = {}, ""
+    for line in lines:
+        said = SKIP_REASON.match(line)
+        if said:
+            reason = said.group(1)
+        found = CMOCKA_CASE.match(line)
+        if found and found.group(2) not in cases:
+            cases[found.group(2)] = Case(
+                found.group(2), CMOCKA_WORDS[found.group(1)], reason)
+            reason = ""
+    return list(cases.values())
+
+
+def tap_cases(lines):
+    plan = next((m for m in map(TAP_PLAN.match, lines) if m), None)
+    if not plan:
+        return []
+    if plan.group(1) == "0":
+        return [Case("", "skipped", plan.group(2) or "nothing planned")]
+    cases = []
+    for found in filter(None, map(TAP_CASE.match, lines)):
+        failed, name, directive, reason = found.groups()
+        result = "failed" if failed else "passed"
+        if directive:
+            result = "skipped" if directive.upper() == "SKIP" else "passed"
+        cases.append(Case(name, result, reason or ""))
+    for _ in range(int(plan.group(1)) - len(cases)):
+        cases.append(Case("(planned, never reported)", "failed"))
+    return cases
+
+
+def pytest_cases(lines):
+    cases = []
+    for line in lines:
+        found = PYTEST_CASE.match(line)
+        if found:
+            cases.append(Case(found.group(2), PYTEST_WORDS[found.group(1)]))
+        found = PYTEST_SKIPS.match(line)
+        if found:
+            for _ in range(int(found.group(1))):
+                cases.append(Case(found.group(2), "skipped", found.group(3)))
+    return cases
+
+
+def cases_of(test):
+    """The cases of one program, named 'program: case'."""
+    text = test.get("stdout", "") + "\n" + test.get("stderr", "")
+    lines = text.splitlines()
+    program = test["name"].split(" / ")[-1]
+    ended = test["result"]
+
+    cases = cmocka_cases(lines) or pytest_cases(lines) or tap_cases(lines)
+    if not cases and ended == "SKIP":
+        said = [m.group(1) for m in map(SKIP_REASON.match, lines) if m]
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        cases = [Case("", "skipped", said[-1] if said else last.strip())]
+    elif not cases and ended in ("OK", "EXPECTEDFAIL"):
+        cases = [Case("", "passed")]
+    if ended not in ("OK", "SKIP", "EXPECTEDFAIL") and not any(
+            case.result == "failed" for case in cases):
+        cases.append(Case("", "failed", "%s, exit status %s"
+                          % (ended.lower(), test.get("returncode"))))
+    for case in cases:
+        case.name = program + (": " + case.name if case.name else "")
+    return cases
+
+
+def run(build, arguments):
+    """Runs meson and returns what it logged of each test."""
+    log = build / "meson-logs" / "testlog.json"
+    log.unlink(missing_ok=True)
+    status = subprocess.run(
+        ["meson", "test", "-C", str(build), "--no-rebuild",
+         "--print-errorlogs", *arguments], check=False).returncode
+    if not log.exists():
+        sys.exit(f"run-tests: meson test ran nothing (status {status})")
+    return status, [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=pathlib.Path, default="build")
+    parser.add_argument("--expect-no-skips", action="store_true",
+                        help="a skipped case is a failure")
+    parser.add_argument("meson", nargs="*", help="arguments of meson test")
+    args = parser.parse_args()
+
+    status, tests = run(args.build, args.meson)
+    cases = [case for test in tests for case in cases_of(test)]
+    count = {result: [case for case in cases if case.result == result]
+             for result in ("passed", "failed", "skipped")}
+
+    print()
+    for case in count["skipped"]:
+        print(f"skipped  {case.name}: {case.reason or 'no reason given'}")
+    for case in count["failed"]:
+        print(f"failed   {case.name}" +
+              (f": {case.reason}" if case.reason else ""))
+    print("%d passed, %d failed, %d skipped"
+          % tuple(len(count[r]) for r in ("passed", "failed", "skipped")))
+    bad = status != 0 or count["failed"] or not count["passed"]
+    if args.expect_no_skips and count["skipped"]:
+        print("run-tests: nothing may be skipped here", file=sys.stderr)
+        bad = True
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
