@@ -1,0 +1,127 @@
+#ifndef NSP_CLI_CLI_H
+#define NSP_CLI_CLI_H
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "cli/json.h"
+#include "netshaper/diag.h"
+
+/* The frame of the command 'nsp': a tree of commands, each with one table of
+ * options from which parsing, help, suggestions, completion follow.
+ *
+ * A command is one file cmd_<name>.c that defines one struct nsp_command, and
+ * one line in nsp.c. Its run function reads its options in a loop:
+ *
+ *     while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
+ *         switch (option) { ... }
+ *     if (option == NSP_CLI_EXIT)
+ *         return cli->status;
+ *
+ * after which argv[optind] is the first operand. Everything that prints does so
+ * as text, or as one JSON document when cli->json is set. SIGPIPE is ignored:
+ * a long-running command looks at ferror(stdout) and ends. */
+
+enum nsp_exit {
+    NSP_EXIT_OK = 0,
+    NSP_EXIT_FAILED = 1,       /* Or the answer is no. */
+    NSP_EXIT_USAGE = 2,        /* Usage or invalid input. */
+    NSP_EXIT_NOT_POSSIBLE = 3, /* Not here: a privilege or kernel feature. */
+};
+
+struct nsp_cli {
+    const struct nsp_command *command; /* The one that runs. */
+    char path[64];                     /* How it was called: "nsp shape". */
+    int status;                        /* After NSP_CLI_EXIT. */
+    bool json;
+    bool color;     /* On standard output. */
+    bool color_err; /* On standard error. */
+};
+
+struct nsp_option {
+    const char *name;     /* Long form, without dashes; NULL ends a table. */
+    const char *argument; /* "RATE"; NULL takes none. */
+    const char *help;
+    char letter; /* Short form; 0 for none. */
+};
+
+struct nsp_command {
+    const char *name;
+    const char *summary;              /* One line, no full stop. */
+    const char *synopsis;             /* After the options; may be NULL. */
+    const char *details;              /* Paragraphs for --help; may be NULL. */
+    const char *examples;             /* Lines for --help; may be NULL. */
+    const struct nsp_option *options; /* Beside the common; may be NULL. */
+    const struct nsp_command *const *subcommands; /* Ended by NULL, or NULL. */
+    int (*run)(struct nsp_cli *cli, int argc, char *argv[]);
+};
+
+#define NSP_CLI_END  (-1) /* No more options. */
+#define NSP_CLI_EXIT (-2) /* Return cli->status: help was asked, or an error.  \
+                           */
+
+/* Reads the next option of cli->command: its index in the table, NSP_CLI_END or
+ * NSP_CLI_EXIT. '*ret_value' is its argument. Common options (--json, --color,
+ * --help) are dealt with here. */
+int nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
+                        const char **ret_value);
+
+void nsp_cli_init(struct nsp_cli *cli, int argc, char *argv[]);
+
+/* Runs 'command', known as cli->path, with argv[0] its name. */
+int nsp_cli_run(struct nsp_cli *cli, const struct nsp_command *command,
+                int argc, char *argv[]);
+
+/* Runs the subcommand of cli->command that argv[0] names. */
+int nsp_cli_run_subcommand(struct nsp_cli *cli, int argc, char *argv[]);
+
+/* --- Errors: each prints and returns the exit status --------------------- */
+
+/* The exit status that goes with an enum nsp_result. */
+int nsp_cli_exit_status(int result);
+
+/* Reports 'diag': text on standard error, or with --json a document
+ * {"ok":false,"error":{...}} on standard output. */
+int nsp_cli_fail(struct nsp_cli *cli, const struct nsp_diag *diag);
+
+/* The same, with the line of 'source' and a caret. 'name' says what 'source'
+ * is: "filter", "--rate". */
+int nsp_cli_fail_at(struct nsp_cli *cli, const struct nsp_diag *diag,
+                    const char *name, const char *source);
+
+/* Reports wrong usage. 'hint' may be NULL: it is then where to find help. */
+int nsp_cli_usage(struct nsp_cli *cli, const char *hint, const char *format,
+                  ...) __attribute__((format(printf, 3, 4)));
+
+/* Refuses operands from argv[optind] + 'allowed' on, and fewer than 'needed'.
+ * Returns 0 or the exit status. */
+int nsp_cli_check_operands(struct nsp_cli *cli, int argc, char *argv[],
+                           int needed, int allowed, const char *what);
+
+/* --- Help ---------------------------------------------------------------- */
+
+extern const struct nsp_option nsp_cli_common_options[];
+
+/* Prints the help of cli->command. */
+void nsp_cli_print_help(const struct nsp_cli *cli, FILE *to);
+
+/* Finds the word nearest to 'word' among the names of 'command's subcommands,
+ * or of its options when 'options'. Returns NULL when none is near. */
+const char *nsp_cli_suggest(const struct nsp_command *command, bool options,
+                            const char *word);
+
+/* --- Colour -------------------------------------------------------------- */
+
+enum nsp_paint {
+    NSP_PAINT_PLAIN = 0, /* Ends the others. */
+    NSP_PAINT_BOLD,
+    NSP_PAINT_DIM,
+    NSP_PAINT_RED,
+    NSP_PAINT_GREEN,
+    NSP_PAINT_YELLOW,
+    NSP_PAINT_CYAN,
+};
+
+/* The escape sequence for standard output, "" when it has no colour. */
+const char *nsp_cli_paint(const struct nsp_cli *cli, enum nsp_paint paint);
+
+#endif /* NSP_CLI_CLI_H */

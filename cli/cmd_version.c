@@ -1,0 +1,39 @@
+#include "cli/commands.h"
+
+#include "netshaper/version.h"
+
+void
+nsp_cli_print_version(const struct nsp_cli *cli)
+{
+    struct nsp_json json;
+
+    if (!cli->json) {
+        printf("nsp %s\n", NSP_VERSION_TEXT);
+        return;
+    }
+    nsp_json_init(&json, stdout);
+    nsp_json_begin_object(&json, NULL);
+    nsp_json_uint(&json, "schema", 1);
+    nsp_json_string(&json, "version", NSP_VERSION_TEXT);
+    nsp_json_finish(&json);
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    const char *value;
+    int status;
+
+    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+        return cli->status;
+    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
+    if (status == 0)
+        nsp_cli_print_version(cli);
+    return status;
+}
+
+const struct nsp_command nsp_command_version = {
+    .name = "version",
+    .summary = "Print the version and what was built in",
+    .run = run,
+};

@@ -1,0 +1,10 @@
+#ifndef NSP_CLI_COMMANDS_H
+#define NSP_CLI_COMMANDS_H
+#include "cli/cli.h"
+
+/* The commands, one file cmd_<name>.c each; nsp.c lists them. */
+extern const struct nsp_command nsp_command_version;
+
+void nsp_cli_print_version(const struct nsp_cli *cli);
+
+#endif /* NSP_CLI_COMMANDS_H */

@@ -1,0 +1,96 @@
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/commands.h"
+
+static const struct nsp_command root_command, help_command;
+
+/* In the order of help. */
+static const struct nsp_command *const commands[] = {
+    &nsp_command_version,
+    &help_command,
+    NULL,
+};
+
+static int
+run_root(struct nsp_cli *cli, int argc, char *argv[])
+{
+    const char *value;
+    int option = nsp_cli_next_option(cli, argc, argv, &value);
+
+    if (option == NSP_CLI_EXIT)
+        return cli->status;
+    if (option == NSP_CLI_END)
+        return nsp_cli_run_subcommand(cli, argc - optind, argv + optind);
+    nsp_cli_print_version(cli); /* The one option that root has. */
+    return NSP_EXIT_OK;
+}
+
+static int
+run_help(struct nsp_cli *cli, int argc, char *argv[])
+{
+    static char ask[] = "--help";
+    const char *value;
+    char *words[8];
+    int count = 0;
+
+    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+        return cli->status;
+    snprintf(cli->path, sizeof cli->path, "nsp");
+    words[count++] = argv[0];
+    for (int i = optind; i < argc && count < 6; i++)
+        words[count++] = argv[i];
+    words[count++] = ask;
+    words[count] = NULL;
+    return nsp_cli_run(cli, &root_command, count, words);
+}
+
+static const struct nsp_command help_command = {
+    .name = "help",
+    .summary = "Print help on nsp or on a command",
+    .synopsis = "[COMMAND]...",
+    .run = run_help,
+};
+
+static const struct nsp_command root_command = {
+    .name = "nsp",
+    .summary = "Intercept and shape network traffic",
+    .options =
+        (const struct nsp_option[]){
+            { "version", NULL, "print the version", 'V' },
+            { NULL, NULL, NULL, 0 },
+        },
+    .subcommands = commands,
+    .run = run_root,
+};
+
+/* A reader that closed our standard output has had what it wanted; anything
+ * else that kept the answer from it is worth a word. */
+static int
+close_output(const struct nsp_cli *cli, int status)
+{
+    bool failed = ferror(stdout) != 0;
+
+    errno = 0;
+    if (fclose(stdout) == 0 && !failed)
+        return status;
+    if (errno != EPIPE && !cli->json)
+        fprintf(stderr, "nsp: error: cannot write to standard output: %s\n",
+                errno ? strerror(errno) : "write error");
+    return status ? status : NSP_EXIT_FAILED;
+}
+
+int
+main(int argc, char *argv[])
+{
+    struct nsp_cli cli;
+    int status;
+
+    signal(SIGPIPE, SIG_IGN);
+    nsp_cli_init(&cli, argc, argv);
+    status = nsp_cli_run(&cli, &root_command, argc, argv);
+    return close_output(&cli, status);
+}
