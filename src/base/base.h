@@ -51,6 +51,25 @@ nsp_add_sat_u64(uint64_t a, uint64_t b)
     return a > UINT64_MAX - b ? UINT64_MAX : a + b;
 }
 
+/* Number of zero bits below the lowest set bit; 'x' is not 0. */
+static inline uint32_t
+nsp_ctz_u64(uint64_t x)
+{
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_ctzll(x);
+#else
+    uint32_t n = 0;
+
+    for (uint32_t step = 32; step > 0; step /= 2) {
+        if (x << (64 - step) == 0) {
+            x >>= step;
+            n += step;
+        }
+    }
+    return n;
+#endif
+}
+
 /* Unaligned network-order loads and stores. */
 static inline uint16_t
 nsp_load_be16(const uint8_t *p)
