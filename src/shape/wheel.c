@@ -1,1 +1,391 @@
-#include "base/base.h"
+/* A hierarchical timing wheel with exact order.
+ *
+ * Problem     Hold up to millions of packets, each until its own time. Adding
+ *             and expiring must not slow down with the number held or with the
+ *             pattern of times, however hostile; order must be exact, for a
+ *             delay line that reorders is another impairment; and a worker that
+ *             is about to sleep needs the exact time of the next departure.
+ *
+ * Idea        Time is cut into ticks of 2^10 ns. Level k has slots of 2^(10 k)
+ *             ticks (about 1 us, 1 ms, 1 s, 18 min, 12 days, 36 years), each an
+ *             unsorted list in order of arrival and the smallest due_ns in it.
+ *             Bitmaps of the slots in use are searched by find-first-set, so an
+ *             idle hour costs as much as an idle microsecond. Nodes of the
+ *             current tick, and those whose time has passed already, are in the
+ *             front, which alone is sorted.
+ *
+ * Levels      Let p(k, t) = t >> 10 k be the slot number of tick t on level k.
+ *             A node of tick t > now is on the lowest level k with
+ *
+ *                 p(k + 1, t) - p(k + 1, now)  <=  1
+ *
+ *             so a level spans what is left of the current slot of the level
+ *             above and all of the next one: 2 * 2^10 slots. When 'now' enters
+ *             a slot of level k, the slot after it moves down (cascades).
+ *
+ * Invariants  1. The place of a node is a function of its tick and 'now' alone:
+ *                nodes of one due_ns are always in one list, where none
+ *                overtakes another. Hence the order is stable.
+ *             2. front < level 0 < level 1 < ... in due time. Hence the
+ *                earliest node is in the first slot in use of the lowest level
+ *                in use, and its due_ns is that slot's minimum.
+ *             3. 'now' passes no node: it advances to the earliest tick held
+ *                at most. Hence on each level only two slots can be due for a
+ *                cascade, and a jump costs O(levels), not O(time).
+ *
+ * Front       Runs, sorted lists, in the manner of a bottom-up merge sort that
+ *             stops before its last merges: run i was merged from 2^i ascending
+ *             stretches of arrivals, a higher number is older. In order, which
+ *             is the rule, arrivals extend the newest run: one run, O(1) each.
+ *             Out of order, an arrival begins a run 0 and carries through the
+ *             runs present as a binary counter does, so a node is moved at most
+ *             log2(arrivals) times and leaving compares as many heads:
+ *             O(log n), amortised, for any pattern of arrivals and departures.
+ *
+ * Size        32 KiB per level, of which traffic with delays of milliseconds
+ *             uses level 0 in turn and a few lines of level 1. A cascade on
+ *             level 1 handles the packets of 1 ms, which bounds the pause for
+ *             every delay up to a second.
+ *
+ * Rejected    Binary heap, pairing heap, red-black tree: O(log n) cache misses
+ *             per node for the commonest case, a fixed delay, which needs none.
+ *             Approximate bucket queues (Eiffel's): packets of one flow closer
+ *             than a bucket may be reordered.
+ *             Levels by the highest bit in which due and now differ (as many
+ *             hierarchical wheels do): satisfies the invariants too, but just
+ *             before 'now' crosses a multiple of 2^20 ticks everything added is
+ *             beyond it and on level 2, and all of it, be it a million nodes,
+ *             cascades in one call.
+ *             Cascading when a slot itself is entered, with levels by distance
+ *             alone: breaks invariant 1; a late arrival gets in front of
+ *             earlier ones of the same time.
+ *             Sorted insertion into slots: O(n^2) for decreasing times. */
+#include "shape/wheel.h"
+
+#include <errno.h>
+
+#define TICK_BITS  10u
+#define LEVEL_BITS 10u
+#define LEVELS     6u /* 54 bits of tick need 5.4. */
+#define SLOTS      (2u << LEVEL_BITS)
+#define WORDS      (SLOTS / 64)
+#define RUNS       32u
+
+struct slot {
+    struct nsp_wheel_node *last; /* last->next is the first; NULL if empty. */
+    uint64_t min_due_ns;
+};
+
+struct level {
+    uint64_t words_used; /* Bit i: used[i] is not zero. */
+    uint64_t used[WORDS];
+    struct slot slots[SLOTS];
+};
+
+struct run {
+    struct nsp_wheel_node *first;
+    struct nsp_wheel_node *last; /* last->next is NULL. */
+};
+
+struct nsp_wheel {
+    uint64_t now_tick;
+    uint64_t count;
+    uint64_t runs_used;   /* Bit i: runs[i] is not empty. */
+    uint64_t levels_used; /* Bit k: levels[k] is not empty. */
+    struct run runs[RUNS];
+    struct nsp_allocator allocator;
+    struct level levels[LEVELS];
+};
+
+static void place(struct nsp_wheel *wheel, struct nsp_wheel_node *node);
+static void advance(struct nsp_wheel *wheel, uint64_t to_tick);
+static uint32_t pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
+                          struct nsp_wheel_node *ret[], uint32_t max);
+static uint64_t front_due_ns(const struct nsp_wheel *wheel);
+static uint64_t levels_due_ns(const struct nsp_wheel *wheel);
+
+int
+nsp_wheel_create(const struct nsp_allocator *allocator, uint64_t now_ns,
+                 struct nsp_wheel **ret)
+{
+    struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
+    struct nsp_wheel *wheel = nsp_alloc(&memory, 1, sizeof *wheel);
+
+    if (!wheel)
+        return -ENOMEM;
+    wheel->allocator = memory;
+    wheel->now_tick = now_ns >> TICK_BITS;
+    *ret = wheel;
+    return 0;
+}
+
+struct nsp_wheel *
+nsp_wheel_destroy(struct nsp_wheel *wheel)
+{
+    if (wheel) {
+        struct nsp_allocator memory = wheel->allocator;
+
+        nsp_release(&memory, wheel);
+    }
+    return NULL;
+}
+
+void
+nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    assert(node->due_ns != NSP_TIME_NEVER);
+
+    place(wheel, node);
+    wheel->count++;
+}
+
+uint32_t
+nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
+                 struct nsp_wheel_node *ret[], uint32_t max)
+{
+    uint64_t now_tick = now_ns >> TICK_BITS;
+    uint32_t n = 0;
+
+    for (;;) {
+        n += pop_front(wheel, now_ns, ret + n, max - n);
+        if (n == max || wheel->runs_used != 0)
+            break;
+        advance(wheel,
+                nsp_min_u64(levels_due_ns(wheel) >> TICK_BITS, now_tick));
+        if (wheel->runs_used == 0)
+            break;
+    }
+    wheel->count -= n;
+    return n;
+}
+
+uint64_t
+nsp_wheel_due_ns(const struct nsp_wheel *wheel)
+{
+    return wheel->runs_used != 0 ? front_due_ns(wheel) : levels_due_ns(wheel);
+}
+
+uint64_t
+nsp_wheel_count(const struct nsp_wheel *wheel)
+{
+    return wheel->count;
+}
+
+/* --- Front --- */
+
+/* Merges two runs; of equal times the older run's nodes come first. */
+static struct run
+merge_runs(struct run older, struct run newer)
+{
+    struct nsp_wheel_node *a = older.first;
+    struct nsp_wheel_node *b = newer.first;
+    struct nsp_wheel_node *first;
+    struct nsp_wheel_node **end = &first;
+
+    while (a && b) {
+        struct nsp_wheel_node **from = a->due_ns <= b->due_ns ? &a : &b;
+
+        *end = *from;
+        end = &(*from)->next;
+        *from = *end;
+    }
+    *end = a ? a : b;
+    return (struct run){ first, a ? older.last : newer.last };
+}
+
+static void
+add_front(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    struct run run = { node, node };
+    uint32_t i = 0;
+
+    node->next = NULL;
+    if (wheel->runs_used != 0) {
+        struct run *newest = &wheel->runs[nsp_ctz_u64(wheel->runs_used)];
+
+        if (node->due_ns >= newest->last->due_ns) {
+            newest->last->next = node;
+            newest->last = node;
+            return;
+        }
+    }
+    for (; i < RUNS - 1 && (wheel->runs_used >> i & 1) != 0; i++) {
+        run = merge_runs(wheel->runs[i], run);
+        wheel->runs_used &= ~(UINT64_C(1) << i);
+    }
+    /* The last run takes more than its share rather than none; that needs 2^31
+     * arrivals out of order. */
+    if ((wheel->runs_used >> i & 1) != 0)
+        run = merge_runs(wheel->runs[i], run);
+    wheel->runs[i] = run;
+    wheel->runs_used |= UINT64_C(1) << i;
+}
+
+/* The run whose head is the earliest; of equal ones the oldest. There is one.
+ */
+static uint32_t
+earliest_run(const struct nsp_wheel *wheel)
+{
+    uint64_t rest = wheel->runs_used;
+    uint32_t best = nsp_ctz_u64(rest);
+
+    for (rest &= rest - 1; rest != 0; rest &= rest - 1) {
+        uint32_t i = nsp_ctz_u64(rest);
+
+        if (wheel->runs[i].first->due_ns <= wheel->runs[best].first->due_ns)
+            best = i;
+    }
+    return best;
+}
+
+static uint64_t
+front_due_ns(const struct nsp_wheel *wheel)
+{
+    return wheel->runs[earliest_run(wheel)].first->due_ns;
+}
+
+static uint32_t
+pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
+          struct nsp_wheel_node *ret[], uint32_t max)
+{
+    uint32_t n = 0;
+
+    while (n < max && wheel->runs_used != 0) {
+        uint32_t i = earliest_run(wheel);
+        struct nsp_wheel_node *node = wheel->runs[i].first;
+
+        if (node->due_ns > now_ns)
+            break;
+        ret[n++] = node;
+        wheel->runs[i].first = node->next;
+        if (!node->next)
+            wheel->runs_used &= ~(UINT64_C(1) << i);
+    }
+    return n;
+}
+
+/* --- Levels --- */
+
+static void
+add_slot(struct nsp_wheel *wheel, uint32_t k, uint64_t number,
+         struct nsp_wheel_node *node)
+{
+    struct level *level = &wheel->levels[k];
+    uint32_t i = (uint32_t)number & (SLOTS - 1);
+    struct slot *slot = &level->slots[i];
+
+    if (slot->last) {
+        node->next = slot->last->next;
+        slot->last->next = node;
+        slot->min_due_ns = nsp_min_u64(slot->min_due_ns, node->due_ns);
+    } else {
+        node->next = node;
+        slot->min_due_ns = node->due_ns;
+        level->used[i / 64] |= UINT64_C(1) << i % 64;
+        level->words_used |= UINT64_C(1) << i / 64;
+        wheel->levels_used |= UINT64_C(1) << k;
+    }
+    slot->last = node;
+}
+
+/* Empties a slot and returns its last node, NULL if it was empty. */
+static struct nsp_wheel_node *
+take_slot(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
+{
+    struct level *level = &wheel->levels[k];
+    uint32_t i = (uint32_t)number & (SLOTS - 1);
+    struct nsp_wheel_node *last = level->slots[i].last;
+
+    if (!last)
+        return NULL;
+    level->slots[i].last = NULL;
+    level->used[i / 64] &= ~(UINT64_C(1) << i % 64);
+    if (level->used[i / 64] == 0)
+        level->words_used &= ~(UINT64_C(1) << i / 64);
+    if (level->words_used == 0)
+        wheel->levels_used &= ~(UINT64_C(1) << k);
+    return last;
+}
+
+/* Puts 'node' where its tick and the wheel's say. */
+static void
+place(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    uint64_t tick = node->due_ns >> TICK_BITS;
+    uint64_t now = wheel->now_tick;
+    uint32_t k = 0;
+
+    if (tick <= now) {
+        add_front(wheel, node);
+        return;
+    }
+    /* Ends at the top level at the latest, where both sides are 0. */
+    while ((tick >> LEVEL_BITS * (k + 1)) - (now >> LEVEL_BITS * (k + 1)) > 1)
+        k++;
+    add_slot(wheel, k, tick >> LEVEL_BITS * k, node);
+}
+
+static void
+cascade(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
+{
+    struct nsp_wheel_node *last = take_slot(wheel, k, number);
+    struct nsp_wheel_node *node, *next;
+
+    if (!last)
+        return;
+    for (node = last->next; node != last; node = next) {
+        next = node->next;
+        place(wheel, node);
+    }
+    place(wheel, last);
+}
+
+/* Moves 'now' on. No node is earlier than 'to_tick', and the front is empty. */
+static void
+advance(struct nsp_wheel *wheel, uint64_t to_tick)
+{
+    uint64_t from_tick = wheel->now_tick;
+
+    if (to_tick <= from_tick)
+        return;
+    wheel->now_tick = to_tick;
+    for (uint32_t k = 1; k < LEVELS; k++) {
+        uint64_t number = to_tick >> LEVEL_BITS * k;
+
+        if (number == from_tick >> LEVEL_BITS * k)
+            break;
+        cascade(wheel, k, number);
+        cascade(wheel, k, number + 1);
+    }
+    cascade(wheel, 0, to_tick);
+}
+
+/* The first slot in use, counted from number 'from' and around. */
+static uint32_t
+first_slot(const struct level *level, uint64_t from)
+{
+    uint32_t start = (uint32_t)from & (SLOTS - 1);
+    uint32_t word = start / 64;
+    uint64_t bits = level->used[word] & UINT64_MAX << start % 64;
+
+    if (bits == 0) {
+        uint64_t words = level->words_used & UINT64_MAX << word << 1;
+
+        word = nsp_ctz_u64(words != 0 ? words : level->words_used);
+        bits = level->used[word];
+    }
+    return word * 64 + nsp_ctz_u64(bits);
+}
+
+static uint64_t
+levels_due_ns(const struct nsp_wheel *wheel)
+{
+    uint32_t k;
+
+    if (wheel->levels_used == 0)
+        return NSP_TIME_NEVER;
+    k = nsp_ctz_u64(wheel->levels_used);
+    return wheel->levels[k]
+        .slots[first_slot(&wheel->levels[k], wheel->now_tick >> LEVEL_BITS * k)]
+        .min_due_ns;
+}
