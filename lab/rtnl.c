@@ -1,0 +1,349 @@
+#define _DEFAULT_SOURCE
+#include "lab/rtnl.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/veth.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+/* Of the longest message sent here, with room to spare. */
+#define REQUEST_BYTES 1024
+
+/* What is waited for takes microseconds: this only bounds the wait on a machine
+ * in trouble. */
+#define WAIT_TIMEOUT_S 5
+
+struct nsp_rtnl {
+    struct mnl_socket *sock;
+    uint32_t seq;
+    char request[REQUEST_BYTES];
+    char answer[32768]; /* At least MNL_SOCKET_BUFFER_SIZE. */
+};
+
+int
+nsp_rtnl_open(struct nsp_rtnl **ret)
+{
+    struct timeval timeout = { .tv_sec = WAIT_TIMEOUT_S };
+    struct nsp_rtnl *rtnl;
+    int r;
+
+    rtnl = calloc(1, sizeof *rtnl);
+    if (!rtnl)
+        return -ENOMEM;
+
+    rtnl->sock = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (!rtnl->sock || mnl_socket_bind(rtnl->sock, 0, MNL_SOCKET_AUTOPID) < 0 ||
+        setsockopt(mnl_socket_get_fd(rtnl->sock), SOL_SOCKET, SO_RCVTIMEO,
+                   &timeout, sizeof timeout) < 0) {
+        r = -errno;
+        nsp_rtnl_close(rtnl);
+        return r;
+    }
+
+    *ret = rtnl;
+    return 0;
+}
+
+struct nsp_rtnl *
+nsp_rtnl_close(struct nsp_rtnl *rtnl)
+{
+    if (rtnl && rtnl->sock)
+        mnl_socket_close(rtnl->sock);
+    free(rtnl);
+    return NULL;
+}
+
+static struct nlmsghdr *
+request_begin(struct nsp_rtnl *rtnl, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(rtnl->request);
+
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    message->nlmsg_seq = ++rtnl->seq;
+    return message;
+}
+
+/* Sends a request that asks for NLM_F_ACK and returns the kernel's answer. */
+static int
+request_finish(struct nsp_rtnl *rtnl, const struct nlmsghdr *message)
+{
+    ssize_t n;
+
+    if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
+        return -errno;
+
+    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
+    if (n < 0)
+        return -errno;
+    if (mnl_cb_run(rtnl->answer, (size_t)n, rtnl->seq,
+                   mnl_socket_get_portid(rtnl->sock), NULL, NULL) < 0)
+        return -errno;
+    return 0;
+}
+
+int
+nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
+                  const char *peer_name, int peer_netns_fd, uint32_t mtu_bytes)
+{
+    struct nlmsghdr *message;
+    struct nlattr *info, *data, *peer;
+    struct ifinfomsg *link;
+
+    message =
+        request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
+
+    info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+    mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
+    data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+    peer = mnl_attr_nest_start(message, VETH_INFO_PEER);
+    mnl_nlmsg_put_extra_header(message, sizeof *link);
+    mnl_attr_put_strz(message, IFLA_IFNAME, peer_name);
+    mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
+    mnl_attr_put_u32(message, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
+    mnl_attr_nest_end(message, peer);
+    mnl_attr_nest_end(message, data);
+    mnl_attr_nest_end(message, info);
+    return request_finish(rtnl, message);
+}
+
+/* The index of device 'name', asked over the handle's own socket: the thread
+ * may be in another namespace than the handle by now. */
+static int
+find_link(struct nsp_rtnl *rtnl, const char *name, int *ret_ifindex)
+{
+    const struct nlmsghdr *answer = (const struct nlmsghdr *)rtnl->answer;
+    struct nlmsghdr *message;
+    const struct ifinfomsg *found;
+    struct ifinfomsg *link;
+    ssize_t n;
+
+    message = request_begin(rtnl, RTM_GETLINK, 0);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
+        return -errno;
+
+    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
+    if (n < 0)
+        return -errno;
+    if (!mnl_nlmsg_ok(answer, (int)n))
+        return -EBADMSG;
+    if (answer->nlmsg_type != RTM_NEWLINK) {
+        if (mnl_cb_run(rtnl->answer, (size_t)n, rtnl->seq,
+                       mnl_socket_get_portid(rtnl->sock), NULL, NULL) < 0)
+            return -errno;
+        return -ENODEV;
+    }
+    found = mnl_nlmsg_get_payload(answer);
+    *ret_ifindex = found->ifi_index;
+    return 0;
+}
+
+int
+nsp_rtnl_set_up(struct nsp_rtnl *rtnl, const char *name)
+{
+    struct nlmsghdr *message;
+    struct ifinfomsg *link;
+    int ifindex;
+    int r;
+
+    r = find_link(rtnl, name, &ifindex);
+    if (r < 0)
+        return r;
+
+    message = request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    link->ifi_index = ifindex;
+    link->ifi_flags = IFF_UP;
+    link->ifi_change = IFF_UP;
+    return request_finish(rtnl, message);
+}
+
+/* Sends 'message' after joining 'group', so that no change after the answer is
+ * missed. */
+static int
+request_and_follow(struct nsp_rtnl *rtnl, const struct nlmsghdr *message,
+                   int group)
+{
+    if (mnl_socket_setsockopt(rtnl->sock, NETLINK_ADD_MEMBERSHIP, &group,
+                              sizeof group) < 0 ||
+        mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Waits for answers and notifications and hands each to 'note'. */
+static int
+receive(struct nsp_rtnl *rtnl, mnl_cb_t note, void *context)
+{
+    ssize_t n;
+
+    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    n = mnl_cb_run(rtnl->answer, (size_t)n, 0, 0, note, context);
+    return n < 0 ? -errno : (int)n;
+}
+
+struct running_wait {
+    int ifindex;
+    bool running;
+};
+
+static int
+note_running(const struct nlmsghdr *message, void *context)
+{
+    const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+    struct running_wait *wait = context;
+
+    if (message->nlmsg_type == RTM_NEWLINK &&
+        link->ifi_index == wait->ifindex && (link->ifi_flags & IFF_RUNNING))
+        wait->running = true;
+    return MNL_CB_OK;
+}
+
+int
+nsp_rtnl_wait_running(struct nsp_rtnl *rtnl, const char *name)
+{
+    struct running_wait wait = { 0 };
+    struct nlmsghdr *message;
+    struct ifinfomsg *link;
+    int r;
+
+    r = find_link(rtnl, name, &wait.ifindex);
+    if (r < 0)
+        return r;
+
+    message = request_begin(rtnl, RTM_GETLINK, 0);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    link->ifi_index = wait.ifindex;
+    r = request_and_follow(rtnl, message, RTNLGRP_LINK);
+    while (r >= 0 && !wait.running)
+        r = receive(rtnl, note_running, &wait);
+    return r < 0 ? r : 0;
+}
+
+struct address_wait {
+    uint32_t seq;   /* Of the request. */
+    bool tentative; /* The answer has an address not in service. */
+    bool changed;   /* Some address has changed since the request. */
+};
+
+static int
+note_tentative(const struct nlmsghdr *message, void *context)
+{
+    const struct ifaddrmsg *address = mnl_nlmsg_get_payload(message);
+    struct address_wait *wait = context;
+
+    if (message->nlmsg_type != RTM_NEWADDR)
+        return MNL_CB_OK;
+    if (message->nlmsg_seq != wait->seq)
+        wait->changed = true;
+    else if (address->ifa_flags & IFA_F_TENTATIVE)
+        wait->tentative = true;
+    return MNL_CB_OK;
+}
+
+int
+nsp_rtnl_wait_addresses(struct nsp_rtnl *rtnl)
+{
+    struct address_wait wait = { .tentative = true };
+    int r = 0;
+
+    while (r >= 0 && wait.tentative) {
+        struct nlmsghdr *message;
+        struct ifaddrmsg *header;
+
+        message = request_begin(rtnl, RTM_GETADDR, NLM_F_DUMP);
+        header = mnl_nlmsg_put_extra_header(message, sizeof *header);
+        header->ifa_family = AF_INET6;
+        wait = (struct address_wait){ .seq = rtnl->seq };
+        r = request_and_follow(rtnl, message, RTNLGRP_IPV6_IFADDR);
+
+        /* A dump ends with a message that stops the callback's run. */
+        if (r == 0)
+            do
+                r = receive(rtnl, note_tentative, &wait);
+            while (r == MNL_CB_OK);
+        while (r >= 0 && wait.tentative && !wait.changed)
+            r = receive(rtnl, note_tentative, &wait);
+    }
+    return r < 0 ? r : 0;
+}
+
+static void
+put_address(struct nlmsghdr *message, uint16_t type, int family,
+            const void *address)
+{
+    mnl_attr_put(message, type,
+                 family == AF_INET ? sizeof(struct in_addr)
+                                   : sizeof(struct in6_addr),
+                 address);
+}
+
+int
+nsp_rtnl_add_address(struct nsp_rtnl *rtnl, const char *name, int family,
+                     const char *text, uint8_t prefix_bits)
+{
+    uint8_t address[sizeof(struct in6_addr)];
+    struct nlmsghdr *message;
+    struct ifaddrmsg *header;
+    int ifindex;
+    int r;
+
+    if (inet_pton(family, text, address) != 1)
+        return -EINVAL;
+    r = find_link(rtnl, name, &ifindex);
+    if (r < 0)
+        return r;
+
+    message =
+        request_begin(rtnl, RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    header = mnl_nlmsg_put_extra_header(message, sizeof *header);
+    header->ifa_family = (uint8_t)family;
+    header->ifa_prefixlen = prefix_bits;
+    header->ifa_index = (uint32_t)ifindex;
+    put_address(message, IFA_LOCAL, family, address);
+    put_address(message, IFA_ADDRESS, family, address);
+    return request_finish(rtnl, message);
+}
+
+int
+nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
+                           const char *gateway)
+{
+    uint8_t address[sizeof(struct in6_addr)];
+    struct nlmsghdr *message;
+    struct rtmsg *route;
+
+    if (inet_pton(family, gateway, address) != 1)
+        return -EINVAL;
+
+    message = request_begin(rtnl, RTM_NEWROUTE,
+                            NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    route = mnl_nlmsg_put_extra_header(message, sizeof *route);
+    route->rtm_family = (uint8_t)family;
+    route->rtm_table = RT_TABLE_MAIN;
+    route->rtm_protocol = RTPROT_STATIC;
+    route->rtm_scope = RT_SCOPE_UNIVERSE;
+    route->rtm_type = RTN_UNICAST;
+    put_address(message, RTA_GATEWAY, family, address);
+    return request_finish(rtnl, message);
+}

@@ -1,0 +1,40 @@
+#ifndef NSP_LAB_RTNL_H
+#define NSP_LAB_RTNL_H
+#include <stdint.h>
+
+/* Links, addresses and routes of one network namespace, set over rtnetlink.
+ *
+ * Errors   Every call returns 0 or a negative errno, the kernel's own.
+ * Threads  A handle is used by one thread at a time. It acts on the namespace
+ *          that the thread was in when it opened the handle. */
+struct nsp_rtnl;
+
+int nsp_rtnl_open(struct nsp_rtnl **ret);
+struct nsp_rtnl *nsp_rtnl_close(struct nsp_rtnl *rtnl);
+
+/* Makes a pair of Ethernet devices, 'name' here and 'peer_name' in the
+ * namespace held by 'peer_netns_fd', both down. */
+int nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
+                      const char *peer_name, int peer_netns_fd,
+                      uint32_t mtu_bytes);
+
+int nsp_rtnl_set_up(struct nsp_rtnl *rtnl, const char *name);
+
+/* Waits until device 'name' has a carrier and sends, at most a few seconds;
+ * then -ETIMEDOUT. */
+int nsp_rtnl_wait_running(struct nsp_rtnl *rtnl, const char *name);
+
+/* Gives device 'name' the address 'text' of 'family' (AF_INET or AF_INET6). */
+int nsp_rtnl_add_address(struct nsp_rtnl *rtnl, const char *name, int family,
+                         const char *text, uint8_t prefix_bits);
+
+/* Waits until every IPv6 address of the namespace can be used: the kernel puts
+ * a new one into service in the background, even without duplicate address
+ * detection, and until then neither answers for it nor sends from it. At most
+ * a few seconds; then -ETIMEDOUT. */
+int nsp_rtnl_wait_addresses(struct nsp_rtnl *rtnl);
+
+int nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
+                               const char *gateway);
+
+#endif /* NSP_LAB_RTNL_H */
