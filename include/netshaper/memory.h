@@ -23,15 +23,19 @@ NSP_BEGIN_DECLS
 struct nsp_memory;
 
 struct nsp_memory_config {
-    uint32_t queues;      /* 1..NSP_IO_QUEUES_MAX; 0 is 1. */
-    uint32_t frames;      /* Per queue, a power of two <= 2^20; 0 is 4096. */
+    uint32_t queues;      /* 1..NSP_IO_QUEUES_MAX, as many as the engine has
+                           * workers; 0 is 1. */
+    uint32_t frames;      /* Per queue, a power of two <= 2^20; 0 is 4096. The
+                           * engine has as many again for what it injects. */
     uint32_t frame_bytes; /* Room for one frame, <= 65600; 0 is 2048. */
-    uint8_t  link;        /* enum nsp_link of every frame. */
-    bool     virtual_time;
-    uint64_t repeat;      /* Frames handed to the engine per queue before the
-                           * end of input, sent ones coming round again; 0:
-                           * each once. For benchmarks: sent frames are not
-                           * popped, and the end of input ends the run. */
+    uint8_t link;         /* enum nsp_link of every frame. */
+    bool virtual_time;
+    uint64_t repeat; /* Frames handed to the engine per queue before the
+                      * end of input, sent ones coming round again; 0:
+                      * each once. For benchmarks: sent frames, injected
+                      * ones too, are not popped; edited bytes stay
+                      * edited. With virtual_time the end of input ends
+                      * the run; live, the program stops it. */
     const struct nsp_allocator *allocator; /* NULL is the C library's. */
 };
 
@@ -39,22 +43,29 @@ struct nsp_memory_frame {
     const uint8_t *data;
     uint32_t bytes;
     uint32_t wire_bytes; /* 0 is 'bytes'. */
-    uint64_t at_ns;      /* Push: arrival in virtual time. Pop: when sent. */
-    uint8_t  direction;  /* enum nsp_direction. */
-    uint8_t  hook;       /* enum nsp_hook; 0 chooses by direction: inbound INPUT,
-                          * outbound OUTPUT, none FORWARD. */
-    uint8_t  csum;       /* enum nsp_csum. */
-    bool     injected;   /* Pop: made by the engine. */
+    uint64_t at_ns;      /* Push: arrival in virtual time, not before the last
+                          * one's. Pop: when sent. */
+    uint8_t direction;   /* enum nsp_direction. */
+    uint8_t hook;  /* enum nsp_hook; 0 chooses by direction: inbound INPUT,
+                    * outbound OUTPUT, none FORWARD. */
+    uint8_t csum;  /* enum nsp_csum. */
+    bool injected; /* Pop: made by the engine. */
     uint32_t in_ifindex, out_ifindex;
 };
 
+/* Creates an empty device. On success stores it in '*ret' and returns NSP_OK,
+ * else NSP_INVALID_PARAMETER or NSP_NO_MEMORY (descriptors included). */
 NSP_API int nsp_memory_create(const struct nsp_memory_config *cfg,
                               struct nsp_memory **ret) NSP_MUSTCHECK;
+/* Frees 'memory', which may be NULL; no engine uses it any more. Always returns
+ * NULL. */
 NSP_API struct nsp_memory *nsp_memory_destroy(struct nsp_memory *memory);
 
 /* Pushes a prefix of 'frames' to 'queue' and returns its length: less than 'n'
- * when all frame buffers are in use or a frame is too long. Wakes the engine. */
-NSP_API uint32_t nsp_memory_push_burst(struct nsp_memory *memory, uint32_t queue,
+ * when all frame buffers are in use or a frame is too long. Wakes the engine
+ * where it sleeps. */
+NSP_API uint32_t nsp_memory_push_burst(struct nsp_memory *memory,
+                                       uint32_t queue,
                                        const struct nsp_memory_frame frames[],
                                        uint32_t n) NSP_MUSTCHECK;
 

@@ -2,9 +2,10 @@
 
 #include <string.h>
 
+#include "io/memory/memory_ops.h"
+
 extern const struct nsp_io_ops nsp_nfqueue_ops;
 extern const struct nsp_io_ops nsp_pcapfile_ops;
-extern const struct nsp_io_ops nsp_memory_ops;
 
 const struct nsp_io_ops *const nsp_io_registry[] = {
     &nsp_nfqueue_ops,
@@ -20,4 +21,12 @@ nsp_io_find(const char *name)
         if (strcmp(nsp_io_registry[i]->name, name) == 0)
             return nsp_io_registry[i];
     return NULL;
+}
+
+const struct nsp_io_ops *
+nsp_io_resolve(const char *name, const void *device)
+{
+    const struct nsp_io_ops *ops = nsp_io_find(name);
+
+    return ops == &nsp_memory_ops ? nsp_memory_get_ops(device) : ops;
 }

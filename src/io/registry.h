@@ -11,4 +11,8 @@ extern const size_t nsp_io_registry_count;
 /* Returns the backend called 'name', or NULL. */
 const struct nsp_io_ops *nsp_io_find(const char *name);
 
+/* The same for opening 'device' (struct nsp_io_config): where a backend has
+ * several tables, the one that fits the device. */
+const struct nsp_io_ops *nsp_io_resolve(const char *name, const void *device);
+
 #endif /* NSP_IO_REGISTRY_H */
