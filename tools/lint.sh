@@ -1,0 +1,67 @@
+#!/bin/bash
+# Static checks of the source. BUILD is a configured build directory.
+#
+#     tools/lint.sh BUILD
+#
+# Prints what each check says and ends with `N passed, N failed, N skipped`.
+set -u
+cd "$(dirname "$0")/.." || exit
+build=${1:-build}
+passed=0
+failed=0
+
+# check NAME COMMAND...
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "lint: $name failed" >&2
+    fi
+}
+
+format() {
+    local path bad=0
+    for path in $(git ls-files '*.c' '*.h'); do
+        clang-format-14 --dry-run -Werror "$path" 2>/dev/null && continue
+        echo "$path: not laid out as .clang-format says (make format)"
+        bad=1
+    done
+    return "$bad"
+}
+
+# Sources that the build knows; the project's own code only.
+sources() {
+    python3 -c '
+import json, os, sys
+top = os.getcwd() + "/"
+for entry in json.load(open(sys.argv[1])):
+    path = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
+    if path.startswith(top) and "/tests/" not in path:
+        print(path[len(top):])
+' "$build/compile_commands.json" | sort -u
+}
+
+tidy() {
+    sources | xargs -P "$(nproc)" -n 4 clang-tidy-14 --quiet -p "$build" 2>&1 |
+        sed -E '/warnings? (generated|treated)|^Suppressed|^Use -header/d'
+    return "${PIPESTATUS[1]}"
+}
+
+bugs() {
+    sources | grep -v '^fuzz/' | xargs cppcheck --quiet --std=c11 \
+        --enable=warning,performance,portability --inline-suppr \
+        --suppressions-list=tools/cppcheck-suppressions.txt \
+        --error-exitcode=1 -j "$(nproc)" -Iinclude -Isrc -I. -D__linux__
+}
+
+check format format
+check layers tools/check-layers.py
+check sizes tools/check-sizes.py
+check headers tools/check-headers.sh
+check clang-tidy tidy
+check cppcheck bugs
+echo "$passed passed, $failed failed, 0 skipped"
+[ "$failed" -eq 0 ]
