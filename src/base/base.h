@@ -70,6 +70,21 @@ nsp_ctz_u64(uint64_t x)
 #endif
 }
 
+/* Number of bits set. */
+static inline uint32_t
+nsp_popcount_u64(uint64_t x)
+{
+#if defined(__GNUC__)
+    return (uint32_t)__builtin_popcountll(x);
+#else
+    uint32_t n = 0;
+
+    for (; x != 0; x &= x - 1)
+        n++;
+    return n;
+#endif
+}
+
 /* Unaligned network-order loads and stores. */
 static inline uint16_t
 nsp_load_be16(const uint8_t *p)

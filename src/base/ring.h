@@ -21,11 +21,15 @@ struct nsp_ring {
     uint32_t mask;
     struct nsp_allocator allocator;
 
-    _Alignas(NSP_CACHE_LINE) _Atomic uint32_t tail; /* The producer's. */
-    uint32_t head_seen;
+    /* Padding, not alignment: rings live in memory of any allocator. */
+    char             pad_tail[NSP_CACHE_LINE];
+    _Atomic uint32_t tail; /* The producer's. */
+    uint32_t         head_seen;
 
-    _Alignas(NSP_CACHE_LINE) _Atomic uint32_t head; /* The consumer's. */
-    uint32_t tail_seen;
+    char             pad_head[NSP_CACHE_LINE];
+    _Atomic uint32_t head; /* The consumer's. */
+    uint32_t         tail_seen;
+    char             pad_end[NSP_CACHE_LINE];
 };
 
 /* 'capacity' is a power of two. Returns 0 or -ENOMEM. */
