@@ -12,14 +12,16 @@
  * that leave in any interval of T seconds differ from rate_bitps / 8 * T by at
  * most one packet, however late dequeue is called: a departure is counted from
  * the scheduled one before it, never from the call. (The "link" form of
- * netem's rate; arithmetic is exact, remainders are carried.)
+ * netem's rate; arithmetic is exact, remainders are carried, and a departure
+ * between two nanoseconds is due at the later one.)
  *
  * Order      First in, first out.
  * Bound      'limit' in 'unit', not counting the packet being serialised. When
  *            an arrival does not fit: tail drop refuses it, head drop evicts
- *            from the front until it fits. One packet always fits.
- * Units      _ns (caller's clock, not going backwards), _bytes (IP header on,
- *            plus overhead), _bitps.
+ *            from the front until it fits. One packet always fits. A packet
+ *            whose departure has come no longer counts, collected or not.
+ * Units      _ns (caller's clock, not going backwards), _bytes (pkt->ip_bytes
+ *            plus overhead, but at least 1), _bitps.
  * Ownership  enqueue moves a packet in or hands back a victim; dequeue and
  *            flush move packets out. Uses pkt->timer while a packet is inside.
  * Threads    One worker owns a bottleneck.
@@ -27,14 +29,15 @@
 struct nsp_bottleneck;
 
 struct nsp_bottleneck_config {
-    uint64_t rate_bitps;     /* NSP_RATE_BITPS_MIN..NSP_RATE_BITPS_MAX. */
-    uint64_t limit;          /* >= 1; ignored for NSP_QUEUE_DEFAULT. */
-    uint8_t  unit;           /* enum nsp_queue_unit. */
-    uint8_t  drop;           /* enum nsp_queue_drop. */
-    int32_t  overhead_bytes; /* NSP_OVERHEAD_MIN..NSP_OVERHEAD_MAX. */
+    uint64_t rate_bitps;    /* NSP_RATE_BITPS_MIN..NSP_RATE_BITPS_MAX. */
+    uint64_t limit;         /* >= 1; ignored for NSP_QUEUE_DEFAULT. */
+    uint8_t unit;           /* enum nsp_queue_unit. */
+    uint8_t drop;           /* enum nsp_queue_drop. */
+    int32_t overhead_bytes; /* NSP_OVERHEAD_MIN..NSP_OVERHEAD_MAX. */
 };
 
-/* Returns 0, -EINVAL for a field outside its range, or -ENOMEM. */
+/* Returns 0, -EINVAL for a field outside its range, or -ENOMEM. Packets left at
+ * destroy are forgotten. */
 int nsp_bottleneck_create(const struct nsp_bottleneck_config *cfg,
                           const struct nsp_allocator *allocator,
                           struct nsp_bottleneck **ret) NSP_MUSTCHECK;
@@ -43,7 +46,8 @@ struct nsp_bottleneck *nsp_bottleneck_destroy(struct nsp_bottleneck *b);
 /* Offers 'pkt' at 'now_ns'. Returns the packets dropped for it, a list linked
  * by timer.next that may be 'pkt' itself; NULL when all fit. The caller owns
  * them. */
-struct nsp_pkt *nsp_bottleneck_enqueue(struct nsp_bottleneck *b, uint64_t now_ns,
+struct nsp_pkt *nsp_bottleneck_enqueue(struct nsp_bottleneck *b,
+                                       uint64_t now_ns,
                                        struct nsp_pkt *pkt) NSP_MUSTCHECK;
 
 /* Takes up to 'max' packets whose departure is not after 'now_ns', sets each
@@ -51,10 +55,13 @@ struct nsp_pkt *nsp_bottleneck_enqueue(struct nsp_bottleneck *b, uint64_t now_ns
 uint32_t nsp_bottleneck_dequeue(struct nsp_bottleneck *b, uint64_t now_ns,
                                 struct nsp_pkt *ret_pkts[], uint32_t max);
 
-/* Departure of the packet being serialised; NSP_TIME_NEVER when empty. */
+/* The earliest departure: of the packet being serialised or, when dequeue is
+ * behind, of the first one that it has not collected; NSP_TIME_NEVER when
+ * empty. */
 uint64_t nsp_bottleneck_due_ns(const struct nsp_bottleneck *b);
 
-/* Takes up to 'max' packets at once, whatever the time, in order. */
+/* Takes up to 'max' packets at once, whatever the time, in order. The link is
+ * as busy afterwards as if they had left on schedule. */
 uint32_t nsp_bottleneck_flush(struct nsp_bottleneck *b,
                               struct nsp_pkt *ret_pkts[], uint32_t max);
 
