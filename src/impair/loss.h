@@ -3,10 +3,11 @@
 #include "base/prng.h"
 
 /* Independent loss: every packet is lost with probability loss_ppm / 10^6,
- * whatever happened to others. The threshold is exact to 2^-64. */
+ * whatever happened to others. Draws have 64 bits: the share of them that loses
+ * is rounded down, so it is less than asked by less than 2^-64. */
 struct nsp_loss {
     uint64_t threshold; /* Lost when a draw is below. */
-    bool     always;
+    bool always;
 };
 
 /* 'loss_ppm' 0..NSP_PPM_ONE. Returns 0 or -EINVAL. */
