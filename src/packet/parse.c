@@ -178,19 +178,6 @@ is_extension(uint8_t next)
     }
 }
 
-static uint32_t
-extension_bytes(uint8_t next, const uint8_t *ext)
-{
-    switch (next) {
-    case NSP_PROTO_FRAGMENT:
-        return 8; /* Its second byte is reserved, not a length. */
-    case NSP_PROTO_AH:
-        return (ext[1] + 2u) * 4; /* RFC 4302, section 2.2. */
-    default:
-        return (ext[1] + 1u) * 8;
-    }
-}
-
 /* Follows the chain of extension headers from 'at', where 'held' bytes of the
  * packet remain, to the transport header. ip_proto is always the last "next
  * header" read, so that it names what could not be entered. */
@@ -208,7 +195,7 @@ parse_extensions(struct nsp_pkt *pkt, uint32_t at, uint32_t held)
         }
         if (held < NSP_IPV6_EXT_MIN_BYTES)
             break;
-        bytes = extension_bytes(kind, ext);
+        bytes = nsp_ipv6_ext_bytes(kind, ext);
         if (bytes > held)
             break;
 

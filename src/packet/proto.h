@@ -1,5 +1,6 @@
 #ifndef NSP_PACKET_PROTO_H
 #define NSP_PACKET_PROTO_H
+#include <stdint.h>
 
 /* Numbers and header sizes of the protocols the packet layer reads and writes.
  * Sources: IANA's EtherType and Assigned Internet Protocol Numbers registries,
@@ -46,6 +47,7 @@ enum nsp_header_bytes {
 };
 
 /* IPv4 flags and fragment offset, the word at offset 6. */
+#define NSP_IPV4_DF          0x4000u
 #define NSP_IPV4_MF          0x2000u
 #define NSP_IPV4_OFFSET_MASK 0x1FFFu
 
@@ -58,5 +60,20 @@ enum nsp_header_bytes {
 #define NSP_TCP_SYN 0x02u
 #define NSP_TCP_RST 0x04u
 #define NSP_TCP_ACK 0x10u
+
+/* Length in bytes of the IPv6 extension header 'ext' of type 'kind', of which 8
+ * bytes are held; at least 8. */
+static inline uint32_t
+nsp_ipv6_ext_bytes(uint8_t kind, const uint8_t *ext)
+{
+    switch (kind) {
+    case NSP_PROTO_FRAGMENT:
+        return 8; /* Its second byte is reserved, not a length. */
+    case NSP_PROTO_AH:
+        return (ext[1] + 2u) * 4; /* RFC 4302, section 2.2. */
+    default:
+        return (ext[1] + 1u) * 8;
+    }
+}
 
 #endif /* NSP_PACKET_PROTO_H */
