@@ -1,0 +1,255 @@
+#include "filter/lexer.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "filter/literal.h"
+
+void
+nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
+               enum nsp_layer layer)
+{
+    *lexer = (struct nsp_lexer){ .source = *source, .layer = layer };
+}
+
+/* The byte 'ahead' of the current one, NUL past the end. */
+static char
+peek(const struct nsp_lexer *lexer, uint32_t ahead)
+{
+    uint32_t i = lexer->at + ahead;
+
+    return i < lexer->source.bytes ? lexer->source.text[i] : '\0';
+}
+
+static bool
+is_space(char c)
+{
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static bool
+is_word(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+           (c >= 'A' && c <= 'Z') || c == '.' || c == ':' || c == '_';
+}
+
+static const char *
+stray_hint(char c)
+{
+    switch (c) {
+    case '&':
+        return "write 'and' or '&&'";
+    case '|':
+        return "write 'or' or '||'";
+    case '/':
+        return "a prefix is written as a range: ip.SrcAddr >= 10.0.0.0 and "
+               "ip.SrcAddr <= 10.255.255.255";
+    case '{':
+    case '}':
+    case ',':
+        return "a set is written as alternatives: (tcp.DstPort == 80 or "
+               "tcp.DstPort == 443)";
+    case '"':
+    case '\'':
+        return "there are no strings: values are numbers and addresses";
+    case '#':
+        return "there are no comments";
+    default:
+        return NULL;
+    }
+}
+
+static int
+stray_character(struct nsp_lexer *lexer)
+{
+    uint32_t at = lexer->at;
+    unsigned char c = (unsigned char)lexer->source.text[at];
+
+    if (c >= 0x80)
+        return nsp_source_fail(&lexer->source, at, at + 1, NSP_BAD_TOKEN,
+                               "a filter is plain ASCII text",
+                               "byte 0x%02x is not ASCII", c);
+    if (c < ' ' || c == 0x7f)
+        return nsp_source_fail(&lexer->source, at, at + 1, NSP_BAD_TOKEN,
+                               "a filter is plain ASCII text",
+                               "control character 0x%02x", c);
+    return nsp_source_fail(&lexer->source, at, at + 1, NSP_BAD_TOKEN,
+                           stray_hint((char)c), "stray character '%c'", c);
+}
+
+static int
+wrong_layer(const struct nsp_lexer *lexer, const struct nsp_token *token)
+{
+    const struct nsp_field *field = token->field;
+    bool is_direction = field->fetch == NSP_FETCH_IS &&
+                        field->offset == offsetof(struct nsp_pkt, direction);
+    char hint[128];
+    size_t used;
+
+    used = (size_t)snprintf(hint, sizeof hint, "it exists on");
+    for (int layer = 0; layer < NSP_LAYER_COUNT; layer++) {
+        if (field->layers >> layer & 1)
+            used += (size_t)snprintf(hint + used, sizeof hint - used, " %s",
+                                     nsp_layer_name((enum nsp_layer)layer));
+    }
+    if (is_direction && lexer->layer == NSP_LAYER_NETWORK_FORWARD)
+        snprintf(hint, sizeof hint,
+                 "forwarded packets have no direction: test ifIdx or the "
+                 "addresses");
+    return nsp_source_fail(&lexer->source, token->start, token->start,
+                           NSP_BAD_TOKEN_FOR_LAYER, hint,
+                           "'%s' is not available on layer %s", field->name,
+                           nsp_layer_name(lexer->layer));
+}
+
+static int
+bad_word(const struct nsp_lexer *lexer, const struct nsp_token *token)
+{
+    const char *word = lexer->source.text + token->start;
+    uint32_t bytes = token->end - token->start;
+    const char *near = nsp_field_suggest(word, bytes, lexer->layer);
+    bool numeric = (word[0] >= '0' && word[0] <= '9') || word[0] == ':';
+    char hint[96] = "";
+
+    if (bytes > NSP_FILTER_WORD_MAX)
+        return nsp_source_fail(&lexer->source, token->start, token->start,
+                               NSP_BAD_TOKEN, NULL,
+                               "a word of %u characters; the longest has %u",
+                               bytes, NSP_FILTER_WORD_MAX);
+    if (numeric)
+        return nsp_source_fail(
+            &lexer->source, token->start, token->start, NSP_BAD_TOKEN,
+            "numbers are decimal or 0x..., addresses 192.0.2.1 or 2001:db8::1",
+            "'%.*s' is neither a number nor an address", (int)bytes, word);
+    if (near)
+        snprintf(hint, sizeof hint, "did you mean %s?", near);
+    return nsp_source_fail(&lexer->source, token->start, token->start,
+                           NSP_BAD_TOKEN, hint, "unknown name '%.*s'",
+                           (int)bytes, word);
+}
+
+static bool
+word_is(const struct nsp_lexer *lexer, const struct nsp_token *token,
+        const char *name)
+{
+    size_t bytes = token->end - token->start;
+
+    return strlen(name) == bytes &&
+           memcmp(lexer->source.text + token->start, name, bytes) == 0;
+}
+
+static int
+classify_macro(const struct nsp_lexer *lexer, struct nsp_token *token)
+{
+    const struct nsp_macro *macro = token->macro;
+    bool reflect = lexer->layer == NSP_LAYER_REFLECT;
+
+    token->kind = macro->layers >> lexer->layer & 1 ? NSP_TOKEN_NUMBER
+                                                    : NSP_TOKEN_FOREIGN_MACRO;
+    token->value = nsp_u128(reflect ? macro->value_on_reflect : macro->value);
+    return 0;
+}
+
+static int
+classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
+{
+    const char *word = lexer->source.text + token->start;
+    uint32_t bytes = token->end - token->start;
+
+    if (bytes > NSP_FILTER_WORD_MAX)
+        return bad_word(lexer, token);
+    if (word_is(lexer, token, "and")) {
+        token->kind = NSP_TOKEN_AND;
+    } else if (word_is(lexer, token, "or")) {
+        token->kind = NSP_TOKEN_OR;
+    } else if (word_is(lexer, token, "not")) {
+        token->kind = NSP_TOKEN_NOT;
+    } else if ((token->field = nsp_field_find(word, bytes))) {
+        token->kind = NSP_TOKEN_FIELD;
+        if (!(token->field->layers >> lexer->layer & 1))
+            return wrong_layer(lexer, token);
+    } else if ((token->macro = nsp_macro_find(word, bytes))) {
+        return classify_macro(lexer, token);
+    } else if (nsp_literal_parse(word, bytes, &token->value)) {
+        token->kind = NSP_TOKEN_NUMBER;
+    } else if (word[bytes - 1] == 'b' &&
+               nsp_literal_parse_decimal(word, bytes - 1, &token->value)) {
+        token->kind = NSP_TOKEN_BYTE_NUMBER;
+    } else {
+        return bad_word(lexer, token);
+    }
+    return 0;
+}
+
+/* A single colon at the end of a word belongs to a conditional. */
+static int
+read_word(struct nsp_lexer *lexer, struct nsp_token *token)
+{
+    const char *text = lexer->source.text;
+    uint32_t end = lexer->at;
+
+    while (end < lexer->source.bytes && is_word(text[end]))
+        end++;
+    if (text[end - 1] == ':' && text[end - 2] != ':')
+        end--;
+    token->end = lexer->at = end;
+    return classify_word(lexer, token);
+}
+
+/* Recognises punctuation; returns its length, 0 if there is none. */
+static uint32_t
+punctuation(char c, char next, enum nsp_token_kind *ret)
+{
+    static const struct {
+        char text[3];
+        enum nsp_token_kind kind;
+    } table[] = {
+        { "&&", NSP_TOKEN_AND },       { "||", NSP_TOKEN_OR },
+        { "==", NSP_TOKEN_EQ },        { "!=", NSP_TOKEN_NE },
+        { "<=", NSP_TOKEN_LE },        { ">=", NSP_TOKEN_GE },
+        { "=", NSP_TOKEN_EQ },         { "!", NSP_TOKEN_NOT },
+        { "<", NSP_TOKEN_LT },         { ">", NSP_TOKEN_GT },
+        { "(", NSP_TOKEN_OPEN },       { ")", NSP_TOKEN_CLOSE },
+        { "[", NSP_TOKEN_OPEN_INDEX }, { "]", NSP_TOKEN_CLOSE_INDEX },
+        { "-", NSP_TOKEN_MINUS },      { "?", NSP_TOKEN_QUESTION },
+        { ":", NSP_TOKEN_COLON },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(table); i++) {
+        bool is_double = table[i].text[1] != '\0';
+
+        if (table[i].text[0] == c && (!is_double || table[i].text[1] == next)) {
+            *ret = table[i].kind;
+            return is_double ? 2 : 1;
+        }
+    }
+    return 0;
+}
+
+int
+nsp_lexer_next(struct nsp_lexer *lexer, struct nsp_token *ret)
+{
+    uint32_t length;
+    char c;
+
+    while (lexer->at < lexer->source.bytes && is_space(peek(lexer, 0)))
+        lexer->at++;
+    *ret = (struct nsp_token){ .kind = NSP_TOKEN_END,
+                               .start = lexer->at,
+                               .end = lexer->at };
+    if (lexer->at >= lexer->source.bytes)
+        return 0;
+    if (++lexer->tokens > NSP_FILTER_TOKENS_MAX)
+        return nsp_source_fail(
+            &lexer->source, lexer->at, lexer->at, NSP_TOO_LONG, NULL,
+            "more than %u words and signs", NSP_FILTER_TOKENS_MAX);
+    c = peek(lexer, 0);
+    if (is_word(c) && (c != ':' || peek(lexer, 1) == ':'))
+        return read_word(lexer, ret);
+    length = punctuation(c, peek(lexer, 1), &ret->kind);
+    if (length == 0)
+        return stray_character(lexer);
+    ret->end = lexer->at += length;
+    return 0;
+}
