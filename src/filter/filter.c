@@ -1,1 +1,174 @@
-#include "base/base.h"
+#include "netshaper/filter.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "filter/analyse.h"
+#include "filter/compile.h"
+#include "filter/eval.h"
+#include "filter/fold.h"
+#include "filter/ir.h"
+#include "filter/parser.h"
+
+struct nsp_filter {
+    struct nsp_eval eval;
+    struct nsp_ir ir;
+    struct nsp_filter_needs needs;
+    struct nsp_allocator allocator;
+};
+
+static const char *const layer_names[NSP_LAYER_COUNT] = {
+    [NSP_LAYER_NETWORK] = "NETWORK",
+    [NSP_LAYER_NETWORK_FORWARD] = "NETWORK_FORWARD",
+    [NSP_LAYER_FLOW] = "FLOW",
+    [NSP_LAYER_SOCKET] = "SOCKET",
+    [NSP_LAYER_REFLECT] = "REFLECT",
+};
+
+int
+nsp_filter_read(const char *text, enum nsp_layer layer, struct nsp_arena *arena,
+                struct nsp_diag *reterr, struct nsp_source *ret_source,
+                struct nsp_node **ret)
+{
+    const char *end = memchr(text, '\0', NSP_FILTER_TEXT_MAX + 1);
+    struct nsp_node *tree;
+    int r;
+
+    *ret_source = (struct nsp_source){ .text = text, .diag = reterr };
+    if (!end)
+        return nsp_source_fail(ret_source, 0, 0, NSP_TOO_LONG, NULL,
+                               "the filter is longer than %u bytes",
+                               NSP_FILTER_TEXT_MAX);
+    ret_source->bytes = (uint32_t)(end - text);
+    r = nsp_filter_parse(ret_source, layer, arena, &tree);
+    if (r != 0)
+        return r;
+    tree = nsp_filter_fold(tree, layer, arena);
+    if (!tree)
+        return nsp_source_out_of_memory(ret_source);
+    *ret = tree;
+    return NSP_OK;
+}
+
+/* Builds everything that outlives the compilation. */
+static int
+build(struct nsp_filter *filter, const struct nsp_node *tree,
+      enum nsp_layer layer, const struct nsp_source *source)
+{
+    int r = nsp_ir_build(tree, layer, &filter->allocator, &filter->ir);
+
+    if (r == -E2BIG)
+        return nsp_source_fail(source, 0, 0, NSP_TOO_LONG, NULL,
+                               "more than %u tests", NSP_FILTER_TESTS_MAX);
+    if (r == 0)
+        r = nsp_filter_analyse(&filter->ir, &filter->allocator, &filter->needs);
+    if (r == 0)
+        r = nsp_eval_build(&filter->ir, &filter->allocator, &filter->eval);
+    return r == 0 ? NSP_OK : nsp_source_out_of_memory(source);
+}
+
+int
+nsp_filter_compile(const char *text, enum nsp_layer layer,
+                   const struct nsp_allocator *allocator,
+                   struct nsp_filter **ret, struct nsp_diag *reterr)
+{
+    struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
+    struct nsp_filter *filter;
+    struct nsp_source source;
+    struct nsp_arena arena;
+    struct nsp_node *tree;
+    int r;
+
+    if (!text || !ret || (unsigned)layer >= NSP_LAYER_COUNT)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "invalid-parameter",
+                            NULL, "no filter text, or no such layer");
+
+    filter = nsp_alloc(&memory, 1, sizeof *filter);
+    source = (struct nsp_source){ .text = text, .diag = reterr };
+    if (!filter)
+        return nsp_source_out_of_memory(&source);
+    filter->allocator = memory;
+
+    nsp_arena_init(&arena, &memory);
+    r = nsp_filter_read(text, layer, &arena, reterr, &source, &tree);
+    if (r == NSP_OK)
+        r = build(filter, tree, layer, &source);
+    nsp_arena_fini(&arena);
+    if (r != NSP_OK) {
+        nsp_filter_destroy(filter);
+        return r;
+    }
+    *ret = filter;
+    return NSP_OK;
+}
+
+struct nsp_filter *
+nsp_filter_destroy(struct nsp_filter *filter)
+{
+    struct nsp_allocator memory;
+
+    if (!filter)
+        return NULL;
+    memory = filter->allocator;
+    nsp_eval_fini(&filter->eval, &memory);
+    nsp_ir_fini(&filter->ir, &memory);
+    nsp_release(&memory, filter);
+    return NULL;
+}
+
+bool
+nsp_filter_match(const struct nsp_filter *filter, const struct nsp_pkt *pkt,
+                 const struct nsp_filter_context *context)
+{
+    return nsp_eval_match(&filter->eval, pkt, context);
+}
+
+uint64_t
+nsp_filter_match_burst(const struct nsp_filter *filter,
+                       struct nsp_pkt *const pkts[], uint32_t n,
+                       const struct nsp_filter_context *context)
+{
+    return nsp_eval_match_burst(&filter->eval, pkts,
+                                nsp_min_u32(n, NSP_BURST_MAX), context);
+}
+
+void
+nsp_filter_get_needs(const struct nsp_filter *filter,
+                     struct nsp_filter_needs *ret)
+{
+    *ret = filter->needs;
+}
+
+const char *
+nsp_layer_name(enum nsp_layer layer)
+{
+    return (unsigned)layer < NSP_LAYER_COUNT ? layer_names[layer] : "unknown";
+}
+
+/* Compares a name as the user wrote it with a layer's own. */
+static bool
+is_layer_name(const char *name, const char *own)
+{
+    for (; *name && *own; name++, own++) {
+        char c = *name == '-' ? '_' : *name;
+
+        if (c >= 'a' && c <= 'z')
+            c = (char)(c - 'a' + 'A');
+        if (c != *own)
+            return false;
+    }
+    return *name == *own;
+}
+
+int
+nsp_layer_find(const char *name, enum nsp_layer *ret)
+{
+    for (int i = 0; i < NSP_LAYER_COUNT; i++) {
+        if (is_layer_name(name, layer_names[i])) {
+            *ret = (enum nsp_layer)i;
+            return 0;
+        }
+    }
+    return -ENOENT;
+}

@@ -1,0 +1,57 @@
+#ifndef NSP_FILTER_EVAL_H
+#define NSP_FILTER_EVAL_H
+#include "filter/ir.h"
+
+/* The user-space back end: the graph as a program for a small machine that runs
+ * over the parsed packet.
+ *
+ * An instruction fetches one field, looks whether its value lies in a range or
+ * set, and either jumps or falls through to the next one. Falling through is
+ * what the processor predicts best: it makes the address of the next
+ * instruction known before the packet's bytes have arrived. */
+
+enum nsp_compare {
+    NSP_COMPARE_RANGE,  /* value - lo <= span. */
+    NSP_COMPARE_BITS,   /* That, and bit value - lo of 'bits'. */
+    NSP_COMPARE_BOUNDS, /* Within one of several ranges of 'bounds'. */
+};
+
+struct nsp_insn {
+    uint8_t op;          /* enum nsp_fetch. */
+    uint8_t compare;     /* enum nsp_compare; wide values have ranges. */
+    bool jump_if_in;     /* Jump when the value is (not) in the set. */
+    bool jump_if_absent; /* Jump when the packet has no such field. */
+    uint8_t arg;         /* As in the field table, like the next two; */
+    uint8_t shift;       /* of indexed fields the size in bytes. */
+    uint16_t offset;
+    union {
+        uint32_t mask;    /* Of the value's bits. */
+        int32_t position; /* Of an indexed field. */
+    };
+    uint32_t lo, span;
+    uint32_t table, entries; /* The set's place in its table. */
+    uint32_t target; /* An instruction's number, NSP_IR_ACCEPT or _REJECT. */
+};
+
+struct nsp_eval {
+    struct nsp_insn *insns;
+    uint64_t *bits;           /* Of sets of small numbers. */
+    uint32_t *bounds;         /* Of sets of 32-bit numbers: lows, then highs. */
+    struct nsp_range *ranges; /* Of wider fields. */
+};
+
+/* Translates 'ir'. Returns 0 or -ENOMEM; 'ret' is then empty. */
+int nsp_eval_build(const struct nsp_ir *ir,
+                   const struct nsp_allocator *allocator,
+                   struct nsp_eval *ret) NSP_MUSTCHECK;
+void nsp_eval_fini(struct nsp_eval *eval,
+                   const struct nsp_allocator *allocator);
+
+/* Runs the program over a parsed packet. */
+bool nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
+                    const struct nsp_filter_context *context);
+uint64_t nsp_eval_match_burst(const struct nsp_eval *eval,
+                              struct nsp_pkt *const pkts[], uint32_t n,
+                              const struct nsp_filter_context *context);
+
+#endif /* NSP_FILTER_EVAL_H */
