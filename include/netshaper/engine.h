@@ -47,8 +47,8 @@ enum nsp_verdict_kind {
 };
 
 struct nsp_verdict {
-    uint8_t  kind;     /* enum nsp_verdict_kind. */
-    bool     modified; /* Bytes at 'data' or lengths changed; implied by the
+    uint8_t kind;      /* enum nsp_verdict_kind. */
+    bool modified;     /* Bytes at 'data' or lengths changed; implied by the
                         * nsp_pkt_set_*() calls. */
     uint64_t delay_ns; /* Added to what the rules ask for. */
 };
@@ -56,11 +56,11 @@ struct nsp_verdict {
 /* One burst of intercepted packets that match the start filter, parsed. */
 struct nsp_burst {
     struct nsp_pkt *const *pkts;
-    struct nsp_verdict    *verdicts; /* All zero: pass. */
-    uint32_t               count;
-    uint32_t               worker; /* From 0. */
-    uint64_t               now_ns;
-    void                  *engine_private;
+    struct nsp_verdict *verdicts; /* All zero: pass. */
+    uint32_t count;
+    uint32_t worker; /* From 0. */
+    uint64_t now_ns;
+    void *engine_private;
 };
 
 /* Called on a worker's thread for each burst, before the rules. May edit the
@@ -71,15 +71,15 @@ typedef void nsp_burst_fn(void *context, struct nsp_burst *burst);
 /* Sends an IP packet from within the callback, like burst->pkts[like]; never
  * intercepted again. Returns 0, -EINVAL or what the device said. */
 NSP_API int nsp_burst_inject(struct nsp_burst *burst, uint32_t like,
-                             const uint8_t *ip, uint32_t ip_bytes) NSP_MUSTCHECK;
+                             const uint8_t *ip,
+                             uint32_t ip_bytes) NSP_MUSTCHECK;
 
 /* --- Configuration ------------------------------------------------------- */
 
 struct nsp_nfqueue_config {
-    uint32_t hooks;      /* Set of enum nsp_hook; 0 is INPUT + OUTPUT. */
     uint32_t first_queue; /* First queue number, 1..65535; 0 picks free ones. */
     uint32_t max_queue_pkts; /* Kernel queue; 0 derives it. */
-    bool     fail_closed; /* Drop, not pass, when the queue is full. */
+    bool fail_closed;        /* Drop, not pass, when the queue is full. */
 };
 
 struct nsp_pcapfile_config {
@@ -90,7 +90,7 @@ struct nsp_pcapfile_config {
 
 struct nsp_custom_config {
     const struct nsp_io_ops *ops;
-    const void              *device; /* Passed to ops->open. */
+    const void *device; /* Passed to ops->open. */
 };
 
 /* All zero is valid but for 'backend'. Copied by create, strings and rules
@@ -98,26 +98,28 @@ struct nsp_custom_config {
  * engine. */
 struct nsp_engine_config {
     const char *backend; /* "nfqueue", "pcapfile", "memory", "custom". */
-    struct nsp_nfqueue_config  nfqueue;
+    struct nsp_nfqueue_config nfqueue;
     struct nsp_pcapfile_config pcapfile;
-    struct nsp_memory         *memory;
-    struct nsp_custom_config   custom;
+    struct nsp_memory *memory;
+    struct nsp_custom_config custom;
 
+    uint32_t hooks;   /* Set of enum nsp_hook to intercept at, for backends that
+                       * tap the stack; 0 is INPUT + OUTPUT. */
     uint32_t workers; /* Device queues, a thread each; 0 is 1. */
     uint32_t max_held_pkts; /* Held at once per worker, 64..2^20; 0 is 65536. */
-    uint64_t seed;    /* Of every random effect. 0 is a seed like any other. */
+    uint64_t seed; /* Of every random effect. 0 is a seed like any other. */
     uint32_t snap_bytes; /* Bytes of each packet the callback reads, from the IP
                           * header on; 0: all with a callback, else what the
                           * filters read. */
-    bool     callback_takes_superpackets; /* And edits none. */
+    bool callback_takes_superpackets; /* And edits none. */
 
     struct nsp_policy_spec policy;
     nsp_burst_fn *callback;
-    void         *callback_context;
+    void *callback_context;
 
     struct nsp_allocator allocator; /* All NULL: the C library's. */
-    struct nsp_clock     clock;     /* All NULL: monotonic. Live devices only. */
-    struct nsp_log_sink  log;       /* All NULL: silent. */
+    struct nsp_clock clock;  /* All NULL: monotonic. Live devices only. */
+    struct nsp_log_sink log; /* All NULL: silent. */
 };
 
 /* --- Lifecycle ----------------------------------------------------------- */
@@ -146,7 +148,8 @@ NSP_API int nsp_engine_start(struct nsp_engine *engine, const char *filter,
  * NSP_TOO_MANY_ERRORS. Packets still held are delivered. */
 NSP_API int nsp_engine_run(struct nsp_engine *engine);
 
-/* The same for at most 'duration_ns' of the engine's clock, then NSP_STOPPED. */
+/* The same for at most 'duration_ns' of the engine's clock, then NSP_STOPPED.
+ */
 NSP_API int nsp_engine_run_for(struct nsp_engine *engine, uint64_t duration_ns);
 
 /* Ends the loop. Does not wait: the loop ends after its current burst. An
@@ -165,10 +168,12 @@ NSP_API struct nsp_engine *nsp_engine_ref(struct nsp_engine *engine);
 NSP_API struct nsp_engine *nsp_engine_unref(struct nsp_engine *engine);
 
 /* Starts 'engine', which must be idle, waits for one packet that matches
- * 'filter', copies its first 'bytes' bytes to 'buffer', lets it pass, and stops.
+ * 'filter', copies its first 'bytes' bytes to 'buffer', lets it pass, and
+ * stops.
  * '*ret' (may be NULL) gets its description, 'data' pointing to 'buffer'.
  * Returns NSP_OK, NSP_BUFFER_TOO_SMALL (cut), NSP_NOT_FOUND (no such packet in
- * 'timeout_ns', or input ended), NSP_ABORTED, NSP_STOPPED or what start says. */
+ * 'timeout_ns', or input ended), NSP_ABORTED, NSP_STOPPED or what start says.
+ */
 NSP_API int nsp_engine_capture(struct nsp_engine *engine, const char *filter,
                                uint8_t *buffer, uint32_t bytes,
                                uint64_t timeout_ns, struct nsp_pkt *ret,
