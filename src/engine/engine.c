@@ -1,1 +1,519 @@
-#include "base/base.h"
+/* Lifecycle of an engine: who may call what, when.
+ *
+ * Problem      Any thread may make any call at any time; stop may come from a
+ *              signal handler; destroy may come while a run is on; and no order
+ *              of calls may crash or leave a device open.
+ * Idea         A small state machine under a lock ('gate') that only the
+ *              control side takes, a reference count for the memory, and for
+ *              stop, which must not lock, a request flag and a guarded pointer
+ *              to the session.
+ * Invariants   - 'session' is non-NULL exactly in STARTED and RUNNING, and is
+ *                changed under the gate.
+ *              - Whoever moves the state to STARTING or RUNNING is the only one
+ *                to move it on; it holds a reference meanwhile.
+ *              - A session is closed only after 'session' was set to NULL and
+ *                'stoppers' was seen at zero afterwards: a stopper that read
+ *                the pointer is counted, one that comes later reads NULL.
+ * Rejected     A lock in stop (not async-signal-safe); freeing in destroy while
+ *              others may call (hence references); an engine table with
+ *              generation numbers (a mutable global). */
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "engine/session.h"
+#include "io/registry.h"
+#include "netshaper/version.h"
+
+enum state {
+    STATE_IDLE,
+    STATE_STARTING,
+    STATE_STARTED,
+    STATE_RUNNING,
+};
+
+struct nsp_engine {
+    struct nsp_config config;
+    atomic_uint refs;
+    atomic_int state; /* Written under the gate. */
+    atomic_bool disposed;
+    atomic_bool stop;
+    atomic_uint stoppers; /* Inside stop, using 'session'. */
+    _Atomic(struct nsp_session *) session;
+    struct nsp_gate *gate;
+
+    /* Of the last run, under the gate; read when there is no session. */
+    struct nsp_stats last_stats;
+    struct nsp_rule_stats *last_rules;
+    struct nsp_diag last_diag;
+};
+
+static void
+free_engine(struct nsp_engine *engine)
+{
+    struct nsp_allocator allocator = engine->config.allocator;
+
+    nsp_gate_destroy(engine->gate);
+    nsp_release(&allocator, engine->last_rules);
+    nsp_config_fini(&engine->config);
+    nsp_release(&allocator, engine);
+}
+
+int
+nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
+                  struct nsp_diag *reterr)
+{
+    struct nsp_config config;
+    struct nsp_engine *engine;
+    int result;
+
+    if (!cfg || !ret)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
+                            NULL,
+                            "no configuration or no place for the engine");
+    result = nsp_config_init(&config, cfg, reterr);
+    if (result != NSP_OK)
+        return result;
+
+    engine = nsp_alloc(&config.allocator, 1, sizeof *engine);
+    if (!engine) {
+        nsp_config_fini(&config);
+        goto oom;
+    }
+    engine->config = config;
+    /* Pointers into the configuration must lead into this copy of it. */
+    engine->config.device = nsp_config_device(&engine->config);
+    atomic_init(&engine->refs, 1);
+    engine->last_rules =
+        nsp_alloc(&config.allocator, config.user.policy.rule_count + 1u,
+                  sizeof *engine->last_rules);
+    if (!engine->last_rules || nsp_gate_create(&engine->gate) < 0) {
+        free_engine(engine);
+        goto oom;
+    }
+    *ret = engine;
+    return NSP_OK;
+
+oom:
+    return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                        "no memory for an engine");
+}
+
+/* --- Session, under the gate --------------------------------------------- */
+
+static void
+keep_counters(struct nsp_engine *engine, struct nsp_session *session)
+{
+    nsp_session_read_stats(session, &engine->last_stats);
+    for (uint32_t i = 0; i < engine->config.user.policy.rule_count; i++)
+        nsp_session_read_rule_stats(session, i, &engine->last_rules[i]);
+    engine->last_diag = session->diag;
+}
+
+static void
+close_session(struct nsp_engine *engine)
+{
+    struct nsp_session *session = atomic_load(&engine->session);
+
+    atomic_store(&engine->session, NULL);
+    while (atomic_load(&engine->stoppers) != 0)
+        nsp_thread_yield();
+    keep_counters(engine, session);
+    nsp_session_close(session);
+    atomic_store(&engine->state, STATE_IDLE);
+    nsp_gate_notify(engine->gate);
+}
+
+/* Closes an engine that was stopped between start and run. */
+static void
+close_if_stopped(struct nsp_engine *engine)
+{
+    if (atomic_load(&engine->state) == STATE_STARTED &&
+        atomic_load(&engine->stop))
+        close_session(engine);
+}
+
+/* --- Calls --------------------------------------------------------------- */
+
+static int
+refuse_start(int result, struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, result, nsp_result_name(result), NULL, "%s",
+                        nsp_result_text(result));
+}
+
+/* Moves an idle engine to STARTING, with a reference for the caller. */
+static int
+begin_start(struct nsp_engine *engine)
+{
+    int result = NSP_OK;
+
+    nsp_gate_lock(engine->gate);
+    close_if_stopped(engine);
+    if (atomic_load(&engine->disposed))
+        result = NSP_DISPOSED;
+    else if (atomic_load(&engine->state) != STATE_IDLE)
+        result = NSP_ALREADY_RUNNING;
+    if (result == NSP_OK) {
+        atomic_store(&engine->stop, false);
+        atomic_store(&engine->state, STATE_STARTING);
+        nsp_engine_ref(engine);
+    }
+    nsp_gate_unlock(engine->gate);
+    return result;
+}
+
+/* Moves on to 'next' with the open 'session', unless something came between. */
+static int
+finish_start(struct nsp_engine *engine, struct nsp_session *session,
+             enum state next)
+{
+    int result = NSP_OK;
+
+    nsp_gate_lock(engine->gate);
+    atomic_store(&engine->session, session);
+    atomic_store(&engine->state, next);
+    if (atomic_load(&engine->disposed))
+        result = NSP_DISPOSED;
+    else if (atomic_load(&engine->stop))
+        result = NSP_STOPPED;
+    if (result != NSP_OK)
+        close_session(engine);
+    nsp_gate_unlock(engine->gate);
+    return result;
+}
+
+static void
+give_up_start(struct nsp_engine *engine)
+{
+    nsp_gate_lock(engine->gate);
+    atomic_store(&engine->state, STATE_IDLE);
+    nsp_gate_notify(engine->gate);
+    nsp_gate_unlock(engine->gate);
+}
+
+/* Opens a session of 'config', which outlives it, and leaves the engine in
+ * 'next'. */
+static int
+start(struct nsp_engine *engine, const struct nsp_config *config,
+      const char *filter, enum state next, struct nsp_diag *reterr)
+{
+    struct nsp_session *session;
+    int result;
+
+    if (!engine)
+        return refuse_start(NSP_INVALID_HANDLE, reterr);
+    if (!filter)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
+                            "\"true\" matches everything", "no filter");
+    result = begin_start(engine);
+    if (result != NSP_OK)
+        return refuse_start(result, reterr);
+
+    result = nsp_session_open(config, filter, &engine->stop, &session, reterr);
+    if (result != NSP_OK) {
+        give_up_start(engine);
+    } else {
+        result = finish_start(engine, session, next);
+        if (result != NSP_OK)
+            refuse_start(result, reterr);
+    }
+    nsp_engine_unref(engine);
+    return result;
+}
+
+int
+nsp_engine_start(struct nsp_engine *engine, const char *filter,
+                 struct nsp_diag *reterr)
+{
+    return start(engine, engine ? &engine->config : NULL, filter, STATE_STARTED,
+                 reterr);
+}
+
+/* Runs the session of an engine that the caller moved to RUNNING. */
+static int
+run_session(struct nsp_engine *engine, uint64_t duration_ns)
+{
+    int result;
+
+    result = nsp_session_loop(atomic_load(&engine->session), duration_ns);
+    nsp_gate_lock(engine->gate);
+    close_session(engine);
+    if (atomic_load(&engine->disposed))
+        result = NSP_ABORTED;
+    nsp_gate_unlock(engine->gate);
+    return result;
+}
+
+int
+nsp_engine_run_for(struct nsp_engine *engine, uint64_t duration_ns)
+{
+    int result = NSP_OK;
+
+    if (!engine)
+        return NSP_INVALID_HANDLE;
+    nsp_gate_lock(engine->gate);
+    if (atomic_load(&engine->disposed)) {
+        result = NSP_DISPOSED;
+    } else if (atomic_load(&engine->state) != STATE_STARTED) {
+        result = NSP_INVALID_STATE;
+    } else if (atomic_load(&engine->stop)) {
+        close_session(engine);
+        result = NSP_STOPPED;
+    } else {
+        atomic_store(&engine->state, STATE_RUNNING);
+        nsp_engine_ref(engine);
+    }
+    nsp_gate_unlock(engine->gate);
+    if (result != NSP_OK)
+        return result;
+
+    result = run_session(engine, duration_ns);
+    nsp_engine_unref(engine);
+    return result;
+}
+
+int
+nsp_engine_run(struct nsp_engine *engine)
+{
+    return nsp_engine_run_for(engine, NSP_TIME_NEVER);
+}
+
+/* Without locks: may run in a signal handler. */
+static void
+request_stop(struct nsp_engine *engine)
+{
+    struct nsp_session *session;
+
+    atomic_store(&engine->stop, true);
+    atomic_fetch_add(&engine->stoppers, 1);
+    session = atomic_load(&engine->session);
+    if (session)
+        nsp_session_wake(session);
+    atomic_fetch_sub(&engine->stoppers, 1);
+}
+
+int
+nsp_engine_stop(struct nsp_engine *engine)
+{
+    if (!engine)
+        return NSP_INVALID_HANDLE;
+    if (atomic_load(&engine->disposed))
+        return NSP_DISPOSED;
+    if (atomic_load(&engine->state) == STATE_IDLE)
+        return NSP_INVALID_STATE;
+    request_stop(engine);
+    return NSP_OK;
+}
+
+/* Waits, under the gate, until nobody starts or runs 'engine'. A callback that
+ * destroys its own engine cannot wait for itself. */
+static void
+wait_until_quiet(struct nsp_engine *engine)
+{
+    for (;;) {
+        int state = atomic_load(&engine->state);
+
+        if (state == STATE_IDLE || state == STATE_STARTED)
+            return;
+        if (state == STATE_RUNNING &&
+            nsp_session_on_worker(atomic_load(&engine->session)))
+            return;
+        nsp_gate_wait(engine->gate);
+    }
+}
+
+struct nsp_engine *
+nsp_engine_destroy(struct nsp_engine *engine)
+{
+    if (!engine)
+        return NULL;
+    nsp_gate_lock(engine->gate);
+    atomic_store(&engine->disposed, true);
+    request_stop(engine);
+    wait_until_quiet(engine);
+    if (atomic_load(&engine->state) == STATE_STARTED)
+        close_session(engine);
+    nsp_gate_unlock(engine->gate);
+    return nsp_engine_unref(engine);
+}
+
+struct nsp_engine *
+nsp_engine_ref(struct nsp_engine *engine)
+{
+    if (engine)
+        atomic_fetch_add(&engine->refs, 1);
+    return engine;
+}
+
+struct nsp_engine *
+nsp_engine_unref(struct nsp_engine *engine)
+{
+    if (!engine || atomic_fetch_sub(&engine->refs, 1) != 1)
+        return NULL;
+    /* The last one: nobody else can call any more, so no lock. */
+    if (atomic_load(&engine->session))
+        close_session(engine);
+    free_engine(engine);
+    return NULL;
+}
+
+/* --- One packet ---------------------------------------------------------- */
+
+struct capture {
+    struct nsp_engine *engine;
+    uint8_t *buffer;
+    uint32_t bytes;
+    struct nsp_pkt *ret;
+    bool taken, cut;
+};
+
+/* Copies the first packet that it is shown, then lets the engine's own callback
+ * see the burst as always. */
+static void
+take_first(void *context, struct nsp_burst *burst)
+{
+    struct capture *capture = context;
+    const struct nsp_engine_config *user = &capture->engine->config.user;
+    const struct nsp_pkt *pkt = burst->pkts[0];
+
+    if (!capture->taken) {
+        uint32_t bytes = nsp_min_u32(pkt->cap_bytes, capture->bytes);
+
+        if (bytes > 0)
+            memcpy(capture->buffer, pkt->data, bytes);
+        if (capture->ret) {
+            *capture->ret = *pkt;
+            capture->ret->data = capture->buffer;
+            capture->ret->cap_bytes = bytes;
+        }
+        capture->cut = bytes < pkt->wire_bytes;
+        capture->taken = true;
+        request_stop(capture->engine);
+    }
+    if (user->callback)
+        user->callback(user->callback_context, burst);
+}
+
+int
+nsp_engine_capture(struct nsp_engine *engine, const char *filter,
+                   uint8_t *buffer, uint32_t bytes, uint64_t timeout_ns,
+                   struct nsp_pkt *ret, struct nsp_diag *reterr)
+{
+    struct capture capture = {
+        .engine = engine,
+        .buffer = buffer,
+        .bytes = bytes,
+        .ret = ret,
+    };
+    struct nsp_config config;
+    int result;
+
+    if (!engine)
+        return refuse_start(NSP_INVALID_HANDLE, reterr);
+    if (!buffer || bytes == 0)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
+                            NULL, "no buffer for the packet");
+    config = engine->config;
+    config.user.callback = take_first;
+    config.user.callback_context = &capture;
+    config.user.workers = 1;
+    if (!engine->config.user.callback) {
+        config.user.callback_takes_superpackets = true;
+        config.user.snap_bytes = bytes;
+    }
+
+    nsp_engine_ref(engine);
+    /* Straight to RUNNING: nobody else may run a session of this 'config'. */
+    result = start(engine, &config, filter, STATE_RUNNING, reterr);
+    if (result == NSP_OK) {
+        result = run_session(engine, timeout_ns);
+        if (capture.taken)
+            result = capture.cut ? NSP_BUFFER_TOO_SMALL : NSP_OK;
+        else if (result == NSP_OK ||
+                 (result == NSP_STOPPED && !atomic_load(&engine->stop)))
+            result = NSP_NOT_FOUND;
+        if (result < 0)
+            refuse_start(result, reterr);
+    }
+    nsp_engine_unref(engine);
+    return result;
+}
+
+/* --- Reading ------------------------------------------------------------- */
+
+int
+nsp_engine_read_stats(struct nsp_engine *engine, struct nsp_stats *ret)
+{
+    struct nsp_session *session;
+
+    if (!engine || !ret)
+        return NSP_INVALID_HANDLE;
+    nsp_gate_lock(engine->gate);
+    session = atomic_load(&engine->session);
+    if (session)
+        nsp_session_read_stats(session, ret);
+    else
+        *ret = engine->last_stats;
+    nsp_gate_unlock(engine->gate);
+    return NSP_OK;
+}
+
+int
+nsp_engine_read_rule_stats(struct nsp_engine *engine, uint32_t index,
+                           struct nsp_rule_stats *ret)
+{
+    struct nsp_session *session;
+
+    if (!engine || !ret)
+        return NSP_INVALID_HANDLE;
+    if (index >= engine->config.user.policy.rule_count)
+        return NSP_NOT_FOUND;
+    nsp_gate_lock(engine->gate);
+    session = atomic_load(&engine->session);
+    if (session)
+        nsp_session_read_rule_stats(session, index, ret);
+    else
+        *ret = engine->last_rules[index];
+    nsp_gate_unlock(engine->gate);
+    return NSP_OK;
+}
+
+int
+nsp_engine_read_diag(struct nsp_engine *engine, struct nsp_diag *ret)
+{
+    if (!engine || !ret)
+        return NSP_INVALID_HANDLE;
+    nsp_gate_lock(engine->gate);
+    *ret = engine->last_diag;
+    nsp_gate_unlock(engine->gate);
+    return NSP_OK;
+}
+
+int
+nsp_probe(const char *backend, nsp_probe_fn *report, void *context)
+{
+    if (!report)
+        return NSP_INVALID_PARAMETER;
+    if (backend && !nsp_io_find(backend))
+        return NSP_NOT_FOUND;
+    for (size_t i = 0; i < nsp_io_registry_count; i++) {
+        const struct nsp_io_ops *ops = nsp_io_registry[i];
+
+        if (ops->probe && (!backend || strcmp(backend, ops->name) == 0))
+            ops->probe(report, context);
+    }
+    return NSP_OK;
+}
+
+const char *
+nsp_version(void)
+{
+    return NSP_VERSION_TEXT;
+}
+
+const char *
+nsp_features(void)
+{
+    return "+nfqueue +pcapfile +memory";
+}

@@ -1,0 +1,271 @@
+#include "engine/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "io/registry.h"
+#include "os/os.h"
+#include "policy/policy.h"
+
+#define HELD_PKTS_DEFAULT 65536u
+#define HELD_PKTS_MIN     64u
+#define HELD_PKTS_MAX     (1u << 20)
+
+static int
+out_of_memory(struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                        "no memory for the engine's configuration");
+}
+
+/* Copies '*text' in place; NULL stays. */
+static int
+own_string(const struct nsp_allocator *allocator, const char **text)
+{
+    const char *from = *text;
+    size_t bytes;
+    char *copy;
+
+    if (!from)
+        return NSP_OK;
+    *text = NULL;
+    bytes = strlen(from) + 1;
+    copy = nsp_alloc(allocator, bytes, 1);
+    if (!copy)
+        return NSP_NO_MEMORY;
+    memcpy(copy, from, bytes);
+    *text = copy;
+    return NSP_OK;
+}
+
+static void
+disown_string(const struct nsp_allocator *allocator, const char *text)
+{
+    nsp_release(allocator, (void *)(uintptr_t)text);
+}
+
+static int
+own_rules(struct nsp_config *config)
+{
+    struct nsp_policy_spec *spec = &config->user.policy;
+    const struct nsp_rule *from = spec->rules;
+    struct nsp_rule *rules;
+    int result = NSP_OK;
+
+    spec->rules = NULL;
+    if (spec->rule_count == 0)
+        return NSP_OK;
+    rules = nsp_alloc(&config->allocator, spec->rule_count, sizeof *rules);
+    if (!rules)
+        return NSP_NO_MEMORY;
+    spec->rules = rules;
+
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        rules[i] = from[i];
+        if (result != NSP_OK) {
+            /* Not ours: fini must not release it. */
+            rules[i].name = rules[i].match = NULL;
+            continue;
+        }
+        result = own_string(&config->allocator, &rules[i].name);
+        if (result != NSP_OK)
+            rules[i].match = NULL;
+        else
+            result = own_string(&config->allocator, &rules[i].match);
+    }
+    return result;
+}
+
+static void
+disown_rules(struct nsp_config *config)
+{
+    const struct nsp_policy_spec *spec = &config->user.policy;
+
+    if (!spec->rules)
+        return;
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        disown_string(&config->allocator, spec->rules[i].name);
+        disown_string(&config->allocator, spec->rules[i].match);
+    }
+    nsp_release(&config->allocator, (void *)(uintptr_t)spec->rules);
+}
+
+static int
+own_strings(struct nsp_config *config)
+{
+    const char **const strings[] = {
+        &config->user.pcapfile.in_path,
+        &config->user.pcapfile.out_path,
+    };
+    int result = NSP_OK;
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(strings); i++) {
+        if (result == NSP_OK)
+            result = own_string(&config->allocator, strings[i]);
+        else
+            *strings[i] = NULL;
+    }
+    if (result != NSP_OK) {
+        config->user.policy.rules = NULL;
+        return result;
+    }
+    return own_rules(config);
+}
+
+static int
+check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
+{
+    if (!user->backend)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-backend",
+                            "set .backend to \"nfqueue\", \"pcapfile\", "
+                            "\"memory\" or \"custom\"",
+                            "no backend is named");
+    if (strcmp(user->backend, "custom") == 0) {
+        if (!user->custom.ops)
+            return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-ops",
+                                "set .custom.ops",
+                                "the custom backend has no functions");
+        return NSP_OK;
+    }
+    if (!nsp_io_find(user->backend))
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "unknown-backend",
+                            "the backends are nfqueue, pcapfile, memory and "
+                            "custom",
+                            "no backend is called \"%.40s\"", user->backend);
+    if (strcmp(user->backend, "memory") == 0 && !user->memory)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-memory-device",
+                            "set .memory to what nsp_memory_create() gave",
+                            "the memory backend has no far side");
+    if (strcmp(user->backend, "pcapfile") == 0 && !user->pcapfile.in_path)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-input",
+                            "set .pcapfile.in_path",
+                            "the pcapfile backend has no input file");
+    if (user->hooks > (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD))
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-hooks",
+                            "add up values of enum nsp_hook", "hooks is %#x",
+                            user->hooks);
+    if (user->nfqueue.first_queue > UINT16_MAX)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-queue",
+                            "queue numbers are 1 to 65535; 0 picks one",
+                            "nfqueue.first_queue is %u",
+                            user->nfqueue.first_queue);
+    return NSP_OK;
+}
+
+static int
+check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
+{
+    if (user->workers > NSP_IO_QUEUES_MAX)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-workers",
+                            "use fewer workers", "%u workers are more than %u",
+                            user->workers, NSP_IO_QUEUES_MAX);
+    if (user->max_held_pkts != 0 && (user->max_held_pkts < HELD_PKTS_MIN ||
+                                     user->max_held_pkts > HELD_PKTS_MAX))
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-max-held",
+                            "0 is 65536",
+                            "max_held_pkts %u is outside %u to %u",
+                            user->max_held_pkts, HELD_PKTS_MIN, HELD_PKTS_MAX);
+
+    /* Until queues can be handed from worker to worker, one worker must see all
+     * packets of a rate. */
+    if (user->workers > 1)
+        for (uint32_t i = 0; i < user->policy.rule_count; i++)
+            if (user->policy.rules[i].rate_bitps != 0)
+                return nsp_diag_set(reterr, NSP_INVALID_PARAMETER,
+                                    "shared-rate", "use one worker",
+                                    "rule %u: a rate needs one worker, %u "
+                                    "would each have a queue of their own",
+                                    i + 1, user->workers);
+    return NSP_OK;
+}
+
+const void *
+nsp_config_device(const struct nsp_config *config)
+{
+    const struct nsp_engine_config *user = &config->user;
+
+    if (config->custom)
+        return user->custom.device;
+    if (strcmp(user->backend, "memory") == 0)
+        return user->memory;
+    if (strcmp(user->backend, "pcapfile") == 0)
+        return &user->pcapfile;
+    return &user->nfqueue;
+}
+
+/* A rule's filter is compiled once here so that create, not start, reports its
+ * errors; start compiles for the layer that it runs on. */
+static int
+check_filters(const struct nsp_config *config, struct nsp_diag *reterr)
+{
+    struct nsp_policy *policy = NULL;
+    enum nsp_layer layer = NSP_LAYER_NETWORK;
+    int result;
+
+    if (config->user.hooks == NSP_HOOK_FORWARD)
+        layer = NSP_LAYER_NETWORK_FORWARD;
+    result = nsp_policy_compile(&config->user.policy, layer, &config->allocator,
+                                &policy, reterr);
+    nsp_policy_destroy(policy);
+    return result;
+}
+
+static void
+fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
+{
+    config->user = *user;
+    config->allocator = nsp_allocator_or_libc(&user->allocator);
+    config->clock = user->clock;
+    if (!config->clock.now_ns)
+        config->clock.now_ns = nsp_os_monotonic_ns;
+    if (config->user.workers == 0)
+        config->user.workers = 1;
+    if (config->user.max_held_pkts == 0)
+        config->user.max_held_pkts = HELD_PKTS_DEFAULT;
+    if (config->user.hooks == 0)
+        config->user.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
+}
+
+int
+nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
+                struct nsp_diag *reterr)
+{
+    int result = check_backend(user, reterr);
+
+    *config = (struct nsp_config){ 0 };
+    if (result == NSP_OK)
+        result = nsp_policy_check(&user->policy, reterr);
+    if (result == NSP_OK)
+        result = check_numbers(user, reterr);
+    if (result != NSP_OK)
+        return result;
+
+    fill_defaults(config, user);
+    if (own_strings(config) != NSP_OK) {
+        nsp_config_fini(config);
+        return out_of_memory(reterr);
+    }
+    config->custom = strcmp(user->backend, "custom") == 0;
+    config->device = nsp_config_device(config);
+    config->ops = config->custom
+                      ? user->custom.ops
+                      : nsp_io_resolve(user->backend, config->device);
+    config->user.backend = config->custom ? "custom" : config->ops->name;
+
+    result = check_filters(config, reterr);
+    if (result != NSP_OK)
+        nsp_config_fini(config);
+    return result;
+}
+
+void
+nsp_config_fini(struct nsp_config *config)
+{
+    if (!config->allocator.release)
+        return;
+    disown_rules(config);
+    disown_string(&config->allocator, config->user.pcapfile.in_path);
+    disown_string(&config->allocator, config->user.pcapfile.out_path);
+    *config = (struct nsp_config){ 0 };
+}

@@ -1,0 +1,24 @@
+#ifndef NSP_ENGINE_PLAN_H
+#define NSP_ENGINE_PLAN_H
+#include "engine/config.h"
+#include "netshaper/filter.h"
+#include "policy/policy.h"
+
+/* What a filter, a policy and a callback together ask of a device. */
+struct nsp_plan {
+    struct nsp_io_config io;
+    bool holds;        /* Packets may have to wait. */
+    uint32_t holdable; /* Set of enum nsp_hook. */
+};
+
+/* The layer that filters are compiled for on this configuration. */
+enum nsp_layer nsp_plan_layer(const struct nsp_config *config);
+
+/* Plans. Returns NSP_OK, or NSP_NOT_POSSIBLE with 'reterr' saying which rule
+ * asks for what the device cannot do, and what to do instead. */
+int nsp_plan_make(const struct nsp_config *config,
+                  const struct nsp_filter *filter,
+                  const struct nsp_policy *policy, struct nsp_plan *ret,
+                  struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+#endif /* NSP_ENGINE_PLAN_H */

@@ -1,0 +1,352 @@
+#include "engine/session.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/diag.h"
+#include "engine/plan.h"
+
+/* Waits that may fail in a row before the loop gives up. */
+#define WAIT_ERRORS_MAX 100u
+
+/* Rounds of a drain: more than any queue holds, so a device that keeps
+ * delivering after quiesce cannot keep the loop from ending. */
+#define DRAIN_ROUNDS_MAX (1u << 20)
+
+static int
+open_workers(struct nsp_session *s, const struct nsp_plan *plan,
+             struct nsp_diag *reterr)
+{
+    s->workers = nsp_alloc(&s->config->allocator, s->config->user.workers,
+                           sizeof *s->workers);
+    if (!s->workers)
+        goto oom;
+    for (uint32_t q = 0; q < s->config->user.workers; q++) {
+        struct nsp_worker *w = &s->workers[q];
+
+        *w = (struct nsp_worker){
+            .config = s->config,
+            .ops = s->ops,
+            .io = s->io,
+            .filter = s->filter,
+            .policy = s->policy,
+            .queue = q,
+            .holdable = plan->holdable,
+            .virtual_time = s->virtual_time,
+        };
+        s->worker_count++;
+        if (nsp_worker_init(w, plan->holds) < 0)
+            goto oom;
+    }
+    return NSP_OK;
+
+oom:
+    return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory",
+                        "lower max_held_pkts or the number of rules",
+                        "no memory for %u workers", s->config->user.workers);
+}
+
+static int
+open_parts(struct nsp_session *s, const char *filter, struct nsp_diag *reterr)
+{
+    const struct nsp_allocator *allocator = &s->config->allocator;
+    enum nsp_layer layer = nsp_plan_layer(s->config);
+    struct nsp_plan plan;
+    int result;
+
+    result = nsp_filter_compile(filter, layer, allocator, &s->filter, reterr);
+    if (result == NSP_OK)
+        result = nsp_policy_compile(&s->config->user.policy, layer, allocator,
+                                    &s->policy, reterr);
+    if (result == NSP_OK)
+        result = nsp_plan_make(s->config, s->filter, s->policy, &plan, reterr);
+    if (result == NSP_OK)
+        result = s->ops->open(&plan.io, &s->io, reterr);
+    if (result == NSP_OK)
+        result = open_workers(s, &plan, reterr);
+    return result;
+}
+
+int
+nsp_session_open(const struct nsp_config *config, const char *filter,
+                 const atomic_bool *stop, struct nsp_session **ret,
+                 struct nsp_diag *reterr)
+{
+    struct nsp_session *s = nsp_alloc(&config->allocator, 1, sizeof *s);
+    int result;
+
+    if (!s)
+        return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                            "no memory to start");
+    s->config = config;
+    s->ops = config->ops;
+    s->stop = stop;
+    s->virtual_time = (config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0;
+    atomic_flag_clear(&s->quiesce_won);
+
+    result = open_parts(s, filter, reterr);
+    if (result != NSP_OK) {
+        nsp_session_close(s);
+        return result;
+    }
+    *ret = s;
+    return NSP_OK;
+}
+
+struct nsp_session *
+nsp_session_close(struct nsp_session *s)
+{
+    if (!s)
+        return NULL;
+    if (s->io)
+        s->ops->close(s->io);
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        nsp_worker_fini(&s->workers[q]);
+    nsp_release(&s->config->allocator, s->workers);
+    nsp_policy_destroy(s->policy);
+    nsp_filter_destroy(s->filter);
+    nsp_release(&s->config->allocator, s);
+    return NULL;
+}
+
+/* --- Loop ---------------------------------------------------------------- */
+
+/* Ends the loop for all workers. Returns whether this was the first reason: the
+ * one to report. */
+static bool
+end_loop(struct nsp_session *s, int result)
+{
+    int none = NSP_OK;
+    bool first = atomic_compare_exchange_strong(&s->result, &none, result);
+
+    atomic_store(&s->ended, true);
+    if (s->worker_count > 1)
+        nsp_session_wake(s);
+    return first;
+}
+
+/* Ends the loop when the device is gone for good. */
+static bool
+device_failed(struct nsp_session *s)
+{
+    char what[128] = "";
+    int err = s->ops->status(s->io, what, sizeof what);
+
+    if (err == 0)
+        return false;
+    if (end_loop(s, NSP_INVALID_HANDLE))
+        nsp_diag_set_errno(&s->diag, NSP_INVALID_HANDLE, "device-gone", -err,
+                           "start again when it is back", "%s%s%s",
+                           s->ops->name, what[0] ? ": " : "", what);
+    return true;
+}
+
+static bool
+too_many_errors(struct nsp_session *s, uint32_t errors, int err)
+{
+    if (errors < WAIT_ERRORS_MAX)
+        return false;
+    if (end_loop(s, NSP_TOO_MANY_ERRORS))
+        nsp_diag_set_errno(&s->diag, NSP_TOO_MANY_ERRORS, "wait-failed", -err,
+                           NULL, "%s failed %u times in a row", s->ops->name,
+                           errors);
+    return true;
+}
+
+static bool
+must_end(struct nsp_session *s, uint64_t now_ns, uint64_t deadline_ns)
+{
+    if (atomic_load_explicit(&s->ended, memory_order_acquire))
+        return true;
+    if (!atomic_load_explicit(s->stop, memory_order_acquire) &&
+        now_ns < deadline_ns)
+        return false;
+    end_loop(s, NSP_STOPPED);
+    return true;
+}
+
+static void
+loop_live(struct nsp_session *s, struct nsp_worker *w)
+{
+    const struct nsp_clock *clock = &s->config->clock;
+    uint64_t now_ns = clock->now_ns(clock->context);
+    uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
+    uint32_t errors = 0;
+
+    while (!must_end(s, now_ns, deadline_ns)) {
+        uint32_t moved = nsp_worker_poll(w, now_ns);
+        uint64_t next_ns = nsp_min_u64(nsp_worker_due_ns(w), deadline_ns);
+        int err;
+
+        now_ns = clock->now_ns(clock->context);
+        if (moved >= NSP_BURST_MAX || next_ns <= now_ns)
+            continue; /* More is likely to be there already. */
+        if (moved == 0 && device_failed(s))
+            break;
+        err = s->ops->wait(s->io, w->queue,
+                           next_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
+                                                     : next_ns - now_ns);
+        w->counted.wakeups++;
+        errors = err < 0 ? errors + 1 : 0;
+        if (too_many_errors(s, errors, err))
+            break;
+        now_ns = clock->now_ns(clock->context);
+    }
+}
+
+static void
+loop_virtual(struct nsp_session *s, struct nsp_worker *w)
+{
+    uint64_t now_ns = s->ops->next_rx_ns(s->io, w->queue);
+    uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
+
+    /* An input that is empty from the start has no time at all. */
+    while (now_ns != NSP_TIME_NEVER && !must_end(s, now_ns, deadline_ns)) {
+        uint32_t moved = nsp_worker_poll(w, now_ns);
+        uint64_t next_ns = s->ops->next_rx_ns(s->io, w->queue);
+
+        if (moved == 0 && device_failed(s))
+            return;
+        /* A device that has no room for its next packet waits for held ones to
+         * come back. */
+        if (moved == 0 && next_ns <= now_ns)
+            next_ns = NSP_TIME_NEVER;
+        next_ns = nsp_min_u64(next_ns, nsp_worker_due_ns(w));
+        if (next_ns > now_ns)
+            now_ns = next_ns;
+    }
+    /* Input may have ended because it was cut short. */
+    if (now_ns == NSP_TIME_NEVER)
+        device_failed(s);
+}
+
+/* Lets the inflow dry up, then delivers what is held. */
+static void
+drain(struct nsp_session *s, struct nsp_worker *w)
+{
+    if (!atomic_flag_test_and_set(&s->quiesce_won)) {
+        s->ops->quiesce(s->io);
+        atomic_store_explicit(&s->quiesced, true, memory_order_release);
+    }
+    while (!atomic_load_explicit(&s->quiesced, memory_order_acquire))
+        nsp_thread_yield();
+
+    for (uint32_t i = 0; i < DRAIN_ROUNDS_MAX; i++) {
+        uint64_t now_ns = w->now_ns;
+
+        if (!s->virtual_time)
+            now_ns = s->config->clock.now_ns(s->config->clock.context);
+        if (nsp_worker_poll(w, now_ns) == 0)
+            break;
+    }
+    nsp_worker_drain(w);
+}
+
+static void
+worker_main(struct nsp_session *s, struct nsp_worker *w)
+{
+    atomic_store(&s->threads[w->queue], nsp_thread_self());
+    nsp_thread_use_precise_timers();
+    if (s->virtual_time)
+        loop_virtual(s, w);
+    else
+        loop_live(s, w);
+    drain(s, w);
+    atomic_store(&s->threads[w->queue], 0);
+}
+
+struct worker_start {
+    struct nsp_session *session;
+    struct nsp_worker *worker;
+};
+
+static void
+worker_entry(void *opaque)
+{
+    const struct worker_start *start = opaque;
+
+    worker_main(start->session, start->worker);
+}
+
+int
+nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
+{
+    struct nsp_thread *threads[NSP_IO_QUEUES_MAX];
+    struct worker_start starts[NSP_IO_QUEUES_MAX];
+    uint32_t started = 0;
+
+    s->duration_ns = duration_ns;
+    for (uint32_t q = 1; q < s->worker_count; q++) {
+        int err;
+
+        starts[q] = (struct worker_start){ s, &s->workers[q] };
+        err = nsp_thread_create(&threads[q], worker_entry, &starts[q]);
+        if (err < 0) {
+            if (end_loop(s, NSP_TOO_MANY_ERRORS))
+                nsp_diag_set_errno(&s->diag, NSP_TOO_MANY_ERRORS, "no-thread",
+                                   -err, "use fewer workers", "worker %u", q);
+            break;
+        }
+        started = q;
+    }
+    worker_main(s, &s->workers[0]);
+    for (uint32_t q = 1; q <= started; q++)
+        nsp_thread_join(threads[q]);
+    /* A worker that could not be started still has its queue to empty. */
+    for (uint32_t q = started + 1; q < s->worker_count; q++)
+        drain(s, &s->workers[q]);
+    return atomic_load(&s->result);
+}
+
+void
+nsp_session_wake(struct nsp_session *s)
+{
+    if (s->ops->wake)
+        s->ops->wake(s->io);
+}
+
+bool
+nsp_session_on_worker(const struct nsp_session *s)
+{
+    uint64_t self = nsp_thread_self();
+
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        if (atomic_load(&s->threads[q]) == self)
+            return true;
+    return false;
+}
+
+void
+nsp_session_read_stats(struct nsp_session *s, struct nsp_stats *ret)
+{
+    struct nsp_io_stats io = { 0 };
+
+    *ret = (struct nsp_stats){ 0 };
+    for (uint32_t q = 0; q < s->worker_count; q++) {
+        struct nsp_stats one;
+
+        nsp_worker_read_stats(&s->workers[q], &one);
+        nsp_stats_add(ret, &one);
+    }
+    s->ops->read_stats(s->io, &io);
+    ret->kernel_dropped_pkts += io.kernel_dropped_pkts;
+    ret->kernel_lost_pkts += io.kernel_lost_pkts;
+    ret->stale_verdict_pkts += io.stale_verdict_pkts;
+    ret->device_errors += io.device_errors;
+}
+
+void
+nsp_session_read_rule_stats(struct nsp_session *s, uint32_t index,
+                            struct nsp_rule_stats *ret)
+{
+    const struct nsp_policy_rule *rule = nsp_policy_get_rule(s->policy, index);
+
+    *ret = (struct nsp_rule_stats){ 0 };
+    memcpy(ret->name, rule->name, sizeof ret->name);
+    for (uint32_t q = 0; q < s->worker_count; q++) {
+        struct nsp_rule_counters one;
+
+        nsp_worker_read_rule_stats(&s->workers[q], index, &one);
+        nsp_rule_stats_add(ret, &one);
+    }
+}

@@ -1,0 +1,60 @@
+#ifndef NSP_ENGINE_SESSION_H
+#define NSP_ENGINE_SESSION_H
+#include <stdatomic.h>
+
+#include "engine/config.h"
+#include "engine/worker.h"
+#include "os/os.h"
+
+/* One time between start and the end of a run: the open device, the compiled
+ * filter and policy, and the workers.
+ *
+ * Threads  open and close by one thread at a time. loop runs on the caller's
+ *          thread and one more for each further worker. wake from any thread or
+ *          signal handler while the session is open. Readers from any thread.
+ */
+struct nsp_session {
+    const struct nsp_config *config;
+    const struct nsp_io_ops *ops;
+    struct nsp_io *io;
+    struct nsp_filter *filter;
+    struct nsp_policy *policy;
+    uint32_t worker_count;
+    struct nsp_worker *workers;
+    bool virtual_time;
+
+    const atomic_bool *stop; /* The engine's; set once, never cleared. */
+    atomic_bool ended;       /* A worker has ended the loop for all. */
+    atomic_bool quiesced;    /* Nothing new comes in. */
+    atomic_flag quiesce_won; /* By the worker that quiesces. */
+    atomic_int result;       /* First that is not NSP_OK. */
+    _Atomic uint64_t threads[NSP_IO_QUEUES_MAX]; /* Running now, 0 none. */
+    uint64_t duration_ns;
+    struct nsp_diag diag; /* Of a negative result. */
+};
+
+/* Compiles 'filter', plans what the device must do, and opens it. Returns
+ * NSP_OK or a negative result with 'reterr' filled and nothing held. */
+int nsp_session_open(const struct nsp_config *config, const char *filter,
+                     const atomic_bool *stop, struct nsp_session **ret,
+                     struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Closes the device; what it still keeps is let go. NULL is ignored. */
+struct nsp_session *nsp_session_close(struct nsp_session *session);
+
+/* Runs the workers until 'stop' is set, input ends, 'duration_ns' has passed or
+ * the device fails; then delivers what is held. Returns NSP_OK (end of input),
+ * NSP_STOPPED, NSP_INVALID_HANDLE or NSP_TOO_MANY_ERRORS. */
+int nsp_session_loop(struct nsp_session *session, uint64_t duration_ns);
+
+/* Makes every worker look at 'stop'. Async-signal-safe. */
+void nsp_session_wake(struct nsp_session *session);
+
+/* Tells whether the calling thread is one of the workers. */
+bool nsp_session_on_worker(const struct nsp_session *session);
+
+void nsp_session_read_stats(struct nsp_session *session, struct nsp_stats *ret);
+void nsp_session_read_rule_stats(struct nsp_session *session, uint32_t index,
+                                 struct nsp_rule_stats *ret);
+
+#endif /* NSP_ENGINE_SESSION_H */
