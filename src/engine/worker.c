@@ -14,216 +14,12 @@
 #include <errno.h>
 #include <string.h>
 
-#include "packet/reply.h"
+#include "engine/outlet.h"
 
 static struct nsp_pkt *
 pkt_of_timer(struct nsp_wheel_node *node)
 {
     return NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
-}
-
-/* --- Counting ------------------------------------------------------------ */
-
-static struct nsp_rule_counters *
-rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_state *state;
-
-    if (pkt->rule == NSP_RULE_NONE)
-        return NULL;
-    state = &w->rules[pkt->rule];
-    if (!state->changed) {
-        state->changed = true;
-        w->changed_rules[w->changed_count++] = pkt->rule;
-    }
-    return &state->counted;
-}
-
-static void
-count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
-{
-    uint64_t bytes = 0, malformed = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
-        pkts[i]->rule = NSP_RULE_NONE;
-        pkts[i]->extra_delay_ns = 0;
-        pkts[i]->charged_bytes = pkts[i]->ip_bytes;
-        bytes += pkts[i]->ip_bytes;
-        malformed += (pkts[i]->flags & NSP_PKT_MALFORMED) != 0;
-    }
-    w->counted.in_pkts += n;
-    w->counted.in_bytes += bytes;
-    w->counted.malformed_pkts += malformed;
-}
-
-static void
-count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = rule_counters(w, pkt);
-
-    w->counted.queued_pkts++;
-    w->counted.queued_bytes += pkt->charged_bytes;
-    if (rule) {
-        rule->queued_pkts++;
-        rule->queued_bytes += pkt->charged_bytes;
-    }
-}
-
-static void
-count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = rule_counters(w, pkt);
-
-    w->counted.queued_pkts--;
-    w->counted.queued_bytes -= pkt->charged_bytes;
-    if (rule) {
-        rule->queued_pkts--;
-        rule->queued_bytes -= pkt->charged_bytes;
-    }
-}
-
-static void
-count_dropped(struct nsp_worker *w, const struct nsp_pkt *pkt,
-              enum nsp_drop_reason reason)
-{
-    struct nsp_rule_counters *rule = rule_counters(w, pkt);
-
-    w->counted.dropped_pkts[reason]++;
-    w->counted.dropped_bytes[reason] += pkt->charged_bytes;
-    if (rule) {
-        rule->dropped_pkts[reason]++;
-        rule->dropped_bytes += pkt->charged_bytes;
-    }
-}
-
-static void
-count_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = rule_counters(w, pkt);
-
-    w->counted.delivered_pkts++;
-    w->counted.delivered_bytes += pkt->charged_bytes;
-    w->counted.modified_pkts += (pkt->flags & NSP_PKT_MODIFIED) != 0;
-    if (rule) {
-        rule->delivered_pkts++;
-        rule->delivered_bytes += pkt->charged_bytes;
-    }
-}
-
-static void
-uncount_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = rule_counters(w, pkt);
-
-    w->counted.delivered_pkts--;
-    w->counted.delivered_bytes -= pkt->charged_bytes;
-    w->counted.modified_pkts -= (pkt->flags & NSP_PKT_MODIFIED) != 0;
-    if (rule) {
-        rule->delivered_pkts--;
-        rule->delivered_bytes -= pkt->charged_bytes;
-    }
-}
-
-static void
-publish(struct nsp_worker *w)
-{
-    nsp_counters_publish(&w->published, (const uint64_t *)&w->counted,
-                         NSP_STATS_WORDS);
-    for (uint32_t i = 0; i < w->changed_count; i++) {
-        struct nsp_rule_state *state = &w->rules[w->changed_rules[i]];
-
-        nsp_counters_publish(&state->published,
-                             (const uint64_t *)&state->counted, NSP_RULE_WORDS);
-        state->changed = false;
-    }
-    w->changed_count = 0;
-}
-
-/* --- Ways out ------------------------------------------------------------ */
-
-/* Sends 'pkts'. They are the device's afterwards, so they are counted as
- * delivered first; what is needed to correct that for the refused ones is noted
- * down. */
-static void
-send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
-{
-    struct nsp_pkt noted[NSP_BURST_MAX];
-    bool refused[NSP_BURST_MAX] = { false };
-
-    for (uint32_t i = 0; i < n; i++) {
-        noted[i].rule = pkts[i]->rule;
-        noted[i].charged_bytes = pkts[i]->charged_bytes;
-        noted[i].flags = pkts[i]->flags;
-        count_delivered(w, pkts[i]);
-    }
-    if (w->ops->tx_burst(w->io, w->queue, w->now_ns, pkts, n, refused) == 0)
-        return;
-    for (uint32_t i = 0; i < n; i++) {
-        if (refused[i]) {
-            uncount_delivered(w, &noted[i]);
-            count_dropped(w, &noted[i], NSP_DROP_TX_FAILED);
-        }
-    }
-}
-
-static void
-flush_tx(struct nsp_worker *w)
-{
-    if (w->tx_count == 0)
-        return;
-    send_burst(w, w->tx, w->tx_count);
-    w->tx_count = 0;
-}
-
-static void
-deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    w->tx[w->tx_count++] = pkt;
-    if (w->tx_count == NSP_BURST_MAX)
-        flush_tx(w);
-}
-
-static void
-flush_dropped(struct nsp_worker *w)
-{
-    if (w->dropped_count == 0)
-        return;
-    w->ops->drop_burst(w->io, w->queue, w->dropped, w->dropped_count);
-    w->dropped_count = 0;
-}
-
-static void
-drop(struct nsp_worker *w, struct nsp_pkt *pkt, enum nsp_drop_reason reason)
-{
-    count_dropped(w, pkt, reason);
-    w->dropped[w->dropped_count++] = pkt;
-    if (w->dropped_count == NSP_BURST_MAX)
-        flush_dropped(w);
-}
-
-static void
-inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes, bool reply,
-       const struct nsp_pkt *like)
-{
-    int err = -ENOTSUP;
-
-    if ((w->ops->caps & NSP_IO_CAN_INJECT) != 0)
-        err = w->ops->inject(w->io, w->queue, w->now_ns, ip, ip_bytes, reply,
-                             like);
-    if (err < 0)
-        w->counted.inject_failed_pkts++;
-    else
-        w->counted.injected_pkts++;
-}
-
-static void
-reject(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    uint32_t bytes = nsp_reply_build(pkt, w->reply);
-
-    if (bytes > 0)
-        inject(w, w->reply, bytes, true, pkt);
-    drop(w, pkt, NSP_DROP_REJECT);
 }
 
 /* --- Stages that hold ---------------------------------------------------- */
@@ -258,8 +54,8 @@ hold_in_queue(struct nsp_worker *w, struct nsp_rule_queue *queue,
     while (victim) {
         struct nsp_wheel_node *next = victim->timer.next;
 
-        count_unheld(w, victim);
-        drop(w, victim, NSP_DROP_QUEUE_FULL);
+        nsp_outlet_count_unheld(w, victim);
+        nsp_outlet_drop(w, victim, NSP_DROP_QUEUE_FULL);
         victim = next ? pkt_of_timer(next) : NULL;
     }
     if (!queue->armed)
@@ -271,16 +67,16 @@ static bool
 can_hold(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
     if (pkt->hook != 0 && (w->holdable & pkt->hook) == 0) {
-        drop(w, pkt, NSP_DROP_CANNOT_HOLD);
+        nsp_outlet_drop(w, pkt, NSP_DROP_CANNOT_HOLD);
         return false;
     }
     if (w->counted.queued_pkts >= w->config->user.max_held_pkts) {
-        drop(w, pkt, NSP_DROP_HELD_FULL);
+        nsp_outlet_drop(w, pkt, NSP_DROP_HELD_FULL);
         return false;
     }
     if ((pkt->flags & NSP_PKT_MODIFIED) != 0 && w->ops->retain &&
         w->ops->retain(w->io, w->queue, pkt) < 0) {
-        drop(w, pkt, NSP_DROP_NO_BUFFER);
+        nsp_outlet_drop(w, pkt, NSP_DROP_NO_BUFFER);
         return false;
     }
     return true;
@@ -295,7 +91,7 @@ apply_effects(struct nsp_worker *w, struct nsp_pkt *pkt,
     if (state) {
         if (state->rule->loss_ppm != 0 &&
             nsp_loss_decide(&state->loss, &state->random)) {
-            drop(w, pkt, NSP_DROP_LOSS);
+            nsp_outlet_drop(w, pkt, NSP_DROP_LOSS);
             return;
         }
         pkt->extra_delay_ns =
@@ -305,12 +101,12 @@ apply_effects(struct nsp_worker *w, struct nsp_pkt *pkt,
             queue = NULL;
     }
     if (!queue && pkt->extra_delay_ns == 0) {
-        deliver(w, pkt);
+        nsp_outlet_deliver(w, pkt);
         return;
     }
     if (!can_hold(w, pkt))
         return;
-    count_held(w, pkt);
+    nsp_outlet_count_held(w, pkt);
     if (queue)
         hold_in_queue(w, queue, pkt);
     else
@@ -321,18 +117,18 @@ static void
 apply_rule(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
     struct nsp_rule_state *state = NULL;
-    struct nsp_rule_counters *counters = rule_counters(w, pkt);
+    struct nsp_rule_counters *counters = nsp_outlet_rule_counters(w, pkt);
 
     if (counters) {
         counters->in_pkts++;
         counters->in_bytes += pkt->charged_bytes;
         state = &w->rules[pkt->rule];
         if (state->rule->action == NSP_ACTION_DROP) {
-            drop(w, pkt, NSP_DROP_RULE);
+            nsp_outlet_drop(w, pkt, NSP_DROP_RULE);
             return;
         }
         if (state->rule->action == NSP_ACTION_REJECT) {
-            reject(w, pkt);
+            nsp_outlet_reject(w, pkt);
             return;
         }
     }
@@ -348,11 +144,11 @@ obey(struct nsp_worker *w, struct nsp_pkt *pkt,
      const struct nsp_verdict *verdict)
 {
     if (verdict->kind == NSP_VERDICT_DROP) {
-        drop(w, pkt, NSP_DROP_CALLBACK);
+        nsp_outlet_drop(w, pkt, NSP_DROP_CALLBACK);
         return false;
     }
     if (verdict->kind == NSP_VERDICT_REJECT) {
-        reject(w, pkt);
+        nsp_outlet_reject(w, pkt);
         return false;
     }
     pkt->extra_delay_ns = verdict->delay_ns;
@@ -397,7 +193,7 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
         return -EINVAL;
     w = burst->engine_private;
     failed = w->counted.inject_failed_pkts;
-    inject(w, ip, ip_bytes, false, burst->pkts[like]);
+    nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
     return w->counted.inject_failed_pkts == failed ? 0 : -EIO;
 }
 
@@ -408,14 +204,14 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     uint32_t matched = 0;
 
     nsp_pkt_parse_burst(pkts, n);
-    count_in(w, pkts, n);
+    nsp_outlet_count_in(w, pkts, n);
     w->filter_context.timestamp = (int64_t)w->now_ns;
     hits = nsp_filter_match_burst(w->filter, pkts, n, &w->filter_context);
 
     if (w->rule_count == 0 && !w->config->user.callback) {
         w->counted.matched_pkts += nsp_popcount_u64(hits);
-        flush_tx(w); /* What was released before goes first. */
-        send_burst(w, pkts, n);
+        nsp_outlet_flush(w); /* What was released before goes first. */
+        nsp_outlet_send_burst(w, pkts, n);
         return;
     }
 
@@ -423,7 +219,7 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
         if ((hits >> i & 1) != 0)
             pkts[matched++] = pkts[i];
         else
-            deliver(w, pkts[i]);
+            nsp_outlet_deliver(w, pkts[i]);
     }
     w->counted.matched_pkts += matched;
     if (w->config->user.callback && matched > 0)
@@ -442,8 +238,8 @@ leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
         hold_in_delay(w, pkt, pkt->timer.due_ns);
         return;
     }
-    count_unheld(w, pkt);
-    deliver(w, pkt);
+    nsp_outlet_count_unheld(w, pkt);
+    nsp_outlet_deliver(w, pkt);
 }
 
 static uint32_t
@@ -479,8 +275,8 @@ release_due(struct nsp_worker *w)
     for (uint32_t i = 0; i < n; i++) {
         struct nsp_pkt *pkt = pkt_of_timer(due[i]);
 
-        count_unheld(w, pkt);
-        deliver(w, pkt);
+        nsp_outlet_count_unheld(w, pkt);
+        nsp_outlet_deliver(w, pkt);
     }
     return moved + n;
 }
@@ -496,10 +292,9 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     n = w->ops->rx_burst(w->io, w->queue, now_ns, pkts, NSP_BURST_MAX);
     if (n > 0)
         decide_burst(w, pkts, n);
-    flush_tx(w);
-    flush_dropped(w);
+    nsp_outlet_flush(w);
     if (n + moved > 0)
-        publish(w);
+        nsp_outlet_publish(w);
     return n + moved;
 }
 
@@ -520,8 +315,8 @@ drain_queue(struct nsp_worker *w, struct nsp_bottleneck *bottleneck)
 
     while ((n = nsp_bottleneck_flush(bottleneck, pkts, NSP_BURST_MAX)) > 0) {
         for (uint32_t i = 0; i < n; i++) {
-            count_unheld(w, pkts[i]);
-            deliver(w, pkts[i]);
+            nsp_outlet_count_unheld(w, pkts[i]);
+            nsp_outlet_deliver(w, pkts[i]);
         }
     }
 }
@@ -538,16 +333,16 @@ nsp_worker_drain(struct nsp_worker *w)
     while ((n = nsp_wheel_expire(w->delays, NSP_TIME_NEVER - 1, due,
                                  NSP_BURST_MAX)) > 0) {
         for (uint32_t i = 0; i < n; i++) {
-            count_unheld(w, pkt_of_timer(due[i]));
-            deliver(w, pkt_of_timer(due[i]));
+            nsp_outlet_count_unheld(w, pkt_of_timer(due[i]));
+            nsp_outlet_deliver(w, pkt_of_timer(due[i]));
         }
     }
     for (uint32_t r = 0; r < w->rule_count; r++)
         for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
             if (w->rules[r].queues[d].bottleneck)
                 drain_queue(w, w->rules[r].queues[d].bottleneck);
-    flush_tx(w);
-    publish(w);
+    nsp_outlet_flush(w);
+    nsp_outlet_publish(w);
 }
 
 /* --- Lifetime ------------------------------------------------------------ */

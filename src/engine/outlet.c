@@ -1,0 +1,219 @@
+#include "engine/outlet.h"
+
+#include <errno.h>
+
+#include "packet/reply.h"
+
+/* --- Counting ------------------------------------------------------------ */
+
+struct nsp_rule_counters *
+nsp_outlet_rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_state *state;
+
+    if (pkt->rule == NSP_RULE_NONE)
+        return NULL;
+    state = &w->rules[pkt->rule];
+    if (!state->changed) {
+        state->changed = true;
+        w->changed_rules[w->changed_count++] = pkt->rule;
+    }
+    return &state->counted;
+}
+
+void
+nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
+                    uint32_t n)
+{
+    uint64_t bytes = 0, malformed = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        pkts[i]->rule = NSP_RULE_NONE;
+        pkts[i]->extra_delay_ns = 0;
+        pkts[i]->charged_bytes = pkts[i]->ip_bytes;
+        bytes += pkts[i]->ip_bytes;
+        malformed += (pkts[i]->flags & NSP_PKT_MALFORMED) != 0;
+    }
+    w->counted.in_pkts += n;
+    w->counted.in_bytes += bytes;
+    w->counted.malformed_pkts += malformed;
+}
+
+void
+nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.queued_pkts++;
+    w->counted.queued_bytes += pkt->charged_bytes;
+    if (rule) {
+        rule->queued_pkts++;
+        rule->queued_bytes += pkt->charged_bytes;
+    }
+}
+
+void
+nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.queued_pkts--;
+    w->counted.queued_bytes -= pkt->charged_bytes;
+    if (rule) {
+        rule->queued_pkts--;
+        rule->queued_bytes -= pkt->charged_bytes;
+    }
+}
+
+static void
+count_dropped(struct nsp_worker *w, const struct nsp_pkt *pkt,
+              enum nsp_drop_reason reason)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.dropped_pkts[reason]++;
+    w->counted.dropped_bytes[reason] += pkt->charged_bytes;
+    if (rule) {
+        rule->dropped_pkts[reason]++;
+        rule->dropped_bytes += pkt->charged_bytes;
+    }
+}
+
+static void
+count_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.delivered_pkts++;
+    w->counted.delivered_bytes += pkt->charged_bytes;
+    w->counted.modified_pkts += (pkt->flags & NSP_PKT_MODIFIED) != 0;
+    if (rule) {
+        rule->delivered_pkts++;
+        rule->delivered_bytes += pkt->charged_bytes;
+    }
+}
+
+static void
+uncount_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.delivered_pkts--;
+    w->counted.delivered_bytes -= pkt->charged_bytes;
+    w->counted.modified_pkts -= (pkt->flags & NSP_PKT_MODIFIED) != 0;
+    if (rule) {
+        rule->delivered_pkts--;
+        rule->delivered_bytes -= pkt->charged_bytes;
+    }
+}
+
+void
+nsp_outlet_publish(struct nsp_worker *w)
+{
+    nsp_counters_publish(&w->published, (const uint64_t *)&w->counted,
+                         NSP_STATS_WORDS);
+    for (uint32_t i = 0; i < w->changed_count; i++) {
+        struct nsp_rule_state *state = &w->rules[w->changed_rules[i]];
+
+        nsp_counters_publish(&state->published,
+                             (const uint64_t *)&state->counted, NSP_RULE_WORDS);
+        state->changed = false;
+    }
+    w->changed_count = 0;
+}
+
+/* --- Ways out ------------------------------------------------------------ */
+
+/* Sends 'pkts'. They are the device's afterwards, so they are counted as
+ * delivered first; what is needed to correct that for the refused ones is noted
+ * down. */
+void
+nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],
+                      uint32_t n)
+{
+    struct nsp_pkt noted[NSP_BURST_MAX];
+    bool refused[NSP_BURST_MAX] = { false };
+
+    for (uint32_t i = 0; i < n; i++) {
+        noted[i].rule = pkts[i]->rule;
+        noted[i].charged_bytes = pkts[i]->charged_bytes;
+        noted[i].flags = pkts[i]->flags;
+        count_delivered(w, pkts[i]);
+    }
+    if (w->ops->tx_burst(w->io, w->queue, w->now_ns, pkts, n, refused) == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        if (refused[i]) {
+            uncount_delivered(w, &noted[i]);
+            count_dropped(w, &noted[i], NSP_DROP_TX_FAILED);
+        }
+    }
+}
+
+static void
+flush_tx(struct nsp_worker *w)
+{
+    if (w->tx_count == 0)
+        return;
+    nsp_outlet_send_burst(w, w->tx, w->tx_count);
+    w->tx_count = 0;
+}
+
+void
+nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    w->tx[w->tx_count++] = pkt;
+    if (w->tx_count == NSP_BURST_MAX)
+        flush_tx(w);
+}
+
+static void
+flush_dropped(struct nsp_worker *w)
+{
+    if (w->dropped_count == 0)
+        return;
+    w->ops->drop_burst(w->io, w->queue, w->dropped, w->dropped_count);
+    w->dropped_count = 0;
+}
+
+void
+nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
+                enum nsp_drop_reason reason)
+{
+    count_dropped(w, pkt, reason);
+    w->dropped[w->dropped_count++] = pkt;
+    if (w->dropped_count == NSP_BURST_MAX)
+        flush_dropped(w);
+}
+
+void
+nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes,
+                  bool reply, const struct nsp_pkt *like)
+{
+    int err = -ENOTSUP;
+
+    if ((w->ops->caps & NSP_IO_CAN_INJECT) != 0)
+        err = w->ops->inject(w->io, w->queue, w->now_ns, ip, ip_bytes, reply,
+                             like);
+    if (err < 0)
+        w->counted.inject_failed_pkts++;
+    else
+        w->counted.injected_pkts++;
+}
+
+void
+nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    uint32_t bytes = nsp_reply_build(pkt, w->reply);
+
+    if (bytes > 0)
+        nsp_outlet_inject(w, w->reply, bytes, true, pkt);
+    nsp_outlet_drop(w, pkt, NSP_DROP_REJECT);
+}
+
+void
+nsp_outlet_flush(struct nsp_worker *w)
+{
+    flush_tx(w);
+    flush_dropped(w);
+}

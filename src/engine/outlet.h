@@ -1,0 +1,50 @@
+#ifndef NSP_ENGINE_OUTLET_H
+#define NSP_ENGINE_OUTLET_H
+#include "engine/worker.h"
+
+/* The ways out of a worker, and the counting that goes with each: every packet
+ * that came in leaves by exactly one of deliver, drop and reject, once.
+ *
+ * A packet is charged with the length it arrived with, so that edits cannot
+ * break the accounting identity. Packets leave in bursts, at the latest when
+ * the worker flushes at the end of an iteration.
+ *
+ * Threads  The worker's own. Cost  No allocation, lock or system call but the
+ *          device's. */
+
+/* Counts 'n' parsed packets in. */
+void nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
+                         uint32_t n);
+
+/* Counts a packet that begins, or ends, to wait. */
+void nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt);
+void nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt);
+
+/* The counters of the rule that decided 'pkt', to be published; NULL if none.
+ */
+struct nsp_rule_counters *nsp_outlet_rule_counters(struct nsp_worker *w,
+                                                   const struct nsp_pkt *pkt);
+
+void nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt);
+void nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
+                     enum nsp_drop_reason reason);
+
+/* Drops 'pkt' and answers it, where an answer is due. */
+void nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt);
+
+/* Sends an IP packet besides; a failure is counted. */
+void nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip,
+                       uint32_t ip_bytes, bool reply,
+                       const struct nsp_pkt *like);
+
+/* Delivers a whole burst at once; flush first what must go before it. */
+void nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],
+                           uint32_t n);
+
+/* Hands everything collected to the device. */
+void nsp_outlet_flush(struct nsp_worker *w);
+
+/* Makes the counters visible to readers; the identity holds now. */
+void nsp_outlet_publish(struct nsp_worker *w);
+
+#endif /* NSP_ENGINE_OUTLET_H */
