@@ -16,7 +16,7 @@ all: setup-build configure ## Set up what is missing, build $(BUILD)/nsp
 
 .PHONY: demo
 demo: setup-build configure ## Build, then shape live traffic between three hosts in namespaces
-	@$(NINJA) --quiet cli/nsp
+	@$(NINJA) --quiet nsp
 	@$(BUILD)/nsp demo $(DEMO_FLAGS)
 
 .PHONY: check
@@ -80,7 +80,6 @@ configure: writable
 	@test -e $(BUILD)/build.ninja || \
 	    { meson setup $(MESON_FLAGS) $(BUILD) >$(BUILD)/setup.log 2>&1 || \
 	      { cat $(BUILD)/setup.log >&2; exit 1; }; }
-	@mkdir -p $(BUILD)/cli && ln -sfn cli/nsp $(BUILD)/nsp
 
 # Tests are built where cmocka is found; here they are required.
 .PHONY: configure-tests

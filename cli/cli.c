@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <getopt.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -296,6 +297,30 @@ nsp_cli_usage(struct nsp_cli *cli, const char *hint, const char *format, ...)
     else
         snprintf(diag.hint, sizeof diag.hint, "see '%s --help'", cli->path);
     return nsp_cli_fail(cli, &diag);
+}
+
+int
+nsp_cli_read_int(struct nsp_cli *cli, const char *name, const char *text,
+                 int64_t minimum, int64_t maximum, int64_t *ret)
+{
+    const char *digits = text + (text[0] == '-');
+    int64_t value = 0;
+    size_t count = strspn(digits, "0123456789");
+
+    /* 18 digits fit whatever they are. */
+    if (count == 0 || digits[count] != '\0')
+        return nsp_cli_usage(cli, NULL, "%s: expected a whole number, not '%s'",
+                             name, text);
+    for (size_t i = 0; i < count && i < 18; i++)
+        value = value * 10 + (digits[i] - '0');
+    if (text[0] == '-')
+        value = -value;
+    if (count > 18 || value < minimum || value > maximum)
+        return nsp_cli_usage(cli, NULL,
+                             "%s: %s lies outside %" PRId64 "..%" PRId64, name,
+                             text, minimum, maximum);
+    *ret = value;
+    return NSP_EXIT_OK;
 }
 
 int

@@ -1,6 +1,7 @@
 #ifndef NSP_CLI_CLI_H
 #define NSP_CLI_CLI_H
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "cli/json.h"
@@ -55,9 +56,10 @@ struct nsp_command {
     int (*run)(struct nsp_cli *cli, int argc, char *argv[]);
 };
 
-#define NSP_CLI_END  (-1) /* No more options. */
-#define NSP_CLI_EXIT (-2) /* Return cli->status: help was asked, or an error.  \
-                           */
+#define NSP_CLI_END (-1) /* No more options. */
+#define NSP_CLI_EXIT                                                           \
+    (-2) /* Return cli->status: help was asked, or an error.                   \
+          */
 
 /* Reads the next option of cli->command: its index in the table, NSP_CLI_END or
  * NSP_CLI_EXIT. '*ret_value' is its argument. Common options (--json, --color,
@@ -91,6 +93,12 @@ int nsp_cli_fail_at(struct nsp_cli *cli, const struct nsp_diag *diag,
 /* Reports wrong usage. 'hint' may be NULL: it is then where to find help. */
 int nsp_cli_usage(struct nsp_cli *cli, const char *hint, const char *format,
                   ...) __attribute__((format(printf, 3, 4)));
+
+/* Reads a whole decimal number from 'minimum' to 'maximum', the value of the
+ * option or operand called 'name'. Returns 0, or the exit status of the error
+ * that it has reported. */
+int nsp_cli_read_int(struct nsp_cli *cli, const char *name, const char *text,
+                     int64_t minimum, int64_t maximum, int64_t *ret);
 
 /* Refuses operands from argv[optind] + 'allowed' on, and fewer than 'needed'.
  * Returns 0 or the exit status. */
