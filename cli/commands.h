@@ -3,7 +3,14 @@
 #include "cli/cli.h"
 
 /* The commands, one file cmd_<name>.c each; nsp.c lists them. */
+extern const struct nsp_command nsp_command_completion;
+extern const struct nsp_command nsp_command_doctor;
+extern const struct nsp_command nsp_command_filter;
+extern const struct nsp_command nsp_command_shape;
 extern const struct nsp_command nsp_command_version;
+
+/* 'nsp' itself: the root of the tree. */
+extern const struct nsp_command nsp_root_command;
 
 void nsp_cli_print_version(const struct nsp_cli *cli);
 

@@ -6,10 +6,14 @@
 
 #include "cli/commands.h"
 
-static const struct nsp_command root_command, help_command;
+static const struct nsp_command help_command;
 
 /* In the order of help. */
 static const struct nsp_command *const commands[] = {
+    &nsp_command_shape,
+    &nsp_command_filter,
+    &nsp_command_doctor,
+    &nsp_command_completion,
     &nsp_command_version,
     &help_command,
     NULL,
@@ -45,7 +49,7 @@ run_help(struct nsp_cli *cli, int argc, char *argv[])
         words[count++] = argv[i];
     words[count++] = ask;
     words[count] = NULL;
-    return nsp_cli_run(cli, &root_command, count, words);
+    return nsp_cli_run(cli, &nsp_root_command, count, words);
 }
 
 static const struct nsp_command help_command = {
@@ -55,7 +59,7 @@ static const struct nsp_command help_command = {
     .run = run_help,
 };
 
-static const struct nsp_command root_command = {
+const struct nsp_command nsp_root_command = {
     .name = "nsp",
     .summary = "Intercept and shape network traffic",
     .options =
@@ -91,6 +95,6 @@ main(int argc, char *argv[])
 
     signal(SIGPIPE, SIG_IGN);
     nsp_cli_init(&cli, argc, argv);
-    status = nsp_cli_run(&cli, &root_command, argc, argv);
+    status = nsp_cli_run(&cli, &nsp_root_command, argc, argv);
     return close_output(&cli, status);
 }

@@ -1,0 +1,310 @@
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "netshaper/engine.h"
+
+enum option { OPT_BACKEND, OPT_COUNT };
+
+static const struct nsp_option options[] = {
+    [OPT_BACKEND] = { "backend", "NAME", "ask about one backend only", 0 },
+    [OPT_COUNT] = { NULL, NULL, NULL, 0 },
+};
+
+/* The backends in the order of the report. */
+static const char *const backends[] = { "nfqueue", "pcapfile", "memory" };
+#define BACKENDS (sizeof backends / sizeof backends[0])
+#define LIVE     "nfqueue"
+
+struct findings {
+    const struct nsp_cli *cli;
+    struct nsp_json *json; /* With --json only. */
+    uint8_t worst;         /* Of the backend being asked. */
+};
+
+static const char *
+state_name(uint8_t state)
+{
+    return state == NSP_PROBE_OK         ? "ok"
+           : state == NSP_PROBE_DEGRADED ? "degraded"
+                                         : "missing";
+}
+
+static enum nsp_paint
+state_paint(uint8_t state)
+{
+    return state == NSP_PROBE_OK         ? NSP_PAINT_GREEN
+           : state == NSP_PROBE_DEGRADED ? NSP_PAINT_YELLOW
+                                         : NSP_PAINT_RED;
+}
+
+static void
+print_item(const struct nsp_cli *cli, const struct nsp_probe_item *item)
+{
+    printf("  %s%-9s%s %-22s %s\n",
+           nsp_cli_paint(cli, state_paint(item->state)),
+           state_name(item->state), nsp_cli_paint(cli, NSP_PAINT_PLAIN),
+           item->feature, item->detail);
+    if (item->cure[0])
+        printf("  %-9s %-22s cure: %s\n", "", "", item->cure);
+}
+
+static void
+write_item(struct nsp_json *json, const struct nsp_probe_item *item)
+{
+    nsp_json_begin_object(json, NULL);
+    nsp_json_string(json, "feature", item->feature);
+    nsp_json_string(json, "state", state_name(item->state));
+    nsp_json_string(json, "detail", item->detail);
+    nsp_json_string(json, "cure", item->cure[0] ? item->cure : NULL);
+    nsp_json_end(json);
+}
+
+static void
+take_item(void *context, const struct nsp_probe_item *item)
+{
+    struct findings *found = context;
+
+    if (item->state > found->worst)
+        found->worst = item->state;
+    if (found->json)
+        write_item(found->json, item);
+    else
+        print_item(found->cli, item);
+}
+
+/* --- The machine and the user -------------------------------------------- */
+
+static void
+report(struct findings *found, const char *feature, uint8_t state,
+       const char *detail, const char *cure)
+{
+    struct nsp_probe_item item = { .feature = feature, .state = state };
+
+    snprintf(item.detail, sizeof item.detail, "%s", detail);
+    snprintf(item.cure, sizeof item.cure, "%s", cure);
+    take_item(found, &item);
+}
+
+static void
+report_kernel(struct findings *found)
+{
+    struct utsname name;
+    char detail[160];
+
+    if (uname(&name) < 0)
+        return;
+    snprintf(detail, sizeof detail, "%.30s %.60s %.30s", name.sysname,
+             name.release, name.machine);
+    report(found, "kernel", NSP_PROBE_OK, detail, "");
+}
+
+static void
+report_user(struct findings *found)
+{
+    char detail[64];
+
+    snprintf(detail, sizeof detail, "uid %ld", (long)geteuid());
+    report(found, "user", NSP_PROBE_OK, detail, "");
+}
+
+/* Reads a number from /proc/sys; returns 'otherwise' when it is not there. */
+static long
+read_sysctl(const char *path, long otherwise)
+{
+    FILE *file = fopen(path, "re");
+    long value = otherwise;
+    char text[32];
+
+    if (!file)
+        return otherwise;
+    if (fgets(text, sizeof text, file))
+        value = strtol(text, NULL, 10);
+    fclose(file);
+    return value;
+}
+
+static void
+report_user_namespaces(struct findings *found)
+{
+    const char *cure = "";
+
+    if (access("/proc/self/ns/user", F_OK) != 0)
+        cure = "use a kernel with CONFIG_USER_NS=y, or be root";
+    else if (read_sysctl("/proc/sys/user/max_user_namespaces", 1) == 0)
+        cure = "sysctl user.max_user_namespaces=10000";
+    else if (read_sysctl("/proc/sys/kernel/unprivileged_userns_clone", 1) == 0)
+        cure = "sysctl kernel.unprivileged_userns_clone=1";
+    else if (read_sysctl(
+                 "/proc/sys/kernel/apparmor_restrict_unprivileged_userns", 0))
+        cure = "sysctl kernel.apparmor_restrict_unprivileged_userns=0";
+    if (cure[0])
+        report(found, "user-namespaces", NSP_PROBE_DEGRADED,
+               "not for ordinary users: the demo then needs root", cure);
+    else
+        report(found, "user-namespaces", NSP_PROBE_OK,
+               "allowed: the demo needs no root", "");
+}
+
+static void
+report_timers(struct findings *found)
+{
+    struct timespec step = { 0, 0 };
+    char detail[64];
+
+    clock_getres(CLOCK_MONOTONIC, &step);
+    snprintf(detail, sizeof detail, "%ld ns resolution",
+             (long)step.tv_sec * 1000000000L + step.tv_nsec);
+    if (step.tv_sec == 0 && step.tv_nsec <= 1000)
+        report(found, "high-res-timers", NSP_PROBE_OK, detail, "");
+    else
+        report(found, "high-res-timers", NSP_PROBE_DEGRADED, detail,
+               "use a kernel with CONFIG_HIGH_RES_TIMERS=y for exact delays");
+}
+
+/* --- The command --------------------------------------------------------- */
+
+static void
+begin_group(struct findings *found, const char *name)
+{
+    if (!found->json) {
+        printf("%s%s%s\n", nsp_cli_paint(found->cli, NSP_PAINT_BOLD), name,
+               nsp_cli_paint(found->cli, NSP_PAINT_PLAIN));
+        return;
+    }
+    nsp_json_begin_object(found->json, NULL);
+    nsp_json_string(found->json, "name", name);
+    nsp_json_begin_array(found->json, "items");
+}
+
+static void
+end_group(struct findings *found)
+{
+    if (!found->json)
+        return;
+    nsp_json_end(found->json);
+    nsp_json_string(found->json, "state", state_name(found->worst));
+    nsp_json_end(found->json);
+}
+
+static void
+report_machine(struct findings *found)
+{
+    begin_group(found, "machine");
+    found->worst = NSP_PROBE_OK;
+    report_kernel(found);
+    report_user(found);
+    report_user_namespaces(found);
+    report_timers(found);
+    end_group(found);
+}
+
+/* Reports on a backend; tells whether it works here. */
+static bool
+report_backend(struct findings *found, const char *name)
+{
+    begin_group(found, name);
+    found->worst = NSP_PROBE_OK;
+    (void)nsp_probe(name, take_item, found); /* Its name is known. */
+    end_group(found);
+    return found->worst != NSP_PROBE_MISSING;
+}
+
+/* Reports on everything, or on 'only'; tells whether that, or the live path,
+ * works here. */
+static bool
+examine(struct findings *found, const char *only)
+{
+    bool works = true;
+
+    report_machine(found);
+    for (size_t i = 0; i < BACKENDS; i++) {
+        if (only && strcmp(only, backends[i]) != 0)
+            continue;
+        if (!report_backend(found, backends[i]) &&
+            (only || strcmp(backends[i], LIVE) == 0))
+            works = false;
+    }
+    return works;
+}
+
+static bool
+examine_json(const struct nsp_cli *cli, const char *only)
+{
+    struct nsp_json json;
+    struct findings found = { .cli = cli, .json = &json };
+    bool works;
+
+    nsp_json_init(&json, stdout);
+    nsp_json_begin_object(&json, NULL);
+    nsp_json_uint(&json, "schema", 1);
+    nsp_json_begin_array(&json, "groups");
+    works = examine(&found, only);
+    nsp_json_end(&json);
+    nsp_json_bool(&json, "ok", works);
+    nsp_json_finish(&json);
+    return works;
+}
+
+static bool
+examine_text(const struct nsp_cli *cli, const char *only)
+{
+    struct findings found = { .cli = cli };
+    bool works = examine(&found, only);
+
+    printf("%s %s here\n", only ? only : "live shaping (" LIVE ")",
+           works ? "works" : "does not work");
+    return works;
+}
+
+static int
+refuse_backend(struct nsp_cli *cli, const char *name)
+{
+    return nsp_cli_usage(cli, "write nfqueue, pcapfile or memory",
+                         "--backend: unknown value '%s'", name);
+}
+
+static bool
+is_backend(const char *name)
+{
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (strcmp(backends[i], name) == 0)
+            return true;
+    return false;
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    const char *value, *only = NULL;
+    int option, status;
+
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        if (!is_backend(value))
+            return refuse_backend(cli, value);
+        only = value;
+    }
+    if (option == NSP_CLI_EXIT)
+        return cli->status;
+    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
+    if (status != NSP_EXIT_OK)
+        return status;
+    if (cli->json ? examine_json(cli, only) : examine_text(cli, only))
+        return NSP_EXIT_OK;
+    return only ? NSP_EXIT_NOT_POSSIBLE : NSP_EXIT_FAILED;
+}
+
+const struct nsp_command nsp_command_doctor = {
+    .name = "doctor",
+    .summary = "Tell what this machine and user can do, with a cure for each "
+               "thing missing",
+    .details = "Exit status 0: live shaping works here; 1: it does not; 3: the "
+               "backend asked for\nwith --backend does not.\n",
+    .examples = "  nsp doctor\n"
+                "  sudo nsp doctor --backend nfqueue --json\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,463 @@
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "cli/shape.h"
+#include "config/units.h"
+
+enum option {
+    OPT_ON,
+    OPT_FILTER,
+    OPT_DIRECTION,
+    OPT_RATE,
+    OPT_QUEUE,
+    OPT_QUEUE_DROP,
+    OPT_OVERHEAD,
+    OPT_DELAY,
+    OPT_LOSS,
+    OPT_DROP,
+    OPT_REJECT,
+    OPT_FOR,
+    OPT_SEED,
+    OPT_WORKERS,
+    OPT_FIRST_QUEUE,
+    OPT_FAIL_CLOSED,
+    OPT_IN,
+    OPT_OUT,
+    OPT_QUIET,
+    OPT_COUNT,
+};
+
+static const struct nsp_option options[] = {
+    [OPT_ON] = { "on", "WHERE",
+                 "host (input and output), input, output, forward", 0 },
+    [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
+    [OPT_DIRECTION] = { "direction", "WAY", "inbound, outbound or both", 0 },
+    [OPT_RATE] = { "rate", "RATE", "limit to RATE: 20mbit, 500kBps", 0 },
+    [OPT_QUEUE] = { "queue", "LIMIT",
+                    "what may wait for the rate: 50ms, 64kb, 100p", 0 },
+    [OPT_QUEUE_DROP] = { "queue-drop", "END",
+                         "drop at the tail or the head of a full queue", 0 },
+    [OPT_OVERHEAD] = { "overhead", "BYTES",
+                       "bytes charged on top of each IP packet", 0 },
+    [OPT_DELAY] = { "delay", "TIME", "hold packets for TIME: 40ms", 0 },
+    [OPT_LOSS] = { "loss", "SHARE", "lose packets at random: 1%", 0 },
+    [OPT_DROP] = { "drop", NULL, "drop silently", 0 },
+    [OPT_REJECT] = { "reject", NULL, "drop and answer (TCP RST, ICMP)", 0 },
+    [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
+    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
+    [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
+                      0 },
+    [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
+                          0 },
+    [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
+                          "drop, not pass, what does not fit the queue", 0 },
+    [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
+    [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
+    [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
+    [OPT_COUNT] = { NULL, NULL, NULL, 0 },
+};
+
+/* The job, and which options were given. */
+struct request {
+    struct nsp_shape_job job;
+    const char *values[OPT_COUNT]; /* "" for a flag; NULL: absent. */
+};
+
+static const char *
+name_of(enum option option)
+{
+    static const char *const names[] = {
+        [OPT_RATE] = "--rate", [OPT_QUEUE] = "--queue", [OPT_DELAY] = "--delay",
+        [OPT_LOSS] = "--loss", [OPT_FOR] = "--for",
+    };
+
+    return names[option];
+}
+
+/* --- Single options ------------------------------------------------------ */
+
+struct word {
+    const char *name;
+    uint32_t value;
+};
+
+static int
+read_word(struct nsp_cli *cli, const char *name, const char *text,
+          const struct word *words, const char *hint, uint32_t *ret)
+{
+    for (; words->name; words++)
+        if (strcmp(words->name, text) == 0) {
+            *ret = words->value;
+            return NSP_EXIT_OK;
+        }
+    return nsp_cli_usage(cli, hint, "%s: unknown value '%s'", name, text);
+}
+
+static int
+set_where(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    static const struct word words[] = {
+        { "host", NSP_HOOK_INPUT | NSP_HOOK_OUTPUT },
+        { "input", NSP_HOOK_INPUT },
+        { "output", NSP_HOOK_OUTPUT },
+        { "forward", NSP_HOOK_FORWARD },
+        { NULL, 0 },
+    };
+
+    r->job.where = text;
+    return read_word(cli, "--on", text, words,
+                     "write host, input, output or forward",
+                     &r->job.engine.hooks);
+}
+
+static int
+set_direction(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    static const struct word words[] = {
+        { "both", NSP_APPLY_BOTH },
+        { "inbound", NSP_APPLY_INBOUND },
+        { "outbound", NSP_APPLY_OUTBOUND },
+        { NULL, 0 },
+    };
+    uint32_t apply = 0;
+    int status = read_word(cli, "--direction", text, words,
+                           "write inbound, outbound or both", &apply);
+
+    r->job.rule.apply = (uint8_t)apply;
+    return status;
+}
+
+static int
+set_queue_drop(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    static const struct word words[] = {
+        { "tail", NSP_QUEUE_DROP_TAIL },
+        { "head", NSP_QUEUE_DROP_HEAD },
+        { NULL, 0 },
+    };
+    uint32_t end = 0;
+    int status =
+        read_word(cli, "--queue-drop", text, words, "write tail or head", &end);
+
+    r->job.rule.queue_drop = (uint8_t)end;
+    return status;
+}
+
+/* Reads the value of an option with a unit. */
+static int
+set_quantity(struct nsp_cli *cli, struct request *r, enum option option,
+             const char *text)
+{
+    struct nsp_rule *rule = &r->job.rule;
+    struct nsp_diag diag;
+    int result = NSP_OK;
+
+    switch (option) {
+    case OPT_RATE:
+        result = nsp_units_read_rate(text, &rule->rate_bitps, &diag);
+        break;
+    case OPT_QUEUE:
+        result = nsp_units_read_queue(text, &rule->queue_limit,
+                                      &rule->queue_unit, &diag);
+        break;
+    case OPT_DELAY:
+        result = nsp_units_read_time(text, &rule->delay_ns, &diag);
+        break;
+    case OPT_LOSS:
+        result = nsp_units_read_percent(text, &rule->loss_ppm, &diag);
+        break;
+    default:
+        result = nsp_units_read_time(text, &r->job.for_ns, &diag);
+        break;
+    }
+    if (result < 0)
+        return nsp_cli_fail_at(cli, &diag, name_of(option), text);
+    return NSP_EXIT_OK;
+}
+
+/* Reads the value of an option that is a plain number. */
+static int
+set_number(struct nsp_cli *cli, struct request *r, enum option option,
+           const char *text)
+{
+    int64_t value = 0;
+    int status;
+
+    switch (option) {
+    case OPT_OVERHEAD:
+        status = nsp_cli_read_int(cli, "--overhead", text, NSP_OVERHEAD_MIN,
+                                  NSP_OVERHEAD_MAX, &value);
+        r->job.rule.overhead_bytes = (int32_t)value;
+        return status;
+    case OPT_SEED:
+        status = nsp_cli_read_int(cli, "--seed", text, 0,
+                                  INT64_C(999999999999999999), &value);
+        r->job.engine.seed = (uint64_t)value;
+        return status;
+    case OPT_WORKERS:
+        status = nsp_cli_read_int(cli, "--workers", text, 1, NSP_IO_QUEUES_MAX,
+                                  &value);
+        r->job.engine.workers = (uint32_t)value;
+        return status;
+    default:
+        status = nsp_cli_read_int(cli, "--first-queue", text, 1, 65535, &value);
+        r->job.engine.nfqueue.first_queue = (uint32_t)value;
+        return status;
+    }
+}
+
+static int
+take_option(struct nsp_cli *cli, struct request *r, enum option option,
+            const char *value)
+{
+    r->values[option] = value ? value : "";
+    switch (option) {
+    case OPT_ON:
+        return set_where(cli, r, value);
+    case OPT_FILTER:
+        r->job.filter = value;
+        return NSP_EXIT_OK;
+    case OPT_DIRECTION:
+        return set_direction(cli, r, value);
+    case OPT_QUEUE_DROP:
+        return set_queue_drop(cli, r, value);
+    case OPT_RATE:
+    case OPT_QUEUE:
+    case OPT_DELAY:
+    case OPT_LOSS:
+    case OPT_FOR:
+        return set_quantity(cli, r, option, value);
+    case OPT_OVERHEAD:
+    case OPT_SEED:
+    case OPT_WORKERS:
+    case OPT_FIRST_QUEUE:
+        return set_number(cli, r, option, value);
+    case OPT_DROP:
+        r->job.rule.action = NSP_ACTION_DROP;
+        return NSP_EXIT_OK;
+    case OPT_REJECT:
+        r->job.rule.action = NSP_ACTION_REJECT;
+        return NSP_EXIT_OK;
+    case OPT_FAIL_CLOSED:
+        r->job.engine.nfqueue.fail_closed = true;
+        return NSP_EXIT_OK;
+    case OPT_IN:
+        r->job.engine.pcapfile.in_path = value;
+        return NSP_EXIT_OK;
+    case OPT_OUT:
+        r->job.engine.pcapfile.out_path = value;
+        return NSP_EXIT_OK;
+    case OPT_QUIET:
+    default:
+        r->job.quiet = true;
+        return NSP_EXIT_OK;
+    }
+}
+
+/* --- Combinations -------------------------------------------------------- */
+
+/* Pairs that make no sense together. */
+static const struct {
+    enum option given, with;
+    const char *why;
+} exclusive[] = {
+    { OPT_DROP, OPT_REJECT, "a packet is dropped silently or with an answer" },
+    { OPT_DROP, OPT_DELAY, "a dropped packet cannot be delayed" },
+    { OPT_DROP, OPT_RATE, "dropped packets have no rate" },
+    { OPT_DROP, OPT_LOSS, "a dropped packet cannot be lost as well" },
+    { OPT_REJECT, OPT_DELAY, "a rejected packet cannot be delayed" },
+    { OPT_REJECT, OPT_RATE, "rejected packets have no rate" },
+    { OPT_REJECT, OPT_LOSS, "a rejected packet cannot be lost as well" },
+    { OPT_IN, OPT_ON, "packets come from a capture or from live traffic" },
+    { OPT_IN, OPT_FIRST_QUEUE, "a capture has no NFQUEUE" },
+    { OPT_IN, OPT_FAIL_CLOSED, "a capture has no NFQUEUE" },
+};
+
+static const struct {
+    enum option given, needs;
+    const char *why;
+} dependent[] = {
+    { OPT_QUEUE, OPT_RATE, "only a rate makes packets queue" },
+    { OPT_QUEUE_DROP, OPT_RATE, "only a rate makes packets queue" },
+    { OPT_OVERHEAD, OPT_RATE, "only a rate counts bytes" },
+    { OPT_OUT, OPT_IN, "only a capture is written to a file" },
+};
+
+static int
+check_combinations(struct nsp_cli *cli, const struct request *r)
+{
+    for (size_t i = 0; i < sizeof exclusive / sizeof exclusive[0]; i++)
+        if (r->values[exclusive[i].given] && r->values[exclusive[i].with])
+            return nsp_cli_usage(cli, exclusive[i].why,
+                                 "--%s and --%s exclude each other",
+                                 options[exclusive[i].given].name,
+                                 options[exclusive[i].with].name);
+    for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
+        if (r->values[dependent[i].given] && !r->values[dependent[i].needs])
+            return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",
+                                 options[dependent[i].given].name,
+                                 options[dependent[i].needs].name);
+    return NSP_EXIT_OK;
+}
+
+static int
+check_values(struct nsp_cli *cli, const struct request *r)
+{
+    const struct nsp_rule *rule = &r->job.rule;
+    const char *const *values = r->values;
+
+    if (values[OPT_RATE] && rule->rate_bitps == 0)
+        return nsp_cli_usage(cli, "to let nothing through, use --drop",
+                             "--rate: a rate of 0 is no rate");
+    if (values[OPT_RATE] && (rule->rate_bitps < NSP_RATE_BITPS_MIN ||
+                             rule->rate_bitps > NSP_RATE_BITPS_MAX))
+        return nsp_cli_usage(cli, "rates go from 8bit to 1tbit",
+                             "--rate: %s is out of range", values[OPT_RATE]);
+    if (values[OPT_DELAY] && rule->delay_ns == 0)
+        return nsp_cli_usage(cli, "leave it out for no delay",
+                             "--delay: a delay of 0 does nothing");
+    if (rule->delay_ns > NSP_DELAY_NS_MAX)
+        return nsp_cli_usage(cli, "delays go up to 1h",
+                             "--delay: %s is out of range", values[OPT_DELAY]);
+    if (values[OPT_LOSS] && rule->loss_ppm == 0)
+        return nsp_cli_usage(cli, "leave it out for no loss",
+                             "--loss: a loss of 0%% does nothing");
+    if (values[OPT_FOR] && r->job.for_ns == 0)
+        return nsp_cli_usage(cli, "leave it out to run until stopped",
+                             "--for: no time at all");
+    return NSP_EXIT_OK;
+}
+
+/* A direction that no packet taken there has would shape nothing. */
+static int
+check_direction(struct nsp_cli *cli, const struct request *r)
+{
+    uint32_t hooks = r->job.engine.hooks;
+    uint32_t passes = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
+
+    if (r->job.engine.pcapfile.in_path || r->job.rule.apply == NSP_APPLY_BOTH)
+        return NSP_EXIT_OK;
+    passes = r->job.rule.apply == NSP_APPLY_INBOUND ? NSP_HOOK_INPUT
+                                                    : NSP_HOOK_OUTPUT;
+    if (hooks & passes)
+        return NSP_EXIT_OK;
+    return nsp_cli_usage(
+        cli,
+        hooks == NSP_HOOK_FORWARD
+            ? "forwarded packets have no direction: filter by address or "
+              "interface"
+            : "leave one of the two out",
+        "--on %s has no %s packets", r->job.where, r->values[OPT_DIRECTION]);
+}
+
+static bool
+same_file(const char *a, const char *b)
+{
+    struct stat of_a, of_b;
+
+    return stat(a, &of_a) == 0 && stat(b, &of_b) == 0 &&
+           S_ISREG(of_a.st_mode) && of_a.st_dev == of_b.st_dev &&
+           of_a.st_ino == of_b.st_ino;
+}
+
+static int
+check_files(struct nsp_cli *cli, const struct request *r)
+{
+    const struct nsp_pcapfile_config *files = &r->job.engine.pcapfile;
+
+    if (!files->in_path || !files->out_path)
+        return NSP_EXIT_OK;
+    if (cli->json && strcmp(files->out_path, "-") == 0)
+        return nsp_cli_usage(cli, "write the capture to a file",
+                             "--json and --out - both write to standard "
+                             "output");
+    if (same_file(files->in_path, files->out_path))
+        return nsp_cli_usage(cli, "write to another file",
+                             "--out %s is the file that is read",
+                             files->out_path);
+    return NSP_EXIT_OK;
+}
+
+static int
+check(struct nsp_cli *cli, const struct request *r)
+{
+    int (*const checks[])(struct nsp_cli *, const struct request *) = {
+        check_combinations,
+        check_values,
+        check_direction,
+        check_files,
+    };
+
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        int status = checks[i](cli, r);
+
+        if (status != NSP_EXIT_OK)
+            return status;
+    }
+    return NSP_EXIT_OK;
+}
+
+/* Fills in what follows from the options. */
+static void
+complete(struct request *r)
+{
+    struct nsp_engine_config *engine = &r->job.engine;
+    const struct nsp_rule *rule = &r->job.rule;
+
+    engine->backend = "nfqueue";
+    if (engine->pcapfile.in_path) {
+        engine->backend = "pcapfile";
+        r->job.where = engine->pcapfile.in_path;
+        if (rule->apply != NSP_APPLY_BOTH)
+            engine->pcapfile.direction =
+                rule->apply == NSP_APPLY_INBOUND ? NSP_INBOUND : NSP_OUTBOUND;
+    }
+    engine->policy = (struct nsp_policy_spec){ .rules = rule, .rule_count = 1 };
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    struct request r = {
+        .job = { .filter = "true",
+                 .where = "host",
+                 .rule = { .name = "shape" },
+                 .engine.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT },
+    };
+    const char *value;
+    int option, status;
+
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        status = take_option(cli, &r, (enum option)option, value);
+        if (status != NSP_EXIT_OK)
+            return status;
+    }
+    if (option == NSP_CLI_EXIT)
+        return cli->status;
+    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
+    if (status == NSP_EXIT_OK)
+        status = check(cli, &r);
+    if (status != NSP_EXIT_OK)
+        return status;
+    complete(&r);
+    return nsp_shape_run(cli, &r.job);
+}
+
+const struct nsp_command nsp_command_shape = {
+    .name = "shape",
+    .summary = "Limit, delay, lose, drop or just count packets, live or in a "
+               "capture",
+    .details =
+        "Runs until Ctrl-C, and leaves the network as it was found. Effects "
+        "act in the\norder loss, rate, delay. Without any, packets are "
+        "counted.\n",
+    .examples =
+        "  nsp shape --on forward --filter 'tcp.DstPort == 5201' \\\n"
+        "            --rate 20mbit --delay 40ms --loss 1%\n"
+        "  nsp shape --on input --filter 'udp.SrcPort == 53' --delay 200ms\n"
+        "  nsp shape --filter 'remoteAddr == 192.0.2.7' --reject --for 10min\n"
+        "  nsp shape --in a.pcap --out b.pcapng --rate 1mbit --queue 50ms\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,52 @@
+#ifndef NSP_CLI_SHAPE_H
+#define NSP_CLI_SHAPE_H
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "cli/cli.h"
+#include "netshaper/engine.h"
+
+/* The parts of 'nsp shape': cmd_shape.c turns options into a job, shape_run.c
+ * runs it, shape_report.c prints what it does. */
+struct nsp_shape_job {
+    struct nsp_engine_config engine; /* Its policy is 'rule'. */
+    struct nsp_rule rule;
+    const char *filter;
+    const char *where; /* "forward", or the capture's name. */
+    uint64_t for_ns;   /* 0: until stopped. */
+    bool quiet;        /* No live counters. */
+};
+
+/* Runs 'job' until its time is over, its input ends, a signal comes or nobody
+ * reads the output. Returns the exit status. */
+int nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job);
+
+/* Where a job's reports go, and what was last reported. */
+struct nsp_shape_report {
+    const struct nsp_cli *cli;
+    const struct nsp_shape_job *job;
+    FILE *to;    /* Standard output, unless a capture is written there. */
+    bool redraw; /* One line, over and over. */
+    uint64_t began_ns, last_ns;
+    struct nsp_stats last;
+};
+
+void nsp_shape_report_init(struct nsp_shape_report *report,
+                           const struct nsp_cli *cli,
+                           const struct nsp_shape_job *job, uint64_t now_ns);
+
+/* The engine has started. */
+void nsp_shape_report_begin(struct nsp_shape_report *report);
+
+/* Live counters, and their rates since the last time. */
+void nsp_shape_report_sample(struct nsp_shape_report *report,
+                             const struct nsp_stats *stats, uint64_t now_ns);
+
+/* The accounting of a run that ended with 'result'. */
+void nsp_shape_report_end(struct nsp_shape_report *report,
+                          const struct nsp_stats *stats,
+                          const struct nsp_rule_stats *rule, uint64_t now_ns,
+                          int result);
+
+#endif /* NSP_CLI_SHAPE_H */

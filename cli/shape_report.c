@@ -1,0 +1,307 @@
+#include "cli/shape.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/units.h"
+
+#define UNIT_TEXT 32
+
+static bool
+is_terminal(FILE *to)
+{
+    const char *term = getenv("TERM");
+
+    return isatty(fileno(to)) && term && strcmp(term, "dumb") != 0;
+}
+
+void
+nsp_shape_report_init(struct nsp_shape_report *report,
+                      const struct nsp_cli *cli,
+                      const struct nsp_shape_job *job, uint64_t now_ns)
+{
+    const char *out_path = job->engine.pcapfile.out_path;
+
+    *report = (struct nsp_shape_report){
+        .cli = cli,
+        .job = job,
+        .to = out_path && strcmp(out_path, "-") == 0 ? stderr : stdout,
+        .began_ns = now_ns,
+        .last_ns = now_ns,
+    };
+    report->redraw = !cli->json && is_terminal(report->to);
+}
+
+/* --- Text ---------------------------------------------------------------- */
+
+static void
+describe_effects(char *ret, size_t bytes, const struct nsp_rule *rule)
+{
+    char unit[UNIT_TEXT];
+    size_t used = 0;
+
+    if (rule->action != NSP_ACTION_PASS)
+        snprintf(ret, bytes, "%s",
+                 rule->action == NSP_ACTION_DROP ? "drop" : "reject");
+    else
+        snprintf(ret, bytes, "count");
+    if (rule->loss_ppm)
+        used += (size_t)snprintf(
+            ret + used, bytes - used, "loss %s",
+            nsp_units_write_percent(unit, sizeof unit, rule->loss_ppm));
+    if (rule->rate_bitps)
+        used += (size_t)snprintf(
+            ret + used, bytes - used, "%srate %s", used ? ", " : "",
+            nsp_units_write_rate(unit, sizeof unit, rule->rate_bitps));
+    if (rule->delay_ns)
+        snprintf(ret + used, bytes - used, "%sdelay %s", used ? ", " : "",
+                 nsp_units_write_time(unit, sizeof unit, rule->delay_ns));
+}
+
+static void
+print_begin(const struct nsp_shape_report *report)
+{
+    const struct nsp_shape_job *job = report->job;
+    char effects[4 * UNIT_TEXT];
+
+    describe_effects(effects, sizeof effects, &job->rule);
+    fprintf(
+        report->to, "nsp: %s on %s: %s%s\n", effects, job->where, job->filter,
+        job->for_ns || job->engine.pcapfile.in_path ? "" : " (Ctrl-C ends)");
+}
+
+static uint64_t
+sum_drops(const uint64_t dropped[NSP_DROP_COUNT])
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        sum += dropped[i];
+    return sum;
+}
+
+static uint64_t
+rate_bitps(uint64_t bytes, uint64_t ns)
+{
+    return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
+}
+
+static void
+print_sample(struct nsp_shape_report *report, const struct nsp_stats *stats,
+             uint64_t now_ns)
+{
+    const struct nsp_stats *last = &report->last;
+    uint64_t span_ns = now_ns - report->last_ns;
+    char in[UNIT_TEXT], out[UNIT_TEXT], held[UNIT_TEXT];
+
+    nsp_units_write_rate(in, sizeof in,
+                         rate_bitps(stats->in_bytes - last->in_bytes, span_ns));
+    nsp_units_write_rate(
+        out, sizeof out,
+        rate_bitps(stats->delivered_bytes - last->delivered_bytes, span_ns));
+    nsp_units_write_bytes(held, sizeof held, stats->queued_bytes);
+    fprintf(report->to,
+            "%s%5" PRIu64 " s  in %" PRIu64 " pkts %s  delivered %" PRIu64
+            " pkts %s  dropped %" PRIu64 "  queued %" PRIu64 " pkts %s%s",
+            report->redraw ? "\r" : "",
+            (now_ns - report->began_ns) / UINT64_C(1000000000), stats->in_pkts,
+            in, stats->delivered_pkts, out, sum_drops(stats->dropped_pkts),
+            stats->queued_pkts, held, report->redraw ? "\033[K" : "\n");
+}
+
+static void
+print_row(FILE *to, const char *name, uint64_t pkts, uint64_t bytes)
+{
+    char unit[UNIT_TEXT];
+
+    fprintf(to, "  %-24s %14" PRIu64 " %14s\n", name, pkts,
+            nsp_units_write_bytes(unit, sizeof unit, bytes));
+}
+
+/* Rows that are worth a line only when there is something to tell. */
+static void
+print_unusual(FILE *to, const struct nsp_stats *stats)
+{
+    const struct {
+        const char *text;
+        uint64_t count;
+    } rows[] = {
+        { "malformed, of in", stats->malformed_pkts },
+        { "modified, of delivered", stats->modified_pkts },
+        { "sent besides", stats->injected_pkts },
+        { "answers that failed", stats->inject_failed_pkts },
+        { "dropped by the kernel", stats->kernel_dropped_pkts },
+        { "lost by the kernel", stats->kernel_lost_pkts },
+        { "flushed by the kernel", stats->stale_verdict_pkts },
+        { "device errors", stats->device_errors },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].count)
+            fprintf(to, "  %-24s %14" PRIu64 "\n", rows[i].text, rows[i].count);
+}
+
+static void
+print_end(const struct nsp_shape_report *report, const struct nsp_stats *stats,
+          const struct nsp_rule_stats *rule, uint64_t now_ns, int result)
+{
+    FILE *to = report->to;
+    char time[UNIT_TEXT];
+
+    if (report->redraw && !report->job->quiet && report->last_ns > 0)
+        fputs("\r\033[K", to);
+    fprintf(to, "nsp: %s after %s\n\n  %-24s %14s %14s\n",
+            result == NSP_STOPPED ? "stopped"
+            : result == NSP_OK    ? "end of input"
+                                  : nsp_result_text(result),
+            nsp_units_write_time(time, sizeof time, now_ns - report->began_ns),
+            "", "packets", "bytes");
+    print_row(to, "in", stats->in_pkts, stats->in_bytes);
+    print_row(to, "  shaped", rule->in_pkts, rule->in_bytes);
+    print_row(to, "delivered", stats->delivered_pkts, stats->delivered_bytes);
+    print_row(to, "dropped", sum_drops(stats->dropped_pkts),
+              sum_drops(stats->dropped_bytes));
+    for (int i = 0; i < NSP_DROP_COUNT; i++) {
+        char name[UNIT_TEXT];
+
+        if (stats->dropped_pkts[i] == 0)
+            continue;
+        snprintf(name, sizeof name, "  %s",
+                 nsp_drop_reason_name((enum nsp_drop_reason)i));
+        print_row(to, name, stats->dropped_pkts[i], stats->dropped_bytes[i]);
+    }
+    print_row(to, "queued", stats->queued_pkts, stats->queued_bytes);
+    print_unusual(to, stats);
+}
+
+/* --- JSON ---------------------------------------------------------------- */
+
+static void
+begin_json(const struct nsp_shape_report *report, struct nsp_json *json,
+           const char *type)
+{
+    nsp_json_init(json, report->to);
+    nsp_json_begin_object(json, NULL);
+    nsp_json_uint(json, "schema", 1);
+    nsp_json_string(json, "type", type);
+}
+
+static void
+write_begin(const struct nsp_shape_report *report)
+{
+    const struct nsp_shape_job *job = report->job;
+    struct nsp_json json;
+
+    begin_json(report, &json, "start");
+    nsp_json_string(&json, "backend", job->engine.backend);
+    nsp_json_string(&json, "on", job->where);
+    nsp_json_string(&json, "filter", job->filter);
+    nsp_json_uint(&json, "rate_bitps", job->rule.rate_bitps);
+    nsp_json_uint(&json, "delay_ns", job->rule.delay_ns);
+    nsp_json_uint(&json, "loss_ppm", job->rule.loss_ppm);
+    nsp_json_uint(&json, "seed", job->engine.seed);
+    nsp_json_finish(&json);
+}
+
+static void
+write_pair(struct nsp_json *json, const char *name, uint64_t pkts,
+           uint64_t bytes)
+{
+    nsp_json_begin_object(json, name);
+    nsp_json_uint(json, "pkts", pkts);
+    nsp_json_uint(json, "bytes", bytes);
+    nsp_json_end(json);
+}
+
+static void
+write_stats(struct nsp_json *json, const struct nsp_stats *stats)
+{
+    write_pair(json, "in", stats->in_pkts, stats->in_bytes);
+    write_pair(json, "delivered", stats->delivered_pkts,
+               stats->delivered_bytes);
+    nsp_json_begin_object(json, "dropped");
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        write_pair(json, nsp_drop_reason_name((enum nsp_drop_reason)i),
+                   stats->dropped_pkts[i], stats->dropped_bytes[i]);
+    nsp_json_end(json);
+    write_pair(json, "queued", stats->queued_pkts, stats->queued_bytes);
+    nsp_json_uint(json, "matched_pkts", stats->matched_pkts);
+    nsp_json_uint(json, "malformed_pkts", stats->malformed_pkts);
+    nsp_json_uint(json, "modified_pkts", stats->modified_pkts);
+    nsp_json_uint(json, "injected_pkts", stats->injected_pkts);
+    nsp_json_uint(json, "inject_failed_pkts", stats->inject_failed_pkts);
+    nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
+    nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
+    nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);
+    nsp_json_uint(json, "device_errors", stats->device_errors);
+    nsp_json_uint(json, "wakeups", stats->wakeups);
+}
+
+static void
+write_sample(const struct nsp_shape_report *report,
+             const struct nsp_stats *stats, uint64_t now_ns)
+{
+    struct nsp_json json;
+
+    begin_json(report, &json, "sample");
+    nsp_json_uint(&json, "elapsed_ns", now_ns - report->began_ns);
+    write_stats(&json, stats);
+    nsp_json_finish(&json);
+}
+
+static void
+write_end(const struct nsp_shape_report *report, const struct nsp_stats *stats,
+          const struct nsp_rule_stats *rule, uint64_t now_ns, int result)
+{
+    struct nsp_json json;
+
+    begin_json(report, &json, "end");
+    nsp_json_bool(&json, "ok", result >= 0);
+    nsp_json_string(&json, "result", nsp_result_name(result));
+    nsp_json_uint(&json, "elapsed_ns", now_ns - report->began_ns);
+    write_stats(&json, stats);
+    write_pair(&json, "shaped", rule->in_pkts, rule->in_bytes);
+    nsp_json_finish(&json);
+}
+
+/* --- Either -------------------------------------------------------------- */
+
+void
+nsp_shape_report_begin(struct nsp_shape_report *report)
+{
+    if (report->job->quiet)
+        return;
+    if (report->cli->json)
+        write_begin(report);
+    else
+        print_begin(report);
+    fflush(report->to);
+}
+
+void
+nsp_shape_report_sample(struct nsp_shape_report *report,
+                        const struct nsp_stats *stats, uint64_t now_ns)
+{
+    if (report->cli->json)
+        write_sample(report, stats, now_ns);
+    else
+        print_sample(report, stats, now_ns);
+    fflush(report->to);
+    report->last = *stats;
+    report->last_ns = now_ns;
+}
+
+void
+nsp_shape_report_end(struct nsp_shape_report *report,
+                     const struct nsp_stats *stats,
+                     const struct nsp_rule_stats *rule, uint64_t now_ns,
+                     int result)
+{
+    if (report->cli->json)
+        write_end(report, stats, rule, now_ns, result);
+    else
+        print_end(report, stats, rule, now_ns, result);
+    fflush(report->to);
+}

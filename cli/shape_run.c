@@ -1,0 +1,206 @@
+#include "cli/shape.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SAMPLE_NS UINT64_C(1000000000)
+
+/* What a signal may touch. The handler stops the engine; the flag is for a
+ * signal that comes before there is a loop to stop. */
+static struct nsp_engine *volatile stoppable;
+static volatile sig_atomic_t stop_asked;
+
+/* The engine's loop runs in a thread of its own, and says on 'done' when it has
+ * ended, so that this thread can print meanwhile. */
+struct loop {
+    struct nsp_engine *engine;
+    uint64_t for_ns;
+    int result;
+    int done[2];
+    pthread_t thread;
+};
+
+static uint64_t
+now_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+static void
+on_signal(int number)
+{
+    int saved = errno;
+
+    (void)number;
+    stop_asked = 1;
+    if (stoppable)
+        nsp_engine_stop(stoppable);
+    errno = saved;
+}
+
+/* A second signal of the same kind ends the process at once; the kernel then
+ * takes the rules away. */
+static void
+catch_signals(void)
+{
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction action = { .sa_handler = on_signal };
+
+    action.sa_flags = (int)SA_RESETHAND;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+static void *
+run_loop(void *opaque)
+{
+    struct loop *loop = opaque;
+
+    loop->result = loop->for_ns ? nsp_engine_run_for(loop->engine, loop->for_ns)
+                                : nsp_engine_run(loop->engine);
+    close(loop->done[1]);
+    return NULL;
+}
+
+/* Waits for the loop's end, at most until 'until_ns'. Tells whether it came. */
+static bool
+wait_done(const struct loop *loop, uint64_t until_ns)
+{
+    struct pollfd done = { .fd = loop->done[0], .events = POLLIN };
+
+    for (;;) {
+        uint64_t now = now_ns();
+        int wait_ms = 0;
+
+        if (now < until_ns)
+            wait_ms = (int)((until_ns - now + 999999) / 1000000);
+        if (poll(&done, 1, wait_ms) > 0)
+            return true;
+        if (now >= until_ns)
+            return false;
+    }
+}
+
+/* Prints while the loop runs. */
+static void
+watch(struct loop *loop, struct nsp_shape_report *report)
+{
+    uint64_t next_ns = report->began_ns + SAMPLE_NS;
+    struct nsp_stats stats;
+
+    for (; !wait_done(loop, next_ns); next_ns += SAMPLE_NS) {
+        if (report->job->quiet)
+            continue;
+        nsp_engine_read_stats(loop->engine, &stats);
+        nsp_shape_report_sample(report, &stats, now_ns());
+        if (ferror(report->to))
+            nsp_engine_stop(loop->engine); /* Nobody reads on. */
+    }
+}
+
+static int
+fail_errno(struct nsp_cli *cli, int error, const char *what)
+{
+    struct nsp_diag diag = { .result = NSP_NO_MEMORY,
+                             .os_errno = error,
+                             .category = "system" };
+
+    snprintf(diag.text, sizeof diag.text, "%s: %s", what, strerror(error));
+    return nsp_cli_fail(cli, &diag);
+}
+
+/* Runs the started engine to its end. */
+static int
+run_and_watch(struct nsp_cli *cli, struct loop *loop,
+              struct nsp_shape_report *report)
+{
+    int error;
+
+    if (pipe(loop->done) < 0)
+        return fail_errno(cli, errno, "cannot make a pipe");
+    error = pthread_create(&loop->thread, NULL, run_loop, loop);
+    if (error) {
+        close(loop->done[0]);
+        close(loop->done[1]);
+        return fail_errno(cli, error, "cannot start a thread");
+    }
+    nsp_shape_report_begin(report);
+    watch(loop, report);
+    pthread_join(loop->thread, NULL);
+    close(loop->done[0]);
+    return NSP_EXIT_OK;
+}
+
+/* Prints the accounting, and why the loop ended if it failed. */
+static int
+conclude(struct nsp_cli *cli, struct loop *loop,
+         struct nsp_shape_report *report)
+{
+    struct nsp_stats stats;
+    struct nsp_rule_stats rule;
+    struct nsp_diag diag;
+
+    nsp_engine_read_stats(loop->engine, &stats);
+    nsp_engine_read_rule_stats(loop->engine, 0, &rule);
+    if (loop->result >= 0) {
+        nsp_shape_report_end(report, &stats, &rule, now_ns(), loop->result);
+        return NSP_EXIT_OK;
+    }
+    if (!cli->json) /* The error is then the final document. */
+        nsp_shape_report_end(report, &stats, &rule, now_ns(), loop->result);
+    nsp_engine_read_diag(loop->engine, &diag);
+    if (diag.result == NSP_OK)
+        diag = (struct nsp_diag){ .result = loop->result };
+    nsp_cli_fail(cli, &diag);
+    return diag.result == NSP_NOT_POSSIBLE ? NSP_EXIT_NOT_POSSIBLE
+                                           : NSP_EXIT_FAILED;
+}
+
+static int
+run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
+           struct nsp_engine *engine)
+{
+    struct loop loop = { .engine = engine, .for_ns = job->for_ns };
+    struct nsp_shape_report report;
+    struct nsp_diag diag;
+    int result, status;
+
+    result = nsp_engine_start(engine, job->filter, &diag);
+    if (result == NSP_STOPPED)
+        return NSP_EXIT_OK;
+    if (result == NSP_INVALID_FILTER)
+        return nsp_cli_fail_at(cli, &diag, "--filter", job->filter);
+    if (result < 0)
+        return nsp_cli_fail(cli, &diag);
+    if (stop_asked)
+        nsp_engine_stop(engine);
+    nsp_shape_report_init(&report, cli, job, now_ns());
+    status = run_and_watch(cli, &loop, &report);
+    return status ? status : conclude(cli, &loop, &report);
+}
+
+int
+nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
+{
+    struct nsp_engine *engine = NULL;
+    struct nsp_diag diag;
+    int result, status;
+
+    catch_signals();
+    result = nsp_engine_create(&job->engine, &engine, &diag);
+    if (result < 0)
+        return nsp_cli_fail(cli, &diag);
+    stoppable = engine;
+    status = run_engine(cli, job, engine);
+    stoppable = NULL;
+    nsp_engine_destroy(engine);
+    return status;
+}
