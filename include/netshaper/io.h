@@ -126,7 +126,8 @@ struct nsp_io_ops {
     void (*wake)(struct nsp_io *io);
 
     /* Virtual time: arrival of the next packet of 'queue', NSP_TIME_NEVER at
-     * the end of input. */
+     * the end of input, or while no buffer is left for one: ask again when
+     * packets have gone back. */
     uint64_t (*next_rx_ns)(struct nsp_io *io, uint32_t queue);
 
     /* Stops the inflow: nothing new is diverted from now on; what was diverted
