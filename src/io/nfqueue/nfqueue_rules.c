@@ -1,0 +1,349 @@
+#include "io/nfqueue/nfqueue_rules.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libmnl/libmnl.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nf_tables_compat.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/xt_NFQUEUE.h>
+#include <linux/netfilter_ipv4.h>
+#include <string.h>
+
+#include "netshaper/packet.h"
+
+/* Linux 5.12; older headers lack it. */
+#define TABLE_F_OWNER 0x2u
+
+#define CHAIN_PRIORITY (NF_IP_PRI_FILTER + 40)
+
+/* xtables pads the data of a target to 8 bytes (XT_ALIGN). */
+#define TARGET_INFO_BYTES 8u
+_Static_assert(sizeof(struct xt_NFQ_info_v3) <= TARGET_INFO_BYTES,
+               "the target's data fits its padded size");
+
+#define NFT(message) ((uint16_t)(NFNL_SUBSYS_NFTABLES << 8 | (message)))
+
+static const struct hook_chain {
+    uint32_t hook; /* enum nsp_hook. */
+    uint32_t number;
+    const char *name;
+} chains[] = {
+    { NSP_HOOK_INPUT, NF_INET_LOCAL_IN, "input" },
+    { NSP_HOOK_FORWARD, NF_INET_FORWARD, "forward" },
+    { NSP_HOOK_OUTPUT, NF_INET_LOCAL_OUT, "output" },
+};
+
+/* --- Expressions ----------------------------------------------------------
+ * Each is an element of a rule's list; a comparison that fails ends the rule.
+ */
+
+struct expression {
+    struct nlattr *element, *data;
+};
+
+static struct expression
+begin_expression(struct nlmsghdr *message, const char *name)
+{
+    struct expression expression;
+
+    expression.element = mnl_attr_nest_start(message, NFTA_LIST_ELEM);
+    mnl_attr_put_strz(message, NFTA_EXPR_NAME, name);
+    expression.data = mnl_attr_nest_start(message, NFTA_EXPR_DATA);
+    return expression;
+}
+
+static void
+end_expression(struct nlmsghdr *message, struct expression expression)
+{
+    mnl_attr_nest_end(message, expression.data);
+    mnl_attr_nest_end(message, expression.element);
+}
+
+static void
+put_be32(struct nlmsghdr *message, uint16_t type, uint32_t value)
+{
+    mnl_attr_put_u32(message, type, htonl(value));
+}
+
+/* A constant of the host's byte order, as nf_tables keeps them in registers. */
+static void
+put_constant(struct nlmsghdr *message, uint16_t type, uint32_t value)
+{
+    struct nlattr *nest = mnl_attr_nest_start(message, type);
+
+    mnl_attr_put_u32(message, NFTA_DATA_VALUE, value);
+    mnl_attr_nest_end(message, nest);
+}
+
+static void
+put_load_meta(struct nlmsghdr *message, uint32_t key)
+{
+    struct expression meta = begin_expression(message, "meta");
+
+    put_be32(message, NFTA_META_KEY, key);
+    put_be32(message, NFTA_META_DREG, NFT_REG_1);
+    end_expression(message, meta);
+}
+
+static void
+put_mask(struct nlmsghdr *message, uint32_t mask)
+{
+    struct expression bitwise = begin_expression(message, "bitwise");
+
+    put_be32(message, NFTA_BITWISE_SREG, NFT_REG_1);
+    put_be32(message, NFTA_BITWISE_DREG, NFT_REG_1);
+    put_be32(message, NFTA_BITWISE_LEN, sizeof mask);
+    put_constant(message, NFTA_BITWISE_MASK, mask);
+    put_constant(message, NFTA_BITWISE_XOR, 0);
+    end_expression(message, bitwise);
+}
+
+static void
+put_equals(struct nlmsghdr *message, uint32_t value)
+{
+    struct expression cmp = begin_expression(message, "cmp");
+
+    put_be32(message, NFTA_CMP_SREG, NFT_REG_1);
+    put_be32(message, NFTA_CMP_OP, NFT_CMP_EQ);
+    put_constant(message, NFTA_CMP_DATA, value);
+    end_expression(message, cmp);
+}
+
+static void
+put_accept(struct nlmsghdr *message)
+{
+    struct expression immediate = begin_expression(message, "immediate");
+    struct nlattr *data, *verdict;
+
+    put_be32(message, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
+    data = mnl_attr_nest_start(message, NFTA_IMMEDIATE_DATA);
+    verdict = mnl_attr_nest_start(message, NFTA_DATA_VERDICT);
+    put_be32(message, NFTA_VERDICT_CODE, NF_ACCEPT);
+    mnl_attr_nest_end(message, verdict);
+    mnl_attr_nest_end(message, data);
+    end_expression(message, immediate);
+}
+
+static void
+put_queue_native(struct nlmsghdr *message, const struct nsp_nfq_rules *rules)
+{
+    struct expression queue = begin_expression(message, "queue");
+
+    mnl_attr_put_u16(message, NFTA_QUEUE_NUM, htons(rules->first_queue));
+    mnl_attr_put_u16(message, NFTA_QUEUE_TOTAL, htons(rules->queues));
+    mnl_attr_put_u16(message, NFTA_QUEUE_FLAGS,
+                     htons(rules->fail_closed ? 0 : NFT_QUEUE_FLAG_BYPASS));
+    end_expression(message, queue);
+}
+
+static void
+put_queue_compat(struct nlmsghdr *message, const struct nsp_nfq_rules *rules)
+{
+    struct xt_NFQ_info_v3 info = {
+        .queuenum = rules->first_queue,
+        .queues_total = rules->queues,
+        .flags = rules->fail_closed ? 0 : NFQ_FLAG_BYPASS,
+    };
+    uint8_t padded[TARGET_INFO_BYTES] = { 0 };
+    struct expression target = begin_expression(message, "target");
+
+    memcpy(padded, &info, sizeof info);
+    mnl_attr_put_strz(message, NFTA_TARGET_NAME, "NFQUEUE");
+    put_be32(message, NFTA_TARGET_REV, 3);
+    mnl_attr_put(message, NFTA_TARGET_INFO, sizeof padded, padded);
+    end_expression(message, target);
+}
+
+/* --- Table, chains and rules ---------------------------------------------- */
+
+static void
+put_batch_mark(struct nsp_nl_batch *batch, uint16_t type)
+{
+    nsp_nl_end(batch,
+               nsp_nl_begin(batch, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
+}
+
+static void
+put_table(struct nsp_nl_batch *batch, const char *name)
+{
+    struct nlmsghdr *message =
+        nsp_nl_begin(batch, NFT(NFT_MSG_NEWTABLE),
+                     NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, NFPROTO_INET, 0);
+
+    mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
+    put_be32(message, NFTA_TABLE_FLAGS, TABLE_F_OWNER);
+    nsp_nl_end(batch, message);
+}
+
+static void
+put_chain(struct nsp_nl_batch *batch, const char *table,
+          const struct hook_chain *chain)
+{
+    struct nlmsghdr *message =
+        nsp_nl_begin(batch, NFT(NFT_MSG_NEWCHAIN),
+                     NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, NFPROTO_INET, 0);
+    struct nlattr *hook;
+
+    mnl_attr_put_strz(message, NFTA_CHAIN_TABLE, table);
+    mnl_attr_put_strz(message, NFTA_CHAIN_NAME, chain->name);
+    hook = mnl_attr_nest_start(message, NFTA_CHAIN_HOOK);
+    put_be32(message, NFTA_HOOK_HOOKNUM, chain->number);
+    put_be32(message, NFTA_HOOK_PRIORITY, CHAIN_PRIORITY);
+    mnl_attr_nest_end(message, hook);
+    mnl_attr_put_strz(message, NFTA_CHAIN_TYPE, "filter");
+    nsp_nl_end(batch, message);
+}
+
+struct open_rule {
+    struct nlmsghdr *message;
+    struct nlattr *expressions;
+};
+
+static struct open_rule
+begin_rule(struct nsp_nl_batch *batch, const char *table, const char *chain)
+{
+    struct open_rule rule;
+
+    rule.message =
+        nsp_nl_begin(batch, NFT(NFT_MSG_NEWRULE),
+                     NLM_F_CREATE | NLM_F_APPEND | NLM_F_ACK, NFPROTO_INET, 0);
+    mnl_attr_put_strz(rule.message, NFTA_RULE_TABLE, table);
+    mnl_attr_put_strz(rule.message, NFTA_RULE_CHAIN, chain);
+    rule.expressions = mnl_attr_nest_start(rule.message, NFTA_RULE_EXPRESSIONS);
+    return rule;
+}
+
+static void
+end_rule(struct nsp_nl_batch *batch, struct open_rule rule)
+{
+    mnl_attr_nest_end(rule.message, rule.expressions);
+    nsp_nl_end(batch, rule.message);
+}
+
+static void
+put_chain_rules(struct nsp_nl_batch *batch, const char *table,
+                const struct hook_chain *chain,
+                const struct nsp_nfq_rules *rules, enum nsp_nfq_divert divert)
+{
+    struct open_rule rule = begin_rule(batch, table, chain->name);
+
+    put_load_meta(rule.message, NFT_META_MARK);
+    put_mask(rule.message, NSP_LOOP_MARK);
+    put_equals(rule.message, NSP_LOOP_MARK);
+    put_accept(rule.message);
+    end_rule(batch, rule);
+
+    if (chain->hook == NSP_HOOK_INPUT && rules->skip_input_ifindex != 0) {
+        rule = begin_rule(batch, table, chain->name);
+        put_load_meta(rule.message, NFT_META_IIF);
+        put_equals(rule.message, rules->skip_input_ifindex);
+        put_accept(rule.message);
+        end_rule(batch, rule);
+    }
+
+    rule = begin_rule(batch, table, chain->name);
+    if (divert == NSP_NFQ_DIVERT_NATIVE)
+        put_queue_native(rule.message, rules);
+    else
+        put_queue_compat(rule.message, rules);
+    end_rule(batch, rule);
+}
+
+static enum nsp_nfq_refused
+refused_part(const struct nsp_nl_answer *answer)
+{
+    switch (answer->refused_type) {
+    case NFT(NFT_MSG_NEWTABLE):
+        return NSP_NFQ_REFUSED_TABLE;
+    case NFT(NFT_MSG_NEWCHAIN):
+        return NSP_NFQ_REFUSED_CHAIN;
+    case NFT(NFT_MSG_NEWRULE):
+        return NSP_NFQ_REFUSED_RULE;
+    default:
+        return NSP_NFQ_REFUSED_SUBSYSTEM;
+    }
+}
+
+/* nf_tables takes a batch whole. One without its end is checked in full and
+ * then undone: that is how "nft --check" asks. */
+static int
+request_rules(struct nsp_nl *nl, const char *name,
+              const struct nsp_nfq_rules *rules, enum nsp_nfq_divert divert,
+              bool commit, enum nsp_nfq_refused *reterr_refused)
+{
+    struct nsp_nl_answer answer = { 0 };
+    struct nsp_nl_batch batch;
+    int err;
+
+    nsp_nl_batch_init(&batch, nl);
+    put_batch_mark(&batch, NFNL_MSG_BATCH_BEGIN);
+    put_table(&batch, name);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(chains); i++) {
+        if (!(rules->hooks & chains[i].hook))
+            continue;
+        put_chain(&batch, name, &chains[i]);
+        put_chain_rules(&batch, name, &chains[i], rules, divert);
+    }
+    if (commit)
+        put_batch_mark(&batch, NFNL_MSG_BATCH_END);
+
+    err = nsp_nl_request(&batch, &answer);
+    if (err < 0)
+        *reterr_refused = refused_part(&answer);
+    return err;
+}
+
+int
+nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
+                      const struct nsp_nfq_rules *rules,
+                      enum nsp_nfq_refused *reterr_refused)
+{
+    int err = request_rules(nl, name, rules, NSP_NFQ_DIVERT_NATIVE, true,
+                            reterr_refused);
+
+    if (err == -ENOENT && *reterr_refused == NSP_NFQ_REFUSED_RULE)
+        err = request_rules(nl, name, rules, NSP_NFQ_DIVERT_COMPAT, true,
+                            reterr_refused);
+    return err;
+}
+
+int
+nsp_nfq_rules_check(struct nsp_nl *nl, const char *name,
+                    const struct nsp_nfq_rules *rules,
+                    enum nsp_nfq_divert divert,
+                    enum nsp_nfq_refused *reterr_refused)
+{
+    return request_rules(nl, name, rules, divert, false, reterr_refused);
+}
+
+/* --- Removal -------------------------------------------------------------- */
+
+static int
+request_removal(struct nsp_nl *nl, const char *name, uint16_t type,
+                uint16_t table_attribute)
+{
+    struct nsp_nl_batch batch;
+    struct nlmsghdr *message;
+
+    nsp_nl_batch_init(&batch, nl);
+    put_batch_mark(&batch, NFNL_MSG_BATCH_BEGIN);
+    message = nsp_nl_begin(&batch, type, NLM_F_ACK, NFPROTO_INET, 0);
+    mnl_attr_put_strz(message, table_attribute, name);
+    nsp_nl_end(&batch, message);
+    put_batch_mark(&batch, NFNL_MSG_BATCH_END);
+    return nsp_nl_request(&batch, NULL);
+}
+
+int
+nsp_nfq_rules_flush(struct nsp_nl *nl, const char *name)
+{
+    return request_removal(nl, name, NFT(NFT_MSG_DELRULE), NFTA_RULE_TABLE);
+}
+
+int
+nsp_nfq_rules_remove(struct nsp_nl *nl, const char *name)
+{
+    return request_removal(nl, name, NFT(NFT_MSG_DELTABLE), NFTA_TABLE_NAME);
+}

@@ -1,0 +1,81 @@
+#ifndef NSP_IO_NFQUEUE_RULES_H
+#define NSP_IO_NFQUEUE_RULES_H
+#include "base/base.h"
+#include "io/nfqueue/nlmsg.h"
+
+/* The nftables rules that divert packets to the queues.
+ *
+ * One table of family inet carries a base chain per tapped hook:
+ *
+ *     chain <hook> {
+ *         type filter hook <hook> priority filter + 40
+ *         meta mark & LOOP_MARK == LOOP_MARK accept   # we sent it ourselves
+ *         meta iif lo accept                          # input, where asked
+ *         queue [flags bypass] to FIRST-LAST
+ *     }
+ *
+ * Owner     The table has the flag 'owner': it belongs to the netlink socket
+ *           that made it, nobody else can change it ("nft flush ruleset" leaves
+ *           it alone), and the kernel removes it when the socket goes, however
+ *           the process ends. That flag came with Linux 5.12.
+ * Priority  After every packet filter (0, firewalld's 10), so that what a
+ *           firewall drops is never queued; before the security tables (50).
+ * Queue     The native 'queue' expression (CONFIG_NFT_QUEUE), or through the
+ *           compatibility layer the xtables target NFQUEUE where the kernel
+ *           says that it lacks it. Several queues are balanced by a hash of the
+ *           two addresses, the same both ways: a connection stays on one queue,
+ *           and so do all connections between two hosts.
+ * Stopping  Removing a base chain drops what is queued, of every queue in the
+ *           namespace. So rules are flushed first, and the table is removed
+ *           when the queues are empty. */
+
+/* Packets that the library sends itself carry this bit in their mark, and are
+ * diverted by no engine. */
+#define NSP_LOOP_MARK UINT32_C(0x20000000)
+
+#define NSP_NFQ_TABLE_BYTES 48u
+
+struct nsp_nfq_rules {
+    uint32_t hooks;              /* Set of enum nsp_hook. */
+    uint32_t skip_input_ifindex; /* Not diverted at INPUT; 0: none. */
+    uint16_t first_queue;
+    uint16_t queues;
+    bool fail_closed; /* Drop, not pass, while nobody reads the queue. */
+};
+
+/* How packets get to the queue. */
+enum nsp_nfq_divert {
+    NSP_NFQ_DIVERT_NATIVE = 0,
+    NSP_NFQ_DIVERT_COMPAT,
+};
+
+/* What the kernel refused. */
+enum nsp_nfq_refused {
+    NSP_NFQ_REFUSED_SUBSYSTEM = 0, /* nf_tables itself, or the privilege. */
+    NSP_NFQ_REFUSED_TABLE, /* With -EINVAL/-EOPNOTSUPP: the owner flag. */
+    NSP_NFQ_REFUSED_CHAIN,
+    NSP_NFQ_REFUSED_RULE, /* With -ENOENT: an expression is missing. */
+};
+
+/* Creates table 'name', owned by 'nl', with 'rules' in it: all or nothing.
+ * Tries the native expression, then the compatible one where the kernel lacks
+ * it. Returns 0 or a negative errno with '*reterr_refused' set. */
+int nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
+                          const struct nsp_nfq_rules *rules,
+                          enum nsp_nfq_refused *reterr_refused) NSP_MUSTCHECK;
+
+/* Asks the kernel whether it would take 'rules' with 'divert', and changes
+ * nothing. Returns and sets as above. */
+int nsp_nfq_rules_check(struct nsp_nl *nl, const char *name,
+                        const struct nsp_nfq_rules *rules,
+                        enum nsp_nfq_divert divert,
+                        enum nsp_nfq_refused *reterr_refused) NSP_MUSTCHECK;
+
+/* Removes all rules and leaves the chains, so that nothing queued is lost. A
+ * packet that was being looked at meanwhile may still be queued afterwards. */
+int nsp_nfq_rules_flush(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
+
+/* Removes the table. The queues must be empty. */
+int nsp_nfq_rules_remove(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
+
+#endif /* NSP_IO_NFQUEUE_RULES_H */
