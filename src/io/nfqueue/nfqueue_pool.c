@@ -1,0 +1,126 @@
+#define _GNU_SOURCE
+#include "io/nfqueue/nfqueue_pool.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/memory.h"
+
+/* Room for the attributes of a packet message besides its payload: about 250
+ * bytes, and a security context or link header that others may have asked for.
+ * One that is longer costs the end of the payload, never the packet: the kernel
+ * puts the id first and the payload last. */
+#define ATTRIBUTES_BYTES 1024u
+
+/* Room for whole packets in one send() of verdicts. */
+#define VERDICT_PAYLOAD_BYTES (128u << 10)
+
+static int
+init_receive(struct nsp_nfq_queue *queue)
+{
+    const struct nsp_allocator *allocator = &queue->config.allocator;
+    uint32_t payload = queue->config.snap_bytes;
+
+    if (payload == 0 || payload > NSP_NFQ_PAYLOAD_BYTES_MAX)
+        payload = NSP_NFQ_PAYLOAD_BYTES_MAX;
+    queue->receive_slot_bytes =
+        (payload + ATTRIBUTES_BYTES + NSP_CACHE_LINE - 1) / NSP_CACHE_LINE *
+        NSP_CACHE_LINE;
+    queue->receive_bytes =
+        nsp_alloc(allocator, NSP_BURST_MAX, queue->receive_slot_bytes);
+    queue->messages =
+        nsp_alloc(allocator, NSP_BURST_MAX, sizeof *queue->messages);
+    queue->iov = nsp_alloc(allocator, NSP_BURST_MAX, sizeof *queue->iov);
+    if (!queue->receive_bytes || !queue->messages || !queue->iov)
+        return -ENOMEM;
+
+    for (uint32_t i = 0; i < NSP_BURST_MAX; i++) {
+        queue->iov[i] = (struct iovec){
+            .iov_base =
+                queue->receive_bytes + (size_t)i * queue->receive_slot_bytes,
+            .iov_len = queue->receive_slot_bytes,
+        };
+        queue->messages[i].msg_hdr.msg_iov = &queue->iov[i];
+        queue->messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    return 0;
+}
+
+static int
+init_retained(struct nsp_nfq_queue *queue)
+{
+    queue->retained_slot_bytes =
+        queue->receive_slot_bytes - (uint32_t)ATTRIBUTES_BYTES;
+    queue->retained_bytes =
+        nsp_alloc(&queue->config.allocator, NSP_NFQ_RETAINED_MAX,
+                  queue->retained_slot_bytes);
+    if (!queue->retained_bytes)
+        return -ENOMEM;
+    for (uint16_t i = 0; i < NSP_NFQ_RETAINED_MAX; i++)
+        queue->free_retained[i] = i;
+    queue->free_retained_count = NSP_NFQ_RETAINED_MAX;
+    return 0;
+}
+
+int
+nsp_nfq_pool_init(struct nsp_nfq_queue *queue)
+{
+    const struct nsp_allocator *allocator = &queue->config.allocator;
+    int err = init_receive(queue);
+
+    if (err == 0 && queue->config.edits)
+        err = init_retained(queue);
+    if (err < 0)
+        return err;
+
+    queue->slot_count = queue->config.max_held_pkts + 2 * NSP_BURST_MAX;
+    queue->slots =
+        nsp_alloc(allocator, queue->slot_count, sizeof *queue->slots);
+    queue->free_slots =
+        nsp_alloc(allocator, queue->slot_count, sizeof(struct nsp_nfq_slot *));
+    queue->verdict_room_bytes = NSP_BURST_MAX * NSP_NFQ_VERDICT_BYTES;
+    if (queue->config.edits)
+        queue->verdict_room_bytes += VERDICT_PAYLOAD_BYTES;
+    queue->verdicts = nsp_alloc(allocator, queue->verdict_room_bytes, 1);
+    return queue->slots && queue->free_slots && queue->verdicts ? 0 : -ENOMEM;
+}
+
+void
+nsp_nfq_pool_fini(struct nsp_nfq_queue *queue)
+{
+    const struct nsp_allocator *allocator = &queue->config.allocator;
+
+    nsp_release(allocator, queue->verdicts);
+    nsp_release(allocator, queue->free_slots);
+    nsp_release(allocator, queue->slots);
+    nsp_release(allocator, queue->retained_bytes);
+    nsp_release(allocator, queue->iov);
+    nsp_release(allocator, queue->messages);
+    nsp_release(allocator, queue->receive_bytes);
+}
+
+bool
+nsp_nfq_queue_can_receive(const struct nsp_nfq_queue *queue)
+{
+    return nsp_nfq_free_slots(queue) > 0;
+}
+
+int
+nsp_nfq_retain(struct nsp_nfq_queue *queue, struct nsp_pkt *pkt)
+{
+    struct nsp_nfq_slot *slot = nsp_nfq_slot_of(pkt);
+    uint16_t index;
+    uint8_t *copy;
+
+    if (slot->retained != NSP_NFQ_NOT_RETAINED)
+        return 0;
+    if (queue->free_retained_count == 0 ||
+        pkt->cap_bytes > queue->retained_slot_bytes)
+        return -ENOMEM;
+    index = queue->free_retained[--queue->free_retained_count];
+    copy = queue->retained_bytes + (size_t)index * queue->retained_slot_bytes;
+    memcpy(copy, pkt->data, pkt->cap_bytes);
+    pkt->data = copy;
+    slot->retained = index;
+    return 0;
+}

@@ -1,0 +1,80 @@
+#ifndef NSP_IO_NFQUEUE_POOL_H
+#define NSP_IO_NFQUEUE_POOL_H
+#include "io/nfqueue/nfqueue_queue.h"
+#include "netshaper/packet.h"
+
+/* What receiving and answering share: descriptors, and how they are lent.
+ * Threads  the queue's worker. */
+
+#define NSP_NFQ_NOT_RETAINED UINT16_MAX
+
+#define NSP_NFQ_ATTRIBUTE_HEADER_BYTES ((uint32_t)sizeof(struct nlattr))
+/* An attribute's length, header included, has 16 bits. */
+#define NSP_NFQ_PAYLOAD_BYTES_MAX (UINT16_MAX - NSP_NFQ_ATTRIBUTE_HEADER_BYTES)
+/* One verdict without payload. */
+#define NSP_NFQ_VERDICT_BYTES 32u
+
+/* A packet and what this backend knows of it. */
+struct nsp_nfq_slot {
+    struct nsp_pkt pkt;
+    bool lent;
+    bool whole;        /* All of the packet was copied. */
+    uint16_t retained; /* Index of its copy, or NSP_NFQ_NOT_RETAINED. */
+};
+
+static inline struct nsp_nfq_slot *
+nsp_nfq_slot_of(const struct nsp_pkt *pkt)
+{
+    return NSP_CONTAINER_OF((uintptr_t)pkt, struct nsp_nfq_slot, pkt);
+}
+
+static inline uint32_t
+nsp_nfq_free_slots(const struct nsp_nfq_queue *queue)
+{
+    return queue->free_count + (queue->slot_count - queue->fresh);
+}
+
+/* Used ones first: they are in the cache. The caller knows that one is free. */
+static inline struct nsp_nfq_slot *
+nsp_nfq_take_slot(struct nsp_nfq_queue *queue)
+{
+    assert(nsp_nfq_free_slots(queue) > 0);
+    return queue->free_count > 0 ? queue->free_slots[--queue->free_count]
+                                 : &queue->slots[queue->fresh++];
+}
+
+static inline void
+nsp_nfq_give_back_slot(struct nsp_nfq_queue *queue, struct nsp_nfq_slot *slot)
+{
+    assert(slot->lent);
+    slot->lent = false;
+    if (slot->retained != NSP_NFQ_NOT_RETAINED)
+        queue->free_retained[queue->free_retained_count++] = slot->retained;
+    queue->free_slots[queue->free_count++] = slot;
+}
+
+/* Netlink pads to 4 bytes (NLA_ALIGN, without its signed arithmetic). */
+static inline uint32_t
+nsp_nfq_padded(uint32_t bytes)
+{
+    return (bytes + 3) & ~UINT32_C(3);
+}
+
+/* Single writer: a plain add that readers see whole. */
+static inline void
+nsp_nfq_count(_Atomic uint64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(
+        counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
+        memory_order_relaxed);
+}
+
+/* Ends the device with 'err', a negative errno. */
+static inline void
+nsp_nfq_fail(struct nsp_nfq_queue *queue, int err)
+{
+    nsp_nfq_count(&queue->device_errors, 1);
+    atomic_store_explicit(&queue->status, err, memory_order_relaxed);
+}
+
+#endif /* NSP_IO_NFQUEUE_POOL_H */

@@ -1,0 +1,263 @@
+#define _GNU_SOURCE
+#include "io/nfqueue/nfqueue_probe.h"
+
+#include <errno.h>
+#include <linux/netfilter/nfnetlink_queue.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "io/nfqueue/nfqueue_inject.h"
+#include "io/nfqueue/nfqueue_queue.h"
+#include "io/nfqueue/nfqueue_rules.h"
+
+#define PRIVILEGE_CURE                                                         \
+    "run as root or with CAP_NET_ADMIN and CAP_NET_RAW, or under unshare "     \
+    "--map-root-user --net"
+#define QUEUE_CURE                                                             \
+    "a kernel with CONFIG_NETFILTER_NETLINK_QUEUE (module nfnetlink_queue)"
+#define TABLES_CURE                                                            \
+    "a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET (module "        \
+    "nf_tables)"
+
+#define WANTED_RECEIVE_BYTES (8u << 20)
+/* Queue numbers tried for the one that is bound to try the flags. */
+#define QUEUES_TRIED 64u
+
+struct probe {
+    nsp_probe_fn *report;
+    void *context;
+    struct nsp_nl nl;
+    bool privileged;
+};
+
+static void NSP_PRINTF(5, 6)
+    report(const struct probe *probe, const char *feature,
+           enum nsp_probe_state state, const char *cure, const char *format,
+           ...)
+{
+    struct nsp_probe_item item = { .feature = feature,
+                                   .state = (uint8_t)state };
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(item.detail, sizeof item.detail, format, args);
+    va_end(args);
+    snprintf(item.cure, sizeof item.cure, "%s", state ? cure : "");
+    probe->report(probe->context, &item);
+}
+
+static void
+report_not_asked(const struct probe *probe, const char *feature)
+{
+    report(probe, feature, NSP_PROBE_MISSING, PRIVILEGE_CURE,
+           "cannot be told without privilege");
+}
+
+/* --- Privilege and NFQUEUE ------------------------------------------------ */
+
+static void
+probe_queue_subsystem(struct probe *probe)
+{
+    int err = nsp_nl_open(&probe->nl);
+
+    /* Changes nothing, yet is refused to those who may not bind. */
+    if (err == 0)
+        err = nsp_nfq_request_command(&probe->nl, 0, NFQNL_CFG_CMD_PF_BIND);
+    /* nfnetlink asks for the privilege first, then for the subsystem. */
+    probe->privileged = err != -EPERM && probe->nl.fd >= 0;
+
+    if (probe->privileged)
+        report(probe, "privilege", NSP_PROBE_OK, "",
+               "CAP_NET_ADMIN over this network namespace");
+    else if (probe->nl.fd >= 0)
+        report(probe, "privilege", NSP_PROBE_MISSING, PRIVILEGE_CURE,
+               "no CAP_NET_ADMIN over this network namespace");
+    else
+        report(probe, "privilege", NSP_PROBE_MISSING,
+               "a kernel with CONFIG_NETFILTER_NETLINK",
+               "no netfilter netlink socket: %s", strerror(-err));
+
+    if (!probe->privileged)
+        report_not_asked(probe, "nfnetlink-queue");
+    else if (err < 0)
+        report(probe, "nfnetlink-queue", NSP_PROBE_MISSING, QUEUE_CURE,
+               "NFQUEUE: %s", strerror(-err));
+    else
+        report(probe, "nfnetlink-queue", NSP_PROBE_OK, "", "NFQUEUE answers");
+}
+
+/* --- nftables ------------------------------------------------------------- */
+
+static void
+probe_nft(const struct probe *probe, int err, enum nsp_nfq_refused refused)
+{
+    bool tables = err == 0 || refused != NSP_NFQ_REFUSED_SUBSYSTEM;
+    bool owner = tables && (err == 0 || refused != NSP_NFQ_REFUSED_TABLE);
+
+    if (tables)
+        report(probe, "nft-tables", NSP_PROBE_OK, "", "nf_tables answers");
+    else
+        report(probe, "nft-tables", NSP_PROBE_MISSING, TABLES_CURE,
+               "nf_tables: %s", strerror(-err));
+    if (owner)
+        report(probe, "nft-owner", NSP_PROBE_OK, "",
+               "tables vanish with the process that owns them");
+    else
+        report(probe, "nft-owner", NSP_PROBE_MISSING,
+               "Linux 5.12 or later, with " TABLES_CURE,
+               "no table with an owner: %s", strerror(-err));
+}
+
+static void
+probe_rules(struct probe *probe)
+{
+    const struct nsp_nfq_rules rules = {
+        .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD,
+        .first_queue = 1,
+        .queues = 1,
+    };
+    enum nsp_nfq_refused refused = NSP_NFQ_REFUSED_SUBSYSTEM;
+    const char *native_cure = "";
+    int err, compat_err;
+
+    if (!probe->privileged) {
+        report_not_asked(probe, "nft-tables");
+        report_not_asked(probe, "nft-owner");
+        report_not_asked(probe, "queue-expression");
+        return;
+    }
+    err = nsp_nfq_rules_check(&probe->nl, "netshaper-probe", &rules,
+                              NSP_NFQ_DIVERT_NATIVE, &refused);
+    probe_nft(probe, err, refused);
+    if (err == 0) {
+        report(probe, "queue-expression", NSP_PROBE_OK, native_cure,
+               "native (nft queue)");
+        return;
+    }
+    compat_err = nsp_nfq_rules_check(&probe->nl, "netshaper-probe", &rules,
+                                     NSP_NFQ_DIVERT_COMPAT, &refused);
+    if (compat_err == 0)
+        report(probe, "queue-expression", NSP_PROBE_OK, "",
+               "compatible (xtables NFQUEUE target); no native nft queue");
+    else
+        report(probe, "queue-expression", NSP_PROBE_MISSING,
+               "a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NFT_COMPAT and "
+               "CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
+               "native: %s; compatible: %s", strerror(-err),
+               strerror(-compat_err));
+}
+
+/* --- Queue flags ---------------------------------------------------------- */
+
+static void
+report_flags(const struct probe *probe, uint32_t granted)
+{
+    const uint32_t wanted =
+        NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_UID_GID;
+
+    report(probe, "queue-flags",
+           granted == wanted ? NSP_PROBE_OK : NSP_PROBE_DEGRADED,
+           "a newer kernel: gso and uid-gid came with Linux 3.10 and 3.12",
+           "gso %s, fail-open %s, uid-gid %s",
+           granted & NFQA_CFG_F_GSO ? "yes" : "no",
+           granted & NFQA_CFG_F_FAIL_OPEN ? "yes" : "no",
+           granted & NFQA_CFG_F_UID_GID ? "yes" : "no");
+}
+
+/* Binds a queue to which no rule of ours points, and lets it go again. */
+static void
+probe_flags(struct probe *probe)
+{
+    const uint32_t wanted =
+        NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_UID_GID;
+    uint32_t granted = 0;
+    uint16_t number = UINT16_MAX;
+    int err = -EPERM;
+
+    if (!probe->privileged) {
+        report_not_asked(probe, "queue-flags");
+        return;
+    }
+    for (uint32_t i = 0; i < QUEUES_TRIED && (err == -EPERM || err == -EBUSY);
+         i++)
+        err = nsp_nfq_request_command(&probe->nl, --number, NFQNL_CFG_CMD_BIND);
+    if (err == 0)
+        err = nsp_nfq_request_flags(&probe->nl, number, wanted, &granted);
+    if (err < 0)
+        report(probe, "queue-flags", NSP_PROBE_MISSING, QUEUE_CURE,
+               "cannot bind a queue: %s", strerror(-err));
+    else
+        report_flags(probe, granted);
+}
+
+/* --- Sockets -------------------------------------------------------------- */
+
+static void
+probe_raw_socket(const struct probe *probe)
+{
+    struct nsp_nfq_injector injector;
+    int err = nsp_nfq_injector_open(&injector);
+
+    if (err < 0) {
+        report(probe, "raw-socket", NSP_PROBE_MISSING,
+               err == -EPERM ? PRIVILEGE_CURE : "a kernel with CONFIG_INET",
+               "no raw socket with a mark: %s", strerror(-err));
+        return;
+    }
+    if (injector.ipv6_fd < 0)
+        report(probe, "raw-socket", NSP_PROBE_DEGRADED,
+               "a kernel with CONFIG_IPV6, and IPv6 not disabled",
+               "IPv4 only: IPv6 packets cannot be rejected");
+    else
+        report(probe, "raw-socket", NSP_PROBE_OK, "", "IPv4 and IPv6");
+    nsp_nfq_injector_close(&injector);
+}
+
+static void
+probe_receive_buffer(const struct probe *probe)
+{
+    int value = 0;
+    socklen_t bytes = sizeof value;
+
+    if (probe->nl.fd < 0) {
+        report(probe, "receive-buffer", NSP_PROBE_MISSING,
+               "a kernel with CONFIG_NETFILTER_NETLINK",
+               "no netfilter netlink socket");
+        return;
+    }
+    if (nsp_nfq_force_receive_buffer(probe->nl.fd, WANTED_RECEIVE_BYTES)) {
+        report(probe, "receive-buffer", NSP_PROBE_OK, "", "any size");
+        return;
+    }
+    /* The kernel says twice what was asked, to allow for its own structures. */
+    getsockopt(probe->nl.fd, SOL_SOCKET, SO_RCVBUF, &value, &bytes);
+    if (value / 2 >= (int)WANTED_RECEIVE_BYTES)
+        report(probe, "receive-buffer", NSP_PROBE_OK, "", "%d bytes",
+               value / 2);
+    else
+        report(probe, "receive-buffer", NSP_PROBE_DEGRADED,
+               "sysctl net.core.rmem_max=67108864, or run as root outside user "
+               "namespaces",
+               "net.core.rmem_max limits it to %d bytes: bursts may pass by "
+               "uncounted",
+               value / 2);
+}
+
+void
+nsp_nfq_probe(nsp_probe_fn *report_item, void *context)
+{
+    struct probe probe = {
+        .report = report_item,
+        .context = context,
+        .nl = { .fd = -1 },
+    };
+
+    probe_queue_subsystem(&probe);
+    probe_rules(&probe);
+    probe_receive_buffer(&probe);
+    probe_flags(&probe);
+    probe_raw_socket(&probe);
+    nsp_nl_close(&probe.nl);
+}
