@@ -4,15 +4,32 @@
 
 #include "packet/proto.h"
 
-/* Bytes summed per turn of the main loop, in words of 8 with a sum each: the
- * additions of one turn do not wait for one another. */
-#define LANES       4u
-#define BLOCK_BYTES (LANES * 8u)
+/* Bytes summed per turn of the main loop: four words, each with a sum of its
+ * own, so that no addition of a turn waits for another. */
+#define BLOCK_BYTES 32u
 
 static inline uint64_t
 load_native64(const uint8_t *p)
 {
     uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static inline uint32_t
+load_native32(const uint8_t *p)
+{
+    uint32_t word;
+
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static inline uint16_t
+load_native16(const uint8_t *p)
+{
+    uint16_t word;
 
     memcpy(&word, p, sizeof word);
     return word;
@@ -36,34 +53,50 @@ fold16(uint64_t sum)
     return (uint16_t)sum;
 }
 
+/* The 1 to 7 bytes after the last whole word. */
+static inline uint64_t
+add_tail(uint64_t sum, const uint8_t *data, size_t bytes)
+{
+    if (bytes & 4) {
+        sum = add_carry(sum, load_native32(data));
+        data += 4;
+    }
+    if (bytes & 2) {
+        sum = add_carry(sum, load_native16(data));
+        data += 2;
+    }
+    if (bytes & 1) {
+        const uint8_t padded[2] = { *data, 0 };
+
+        sum = add_carry(sum, load_native16(padded));
+    }
+    return sum;
+}
+
 /* The 16-bit one's-complement sum is the same in either byte order but for a
  * swap of the result (RFC 1071, section 2 (B)), so the bytes are summed as they
  * lie in memory and the result is read back as two bytes. */
 uint64_t
 nsp_csum_add(uint64_t sum, const uint8_t *data, size_t bytes)
 {
-    uint64_t lane[LANES] = { 0 };
-    uint64_t total = 0;
-    uint8_t tail[8] = { 0 }, folded_bytes[2];
+    uint64_t a = 0, b = 0, c = 0, d = 0;
+    uint8_t folded_bytes[2];
     uint16_t folded;
 
     for (; bytes >= BLOCK_BYTES; bytes -= BLOCK_BYTES) {
-        for (unsigned i = 0; i < LANES; i++)
-            lane[i] = add_carry(lane[i], load_native64(data + i * 8u));
+        a = add_carry(a, load_native64(data));
+        b = add_carry(b, load_native64(data + 8));
+        c = add_carry(c, load_native64(data + 16));
+        d = add_carry(d, load_native64(data + 24));
         data += BLOCK_BYTES;
     }
-    for (unsigned i = 0; i < LANES; i++)
-        total = add_carry(total, lane[i]);
+    a = add_carry(add_carry(a, b), add_carry(c, d));
     for (; bytes >= 8; bytes -= 8) {
-        total = add_carry(total, load_native64(data));
+        a = add_carry(a, load_native64(data));
         data += 8;
     }
-    if (bytes > 0) {
-        memcpy(tail, data, bytes);
-        total = add_carry(total, load_native64(tail));
-    }
 
-    folded = fold16(total);
+    folded = fold16(add_tail(a, data, bytes));
     memcpy(folded_bytes, &folded, sizeof folded);
     return sum + nsp_load_be16(folded_bytes);
 }
