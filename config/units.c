@@ -135,7 +135,7 @@ refuse_number(const char *text, struct nsp_diag *reterr)
         return refuse(reterr, 0, "negative", "a negative value makes no sense",
                       "leave out the minus sign");
     return refuse(reterr, 0, "bad-number", "expected a decimal number",
-                  "write digits and a unit, as in 1.5 and 20");
+                  "write plain decimal digits and a unit");
 }
 
 /* Takes 'text' apart into a number and a unit. */
@@ -215,11 +215,26 @@ scale(const struct quantity *q, uint64_t factor, uint64_t *ret, bool *ret_exact,
     part += tenths >= 5;
     if (whole > (UINT64_MAX - part) / factor)
         return refuse(reterr, 0, "overflow", overflow, "");
-    if (whole + part == 0 && !exact)
-        return refuse(reterr, 0, "too-fine", "the value is too small",
-                      "write 0 to mean none");
     *ret = whole * factor + part;
     *ret_exact = exact;
+    return NSP_OK;
+}
+
+/* Scales, and refuses what would be rounded to nothing. */
+static int
+scale_to_some(const struct quantity *q, uint64_t factor, uint64_t *ret,
+              struct nsp_diag *reterr)
+{
+    uint64_t value;
+    bool exact;
+    int result = scale(q, factor, &value, &exact, reterr);
+
+    if (result < 0)
+        return result;
+    if (value == 0 && !exact)
+        return refuse(reterr, 0, "too-fine", "the value is too small",
+                      "write 0 to mean none");
+    *ret = value;
     return NSP_OK;
 }
 
@@ -289,7 +304,7 @@ nsp_units_read_rate(const char *text, uint64_t *ret_bitps,
     const struct unit *unit;
     struct quantity q;
     size_t stem_bytes;
-    bool per_second, exact;
+    bool per_second;
     int result = read_quantity(text, &q, reterr);
 
     if (result < 0)
@@ -308,58 +323,69 @@ nsp_units_read_rate(const char *text, uint64_t *ret_bitps,
         return refuse_unit(&q, reterr,
                            " with bit, kbit, mbit, gbit, tbit, or Bps, kBps, "
                            "MBps, GBps for bytes");
-    return scale(&q, unit->factor, ret_bitps, &exact, reterr);
+    return scale_to_some(&q, unit->factor, ret_bitps, reterr);
 }
 
-/* Reads a quantity of one table. 'hint' lists the units. */
+/* Takes 'text' apart and finds its unit in one table: NULL for a plain 0.
+ * 'hint' lists the units. */
 static int
-read_with(const char *text, const struct unit *units, const char *hint,
-          uint64_t *ret, bool *ret_exact, struct nsp_diag *reterr)
+read_unit(const char *text, const struct unit *units, const char *hint,
+          struct quantity *ret, const struct unit **ret_unit,
+          struct nsp_diag *reterr)
 {
-    const struct unit *unit;
-    struct quantity q;
-    int result = read_quantity(text, &q, reterr);
+    int result = read_quantity(text, ret, reterr);
 
     if (result < 0)
         return result;
-    *ret_exact = true;
-    if (is_plain_zero(&q)) {
-        *ret = 0;
+    *ret_unit = NULL;
+    if (is_plain_zero(ret))
         return NSP_OK;
-    }
-    unit = find_unit(units, q.unit, q.unit_bytes);
-    if (!unit)
-        return refuse_unit(&q, reterr, hint);
-    return scale(&q, unit->factor, ret, ret_exact, reterr);
+    *ret_unit = find_unit(units, ret->unit, ret->unit_bytes);
+    return *ret_unit ? NSP_OK : refuse_unit(ret, reterr, hint);
+}
+
+static int
+read_with(const char *text, const struct unit *units, const char *hint,
+          uint64_t *ret, struct nsp_diag *reterr)
+{
+    const struct unit *unit;
+    struct quantity q;
+    int result = read_unit(text, units, hint, &q, &unit, reterr);
+
+    if (result < 0)
+        return result;
+    if (unit)
+        return scale_to_some(&q, unit->factor, ret, reterr);
+    *ret = 0;
+    return NSP_OK;
 }
 
 int
 nsp_units_read_time(const char *text, uint64_t *ret_ns, struct nsp_diag *reterr)
 {
-    bool exact;
-
     return read_with(text, times, " with ns, us, ms, s, min or h", ret_ns,
-                     &exact, reterr);
+                     reterr);
 }
 
 int
 nsp_units_read_bytes(const char *text, uint64_t *ret_bytes,
                      struct nsp_diag *reterr)
 {
-    bool exact;
-
-    return read_with(text, sizes, " with b, kb, mb or gb", ret_bytes, &exact,
-                     reterr);
+    return read_with(text, sizes, " with b, kb, mb or gb", ret_bytes, reterr);
 }
 
 int
 nsp_units_read_percent(const char *text, uint32_t *ret_ppm,
                        struct nsp_diag *reterr)
 {
-    uint64_t ppm;
-    bool exact;
-    int result = read_with(text, percents, "% (of 100)", &ppm, &exact, reterr);
+    const struct unit *unit;
+    struct quantity q;
+    uint64_t ppm = 0;
+    bool exact = true;
+    int result = read_unit(text, percents, "%", &q, &unit, reterr);
 
+    if (result == NSP_OK && unit)
+        result = scale(&q, unit->factor, &ppm, &exact, reterr);
     if (result < 0)
         return result;
     if (ppm > NSP_PPM_ONE || (ppm == NSP_PPM_ONE && !exact))

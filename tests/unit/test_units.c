@@ -218,7 +218,7 @@ TEST(percent_needs_its_sign_and_ends_at_one_ppm)
     static const struct bad bad[] = {
         { "1", "missing-unit", 1, "write 1%" },
         { "0.01", "missing-unit", 4, "write 0.01%" },
-        { "0.00001%", "too-fine", 0, NULL },
+        { "0.00001%", "too-fine", 0, "four digits" },
         { "0.00005%", "too-fine", 0, "four digits" },
         { "1.00005%", "too-fine", 0, "four digits" },
         { "100.0001%", "out-of-range", 0, NULL },
