@@ -65,7 +65,7 @@ setup-build:
 setup-check:
 	@tools/setup.sh build check
 setup-bench:
-	@tools/setup.sh build bench
+	@tools/setup.sh build check bench
 
 # Before anything is set up, so that no half-made directory is left.
 .PHONY: writable

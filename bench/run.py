@@ -1,0 +1,387 @@
+#!/usr/bin/python3
+"""Measures NetShaper beside a peer in the same run, and prints a table.
+
+Live figures run between three network namespaces of their own (client, router,
+server), which vanish with this process; no root is needed where user namespaces
+are allowed. What is compared takes turns, A B A B, and medians are printed.
+
+    tcp      bulk TCP through the router's NFQUEUE: nsp, a batched-GSO loop
+             without an engine, a loop that answers packet by packet
+    engine   parse, one filter and pass in memory, one core; beside it libpcap's
+             filter machine alone
+    rate     a rate limit under 20 % overload; beside it the kernel's tbf
+    delay    a fixed delay at 500 packets/s, beyond the untouched path
+    modules  ns per operation of single modules
+
+Rates and errors of 'rate' count IP bytes from the first to the last arrival in
+the window, stamped by the receiving kernel.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import signal
+import socket
+import statistics
+import struct
+import subprocess
+import sys
+import time
+
+TOP = pathlib.Path(__file__).resolve().parents[1]
+SERVER = "10.79.2.2"
+PORT = 9
+IP_UDP_BYTES = 28
+INSIDE = "NSP_BENCH_INSIDE"
+SO_TIMESTAMPNS = 35
+
+# --- The network ----------------------------------------------------------
+
+
+def enter_private_namespaces():
+    """Starts this program again where nothing outside can be touched."""
+    if os.environ.get(INSIDE):
+        return
+    os.environ[INSIDE] = "1"
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    inside = ["unshare", *user, "--mount", "--net", "sh", "-c",
+              'mount -t tmpfs none /run && exec "$@"', "sh",
+              sys.executable, *sys.argv]
+    os.execvp(inside[0], inside)
+
+
+def sh(command):
+    subprocess.run(command, shell=True, check=True)
+
+
+def build_network():
+    for host in "client", "router", "server":
+        sh(f"ip netns add {host} && ip -n {host} link set lo up")
+    for side, host in (1, "client"), (2, "server"):
+        sh(f"ip link add to{side} netns router type veth"
+           f" peer name eth0 netns {host}")
+        sh(f"ip -n router addr add 10.79.{side}.1/24 dev to{side}"
+           f" && ip -n router link set to{side} up"
+           f" && ip -n {host} addr add 10.79.{side}.2/24 dev eth0"
+           f" && ip -n {host} link set eth0 up"
+           f" && ip -n {host} route add default via 10.79.{side}.1")
+    sh("ip netns exec router sh -c"
+       " 'echo 1 > /proc/sys/net/ipv4/ip_forward'")
+    sh(f"ip netns exec client ping -c 1 -W 5 -q {SERVER} >/dev/null")
+
+
+def on(host, *command, **options):
+    return subprocess.Popen(["ip", "netns", "exec", host,
+                             *map(str, command)], **options)
+
+
+class Intercept:
+    """A program that answers an NFQUEUE of the router, while 'with' lasts."""
+
+    def __init__(self, *command):
+        self.command = command
+
+    def __enter__(self):
+        self.process = on("router", *self.command,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        until = time.monotonic() + 10
+        while not self.queues():
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise SystemExit("bench: %s: %s" % (
+                    self.command[0], self.process.stderr.read().decode()))
+            time.sleep(0.02)
+        time.sleep(0.2)  # The rules follow the queue.
+        return self
+
+    def queues(self):
+        path = f"/proc/{self.process.pid}/net/netfilter/nfnetlink_queue"
+        try:
+            return [line.split() for line in open(path)]
+        except OSError:
+            return []
+
+    def __exit__(self, kind, value, trace):
+        packets = sum(int(queue[7]) for queue in self.queues())
+        self.process.send_signal(signal.SIGINT)
+        status = self.process.wait(10)
+        if kind is None and (packets == 0 or status != 0):
+            raise SystemExit("bench: %s: %d packets seen, exit status %d: %s" % (
+                self.command[0], packets, status,
+                self.process.stderr.read().decode()))
+
+
+class Untouched:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+class Tbf:
+    """The kernel's token bucket on the router's way to the server."""
+
+    def __init__(self, bitps):
+        self.bitps = bitps
+
+    def __enter__(self):
+        sh(f"tc -n router qdisc add dev to2 root tbf rate {self.bitps}bit"
+           f" burst {max(3000, self.bitps // 8 // 250)} latency 100ms")
+        return self
+
+    def __exit__(self, *_):
+        sh("tc -n router qdisc del dev to2 root")
+
+
+# --- Traffic: this program again, in the client and in the server ---------
+
+
+def send_udp(rate_pps, payload_bytes, seconds):
+    """Paced datagrams that begin with the time of sending."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
+    sock.connect((SERVER, PORT))
+    pad = bytes(payload_bytes - 8)
+    began = time.monotonic()
+    sent = 0
+    while True:
+        now = time.monotonic() - began
+        if now > seconds:
+            return
+        while sent < now * rate_pps:
+            try:
+                sock.send(struct.pack("=q", time.time_ns()) + pad)
+            except (ConnectionRefusedError, BlockingIOError):
+                pass
+            sent += 1
+        pause = sent / rate_pps - (time.monotonic() - began)
+        if pause > 0:
+            time.sleep(pause)
+
+
+def receive_udp(seconds):
+    """Prints arrivals for 'seconds' from the first on, as JSON."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind(("", PORT))
+    sock.settimeout(2)
+    arrivals, room = [], socket.CMSG_SPACE(16)
+    print("ready", flush=True)
+    try:
+        while not arrivals or arrivals[-1][0] - arrivals[0][0] < seconds * 1e9:
+            data, control, _, _ = sock.recvmsg(2048, room)
+            stamp = struct.unpack("=qq", control[0][2])
+            arrivals.append((stamp[0] * 10**9 + stamp[1],
+                             struct.unpack_from("=q", data)[0],
+                             len(data) + IP_UDP_BYTES))
+    except socket.timeout:
+        pass
+    json.dump(arrivals, sys.stdout)
+
+
+def udp_flow(rate_pps, payload_bytes, seconds):
+    """Arrivals as (arrival ns, sending ns, IP bytes)."""
+    me = [sys.executable, __file__]
+    receiver = on("server", *me, "--receive", seconds,
+                  stdout=subprocess.PIPE, text=True)
+    receiver.stdout.readline()
+    sender = on("client", *me, "--send", rate_pps, payload_bytes, seconds + 2)
+    text = receiver.communicate()[0]
+    sender.terminate()
+    sender.wait()
+    arrivals = json.loads(text)
+    if len(arrivals) < 2:
+        raise SystemExit("bench: nothing arrives")
+    return arrivals
+
+
+# --- Figures --------------------------------------------------------------
+
+
+class Table:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, figure, ours, peer="", ratio="", target="", met=None):
+        self.rows.append({"figure": figure, "ours": ours, "peer": peer,
+                          "ratio": ratio, "target": target, "met": met})
+        print("  %-34s %s%s" % (figure, ours, f"  peer {peer}" if peer else ""),
+              file=sys.stderr, flush=True)
+
+    def text(self):
+        heads = ["figure", "ours", "peer", "ratio", "target", "met"]
+        words = {True: "met", False: "NOT MET", None: ""}
+        lines = [heads] + [[row[h] if h != "met" else words[row["met"]]
+                            for h in heads] for row in self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(6)]
+        return "\n".join("  ".join(
+            cell.ljust(width) if i in (0, 5) else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths))).rstrip()
+            for line in lines)
+
+
+def nsp(args, *options):
+    return Intercept(args.build / "nsp", "shape", "--on", "forward", "--quiet",
+                     *options)
+
+
+def bulk_gbitps(seconds):
+    """TCP from client to server, without its first second."""
+    server = on("server", "iperf3", "-s", "-1", "--forceflush", stdout=subprocess.PIPE,
+                text=True)
+    for line in server.stdout:
+        if "listening" in line:
+            break
+    client = on("client", "iperf3", "-c", SERVER, "-t", seconds, "-O", 1, "-J",
+                stdout=subprocess.PIPE, text=True)
+    report = json.loads(client.communicate()[0])
+    server.communicate()
+    if "error" in report:
+        raise SystemExit("bench: iperf3: " + report["error"])
+    return report["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def measure_tcp(args, table):
+    reference = args.build / "bench" / "nfqueue_reference"
+    ways = {
+        "ours": lambda: nsp(args, "--filter", "tcp"),
+        "batched": lambda: Intercept(reference, "--batched"),
+        "one": lambda: Intercept(reference, "--one"),
+        "untouched": Untouched,
+    }
+    got = {name: [] for name in ways}
+    for _ in range(args.rounds):
+        for name, way in ways.items():
+            with way():
+                got[name].append(bulk_gbitps(args.seconds))
+    median = {name: statistics.median(all_) for name, all_ in got.items()}
+    for peer, title, floor in (("batched", "batched-GSO loop", 0.9),
+                               ("one", "packet by packet", 5.0)):
+        ratio = median["ours"] / median[peer]
+        table.add(f"bulk TCP, Gbit/s, to {title}", "%.2f" % median["ours"],
+                  "%.2f" % median[peer], "%.2f" % ratio, ">= %.1f" % floor,
+                  ratio >= floor)
+    table.add("bulk TCP, Gbit/s, to no interception",
+              "%.2f" % median["ours"], "%.2f" % median["untouched"],
+              "%.2f" % (median["ours"] / median["untouched"]))
+
+
+def measure_engine(args, table):
+    out = subprocess.run([args.build / "bench" / "bench_engine"], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    ns = {line.split()[0]: float(line.split()[1]) for line in out.splitlines()}
+    mpps = 1e3 / ns["engine-pass"]
+    table.add("parse + filter + pass, 64 B, Mpps", "%.1f" % mpps,
+              "%.1f" % (1e3 / ns["libpcap-filter"]),
+              "%.2f" % (mpps * ns["libpcap-filter"] / 1e3), ">= 15", mpps >= 15)
+    table.add("  parsing, ns a packet", "%.1f" % ns["stage-parse"])
+    table.add("  filter, ns a packet", "%.1f" % ns["stage-filter"],
+              "%.1f" % ns["libpcap-filter"])
+    table.add("  engine and device, ns a packet", "%.1f" % (
+        ns["engine-pass"] - ns["stage-parse"] - ns["stage-filter"]))
+
+
+def rate_error_percent(bitps, counted_header_bytes, payload_bytes, seconds):
+    """Error of the rate at which overload comes through, in percent."""
+    ip_bytes = payload_bytes + IP_UDP_BYTES
+    arrivals = udp_flow(1.2 * bitps / 8 / ip_bytes, payload_bytes, seconds + 1)
+    since = arrivals[0][0] + 10**9  # The queue is full by then.
+    window = [a for a in arrivals if a[0] >= since]
+    spent_s = (window[-1][0] - window[0][0]) / 1e9
+    counted = sum(a[2] + counted_header_bytes for a in window[1:])
+    return (counted * 8 / spent_s / bitps - 1) * 100
+
+
+def measure_rate(args, table):
+    for mbitps, payload in (1, 472), (20, 1172), (200, 1472):
+        bitps = mbitps * 10**6
+        ways = [(lambda: nsp(args, "--filter", "udp", "--rate",
+                             f"{mbitps}mbit"), 0),
+                (lambda: Tbf(bitps), 14)]
+        errors = [[], []]
+        for _ in range(max(1, args.rounds // 2)):
+            for got, (way, header) in zip(errors, ways):
+                with way():
+                    got.append(rate_error_percent(bitps, header, payload,
+                                                  args.rate_seconds))
+        ours, peer = map(statistics.median, errors)
+        table.add(f"rate error at {mbitps} Mbit/s, %, tbf", "%+.4f" % ours,
+                  "%+.4f" % peer, "", "<= 0.2", abs(ours) <= 0.2)
+
+
+def delays_us(arrivals):
+    return [(arrived - sent) / 1e3 for arrived, sent, _ in arrivals[50:]]
+
+
+def percentile(values, share):
+    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+
+
+def measure_delay(args, table):
+    for ms in 10, 40:
+        got = {"untouched": [], "ours": []}
+        for _ in range(args.rounds):
+            with Untouched():
+                got["untouched"].append(delays_us(udp_flow(500, 172, 4)))
+            with nsp(args, "--filter", "udp", "--delay", f"{ms}ms"):
+                got["ours"].append(delays_us(udp_flow(500, 172, 4)))
+        for share, most in (0.5, 60), (0.99, 300):
+            ours, path = (statistics.median(percentile(run, share)
+                                            for run in got[name])
+                          for name in ("ours", "untouched"))
+            error = ours - ms * 1000 - path
+            table.add("delay error at %d ms, p%d, us" % (ms, share * 100),
+                      "%+.0f" % error, "", "", "<= %d" % most, error <= most)
+
+
+def measure_modules(args, table):
+    del table  # Nothing to compare with: printed as they are.
+    for program in sorted((args.build / "bench").glob("bench_*")):
+        if program.is_file() and program.name != "bench_engine":
+            print(f"{program.name}:", flush=True)
+            subprocess.run([program], check=True)
+
+
+SECTIONS = {"engine": measure_engine, "modules": measure_modules,
+            "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay}
+LIVE = {"tcp", "rate", "delay"}
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--build", type=pathlib.Path, default="build")
+    parser.add_argument("--only", default=",".join(SECTIONS), metavar="LIST",
+                        help="sections, with commas between")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=int, default=3,
+                        help="of each TCP stream")
+    parser.add_argument("--rate-seconds", type=int, default=10)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--send", nargs=3, type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--receive", type=float, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.send:
+        return send_udp(args.send[0], int(args.send[1]), args.send[2])
+    if args.receive:
+        return receive_udp(args.receive)
+
+    args.build = args.build.resolve()
+    sections = args.only.split(",")
+    unknown = set(sections) - set(SECTIONS)
+    if unknown:
+        parser.error("no such section: " + ", ".join(sorted(unknown)))
+    if LIVE & set(sections):
+        enter_private_namespaces()
+        build_network()
+    table = Table()
+    for section in sections:
+        SECTIONS[section](args, table)
+    print(json.dumps(table.rows, indent=1) if args.json else table.text())
+    sys.exit(1 if any(row["met"] is False for row in table.rows) else 0)
+
+
+if __name__ == "__main__":
+    main()
