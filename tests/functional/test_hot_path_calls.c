@@ -1,0 +1,181 @@
+/* Between the first and the last packet of a loop the engine allocates nothing,
+ * takes no lock and, on a device that needs none, makes no system call. */
+#define _GNU_SOURCE /* syscall(). */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "netshaper/engine.h"
+#include "tests/lib/calls.h"
+#include "tests/lib/test.h"
+
+#define FRAMES  64u
+#define PACKETS 20000u
+#define MS      UINT64_C(1000000)
+
+/* 10.77.1.2 -> 10.77.2.2, UDP 5000 -> 7, 100 bytes, checksum "none". */
+static const uint8_t frame_head[28] = {
+    0x45, 0, 0,  100, 0, 0, 0,    0,    64, 17, 0, 0,  10, 77,
+    1,    2, 10, 77,  2, 2, 0x13, 0x88, 0,  7,  0, 80, 0,  0,
+};
+
+struct watch {
+    unsigned forbidden;
+    uint64_t expected_pkts, seen_pkts;
+};
+
+/* Forbids from the first burst on, allows again at the last. */
+static void
+watch_burst(void *context, struct nsp_burst *burst)
+{
+    struct watch *watch = context;
+
+    watch->seen_pkts += burst->count;
+    if (watch->seen_pkts >= watch->expected_pkts)
+        calls_allow();
+    else
+        calls_forbid(watch->forbidden);
+}
+
+static struct nsp_memory *
+open_memory(void)
+{
+    const struct nsp_memory_config cfg = { .frames = FRAMES,
+                                           .frame_bytes = 256,
+                                           .virtual_time = true,
+                                           .repeat = PACKETS };
+    struct nsp_memory *memory;
+    uint8_t bytes[100] = { 0 };
+
+    memcpy(bytes, frame_head, sizeof frame_head);
+    CHECK_EQ(nsp_memory_create(&cfg, &memory), 0);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        const struct nsp_memory_frame frame = { .data = bytes,
+                                                .bytes = sizeof bytes,
+                                                .at_ns = i * MS };
+
+        CHECK_EQ(nsp_memory_push_burst(memory, 0, &frame, 1), 1);
+    }
+    return memory;
+}
+
+/* Runs PACKETS packets through 'rules' on memory under watch. */
+static void
+run_on_memory(const struct nsp_rule rules[], uint32_t rule_count,
+              struct nsp_stats *ret)
+{
+    struct watch watch = { .forbidden =
+                               CALLS_MEMORY | CALLS_LOCKS | CALLS_SYSTEM,
+                           .expected_pkts = PACKETS };
+    const struct nsp_engine_config cfg = {
+        .backend = "memory",
+        .memory = open_memory(),
+        .seed = 1,
+        .policy = { rules, rule_count },
+        .callback = watch_burst,
+        .callback_context = &watch,
+    };
+    struct nsp_engine *engine;
+    struct nsp_diag diag;
+
+    calls_reset();
+    CHECK_EQ(nsp_engine_create(&cfg, &engine, &diag), NSP_OK);
+    CHECK_EQ(nsp_engine_start(engine, "udp and ip", &diag), NSP_OK);
+    CHECK_EQ(nsp_engine_run(engine), NSP_OK);
+    calls_allow();
+    CHECK_EQ(nsp_engine_read_stats(engine, ret), NSP_OK);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(cfg.memory);
+    CHECK_EQ(watch.seen_pkts, PACKETS);
+    CHECK_STR_EQ(calls_first(), "");
+    CHECK_EQ(calls_count(), 0);
+}
+
+TEST(watch_sees_an_allocation)
+{
+    void *volatile memory;
+
+    calls_reset();
+    calls_forbid(CALLS_MEMORY);
+    memory = malloc(1);
+    free(memory);
+    calls_allow();
+    CHECK_EQ(calls_count(), 2);
+    CHECK_STR_EQ(calls_first(), "malloc");
+}
+
+TEST(watch_sees_a_lock)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+
+    calls_reset();
+    calls_forbid(CALLS_LOCKS);
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+    calls_allow();
+    CHECK_EQ(calls_count(), 2);
+    CHECK_STR_EQ(calls_first(), "pthread_mutex_lock");
+}
+
+TEST(watch_sees_a_system_call_and_lets_it_happen)
+{
+#ifdef __x86_64__
+    pid_t parent;
+
+    calls_reset();
+    calls_forbid(CALLS_SYSTEM);
+    parent = getppid();
+    calls_allow();
+    CHECK_EQ(calls_count(), 1);
+    CHECK_STR_EQ(calls_first(), "system call 110");
+    CHECK_EQ(parent, getppid());
+#else
+    SKIP("system calls are watched on x86-64 only");
+#endif
+}
+
+TEST(passing_calls_nothing)
+{
+    struct nsp_stats stats;
+
+    run_on_memory(NULL, 0, &stats);
+    CHECK_EQ(stats.delivered_pkts, PACKETS);
+}
+
+TEST(filter_loss_rate_and_delay_call_nothing)
+{
+    static const struct nsp_rule rules[] = {
+        { .match = "udp.DstPort == 9", .action = NSP_ACTION_DROP },
+        { .match = "udp.DstPort == 7 and ip.SrcAddr == 10.77.1.2",
+          .loss_ppm = 10000,
+          .rate_bitps = 700000,
+          .delay_ns = 40 * MS },
+    };
+    struct nsp_stats stats;
+
+    run_on_memory(rules, 2, &stats);
+    CHECK(stats.dropped_pkts[NSP_DROP_LOSS] > 0);
+    CHECK_EQ(stats.in_pkts, stats.delivered_pkts +
+                                stats.dropped_pkts[NSP_DROP_LOSS] +
+                                stats.dropped_pkts[NSP_DROP_QUEUE_FULL]);
+}
+
+TEST(rejecting_calls_nothing)
+{
+    static const struct nsp_rule rules[] = {
+        { .match = "udp", .action = NSP_ACTION_REJECT },
+    };
+    struct nsp_stats stats;
+
+    run_on_memory(rules, 1, &stats);
+    CHECK_EQ(stats.dropped_pkts[NSP_DROP_REJECT], PACKETS);
+}
+
+TEST_MAIN(cmocka_unit_test(watch_sees_an_allocation),
+          cmocka_unit_test(watch_sees_a_lock),
+          cmocka_unit_test(watch_sees_a_system_call_and_lets_it_happen),
+          cmocka_unit_test(passing_calls_nothing),
+          cmocka_unit_test(filter_loss_rate_and_delay_call_nothing),
+          cmocka_unit_test(rejecting_calls_nothing))
