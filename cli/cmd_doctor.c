@@ -23,6 +23,8 @@ struct findings {
     const struct nsp_cli *cli;
     struct nsp_json *json; /* With --json only. */
     uint8_t worst;         /* Of the backend being asked. */
+    unsigned count;        /* Its items. */
+    char cure[160];        /* Printed last. */
 };
 
 static const char *
@@ -41,15 +43,19 @@ state_paint(uint8_t state)
                                          : NSP_PAINT_RED;
 }
 
+/* The cure of one missing privilege stands under the first item it cures. */
 static void
-print_item(const struct nsp_cli *cli, const struct nsp_probe_item *item)
+print_item(struct findings *found, const struct nsp_probe_item *item)
 {
+    const struct nsp_cli *cli = found->cli;
+
     printf("  %s%-9s%s %-22s %s\n",
            nsp_cli_paint(cli, state_paint(item->state)),
            state_name(item->state), nsp_cli_paint(cli, NSP_PAINT_PLAIN),
            item->feature, item->detail);
-    if (item->cure[0])
+    if (item->cure[0] && strcmp(item->cure, found->cure) != 0)
         printf("  %-9s %-22s cure: %s\n", "", "", item->cure);
+    snprintf(found->cure, sizeof found->cure, "%s", item->cure);
 }
 
 static void
@@ -68,12 +74,13 @@ take_item(void *context, const struct nsp_probe_item *item)
 {
     struct findings *found = context;
 
+    found->count++;
     if (item->state > found->worst)
         found->worst = item->state;
     if (found->json)
         write_item(found->json, item);
     else
-        print_item(found->cli, item);
+        print_item(found, item);
 }
 
 /* --- The machine and the user -------------------------------------------- */
@@ -170,6 +177,9 @@ report_timers(struct findings *found)
 static void
 begin_group(struct findings *found, const char *name)
 {
+    found->worst = NSP_PROBE_OK;
+    found->count = 0;
+    found->cure[0] = '\0';
     if (!found->json) {
         printf("%s%s%s\n", nsp_cli_paint(found->cli, NSP_PAINT_BOLD), name,
                nsp_cli_paint(found->cli, NSP_PAINT_PLAIN));
@@ -183,8 +193,11 @@ begin_group(struct findings *found, const char *name)
 static void
 end_group(struct findings *found)
 {
-    if (!found->json)
+    if (!found->json) {
+        if (found->count == 0)
+            printf("  %-9s %-22s needs nothing of this machine\n", "ok", "");
         return;
+    }
     nsp_json_end(found->json);
     nsp_json_string(found->json, "state", state_name(found->worst));
     nsp_json_end(found->json);
@@ -194,7 +207,6 @@ static void
 report_machine(struct findings *found)
 {
     begin_group(found, "machine");
-    found->worst = NSP_PROBE_OK;
     report_kernel(found);
     report_user(found);
     report_user_namespaces(found);
@@ -207,7 +219,6 @@ static bool
 report_backend(struct findings *found, const char *name)
 {
     begin_group(found, name);
-    found->worst = NSP_PROBE_OK;
     (void)nsp_probe(name, take_item, found); /* Its name is known. */
     end_group(found);
     return found->worst != NSP_PROBE_MISSING;

@@ -22,14 +22,21 @@ struct nsp_shape_job {
  * reads the output. Returns the exit status. */
 int nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job);
 
+/* One reading of a job's counters. */
+struct nsp_shape_counters {
+    uint64_t at_ns;
+    struct nsp_stats all;         /* What was taken out of the stack. */
+    struct nsp_rule_stats shaped; /* Of those, what the effects applied to. */
+};
+
 /* Where a job's reports go, and what was last reported. */
 struct nsp_shape_report {
     const struct nsp_cli *cli;
     const struct nsp_shape_job *job;
     FILE *to;    /* Standard output, unless a capture is written there. */
     bool redraw; /* One line, over and over. */
-    uint64_t began_ns, last_ns;
-    struct nsp_stats last;
+    uint64_t began_ns;
+    struct nsp_shape_counters last;
 };
 
 void nsp_shape_report_init(struct nsp_shape_report *report,
@@ -41,12 +48,10 @@ void nsp_shape_report_begin(struct nsp_shape_report *report);
 
 /* Live counters, and their rates since the last time. */
 void nsp_shape_report_sample(struct nsp_shape_report *report,
-                             const struct nsp_stats *stats, uint64_t now_ns);
+                             const struct nsp_shape_counters *now);
 
 /* The accounting of a run that ended with 'result'. */
 void nsp_shape_report_end(struct nsp_shape_report *report,
-                          const struct nsp_stats *stats,
-                          const struct nsp_rule_stats *rule, uint64_t now_ns,
-                          int result);
+                          const struct nsp_shape_counters *now, int result);
 
 #endif /* NSP_CLI_SHAPE_H */

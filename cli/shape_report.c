@@ -29,7 +29,7 @@ nsp_shape_report_init(struct nsp_shape_report *report,
         .job = job,
         .to = out_path && strcmp(out_path, "-") == 0 ? stderr : stdout,
         .began_ns = now_ns,
-        .last_ns = now_ns,
+        .last = { .at_ns = now_ns },
     };
     report->redraw = !cli->json && is_terminal(report->to);
 }
@@ -88,36 +88,39 @@ rate_bitps(uint64_t bytes, uint64_t ns)
     return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
 }
 
+/* One line, of what the effects apply to. */
 static void
-print_sample(struct nsp_shape_report *report, const struct nsp_stats *stats,
-             uint64_t now_ns)
+print_sample(const struct nsp_shape_report *report,
+             const struct nsp_shape_counters *now)
 {
-    const struct nsp_stats *last = &report->last;
-    uint64_t span_ns = now_ns - report->last_ns;
-    char in[UNIT_TEXT], out[UNIT_TEXT], held[UNIT_TEXT];
+    const struct nsp_rule_stats *last = &report->last.shaped;
+    const struct nsp_rule_stats *shaped = &now->shaped;
+    uint64_t span_ns = now->at_ns - report->last.at_ns;
+    char in[UNIT_TEXT], out[UNIT_TEXT];
 
-    nsp_units_write_rate(in, sizeof in,
-                         rate_bitps(stats->in_bytes - last->in_bytes, span_ns));
+    nsp_units_write_rate(
+        in, sizeof in, rate_bitps(shaped->in_bytes - last->in_bytes, span_ns));
     nsp_units_write_rate(
         out, sizeof out,
-        rate_bitps(stats->delivered_bytes - last->delivered_bytes, span_ns));
-    nsp_units_write_bytes(held, sizeof held, stats->queued_bytes);
+        rate_bitps(shaped->delivered_bytes - last->delivered_bytes, span_ns));
     fprintf(report->to,
-            "%s%5" PRIu64 " s  in %" PRIu64 " pkts %s  delivered %" PRIu64
-            " pkts %s  dropped %" PRIu64 "  queued %" PRIu64 " pkts %s%s",
+            "%s%4" PRIu64 " s  in %" PRIu64 " %s  delivered %" PRIu64
+            " %s  dropped %" PRIu64 "  queued %" PRIu64 "%s",
             report->redraw ? "\r" : "",
-            (now_ns - report->began_ns) / UINT64_C(1000000000), stats->in_pkts,
-            in, stats->delivered_pkts, out, sum_drops(stats->dropped_pkts),
-            stats->queued_pkts, held, report->redraw ? "\033[K" : "\n");
+            (now->at_ns - report->began_ns) / UINT64_C(1000000000),
+            shaped->in_pkts, in, shaped->delivered_pkts, out,
+            sum_drops(shaped->dropped_pkts), shaped->queued_pkts,
+            report->redraw ? "\033[K" : "\n");
 }
 
 static void
-print_row(FILE *to, const char *name, uint64_t pkts, uint64_t bytes)
+print_row(FILE *to, const char *name, uint64_t pkts, uint64_t bytes,
+          uint64_t shaped_pkts)
 {
     char unit[UNIT_TEXT];
 
-    fprintf(to, "  %-24s %14" PRIu64 " %14s\n", name, pkts,
-            nsp_units_write_bytes(unit, sizeof unit, bytes));
+    fprintf(to, "  %-14s %14" PRIu64 " %14s %16" PRIu64 "\n", name, pkts,
+            nsp_units_write_bytes(unit, sizeof unit, bytes), shaped_pkts);
 }
 
 /* Rows that are worth a line only when there is something to tell. */
@@ -140,40 +143,53 @@ print_unusual(FILE *to, const struct nsp_stats *stats)
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].count)
-            fprintf(to, "  %-24s %14" PRIu64 "\n", rows[i].text, rows[i].count);
+            fprintf(to, "  %-24s %4" PRIu64 "\n", rows[i].text, rows[i].count);
 }
 
 static void
-print_end(const struct nsp_shape_report *report, const struct nsp_stats *stats,
-          const struct nsp_rule_stats *rule, uint64_t now_ns, int result)
+print_drops(FILE *to, const struct nsp_shape_counters *now)
 {
-    FILE *to = report->to;
-    char time[UNIT_TEXT];
+    const struct nsp_stats *all = &now->all;
 
-    if (report->redraw && !report->job->quiet && report->last_ns > 0)
-        fputs("\r\033[K", to);
-    fprintf(to, "nsp: %s after %s\n\n  %-24s %14s %14s\n",
-            result == NSP_STOPPED ? "stopped"
-            : result == NSP_OK    ? "end of input"
-                                  : nsp_result_text(result),
-            nsp_units_write_time(time, sizeof time, now_ns - report->began_ns),
-            "", "packets", "bytes");
-    print_row(to, "in", stats->in_pkts, stats->in_bytes);
-    print_row(to, "  shaped", rule->in_pkts, rule->in_bytes);
-    print_row(to, "delivered", stats->delivered_pkts, stats->delivered_bytes);
-    print_row(to, "dropped", sum_drops(stats->dropped_pkts),
-              sum_drops(stats->dropped_bytes));
+    print_row(to, "dropped", sum_drops(all->dropped_pkts),
+              sum_drops(all->dropped_bytes),
+              sum_drops(now->shaped.dropped_pkts));
     for (int i = 0; i < NSP_DROP_COUNT; i++) {
         char name[UNIT_TEXT];
 
-        if (stats->dropped_pkts[i] == 0)
+        if (all->dropped_pkts[i] == 0)
             continue;
         snprintf(name, sizeof name, "  %s",
                  nsp_drop_reason_name((enum nsp_drop_reason)i));
-        print_row(to, name, stats->dropped_pkts[i], stats->dropped_bytes[i]);
+        print_row(to, name, all->dropped_pkts[i], all->dropped_bytes[i],
+                  now->shaped.dropped_pkts[i]);
     }
-    print_row(to, "queued", stats->queued_pkts, stats->queued_bytes);
-    print_unusual(to, stats);
+}
+
+static void
+print_end(const struct nsp_shape_report *report,
+          const struct nsp_shape_counters *now, int result)
+{
+    const struct nsp_stats *all = &now->all;
+    const struct nsp_rule_stats *shaped = &now->shaped;
+    FILE *to = report->to;
+    char time[UNIT_TEXT];
+
+    if (report->redraw)
+        fputs("\r\033[K", to);
+    nsp_units_write_time(time, sizeof time, now->at_ns - report->began_ns);
+    fprintf(to, "nsp: %s after %s\n\n  %-14s %14s %14s %16s\n",
+            result == NSP_STOPPED ? "stopped"
+            : result == NSP_OK    ? "end of input"
+                                  : nsp_result_text(result),
+            time, "", "packets", "bytes", "shaped packets");
+    print_row(to, "in", all->in_pkts, all->in_bytes, shaped->in_pkts);
+    print_row(to, "delivered", all->delivered_pkts, all->delivered_bytes,
+              shaped->delivered_pkts);
+    print_drops(to, now);
+    print_row(to, "queued", all->queued_pkts, all->queued_bytes,
+              shaped->queued_pkts);
+    print_unusual(to, all);
 }
 
 /* --- JSON ---------------------------------------------------------------- */
@@ -240,29 +256,43 @@ write_stats(struct nsp_json *json, const struct nsp_stats *stats)
 }
 
 static void
+write_shaped(struct nsp_json *json, const struct nsp_rule_stats *shaped)
+{
+    nsp_json_begin_object(json, "shaped");
+    write_pair(json, "in", shaped->in_pkts, shaped->in_bytes);
+    write_pair(json, "delivered", shaped->delivered_pkts,
+               shaped->delivered_bytes);
+    write_pair(json, "dropped", sum_drops(shaped->dropped_pkts),
+               shaped->dropped_bytes);
+    write_pair(json, "queued", shaped->queued_pkts, shaped->queued_bytes);
+    nsp_json_end(json);
+}
+
+static void
 write_sample(const struct nsp_shape_report *report,
-             const struct nsp_stats *stats, uint64_t now_ns)
+             const struct nsp_shape_counters *now)
 {
     struct nsp_json json;
 
     begin_json(report, &json, "sample");
-    nsp_json_uint(&json, "elapsed_ns", now_ns - report->began_ns);
-    write_stats(&json, stats);
+    nsp_json_uint(&json, "elapsed_ns", now->at_ns - report->began_ns);
+    write_stats(&json, &now->all);
+    write_shaped(&json, &now->shaped);
     nsp_json_finish(&json);
 }
 
 static void
-write_end(const struct nsp_shape_report *report, const struct nsp_stats *stats,
-          const struct nsp_rule_stats *rule, uint64_t now_ns, int result)
+write_end(const struct nsp_shape_report *report,
+          const struct nsp_shape_counters *now, int result)
 {
     struct nsp_json json;
 
     begin_json(report, &json, "end");
     nsp_json_bool(&json, "ok", result >= 0);
     nsp_json_string(&json, "result", nsp_result_name(result));
-    nsp_json_uint(&json, "elapsed_ns", now_ns - report->began_ns);
-    write_stats(&json, stats);
-    write_pair(&json, "shaped", rule->in_pkts, rule->in_bytes);
+    nsp_json_uint(&json, "elapsed_ns", now->at_ns - report->began_ns);
+    write_stats(&json, &now->all);
+    write_shaped(&json, &now->shaped);
     nsp_json_finish(&json);
 }
 
@@ -282,26 +312,23 @@ nsp_shape_report_begin(struct nsp_shape_report *report)
 
 void
 nsp_shape_report_sample(struct nsp_shape_report *report,
-                        const struct nsp_stats *stats, uint64_t now_ns)
+                        const struct nsp_shape_counters *now)
 {
     if (report->cli->json)
-        write_sample(report, stats, now_ns);
+        write_sample(report, now);
     else
-        print_sample(report, stats, now_ns);
+        print_sample(report, now);
     fflush(report->to);
-    report->last = *stats;
-    report->last_ns = now_ns;
+    report->last = *now;
 }
 
 void
 nsp_shape_report_end(struct nsp_shape_report *report,
-                     const struct nsp_stats *stats,
-                     const struct nsp_rule_stats *rule, uint64_t now_ns,
-                     int result)
+                     const struct nsp_shape_counters *now, int result)
 {
     if (report->cli->json)
-        write_end(report, stats, rule, now_ns, result);
+        write_end(report, now, result);
     else
-        print_end(report, stats, rule, now_ns, result);
+        print_end(report, now, result);
     fflush(report->to);
 }

@@ -89,18 +89,26 @@ wait_done(const struct loop *loop, uint64_t until_ns)
     }
 }
 
+static void
+read_counters(struct nsp_engine *engine, struct nsp_shape_counters *ret)
+{
+    nsp_engine_read_stats(engine, &ret->all);
+    nsp_engine_read_rule_stats(engine, 0, &ret->shaped);
+    ret->at_ns = now_ns();
+}
+
 /* Prints while the loop runs. */
 static void
 watch(struct loop *loop, struct nsp_shape_report *report)
 {
     uint64_t next_ns = report->began_ns + SAMPLE_NS;
-    struct nsp_stats stats;
+    struct nsp_shape_counters now;
 
     for (; !wait_done(loop, next_ns); next_ns += SAMPLE_NS) {
         if (report->job->quiet)
             continue;
-        nsp_engine_read_stats(loop->engine, &stats);
-        nsp_shape_report_sample(report, &stats, now_ns());
+        read_counters(loop->engine, &now);
+        nsp_shape_report_sample(report, &now);
         if (ferror(report->to))
             nsp_engine_stop(loop->engine); /* Nobody reads on. */
     }
@@ -144,18 +152,16 @@ static int
 conclude(struct nsp_cli *cli, struct loop *loop,
          struct nsp_shape_report *report)
 {
-    struct nsp_stats stats;
-    struct nsp_rule_stats rule;
+    struct nsp_shape_counters now;
     struct nsp_diag diag;
 
-    nsp_engine_read_stats(loop->engine, &stats);
-    nsp_engine_read_rule_stats(loop->engine, 0, &rule);
+    read_counters(loop->engine, &now);
     if (loop->result >= 0) {
-        nsp_shape_report_end(report, &stats, &rule, now_ns(), loop->result);
+        nsp_shape_report_end(report, &now, loop->result);
         return NSP_EXIT_OK;
     }
     if (!cli->json) /* The error is then the final document. */
-        nsp_shape_report_end(report, &stats, &rule, now_ns(), loop->result);
+        nsp_shape_report_end(report, &now, loop->result);
     nsp_engine_read_diag(loop->engine, &diag);
     if (diag.result == NSP_OK)
         diag = (struct nsp_diag){ .result = loop->result };
