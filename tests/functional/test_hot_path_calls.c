@@ -1,19 +1,24 @@
 /* Between the first and the last packet of a loop the engine allocates nothing,
  * takes no lock and, on a device that needs none, makes no system call. */
 #define _GNU_SOURCE /* syscall(). */
+#include <arpa/inet.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "netshaper/engine.h"
+#include "tests/functional/nfqueue_fixture.h"
 #include "tests/lib/calls.h"
 #include "tests/lib/test.h"
 
-#define FRAMES  64u
-#define PACKETS 20000u
-#define MS      UINT64_C(1000000)
+#define FRAMES      64u
+#define PACKETS     20000u
+#define ROUND_TRIPS 500u
+#define SERVER_PORT 7
+#define MS          UINT64_C(1000000)
 
 /* 10.77.1.2 -> 10.77.2.2, UDP 5000 -> 7, 100 bytes, checksum "none". */
 static const uint8_t frame_head[28] = {
@@ -173,9 +178,88 @@ TEST(rejecting_calls_nothing)
     CHECK_EQ(stats.dropped_pkts[NSP_DROP_REJECT], PACKETS);
 }
 
-TEST_MAIN(cmocka_unit_test(watch_sees_an_allocation),
-          cmocka_unit_test(watch_sees_a_lock),
-          cmocka_unit_test(watch_sees_a_system_call_and_lets_it_happen),
-          cmocka_unit_test(passing_calls_nothing),
-          cmocka_unit_test(filter_loss_rate_and_delay_call_nothing),
-          cmocka_unit_test(rejecting_calls_nothing))
+/* Datagrams there and back through the router, one at a time. */
+struct ping_pong {
+    struct nsp_engine *engine;
+    int client, server;
+};
+
+static void *
+play_ping_pong(void *opaque)
+{
+    struct ping_pong *game = opaque;
+    struct sockaddr_in from;
+    char ball[16] = "ball";
+
+    for (uint32_t i = 0; i < ROUND_TRIPS; i++) {
+        socklen_t bytes = sizeof from;
+
+        if (send(game->client, ball, sizeof ball, 0) < 0 ||
+            recvfrom(game->server, ball, sizeof ball, 0,
+                     (struct sockaddr *)&from, &bytes) < 0 ||
+            sendto(game->server, ball, sizeof ball, 0, (struct sockaddr *)&from,
+                   bytes) < 0 ||
+            recv(game->client, ball, sizeof ball, 0) < 0)
+            break;
+    }
+    nsp_engine_stop(game->engine);
+    return NULL;
+}
+
+TEST(holding_live_packets_allocates_and_locks_nothing)
+{
+    static const struct nsp_rule rule = { .match = "udp.DstPort == 7",
+                                          .rate_bitps = 10000000,
+                                          .delay_ns = MS / 10 };
+    struct watch watch = { .forbidden = CALLS_MEMORY | CALLS_LOCKS,
+                           .expected_pkts = 2 * ROUND_TRIPS };
+    const struct nsp_engine_config cfg = {
+        .backend = "nfqueue",
+        .hooks = NSP_HOOK_FORWARD,
+        .policy = { &rule, 1 },
+        .callback = watch_burst,
+        .callback_context = &watch,
+    };
+    struct sockaddr_in server = { .sin_family = AF_INET,
+                                  .sin_port = htons(SERVER_PORT) };
+    struct ping_pong game;
+    struct nsp_diag diag;
+    pthread_t player;
+
+    fixture_require();
+    CHECK_EQ(inet_pton(AF_INET, nsp_lab_address(NSP_LAB_SERVER, AF_INET),
+                       &server.sin_addr),
+             1);
+    game.client = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
+    game.server = fixture_udp(NSP_LAB_SERVER, AF_INET, SERVER_PORT);
+    CHECK_EQ(connect(game.client, (struct sockaddr *)&server, sizeof server),
+             0);
+    CHECK_EQ(nsp_engine_create(&cfg, &game.engine, &diag), NSP_OK);
+    CHECK_EQ(nsp_engine_start(game.engine, "udp", &diag), NSP_OK);
+    calls_reset();
+    CHECK_EQ(pthread_create(&player, NULL, play_ping_pong, &game), 0);
+    CHECK_EQ(nsp_engine_run(game.engine), NSP_STOPPED);
+    calls_allow();
+    pthread_join(player, NULL);
+    nsp_engine_destroy(game.engine);
+    close(game.client);
+    close(game.server);
+    CHECK_EQ(watch.seen_pkts, 2 * ROUND_TRIPS);
+    CHECK_STR_EQ(calls_first(), "");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(watch_sees_an_allocation),
+        cmocka_unit_test(watch_sees_a_lock),
+        cmocka_unit_test(watch_sees_a_system_call_and_lets_it_happen),
+        cmocka_unit_test(passing_calls_nothing),
+        cmocka_unit_test(filter_loss_rate_and_delay_call_nothing),
+        cmocka_unit_test(rejecting_calls_nothing),
+        cmocka_unit_test(holding_live_packets_allocates_and_locks_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
