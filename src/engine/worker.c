@@ -1,14 +1,14 @@
-/* Life of a burst in a worker.
+/* Life of a burst in a worker:
  *
- *     release what is due -> rx -> parse -> start filter -> callback -> rules
- *                                              |                         |
- *                                              pass            drop, reject,
- * lose, |               queue, delay, pass
- *                                              +-----> tx burst <--------+
+ *     release what is due
+ *     rx -> parse -> start filter -> callback -> first rule that matches
+ *                         |             |          |     |      |
+ *                         |          drop, ...   drop  reject  effects
+ *                         |                                     |
+ *                         +------------> tx <---- queue, delay -+
  *
- * A packet is charged to the counters with the length it arrived with, so that
- * edits cannot break the accounting identity. Counters are published once, at
- * the end of an iteration, when the identity holds again. */
+ * Counters are published once, at the end of an iteration, when the accounting
+ * identity holds again. */
 #include "engine/worker.h"
 
 #include <errno.h>
