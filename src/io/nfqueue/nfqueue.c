@@ -19,14 +19,16 @@
  * netfilter hooks input, output and forward through NFQUEUE.
  *
  * What happens when
- *   closed     Rules go first, then what is queued is accepted, then the table
- *              goes: nothing is lost.
- *   killed     The kernel removes the table (nfqueue_rules.h) and, until it
- * has, passes packets by (unless fail_closed). Packets held at that moment are
- * lost with the queue. overrun    Packets pass by uncounted (fail-open, the
- * default) or are dropped and counted (fail_closed). A held packet of a local
- * socket stays charged to it and stops TCP: the device does not offer to hold
- * output. */
+ *   closed   Rules go first, then what is queued is accepted, then the table
+ *            goes: nothing is lost.
+ *   killed   The kernel removes the table (nfqueue_rules.h) and, until it has,
+ *            passes packets by (unless fail_closed). Packets held at that
+ *            moment are lost with the queue.
+ *   overrun  Packets pass by uncounted (fail-open, the default) or are dropped
+ *            and counted (fail_closed).
+ *
+ * A held packet of a local socket stays charged to it and stops TCP: the device
+ * does not offer to hold output. */
 
 /* Automatic queue numbers start in this range, at a place that depends on the
  * process, so that engines seldom try each other's. */
@@ -156,7 +158,7 @@ check_config(const struct nsp_io_config *cfg,
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues", NULL,
                             "%u queues, not 1 to %u", cfg->queues,
                             NSP_IO_QUEUES_MAX);
-    if (cfg->hooks == 0 || cfg->hooks & ~all_hooks)
+    if (cfg->hooks & ~all_hooks)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hooks", NULL,
                             "no set of hooks to tap: 0x%x", cfg->hooks);
     if (cfg->max_held_pkts > 1u << 20)
