@@ -171,123 +171,251 @@ in_bounds(const uint32_t *bounds, uint32_t entries, uint32_t value)
     return *low <= value && value <= low[entries];
 }
 
-static NSP_ALWAYS_INLINE bool
-in_set(const struct nsp_eval *eval, const struct nsp_insn *insn, uint32_t value)
+/* Looks up a value that is within lo .. lo + span. */
+static bool
+in_table(const struct nsp_eval *eval, const struct nsp_insn *insn,
+         uint32_t value)
 {
     uint32_t distance = value - insn->lo;
 
-    if (nsp_likely(insn->compare == NSP_COMPARE_RANGE))
-        return distance <= insn->span;
-    if (insn->compare == NSP_COMPARE_BITS)
-        return distance <= insn->span &&
-               (eval->bits[insn->table + distance / 64] >> distance % 64 & 1);
+    if (insn->extra & NSP_INSN_BITS)
+        return eval->bits[insn->table + distance / 64] >> distance % 64 & 1;
     return in_bounds(eval->bounds + insn->table, insn->entries, value);
 }
 
-/* Executes one instruction: tells whether it jumps. */
+/* Reads a field of at most 32 bits. */
 static NSP_ALWAYS_INLINE bool
-jumps(const struct nsp_eval *eval, const struct nsp_insn *insn,
-      const struct nsp_pkt *pkt, const struct nsp_filter_context *context)
+fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+      const struct nsp_filter_context *context, const enum nsp_fetch op,
+      uint32_t *ret)
 {
+    switch (op) {
+    case NSP_FETCH_ZERO:
+        *ret = 0;
+        return true;
+    case NSP_FETCH_IS:
+    case NSP_FETCH_BYTE:
+        *ret = ((const uint8_t *)pkt)[insn->offset];
+        return true;
+    case NSP_FETCH_FLAG:
+        *ret = pkt->flags >> insn->shift & 1;
+        return true;
+    case NSP_FETCH_LENGTH:
+        *ret = pkt->ip_bytes;
+        return true;
+    case NSP_FETCH_IFINDEX:
+        *ret =
+            pkt->direction == NSP_OUTBOUND ? pkt->out_ifindex : pkt->in_ifindex;
+        return true;
+    case NSP_FETCH_L3:
+        if (pkt->l3 != insn->arg)
+            return false;
+        *ret = header_bits(insn, pkt, pkt->l3_off);
+        return true;
+    case NSP_FETCH_L4:
+        if (pkt->l4 != insn->arg)
+            return false;
+        *ret = header_bits(insn, pkt, pkt->l4_off);
+        return true;
+    case NSP_FETCH_PAYLOAD_LENGTH:
+        if (pkt->l4 != insn->arg)
+            return false;
+        *ret = payload_length(pkt);
+        return true;
+    case NSP_FETCH_LOCAL_PORT:
+    case NSP_FETCH_REMOTE_PORT:
+        return fetch_port(pkt, op == NSP_FETCH_LOCAL_PORT, ret);
+    case NSP_FETCH_RANDOM:
+        *ret =
+            (uint32_t)(hash_packet(pkt, context->random_seed) >> insn->shift) &
+            insn->mask;
+        return true;
+    case NSP_FETCH_BYTES:
+        return fetch_bytes(insn, pkt, ret);
+    default:
+        return false;
+    }
+}
+
+static NSP_ALWAYS_INLINE bool
+has_table(const struct nsp_insn *insn)
+{
+    return (insn->extra & (NSP_INSN_BITS | NSP_INSN_BOUNDS)) != 0;
+}
+
+/* Executes one instruction, whose op is 'op': tells whether it falls through. A
+ * constant 'op' leaves one case of the switch above; 'table' false leaves a
+ * comparison without a branch. */
+static NSP_ALWAYS_INLINE bool
+falls_through(const struct nsp_eval *eval, const struct nsp_insn *insn,
+              const struct nsp_pkt *pkt,
+              const struct nsp_filter_context *context, const enum nsp_fetch op,
+              const bool table)
+{
+    bool in_range;
     struct nsp_u128 wide;
     uint32_t value;
 
-    switch ((enum nsp_fetch)insn->op) {
-    case NSP_FETCH_NEVER:
-        return insn->jump_if_absent;
-    case NSP_FETCH_ZERO:
-        value = 0;
-        break;
-    case NSP_FETCH_IS:
-    case NSP_FETCH_BYTE:
-        value = ((const uint8_t *)pkt)[insn->offset];
-        break;
-    case NSP_FETCH_FLAG:
-        value = pkt->flags >> insn->shift & 1;
-        break;
-    case NSP_FETCH_LENGTH:
-        value = pkt->ip_bytes;
-        break;
-    case NSP_FETCH_IFINDEX:
-        value =
-            pkt->direction == NSP_OUTBOUND ? pkt->out_ifindex : pkt->in_ifindex;
-        break;
-    case NSP_FETCH_L3:
-        if (pkt->l3 != insn->arg)
-            return insn->jump_if_absent;
-        value = header_bits(insn, pkt, pkt->l3_off);
-        break;
-    case NSP_FETCH_L4:
-        if (pkt->l4 != insn->arg)
-            return insn->jump_if_absent;
-        value = header_bits(insn, pkt, pkt->l4_off);
-        break;
-    case NSP_FETCH_PAYLOAD_LENGTH:
-        if (pkt->l4 != insn->arg)
-            return insn->jump_if_absent;
-        value = payload_length(pkt);
-        break;
-    case NSP_FETCH_LOCAL_PORT:
-    case NSP_FETCH_REMOTE_PORT:
-        if (!fetch_port(pkt, insn->op == NSP_FETCH_LOCAL_PORT, &value))
-            return insn->jump_if_absent;
-        break;
-    case NSP_FETCH_RANDOM:
-        value =
-            (uint32_t)(hash_packet(pkt, context->random_seed) >> insn->shift) &
-            insn->mask;
-        break;
-    case NSP_FETCH_BYTES:
-        if (!fetch_bytes(insn, pkt, &value))
-            return insn->jump_if_absent;
-        break;
-    default:
+    if (op >= NSP_FETCH_ADDR6) {
         if (!fetch_wide(insn, pkt, context, &wide))
-            return insn->jump_if_absent;
-        return in_ranges(eval->ranges + insn->table, insn->entries, wide) ==
-               insn->jump_if_in;
+            return !insn->jump_if_absent;
+        return in_ranges(eval->ranges + insn->table, insn->entries, wide);
     }
-    return in_set(eval, insn, value) == insn->jump_if_in;
+    if (!fetch(insn, pkt, context, op, &value))
+        return !insn->jump_if_absent;
+    in_range = value - insn->lo <= insn->span;
+    return table ? in_range && in_table(eval, insn, value) : in_range;
 }
 
-/* A packet whose network header cannot be used matches nothing. Every target
- * lies ahead, so the program's length bounds the loop. */
-static NSP_ALWAYS_INLINE bool
-run(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
-    const struct nsp_filter_context *context)
+/* The common ops, each with a copy of its own in both loops below. */
+#define COMMON_OPS(X)                                                          \
+    X(NSP_FETCH_NEVER)                                                         \
+    X(NSP_FETCH_IS)                                                            \
+    X(NSP_FETCH_BYTE)                                                          \
+    X(NSP_FETCH_FLAG)                                                          \
+    X(NSP_FETCH_LENGTH)                                                        \
+    X(NSP_FETCH_L3)                                                            \
+    X(NSP_FETCH_L4)
+
+/* A packet whose network header cannot be used matches nothing. */
+static inline bool
+is_unusable(const struct nsp_pkt *pkt)
 {
-    const struct nsp_insn *insn = eval->insns;
+    return pkt->l3 == NSP_L3_NONE && (pkt->flags & NSP_PKT_MALFORMED) != 0;
+}
 
-    if (nsp_unlikely(pkt->l3 == NSP_L3_NONE &&
-                     (pkt->flags & NSP_PKT_MALFORMED)))
-        return false;
-    for (;;) {
-        if (jumps(eval, insn, pkt, context)) {
-            if (insn->target >= NSP_IR_REJECT)
-                return insn->target == NSP_IR_ACCEPT;
-            insn = eval->insns + insn->target;
-        } else {
-            insn++;
-        }
+static bool
+falls_through_rarely(const struct nsp_eval *eval, const struct nsp_insn *insn,
+                     const struct nsp_pkt *pkt,
+                     const struct nsp_filter_context *context)
+{
+    return falls_through(eval, insn, pkt, context, (enum nsp_fetch)insn->op,
+                         has_table(insn));
+}
+
+static NSP_ALWAYS_INLINE bool
+step(const struct nsp_eval *eval, const struct nsp_insn *insn,
+     const struct nsp_pkt *pkt, const struct nsp_filter_context *context)
+{
+    switch (insn->op) {
+#define STEP(op)                                                               \
+    case op:                                                                   \
+        return falls_through(eval, insn, pkt, context, op, has_table(insn));
+        COMMON_OPS(STEP)
+#undef STEP
+    default:
+        return falls_through_rarely(eval, insn, pkt, context);
     }
 }
 
+/* Every target lies ahead, so the program's length bounds the loop. */
 bool
 nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
                const struct nsp_filter_context *context)
 {
-    return run(eval, pkt, context ? context : &no_context);
+    const struct nsp_insn *insn = eval->insns;
+
+    if (!context)
+        context = &no_context;
+    if (nsp_unlikely(is_unusable(pkt)))
+        return false;
+    for (;;) {
+        if (step(eval, insn, pkt, context)) {
+            if (insn->extra & NSP_INSN_ACCEPT)
+                return true;
+            insn++;
+        } else {
+            if (insn->target >= NSP_IR_REJECT)
+                return insn->target == NSP_IR_ACCEPT;
+            insn = eval->insns + insn->target;
+        }
+    }
+}
+
+/* --- Bursts -------------------------------------------------------------- */
+
+/* Programs longer than this go packet by packet. */
+#define BURST_INSNS_MAX 64u
+
+/* Executes one instruction for the packets of 'mask'; returns those that fall
+ * through. */
+static NSP_ALWAYS_INLINE uint64_t
+sweep(const struct nsp_eval *eval, const struct nsp_insn *insn,
+      struct nsp_pkt *const pkts[], uint64_t mask,
+      const struct nsp_filter_context *context, const enum nsp_fetch op,
+      const bool table)
+{
+    uint64_t through = 0;
+
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t i = nsp_ctz_u64(mask);
+        bool passes = falls_through(eval, insn, pkts[i], context, op, table);
+
+        through |= (uint64_t)passes << i;
+    }
+    return through;
+}
+
+static uint64_t
+step_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
+           struct nsp_pkt *const pkts[], uint64_t mask,
+           const struct nsp_filter_context *context)
+{
+    switch (insn->op) {
+#define SWEEP(op)                                                              \
+    case op:                                                                   \
+        return has_table(insn)                                                 \
+                   ? sweep(eval, insn, pkts, mask, context, op, true)          \
+                   : sweep(eval, insn, pkts, mask, context, op, false);
+        COMMON_OPS(SWEEP)
+#undef SWEEP
+    default:
+        return sweep(eval, insn, pkts, mask, context, (enum nsp_fetch)insn->op,
+                     has_table(insn));
+    }
+}
+
+static uint64_t
+match_by_insn(const struct nsp_eval *eval, struct nsp_pkt *const pkts[],
+              uint64_t usable, const struct nsp_filter_context *context)
+{
+    uint64_t pending[BURST_INSNS_MAX + 1] = { usable };
+    uint64_t accepted = 0;
+
+    for (uint32_t i = 0; i < eval->count; i++) {
+        const struct nsp_insn *insn = &eval->insns[i];
+        uint64_t through, jumped;
+
+        if (pending[i] == 0)
+            continue;
+        through = step_burst(eval, insn, pkts, pending[i], context);
+        jumped = pending[i] & ~through;
+        if (insn->extra & NSP_INSN_ACCEPT)
+            accepted |= through;
+        else
+            pending[i + 1] |= through;
+        if (insn->target == NSP_IR_ACCEPT)
+            accepted |= jumped;
+        else if (insn->target != NSP_IR_REJECT)
+            pending[insn->target] |= jumped;
+    }
+    return accepted;
 }
 
 uint64_t
 nsp_eval_match_burst(const struct nsp_eval *eval, struct nsp_pkt *const pkts[],
                      uint32_t n, const struct nsp_filter_context *context)
 {
-    uint64_t matched = 0;
+    uint64_t result = 0;
 
     if (!context)
         context = &no_context;
+    if (eval->count > BURST_INSNS_MAX) {
+        for (uint32_t i = 0; i < n; i++)
+            result |= (uint64_t)nsp_eval_match(eval, pkts[i], context) << i;
+        return result;
+    }
     for (uint32_t i = 0; i < n; i++)
-        matched |= (uint64_t)run(eval, pkts[i], context) << i;
-    return matched;
+        result |= (uint64_t)!is_unusable(pkts[i]) << i;
+    return match_by_insn(eval, pkts, result, context);
 }

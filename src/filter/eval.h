@@ -5,36 +5,45 @@
 /* The user-space back end: the graph as a program for a small machine that runs
  * over the parsed packet.
  *
- * An instruction fetches one field, looks whether its value lies in a range or
- * set, and either jumps or falls through to the next one. Falling through is
- * what the processor predicts best: it makes the address of the next
- * instruction known before the packet's bytes have arrived. */
+ * An instruction fetches one field and looks whether its value lies in a range
+ * or set. If so it falls through to the next one, else it jumps. Falling
+ * through is what the processor predicts best: it makes the address of the next
+ * instruction known before the packet's bytes have arrived. Ranges are circular
+ * (modulo 2^32), so that the values outside one are a range, too, and a test
+ * can be turned around to fall through when it fails.
+ *
+ * A burst is matched by instruction, not by packet: each instruction runs over
+ * all packets that have come to it before the next one does, so it is decoded
+ * once and its loop has no branch that depends on a packet. That takes a word
+ * of pending packets for every instruction; long programs go packet by packet.
+ */
 
-enum nsp_compare {
-    NSP_COMPARE_RANGE,  /* value - lo <= span. */
-    NSP_COMPARE_BITS,   /* That, and bit value - lo of 'bits'. */
-    NSP_COMPARE_BOUNDS, /* Within one of several ranges of 'bounds'. */
+enum nsp_insn_extra {
+    NSP_INSN_BITS = 1,   /* In the set also needs bit value - lo of 'bits', */
+    NSP_INSN_BOUNDS = 2, /* or one of the ranges of 'bounds'. */
+    NSP_INSN_ACCEPT = 4, /* Accept instead of falling through. */
 };
 
 struct nsp_insn {
     uint8_t op;          /* enum nsp_fetch. */
-    uint8_t compare;     /* enum nsp_compare; wide values have ranges. */
-    bool jump_if_in;     /* Jump when the value is (not) in the set. */
+    uint8_t extra;       /* Set of enum nsp_insn_extra. */
     bool jump_if_absent; /* Jump when the packet has no such field. */
     uint8_t arg;         /* As in the field table, like the next two; */
     uint8_t shift;       /* of indexed fields the size in bytes. */
-    uint16_t offset;
+    uint8_t offset;
+    uint8_t unused[2];
     union {
         uint32_t mask;    /* Of the value's bits. */
         int32_t position; /* Of an indexed field. */
     };
-    uint32_t lo, span;
+    uint32_t lo, span;       /* In the set if value - lo <= span; 'extra'. */
     uint32_t table, entries; /* The set's place in its table. */
     uint32_t target; /* An instruction's number, NSP_IR_ACCEPT or _REJECT. */
 };
 
 struct nsp_eval {
     struct nsp_insn *insns;
+    uint32_t count;
     uint64_t *bits;           /* Of sets of small numbers. */
     uint32_t *bounds;         /* Of sets of 32-bit numbers: lows, then highs. */
     struct nsp_range *ranges; /* Of wider fields. */

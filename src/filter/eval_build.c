@@ -2,7 +2,9 @@
 
 #include <errno.h>
 
-#include "filter/ranges.h"
+/* A set whose values lie closer together than this is a bitmap of at most 8
+ * KiB. */
+#define BITMAP_MAX 65536u
 
 /* Where the next entry of each table goes; also, in a first pass that writes
  * nothing, how long each has to be. */
@@ -23,18 +25,6 @@ is_wide(const struct nsp_field *field)
     return field->fetch >= NSP_FETCH_ADDR6;
 }
 
-/* A set of several ranges is a bitmap where that takes less than 8 KiB. */
-static enum nsp_compare
-comparison(const struct nsp_ir_test *test, const struct nsp_range *ranges)
-{
-    uint64_t first = ranges[0].lo.lo;
-    uint64_t last = ranges[test->range_count - 1].hi.lo;
-
-    if (test->range_count == 1)
-        return NSP_COMPARE_RANGE;
-    return last - first < 65536 ? NSP_COMPARE_BITS : NSP_COMPARE_BOUNDS;
-}
-
 static void
 set_bits(uint64_t *bits, const struct nsp_range *ranges, uint32_t count)
 {
@@ -50,6 +40,7 @@ static void
 translate_bits(struct translator *t, const struct nsp_range *ranges,
                uint32_t count, struct nsp_insn *insn)
 {
+    insn->extra = NSP_INSN_BITS;
     insn->table = t->at.bits;
     if (t->eval->bits)
         set_bits(t->eval->bits + t->at.bits, ranges, count);
@@ -60,6 +51,7 @@ static void
 translate_bounds(struct translator *t, const struct nsp_range *ranges,
                  uint32_t count, struct nsp_insn *insn)
 {
+    insn->extra = NSP_INSN_BOUNDS;
     insn->table = t->at.bounds;
     insn->entries = count;
     for (uint32_t i = 0; t->eval->bounds && i < count; i++) {
@@ -80,43 +72,48 @@ translate_wide(struct translator *t, const struct nsp_range *ranges,
     t->at.ranges += count;
 }
 
-/* Fills what 'insn' compares with. Returns false where being in its set means
- * that the test fails. */
+/* Makes 'insn' look for one range; for the values outside it if 'inside' is
+ * false. Returns false where it cannot: there are none outside. */
 static bool
-translate_set(struct translator *t, const struct nsp_ir_test *test,
+translate_range(struct nsp_insn *insn, uint64_t lo, uint64_t hi, bool inside)
+{
+    insn->lo = (uint32_t)(inside ? lo : hi + 1);
+    insn->span = (uint32_t)(inside ? hi - lo : lo - hi - 2);
+    return inside || hi - lo != UINT32_MAX;
+}
+
+/* Makes 'insn' fall through when 'test' passes, or, if 'pass' is false, when it
+ * fails. Returns false where that cannot be done with one instruction. */
+static bool
+translate_set(struct translator *t, const struct nsp_ir_test *test, bool pass,
               struct nsp_insn *insn)
 {
     const struct nsp_range *ranges = t->ir->ranges + test->first_range;
+    struct nsp_u128 span = nsp_field_range(test->field, t->ir->layer).span;
     uint32_t count = test->range_count;
-    struct nsp_range rest[3];
-    bool in_passes = true;
+    uint64_t first = ranges[0].lo.lo, last = ranges[count - 1].hi.lo;
 
-    if (insn->op == NSP_FETCH_IS) {
-        insn->lo = test->field->arg;
-        return ranges[0].lo.lo == 1;
-    }
-    /* All but one range is less work turned around. */
-    if (count == 2 &&
-        nsp_ranges_complement(ranges, count,
-                              nsp_field_range(test->field, t->ir->layer).span,
-                              rest) == 1) {
-        ranges = rest;
-        count = 1;
-        in_passes = false;
-    }
+    if (insn->op == NSP_FETCH_IS)
+        return translate_range(insn, insn->arg, insn->arg,
+                               pass == (first == 1));
+    if (!is_wide(test->field) && count == 1)
+        return translate_range(insn, first, last, pass);
+    /* All but one range. */
+    if (!is_wide(test->field) && count == 2 && first == 0 && last == span.lo)
+        return translate_range(insn, ranges[0].hi.lo + 1, ranges[1].lo.lo - 1,
+                               !pass);
+    if (!pass)
+        return false;
     if (is_wide(test->field)) {
         translate_wide(t, ranges, count, insn);
-        return in_passes;
+        return true;
     }
-    insn->lo = (uint32_t)ranges[0].lo.lo;
-    insn->span = (uint32_t)(ranges[count - 1].hi.lo - ranges[0].lo.lo);
-    insn->compare =
-        (uint8_t)(in_passes ? comparison(test, ranges) : NSP_COMPARE_RANGE);
-    if (insn->compare == NSP_COMPARE_BITS)
+    translate_range(insn, first, last, true);
+    if (last - first < BITMAP_MAX)
         translate_bits(t, ranges, count, insn);
-    else if (insn->compare == NSP_COMPARE_BOUNDS)
+    else
         translate_bounds(t, ranges, count, insn);
-    return in_passes;
+    return true;
 }
 
 static void
@@ -141,34 +138,49 @@ emit_jump(struct translator *t, uint32_t test)
                                .target = target_of(t, test) });
 }
 
-/* One target of a test is reached by falling through: where neither comes next,
- * success does, by an instruction that always jumps. */
-static void
-translate_test(struct translator *t, uint32_t i)
+static struct nsp_insn
+insn_of_field(const struct nsp_ir_test *test)
 {
-    const struct nsp_ir_test *test = &t->ir->tests[i];
     const struct nsp_field *field = test->field;
-    bool jump_on_pass = test->failure == i + 1, in_passes;
     struct nsp_insn insn = {
         .op = field->fetch,
         .arg = field->arg,
         .shift = field->shift,
-        .offset = field->offset,
+        .offset = (uint8_t)field->offset,
     };
 
-    t->insn_of[i] = t->at.insns;
+    assert(field->offset <= UINT8_MAX);
     if (field->element_bytes > 0) {
         insn.shift = field->element_bytes;
         insn.position = test->position;
     } else {
         insn.mask = UINT32_MAX >> (field->bits < 32 ? 32 - field->bits : 0);
     }
-    in_passes = translate_set(t, test, &insn);
-    insn.jump_if_in = jump_on_pass == in_passes;
-    insn.jump_if_absent = !jump_on_pass;
-    insn.target = target_of(t, jump_on_pass ? test->success : test->failure);
+    return insn;
+}
+
+/* A test that goes on to the next one when it fails is turned around. Where it
+ * cannot be, or where neither target is the next test, an instruction that
+ * always jumps follows it. */
+static void
+translate_test(struct translator *t, uint32_t i)
+{
+    const struct nsp_ir_test *test = &t->ir->tests[i];
+    struct nsp_insn insn = insn_of_field(test);
+
+    t->insn_of[i] = t->at.insns;
+    if (test->failure == i + 1 && translate_set(t, test, false, &insn)) {
+        insn.target = target_of(t, test->success);
+        emit(t, insn);
+        return;
+    }
+    translate_set(t, test, true, &insn);
+    insn.jump_if_absent = true;
+    insn.target = target_of(t, test->failure);
+    if (test->success == NSP_IR_ACCEPT)
+        insn.extra |= NSP_INSN_ACCEPT;
     emit(t, insn);
-    if (!jump_on_pass && test->success != i + 1)
+    if (test->success != i + 1 && test->success != NSP_IR_ACCEPT)
         emit_jump(t, test->success);
 }
 
@@ -207,6 +219,7 @@ nsp_eval_build(const struct nsp_ir *ir, const struct nsp_allocator *allocator,
         return -ENOMEM;
     }
     translate(&t);
+    eval.count = sizes.insns;
     nsp_release(allocator, t.insn_of);
     *ret = eval;
     return 0;
