@@ -1,8 +1,10 @@
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/commands.h"
 
@@ -71,17 +73,26 @@ const struct nsp_command nsp_root_command = {
     .run = run_root,
 };
 
-/* A reader that closed our standard output has had what it wanted; anything
- * else that kept the answer from it is worth a word. */
+/* Tells whether standard output is a pipe that nobody reads. */
+static bool
+reader_left(void)
+{
+    struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+    return poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0;
+}
+
+/* A reader that left has had what it wanted; anything else that kept the answer
+ * from it is worth a word. */
 static int
-close_output(const struct nsp_cli *cli, int status)
+flush_output(int status)
 {
     bool failed = ferror(stdout) != 0;
 
     errno = 0;
-    if (fclose(stdout) == 0 && !failed)
+    if (fflush(stdout) == 0 && !failed)
         return status;
-    if (errno != EPIPE && !cli->json)
+    if (!reader_left())
         fprintf(stderr, "nsp: error: cannot write to standard output: %s\n",
                 errno ? strerror(errno) : "write error");
     return status ? status : NSP_EXIT_FAILED;
@@ -96,5 +107,5 @@ main(int argc, char *argv[])
     signal(SIGPIPE, SIG_IGN);
     nsp_cli_init(&cli, argc, argv);
     status = nsp_cli_run(&cli, &nsp_root_command, argc, argv);
-    return close_output(&cli, status);
+    return flush_output(status);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/diag_print.h"
 #include "config/units.h"
 
 #define UNIT_TEXT 32
@@ -67,9 +68,13 @@ print_begin(const struct nsp_shape_report *report)
     char effects[4 * UNIT_TEXT];
 
     describe_effects(effects, sizeof effects, &job->rule);
-    fprintf(
-        report->to, "nsp: %s on %s: %s%s\n", effects, job->where, job->filter,
-        job->for_ns || job->engine.pcapfile.in_path ? "" : " (Ctrl-C ends)");
+    fprintf(report->to, "nsp: %s on ", effects);
+    nsp_print_safe(report->to, job->where);
+    fputs(": ", report->to);
+    nsp_print_safe(report->to, job->filter);
+    fputs(job->for_ns || job->engine.pcapfile.in_path ? "\n"
+                                                      : " (Ctrl-C ends)\n",
+          report->to);
 }
 
 static uint64_t
