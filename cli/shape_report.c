@@ -3,12 +3,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cli/diag_print.h"
 #include "config/units.h"
 
-#define UNIT_TEXT 32
+#define UNIT_TEXT  32
+#define LINE_BYTES 256
 
 static bool
 is_terminal(FILE *to)
@@ -93,6 +95,17 @@ rate_bitps(uint64_t bytes, uint64_t ns)
     return ns ? (uint64_t)((double)bytes * 8e9 / (double)ns) : 0;
 }
 
+/* A line that wraps cannot be redrawn. */
+static int
+columns_of(FILE *to)
+{
+    struct winsize size;
+
+    if (ioctl(fileno(to), TIOCGWINSZ, &size) < 0 || size.ws_col == 0)
+        return 80;
+    return size.ws_col;
+}
+
 /* One line, of what the effects apply to. */
 static void
 print_sample(const struct nsp_shape_report *report,
@@ -101,21 +114,23 @@ print_sample(const struct nsp_shape_report *report,
     const struct nsp_rule_stats *last = &report->last.shaped;
     const struct nsp_rule_stats *shaped = &now->shaped;
     uint64_t span_ns = now->at_ns - report->last.at_ns;
-    char in[UNIT_TEXT], out[UNIT_TEXT];
+    char in[UNIT_TEXT], out[UNIT_TEXT], line[LINE_BYTES];
 
     nsp_units_write_rate(
         in, sizeof in, rate_bitps(shaped->in_bytes - last->in_bytes, span_ns));
     nsp_units_write_rate(
         out, sizeof out,
         rate_bitps(shaped->delivered_bytes - last->delivered_bytes, span_ns));
-    fprintf(report->to,
-            "%s%4" PRIu64 " s  in %" PRIu64 " %s  delivered %" PRIu64
-            " %s  dropped %" PRIu64 "  queued %" PRIu64 "%s",
-            report->redraw ? "\r" : "",
-            (now->at_ns - report->began_ns) / UINT64_C(1000000000),
-            shaped->in_pkts, in, shaped->delivered_pkts, out,
-            sum_drops(shaped->dropped_pkts), shaped->queued_pkts,
-            report->redraw ? "\033[K" : "\n");
+    snprintf(line, sizeof line,
+             "%4" PRIu64 " s  in %" PRIu64 " (%s)  delivered %" PRIu64
+             " (%s)  dropped %" PRIu64 "  queued %" PRIu64,
+             (now->at_ns - report->began_ns) / UINT64_C(1000000000),
+             shaped->in_pkts, in, shaped->delivered_pkts, out,
+             sum_drops(shaped->dropped_pkts), shaped->queued_pkts);
+    if (report->redraw)
+        fprintf(report->to, "\r%.*s\033[K", columns_of(report->to) - 1, line);
+    else
+        fprintf(report->to, "%s\n", line);
 }
 
 static void

@@ -70,11 +70,16 @@ run_loop(void *opaque)
     return NULL;
 }
 
-/* Waits for the loop's end, at most until 'until_ns'. Tells whether it came. */
+/* Waits for the loop's end, at most until 'until_ns'. Tells whether it came.
+ * Stops the loop when the reader of our output leaves. */
 static bool
-wait_done(const struct loop *loop, uint64_t until_ns)
+wait_done(const struct loop *loop, FILE *to, uint64_t until_ns)
 {
-    struct pollfd done = { .fd = loop->done[0], .events = POLLIN };
+    struct pollfd fds[] = {
+        { .fd = loop->done[0], .events = POLLIN },
+        { .fd = fileno(to), .events = 0 }, /* POLLERR always comes. */
+    };
+    nfds_t count = 2;
 
     for (;;) {
         uint64_t now = now_ns();
@@ -82,8 +87,12 @@ wait_done(const struct loop *loop, uint64_t until_ns)
 
         if (now < until_ns)
             wait_ms = (int)((until_ns - now + 999999) / 1000000);
-        if (poll(&done, 1, wait_ms) > 0)
-            return true;
+        if (poll(fds, count, wait_ms) > 0) {
+            if (fds[0].revents)
+                return true;
+            nsp_engine_stop(loop->engine);
+            count = 1;
+        }
         if (now >= until_ns)
             return false;
     }
@@ -104,7 +113,7 @@ watch(struct loop *loop, struct nsp_shape_report *report)
     uint64_t next_ns = report->began_ns + SAMPLE_NS;
     struct nsp_shape_counters now;
 
-    for (; !wait_done(loop, next_ns); next_ns += SAMPLE_NS) {
+    for (; !wait_done(loop, report->to, next_ns); next_ns += SAMPLE_NS) {
         if (report->job->quiet)
             continue;
         read_counters(loop->engine, &now);
@@ -170,6 +179,17 @@ conclude(struct nsp_cli *cli, struct loop *loop,
                                            : NSP_EXIT_FAILED;
 }
 
+/* The library speaks of hooks, this command of options. */
+static void
+hint_at_options(struct nsp_diag *diag)
+{
+    if (strcmp(diag->category, "hold-output") == 0)
+        snprintf(diag->hint, sizeof diag->hint,
+                 "add --direction inbound, or shape where the packets arrive "
+                 "(--on input) or on a router (--on forward); --loss, --drop "
+                 "and --reject work at output");
+}
+
 static int
 run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
            struct nsp_engine *engine)
@@ -184,8 +204,10 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
         return NSP_EXIT_OK;
     if (result == NSP_INVALID_FILTER)
         return nsp_cli_fail_at(cli, &diag, "--filter", job->filter);
-    if (result < 0)
+    if (result < 0) {
+        hint_at_options(&diag);
         return nsp_cli_fail(cli, &diag);
+    }
     if (stop_asked)
         nsp_engine_stop(engine);
     nsp_shape_report_init(&report, cli, job, now_ns());
