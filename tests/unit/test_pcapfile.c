@@ -328,18 +328,20 @@ TEST(pcapfile_knows_each_link_type_and_keeps_it)
 TEST(pcapfile_takes_the_direction_from_cooked_headers)
 {
     static const struct {
-        uint8_t type, direction;
+        uint8_t type, configured, direction;
     } types[] = {
-        { 0, NSP_INBOUND },  { 1, NSP_INBOUND }, { 2, NSP_INBOUND },
-        { 3, NSP_OUTBOUND }, /* To another host: as configured. */
-        { 4, NSP_OUTBOUND },
+        { 0, NSP_OUTBOUND, NSP_INBOUND },  { 1, NSP_OUTBOUND, NSP_INBOUND },
+        { 2, NSP_OUTBOUND, NSP_INBOUND },  { 4, NSP_INBOUND, NSP_OUTBOUND },
+        { 3, NSP_OUTBOUND, NSP_OUTBOUND }, /* To another host. */
+        { 3, NSP_INBOUND, NSP_INBOUND },
     };
     struct nsp_pkt *pkt;
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(types); i++) {
         uint8_t sll[16] = { 0, types[i].type }, sll2[20] = { 0 };
         const struct nsp_pcapfile_config file = { .in_path = in_path,
-                                                  .direction = NSP_OUTBOUND };
+                                                  .direction =
+                                                      types[i].configured };
         struct nsp_io *io;
         struct nsp_diag diag;
 
