@@ -15,7 +15,7 @@
  * Threads    One owner.
  * Cost       O(log(max / min)) per call; memory is touched only when used. */
 #define NSP_BUDDY_MIN_BYTES 256u
-#define NSP_BUDDY_MAX_BYTES (256u << 10)
+#define NSP_BUDDY_MAX_BYTES 262144u
 
 struct nsp_buddy_block;
 

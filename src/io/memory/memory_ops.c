@@ -120,11 +120,11 @@ rx_again(struct nsp_memory_queue *queue, uint64_t now_ns,
     uint32_t n = nsp_min_u32(max, queue->again_tail - queue->again_head);
 
     for (uint32_t i = 0; i < n; i++) {
-        struct nsp_pkt *pkt =
-            &queue->again[(queue->again_head + i) & queue->again_mask]->pkt;
+        struct nsp_memory_slot *slot =
+            queue->again[(queue->again_head + i) & queue->again_mask];
 
-        pkt->arrival_ns = now_ns;
-        ret_pkts[i] = pkt;
+        slot->pkt.arrival_ns = now_ns;
+        ret_pkts[i] = &slot->pkt;
     }
     queue->again_head += n;
     if (n > 0)

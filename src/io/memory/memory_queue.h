@@ -53,7 +53,7 @@ struct nsp_memory_queue {
     uint32_t stop_tail; /* Set before 'quiesced': where rx ends. */
 
     /* The worker's. */
-    _Alignas(NSP_CACHE_LINE) struct nsp_memory_slot **again;
+    _Alignas(NSP_CACHE_LINE) void **again; /* Slots. */
     uint32_t again_mask, again_head, again_tail;
     uint64_t rx_left; /* Frames until the end of input. */
     uint64_t last_ns; /* Latest arrival handed out. */
