@@ -25,8 +25,8 @@
 #define NSP_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #define nsp_prefetch(p)      __builtin_prefetch(p)
 #else
-#define nsp_likely(x)   (x)
-#define nsp_unlikely(x) (x)
+#define nsp_likely(x)     (x)
+#define nsp_unlikely(x)   (x)
 #define NSP_ALWAYS_INLINE inline
 #define NSP_PRINTF(fmt, arg)
 #define nsp_prefetch(p) ((void)(p))

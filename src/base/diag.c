@@ -39,7 +39,7 @@ nsp_diag_set_errno(struct nsp_diag *diag, int result, const char *category,
                    int os_errno, const char *hint, const char *format, ...)
 {
     va_list args;
-    size_t  used;
+    size_t used;
 
     if (!diag)
         return result;

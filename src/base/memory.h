@@ -9,7 +9,8 @@
 extern const struct nsp_allocator nsp_libc_allocator;
 
 /* Returns '*allocator' when it is usable, else the C library's. */
-struct nsp_allocator nsp_allocator_or_libc(const struct nsp_allocator *allocator);
+struct nsp_allocator nsp_allocator_or_libc(
+    const struct nsp_allocator *allocator);
 
 /* Zeroed room for 'count' objects of 'bytes' each, NULL when there is none or
  * the product overflows. */

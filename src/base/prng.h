@@ -28,7 +28,8 @@ nsp_prng_init(struct nsp_prng *prng, uint64_t seed, uint64_t stream)
     uint64_t x = nsp_mix64(seed) ^ nsp_mix64(~stream);
 
     for (int i = 0; i < 4; i++)
-        prng->state[i] = nsp_mix64(x + (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
+        prng->state[i] =
+            nsp_mix64(x + (uint64_t)i * UINT64_C(0x9e3779b97f4a7c15));
 }
 
 static inline uint64_t

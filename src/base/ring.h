@@ -17,19 +17,19 @@
  *              it has been read.
  * Threads      push by one thread, pop by one thread, at the same time. */
 struct nsp_ring {
-    void   **slots;
+    void **slots;
     uint32_t mask;
     struct nsp_allocator allocator;
 
     /* Padding, not alignment: rings live in memory of any allocator. */
-    char             pad_tail[NSP_CACHE_LINE];
+    char pad_tail[NSP_CACHE_LINE];
     _Atomic uint32_t tail; /* The producer's. */
-    uint32_t         head_seen;
+    uint32_t head_seen;
 
-    char             pad_head[NSP_CACHE_LINE];
+    char pad_head[NSP_CACHE_LINE];
     _Atomic uint32_t head; /* The consumer's. */
-    uint32_t         tail_seen;
-    char             pad_end[NSP_CACHE_LINE];
+    uint32_t tail_seen;
+    char pad_end[NSP_CACHE_LINE];
 };
 
 /* 'capacity' is a power of two. Returns 0 or -ENOMEM. */
@@ -48,7 +48,8 @@ nsp_ring_push_burst(struct nsp_ring *ring, void *const objects[], uint32_t n)
 
     if (room < n) {
         /* Pairs with the release in pop: slots before 'head' were read. */
-        ring->head_seen = atomic_load_explicit(&ring->head, memory_order_acquire);
+        ring->head_seen =
+            atomic_load_explicit(&ring->head, memory_order_acquire);
         room = ring->mask + 1 - (tail - ring->head_seen);
         n = nsp_min_u32(n, room);
     }
@@ -68,7 +69,8 @@ nsp_ring_pop_burst(struct nsp_ring *ring, void *ret_objects[], uint32_t max)
 
     if (n < max) {
         /* Pairs with the release in push: slots before 'tail' are written. */
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        ring->tail_seen =
+            atomic_load_explicit(&ring->tail, memory_order_acquire);
         n = ring->tail_seen - head;
     }
     n = nsp_min_u32(n, max);
@@ -86,7 +88,8 @@ nsp_ring_peek(struct nsp_ring *ring)
     uint32_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
 
     if (ring->tail_seen == head)
-        ring->tail_seen = atomic_load_explicit(&ring->tail, memory_order_acquire);
+        ring->tail_seen =
+            atomic_load_explicit(&ring->tail, memory_order_acquire);
     return ring->tail_seen == head ? NULL : ring->slots[head & ring->mask];
 }
 
