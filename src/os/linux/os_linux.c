@@ -143,13 +143,24 @@ int
 nsp_gate_create(struct nsp_gate **ret)
 {
     struct nsp_gate *gate = calloc(1, sizeof *gate);
+    int err;
 
     if (!gate)
         return -ENOMEM;
-    pthread_mutex_init(&gate->mutex, NULL);
-    pthread_cond_init(&gate->condition, NULL);
+    err = pthread_mutex_init(&gate->mutex, NULL);
+    if (err != 0)
+        goto no_mutex;
+    err = pthread_cond_init(&gate->condition, NULL);
+    if (err != 0)
+        goto no_condition;
     *ret = gate;
     return 0;
+
+no_condition:
+    pthread_mutex_destroy(&gate->mutex);
+no_mutex:
+    free(gate);
+    return -err;
 }
 
 struct nsp_gate *
