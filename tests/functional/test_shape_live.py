@@ -1,0 +1,231 @@
+"""'nsp shape' on live packets: effects, accounting, and the network afterwards.
+
+Each test has a network of its own, held by processes of this test alone:
+
+    near 10.78.0.1 ---- 10.78.0.2 far
+
+'near' is where nsp runs. Needs root, or unprivileged user namespaces.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+NSP = os.environ["NSP"]
+QUICKSTART = os.environ["NSP_QUICKSTART"]
+NEAR, FAR = "10.78.0.1", "10.78.0.2"
+PATIENCE = 20  # Seconds until something that must happen counts as not happening.
+
+
+def unshare(*flags):
+    root = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    return ["unshare", *root, *flags]
+
+
+def can_unshare():
+    if not shutil.which("unshare") or not shutil.which("ip"):
+        return False
+    return subprocess.run([*unshare("--net"), "ip", "link", "set", "lo", "up"],
+                          capture_output=True, check=False).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(
+    not can_unshare(), reason="neither root nor unprivileged user namespaces")
+
+
+class Host:
+    """A network namespace, kept by a process that waits in it."""
+
+    def __init__(self, command):
+        self.keeper = subprocess.Popen(
+            [*command, "sh", "-c", "echo up; exec sleep 1000"],
+            stdout=subprocess.PIPE, text=True)
+        assert self.keeper.stdout.readline() == "up\n"
+        self.enter = ["nsenter", "--target", str(self.keeper.pid), "--net"]
+        if os.geteuid() != 0:
+            self.enter += ["--user", "--preserve-credentials"]
+
+    def run(self, *command, **options):
+        return subprocess.run([*self.enter, *command], capture_output=True,
+                              text=True, timeout=PATIENCE, check=False,
+                              **options)
+
+    def start(self, *command, **options):
+        return subprocess.Popen([*self.enter, *command], text=True,
+                                stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, **options)
+
+    def close(self):
+        self.keeper.kill()
+        self.keeper.wait()
+
+
+@pytest.fixture
+def near():
+    host = Host(unshare("--net"))
+    far = Host([*host.enter, "unshare", "--net"])
+    for command in (
+            f"ip link add v0 type veth peer name v1 netns {far.keeper.pid}",
+            "ip link set lo up", "ip link set v0 up",
+            f"ip address add {NEAR}/24 dev v0"):
+        done = host.run(*command.split())
+        assert done.returncode == 0, done.stderr
+    for command in ("ip link set lo up", "ip link set v1 up",
+                    f"ip address add {FAR}/24 dev v1"):
+        done = far.run(*command.split())
+        assert done.returncode == 0, done.stderr
+    host.far = far
+    yield host
+    far.close()
+    host.close()
+
+
+def ping(host, count=1):
+    """How many of 'count' pings are answered."""
+    done = host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W",
+                    "1", FAR)
+    return int(done.stdout.split(" received")[0].split()[-1])
+
+
+def tables(host):
+    """Queues in use: an interception that is still there has one."""
+    return host.run("cat", "/proc/net/netfilter/nfnetlink_queue").stdout
+
+
+class Shape:
+    def __init__(self, host, *options):
+        self.process = host.start(NSP, "shape", "--json", *options)
+        line = self.process.stdout.readline()
+        assert line, self.process.stderr.read()
+        self.start = json.loads(line)
+
+    def end(self, number=signal.SIGINT):
+        """Ends it; returns its last document."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        assert err == ""
+        documents = [json.loads(line) for line in out.splitlines()]
+        for document in documents:
+            check_identity(document)
+        assert documents[-1]["type"] == "end"
+        return documents[-1]
+
+
+def check_identity(document):
+    for unit in ("pkts", "bytes"):
+        dropped = sum(drop[unit] for drop in document["dropped"].values())
+        assert document["in"][unit] == (document["delivered"][unit] + dropped +
+                                        document["queued"][unit])
+        shaped = document["shaped"]
+        assert shaped["in"][unit] == (shaped["delivered"][unit] +
+                                      shaped["dropped"][unit] +
+                                      shaped["queued"][unit])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM,
+                                    signal.SIGHUP])
+def test_drops_what_matches_and_restores_the_network(near, number):
+    shape = Shape(near, "--filter", "icmp and outbound", "--drop")
+    assert shape.start["type"] == "start"
+    assert ping(near, 3) == 0
+    end = shape.end(number)
+    assert shape.process.returncode == 0
+    assert end["dropped"]["rule"] == {"pkts": 3, "bytes": 3 * 84}
+    assert end["result"] == "stopped"
+    assert tables(near) == ""
+    assert ping(near, 3) == 3
+
+
+def test_counts_without_an_effect(near):
+    shape = Shape(near, "--filter", "icmp")
+    assert ping(near, 5) == 5
+    end = shape.end()
+    assert end["shaped"]["in"]["pkts"] == 10
+    assert end["shaped"]["delivered"]["pkts"] == 10
+
+
+def test_holds_inbound_packets_and_delivers_them_at_the_end(near):
+    shape = Shape(near, "--direction", "inbound", "--filter", "icmp",
+                  "--delay", "1h")
+    assert ping(near, 2) == 0
+    end = shape.end()
+    assert end["delivered"]["pkts"] == end["in"]["pkts"]
+    assert end["queued"]["pkts"] == 0
+
+
+def test_refuses_to_hold_local_output(near):
+    done = near.run(NSP, "shape", "--delay", "40ms", "--json")
+    assert done.returncode == 3
+    error = json.loads(done.stdout)["error"]
+    assert error["category"] == "hold-output"
+    assert "--direction inbound" in error["hint"]
+    assert tables(near) == ""
+
+
+def test_a_killed_shaper_leaves_nothing_behind(near):
+    shape = Shape(near, "--filter", "icmp", "--drop")
+    assert ping(near) == 0
+    shape.process.kill()
+    shape.process.communicate()
+    assert ping(near) == 1
+    assert tables(near) == ""
+
+
+def test_ends_when_its_reader_leaves(near):
+    shape = Shape(near, "--filter", "icmp", "--drop")
+    shape.process.stdout.close()
+    shape.process.wait(timeout=PATIENCE)
+    assert shape.process.returncode == 1
+    assert shape.process.stderr.read() == ""
+    assert ping(near) == 1
+
+
+def test_ends_after_its_time(near):
+    done = near.run(NSP, "shape", "--for", "50ms", "--json", "--quiet")
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["elapsed_ns"] >= 50_000_000
+
+
+def test_a_taken_queue_is_named(near):
+    shape = Shape(near, "--first-queue", "4711")
+    done = near.run(NSP, "shape", "--first-queue", "4711")
+    assert done.returncode == 1
+    assert "queue 4711 is taken" in done.stderr
+    shape.end()
+
+
+def test_rejects_a_connection_at_once(near):
+    shape = Shape(near, "--filter", "tcp.DstPort == 5555 and outbound",
+                  "--reject")
+    done = near.run("/usr/bin/python3", "-c",
+                    "import socket\n"
+                    f"try: socket.create_connection(('{FAR}', 5555), 20)\n"
+                    "except OSError as e: print(type(e).__name__)")
+    assert done.stdout == "ConnectionRefusedError\n"
+    end = shape.end()
+    assert end["dropped"]["reject"]["pkts"] == 1
+    assert end["injected_pkts"] == 1
+
+
+def test_without_privilege_it_says_what_is_missing():
+    drop = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    command = [*(drop if os.geteuid() == 0 else []), NSP, "shape"]
+    done = subprocess.run(command, capture_output=True, text=True,
+                          timeout=PATIENCE, check=False)
+    assert done.returncode == 3
+    assert "privilege" in done.stderr
+    assert "hint: run as root" in done.stderr
+
+
+def test_quickstart_counts_live_packets(near):
+    process = near.start(QUICKSTART, "outbound and icmp")
+    assert process.stdout.readline() == "counting; Ctrl-C ends\n"
+    assert ping(near, 4) == 4
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (0, "")
+    assert "callback saw 4 packets, 336 bytes" in out
