@@ -653,6 +653,38 @@ TEST(pcapfile_reports_a_disk_that_fills_up_before_close)
     check_end(read_output());
 }
 
+/* 200000 bytes each: the third does not fit the writer's buffer any more. */
+TEST(pcapfile_reads_no_further_when_its_output_fails)
+{
+    const struct rlimit limit = { .rlim_cur = 4000, .rlim_max = RLIM_INFINITY };
+    static uint8_t data[200000];
+    struct rlimit before;
+    struct nsp_pkt *pkt;
+    struct nsp_io *io;
+    bool refused = false;
+
+    pcap_begin(&b, false, PCAP_US, 1);
+    for (uint32_t i = 1; i <= 4; i++)
+        pcap_packet(&b, i, 0, data, sizeof data, sizeof data);
+    save(&b, b.used);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &before);
+    io = open_files(out_path);
+    for (uint32_t i = 1; i <= 3; i++) {
+        CHECK_EQ(ops()->rx_burst(io, 0, i * SECOND, &pkt, 1), 1);
+        if (i == 3)
+            setrlimit(RLIMIT_FSIZE, &limit);
+        CHECK_EQ(ops()->tx_burst(io, 0, i * SECOND, &pkt, 1, &refused), i == 3);
+        CHECK_EQ(refused, i == 3);
+    }
+    setrlimit(RLIMIT_FSIZE, &before);
+    CHECK_EQ(ops()->status(io, NULL, 0), -EFBIG);
+    CHECK_EQ(ops()->next_rx_ns(io, 0), NSP_TIME_NEVER);
+    CHECK_EQ(ops()->rx_burst(io, 0, 9 * SECOND, &pkt, 1), 0);
+    ops()->close(io);
+    check_end(read_output());
+}
+
 TEST(pcapfile_injects_behind_the_link_header_of_another_packet)
 {
     static const uint8_t ethernet[] = { 0,  1,  2,  3,  4,  5,    10,
@@ -778,6 +810,7 @@ main(void)
         cmocka_unit_test(pcapfile_stops_reading_when_quiesced),
         cmocka_unit_test(pcapfile_waits_with_packets_that_find_no_room),
         cmocka_unit_test(pcapfile_reports_a_disk_that_fills_up_before_close),
+        cmocka_unit_test(pcapfile_reads_no_further_when_its_output_fails),
         cmocka_unit_test(
             pcapfile_injects_behind_the_link_header_of_another_packet),
         cmocka_unit_test(

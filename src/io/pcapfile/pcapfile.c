@@ -15,7 +15,8 @@
  *           and every packet is back, so that 'status' knows of any failure
  *           before close.
  * Errors    A cut or corrupt input ends like any other; 'status' tells once all
- *           that could be read is back. */
+ *           that could be read is back. When the output fails, the input ends.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdatomic.h>
@@ -32,7 +33,7 @@
 #include "packet/link.h"
 
 #define START_NS        NSP_NS_PER_SECOND
-#define STORE_BYTES_MIN ((size_t)16 << 20)
+#define STORE_BYTES_MIN ((size_t)4 << 20)
 #define STORE_BYTES_MAX ((size_t)256 << 20)
 #define NAME_BYTES      128u
 
@@ -73,7 +74,8 @@ static bool
 input_over(const struct nsp_io *io)
 {
     return !io->has_head ||
-           atomic_load_explicit(&io->quiesced, memory_order_relaxed);
+           atomic_load_explicit(&io->quiesced, memory_order_relaxed) ||
+           (io->writer && nsp_pcapng_status(io->writer) < 0);
 }
 
 static bool
@@ -510,8 +512,7 @@ pcapfile_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
     if (!ret)
         ret_bytes = 0;
     if (err < 0) {
-        snprintf(ret, ret_bytes, "cannot write '%s': %s", io->out_name,
-                 strerror(-err));
+        snprintf(ret, ret_bytes, "cannot write '%s'", io->out_name);
         return err;
     }
     if (io->input_error < 0 && all_back(io)) {
