@@ -28,6 +28,7 @@ make_constant(struct nsp_node *node, bool value)
 {
     node->kind = NSP_NODE_CONSTANT;
     node->value = value;
+    node->first = node->last = NULL;
     return node;
 }
 
