@@ -56,6 +56,36 @@ nsp_lab_enter(const struct nsp_lab *lab, enum nsp_lab_host host)
     return setns(lab->netns_fds[host], CLONE_NEWNET) < 0 ? -errno : 0;
 }
 
+static int
+open_current_netns(void)
+{
+    int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+    return fd < 0 ? -errno : fd;
+}
+
+int
+nsp_lab_socket(const struct nsp_lab *lab, enum nsp_lab_host host, int family,
+               int type)
+{
+    int here = open_current_netns();
+    int fd, r;
+
+    if (here < 0)
+        return here;
+    r = nsp_lab_enter(lab, host);
+    if (r == 0) {
+        fd = socket(family, type | SOCK_CLOEXEC, 0);
+        r = fd < 0 ? -errno : fd;
+        if (setns(here, CLONE_NEWNET) < 0 && fd >= 0) {
+            r = -errno;
+            close(fd);
+        }
+    }
+    close(here);
+    return r;
+}
+
 /* Writes a setting of the namespace that the thread is in. */
 static int
 write_sysctl(const char *path, const char *value)
@@ -79,9 +109,9 @@ make_host(int *ret_fd)
 
     if (unshare(CLONE_NEWNET) < 0)
         return -errno;
-    fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    fd = open_current_netns();
     if (fd < 0)
-        return -errno;
+        return fd;
     *ret_fd = fd;
     return 0;
 }

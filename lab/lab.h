@@ -33,6 +33,11 @@ struct nsp_lab *nsp_lab_close(struct nsp_lab *lab);
 /* Moves the calling thread to 'host'. Returns 0 or a negative errno. */
 int nsp_lab_enter(const struct nsp_lab *lab, enum nsp_lab_host host);
 
+/* Opens a socket of 'host', close-on-exec; the thread stays where it is.
+ * Returns a descriptor or a negative errno. */
+int nsp_lab_socket(const struct nsp_lab *lab, enum nsp_lab_host host,
+                   int family, int type);
+
 /* Addresses as text: family AF_INET or AF_INET6. Of the router, the one that
  * faces the client. Static storage. */
 const char *nsp_lab_address(enum nsp_lab_host host, int family);

@@ -58,15 +58,12 @@ fill_address(union address *address, enum nsp_lab_host host, int family)
     return family == AF_INET ? sizeof address->ipv4 : sizeof address->ipv6;
 }
 
-/* A socket of 'host', made while the thread is there. */
 static int
 open_socket(const struct nsp_lab *lab, enum nsp_lab_host host, int family)
 {
     struct timeval timeout = { .tv_sec = 10 };
-    int fd;
+    int fd = nsp_lab_socket(lab, host, family, SOCK_DGRAM);
 
-    REQUIRE(nsp_lab_enter(lab, host) == 0);
-    fd = socket(family, SOCK_DGRAM, 0);
     REQUIRE(fd >= 0);
     REQUIRE(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) ==
             0);
