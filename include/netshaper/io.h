@@ -39,7 +39,7 @@ enum nsp_io_cap {
 struct nsp_io_config {
     const void *device;     /* Device's own configuration; see engine.h. */
     uint32_t queues;        /* 1..NSP_IO_QUEUES_MAX, a worker each. */
-    uint32_t hooks;         /* Set of enum nsp_hook to tap. */
+    uint32_t hooks;         /* Set of enum nsp_hook to tap; 0 taps none. */
     bool     skip_loopback_input; /* Loopback is already seen at OUTPUT. */
     uint32_t max_held_pkts; /* Per queue: most packets out at once, besides
                              * 2 * NSP_BURST_MAX for those passing through. */
