@@ -283,6 +283,19 @@ nsp_cli_fail(struct nsp_cli *cli, const struct nsp_diag *diag)
 }
 
 int
+nsp_cli_fail_result(struct nsp_cli *cli, int result,
+                    const struct nsp_diag *diag)
+{
+    struct nsp_diag told = *diag;
+
+    if (told.text[0] == '\0') {
+        told.result = result;
+        snprintf(told.text, sizeof told.text, "%s", nsp_result_text(result));
+    }
+    return nsp_cli_fail(cli, &told);
+}
+
+int
 nsp_cli_usage(struct nsp_cli *cli, const char *hint, const char *format, ...)
 {
     struct nsp_diag diag = { .result = NSP_INVALID_PARAMETER,

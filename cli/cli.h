@@ -85,6 +85,11 @@ int nsp_cli_exit_status(int result);
  * {"ok":false,"error":{...}} on standard output. */
 int nsp_cli_fail(struct nsp_cli *cli, const struct nsp_diag *diag);
 
+/* The same for a call that returned 'result' and may have left 'diag' empty, as
+ * those without memory do. */
+int nsp_cli_fail_result(struct nsp_cli *cli, int result,
+                        const struct nsp_diag *diag);
+
 /* The same, with the line of 'source' and a caret. 'name' says what 'source'
  * is: "filter", "--rate". */
 int nsp_cli_fail_at(struct nsp_cli *cli, const struct nsp_diag *diag,

@@ -4,6 +4,7 @@
 
 /* The commands, one file cmd_<name>.c each; nsp.c lists them. */
 extern const struct nsp_command nsp_command_completion;
+extern const struct nsp_command nsp_command_demo;
 extern const struct nsp_command nsp_command_doctor;
 extern const struct nsp_command nsp_command_filter;
 extern const struct nsp_command nsp_command_shape;

@@ -1,0 +1,45 @@
+#!/usr/bin/python3
+"""nsp demo runs to its end and reports what it measured.
+
+Whether the machine is idle enough for every row to be inside what it allows is
+the demo's own verdict, not this test's.
+
+Usage: test_demo.py NSP
+"""
+
+import json
+import subprocess
+import sys
+
+PHASES = ["untouched", "20 Mbit/s", "plus 40 ms", "plus 1 % loss",
+          "untouched again"]
+
+
+def main():
+    run = subprocess.run([sys.argv[1], "demo", "--json",
+                          "--seconds-per-phase", "2"],
+                         stdout=subprocess.PIPE, check=False, timeout=100)
+    report = json.loads(run.stdout)
+    if run.returncode == 3:
+        print(report["error"])
+        return 77
+    assert run.returncode == (0 if report["ok"] else 1), run.returncode
+    assert [phase["name"] for phase in report["phases"]] == PHASES
+
+    for phase in report["phases"]:
+        dropped = sum(phase["dropped_pkts"].values())
+        assert phase["intercepted_pkts"] > phase["probes_sent"] > 0, phase
+        assert phase["intercepted_pkts"] == phase["delivered_pkts"] + dropped
+        assert phase["tcp_goodput_bitps"] > 0, phase
+    assert report["phases"][3]["dropped_pkts"]["loss"] > 0
+
+    rows = report["rows"]
+    assert len(rows) == 8, rows
+    assert report["ok"] == all(row["ok"] for row in rows)
+    for row in rows:
+        inside = row["allowed_low"] <= row["achieved"] <= row["allowed_high"]
+        assert row["ok"] == inside, row
+    return 0
+
+
+sys.exit(main())
