@@ -1,0 +1,149 @@
+/* Prints the tables of fields and macros for the manual, from the compiler's
+ * own tables:
+ *
+ *     field_table            print them
+ *     field_table FILE       check that FILE contains them, line by line */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "filter/fields.h"
+
+#define LINE_BYTES 256
+
+struct manual {
+    FILE *file; /* NULL: print instead. */
+    bool stale;
+};
+
+static const char *
+type_of(const struct nsp_field *field, char *buffer, size_t bytes)
+{
+    switch ((enum nsp_field_type)field->type) {
+    case NSP_TYPE_CONSTANT:
+        return "constant";
+    case NSP_TYPE_BOOL:
+        return "0 or 1";
+    case NSP_TYPE_SIGNED:
+        return "signed 64 bits";
+    case NSP_TYPE_IPV4:
+        return "IPv4 address";
+    case NSP_TYPE_IPV6:
+        return field->need == NSP_NEED_IPV6 ? "IPv6 address" : "address";
+    case NSP_TYPE_EVENT:
+        return "event";
+    case NSP_TYPE_LAYER:
+        return "layer";
+    case NSP_TYPE_PRIORITY:
+        return "-30000..30000";
+    case NSP_TYPE_NUMBER:
+        break;
+    }
+    snprintf(buffer, bytes, "%u bits", (unsigned)field->bits);
+    return buffer;
+}
+
+static const char *
+need_of(const struct nsp_field *field)
+{
+    static const char *const needs[] = {
+        [NSP_NEED_NOTHING] = "always", [NSP_NEED_IPV4] = "IPv4",
+        [NSP_NEED_IPV6] = "IPv6",      [NSP_NEED_TCP] = "TCP",
+        [NSP_NEED_UDP] = "UDP",        [NSP_NEED_ICMP] = "ICMP",
+        [NSP_NEED_ICMPV6] = "ICMPv6",  [NSP_NEED_IP] = "IP",
+        [NSP_NEED_SIDE] = "direction", [NSP_NEED_IP_SIDE] = "IP, direction",
+        [NSP_NEED_EVENT] = "event",
+    };
+
+    /* A packet's event is known without looking at it. */
+    return field->type == NSP_TYPE_EVENT ? "always" : needs[field->need];
+}
+
+static void
+print_layers(uint8_t layers, char ret[NSP_LAYER_COUNT + 1])
+{
+    size_t used = 0;
+
+    for (int i = 0; i < NSP_LAYER_COUNT; i++) {
+        if (layers >> i & 1)
+            ret[used++] = "NMFSR"[i];
+    }
+    ret[used] = '\0';
+}
+
+/* Prints 'line', or finds it in the manual behind the last one found. */
+static void
+give(struct manual *manual, const char *line)
+{
+    char found[LINE_BYTES];
+
+    if (!manual->file) {
+        puts(line);
+        return;
+    }
+    while (!manual->stale) {
+        if (!fgets(found, sizeof found, manual->file)) {
+            fprintf(stderr, "missing, or not in this order: %s\n", line);
+            manual->stale = true;
+            return;
+        }
+        found[strcspn(found, "\n")] = '\0';
+        if (strcmp(found, line) == 0)
+            return;
+    }
+}
+
+static void
+give_fields(struct manual *manual)
+{
+    give(manual, "| Field | Layers | Type | Present with | Meaning |");
+    give(manual, "|---|---|---|---|---|");
+    for (uint32_t i = 0; i < nsp_field_count; i++) {
+        const struct nsp_field *field = &nsp_fields[i];
+        char line[LINE_BYTES], layers[NSP_LAYER_COUNT + 1], type[32];
+
+        print_layers(field->layers, layers);
+        snprintf(line, sizeof line, "| `%s%s` | %s | %s | %s | %s |",
+                 field->name, field->element_bytes > 0 ? "[i]" : "", layers,
+                 type_of(field, type, sizeof type), need_of(field), field->doc);
+        give(manual, line);
+    }
+}
+
+static void
+give_macros(struct manual *manual)
+{
+    give(manual, "| Macro | Layers | Value |");
+    give(manual, "|---|---|---|");
+    for (uint32_t i = 0; i < nsp_macro_count; i++) {
+        const struct nsp_macro *macro = &nsp_macros[i];
+        char line[LINE_BYTES], layers[NSP_LAYER_COUNT + 1], other[32] = "";
+
+        print_layers(macro->layers, layers);
+        if (macro->value_on_reflect != macro->value)
+            snprintf(other, sizeof other, ", on REFLECT %u",
+                     (unsigned)macro->value_on_reflect);
+        snprintf(line, sizeof line, "| `%s` | %s | %u%s |", macro->name, layers,
+                 (unsigned)macro->value, other);
+        give(manual, line);
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    struct manual manual = { .file = NULL };
+
+    if (argc > 1) {
+        manual.file = fopen(argv[1], "r");
+        if (!manual.file) {
+            perror(argv[1]);
+            return EXIT_FAILURE;
+        }
+    }
+    give_fields(&manual);
+    give_macros(&manual);
+    if (manual.file)
+        fclose(manual.file);
+    return manual.stale ? EXIT_FAILURE : EXIT_SUCCESS;
+}
