@@ -35,7 +35,7 @@ struct nsp_filter_needs {
     bool     payload;           /* Reads bytes after the transport header, or
                                  * by position in the packet. */
     bool     timestamp, random;
-    bool     never, always; /* Matches nothing; matches everything. */
+    bool     never, always; /* Matches nothing; matches every usable packet. */
     uint32_t tests;         /* After folding. */
 };
 
@@ -59,7 +59,9 @@ NSP_API int nsp_filter_compile(const char *text, enum nsp_layer layer,
 NSP_API struct nsp_filter *nsp_filter_destroy(struct nsp_filter *filter);
 
 /* Tells whether 'filter' matches the parsed packet 'pkt'. 'context' may be NULL
- * (all zero). */
+ * (all zero). A packet whose IP header is cut or contradicts itself
+ * (NSP_PKT_MALFORMED without a network header) matches no filter, "true"
+ * included. */
 NSP_API bool nsp_filter_match(const struct nsp_filter *filter,
                               const struct nsp_pkt *pkt,
                               const struct nsp_filter_context *context);

@@ -30,15 +30,15 @@ void *
 nsp_arena_alloc(struct nsp_arena *arena, size_t count, size_t bytes)
 {
     struct nsp_arena_chunk *chunk;
-    size_t need, size = CHUNK_BYTES;
+    size_t need;
 
     if (bytes != 0 && count > (SIZE_MAX / 2) / bytes)
         return NULL;
     need = (count * bytes + sizeof(max_align_t) - 1) / sizeof(max_align_t) *
            sizeof(max_align_t);
     if (need > arena->room) {
-        if (size < need)
-            size = need;
+        size_t size = need > CHUNK_BYTES ? need : CHUNK_BYTES;
+
         chunk = nsp_alloc(arena->allocator, 1, sizeof *chunk + size);
         if (!chunk)
             return NULL;

@@ -294,8 +294,8 @@ falls_through_rarely(const struct nsp_eval *eval, const struct nsp_insn *insn,
 }
 
 static NSP_ALWAYS_INLINE bool
-step(const struct nsp_eval *eval, const struct nsp_insn *insn,
-     const struct nsp_pkt *pkt, const struct nsp_filter_context *context)
+execute(const struct nsp_eval *eval, const struct nsp_insn *insn,
+        const struct nsp_pkt *pkt, const struct nsp_filter_context *context)
 {
     switch (insn->op) {
 #define STEP(op)                                                               \
@@ -320,7 +320,7 @@ nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
     if (nsp_unlikely(is_unusable(pkt)))
         return false;
     for (;;) {
-        if (step(eval, insn, pkt, context)) {
+        if (execute(eval, insn, pkt, context)) {
             if (insn->extra & NSP_INSN_ACCEPT)
                 return true;
             insn++;
@@ -357,9 +357,9 @@ sweep(const struct nsp_eval *eval, const struct nsp_insn *insn,
 }
 
 static uint64_t
-step_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
-           struct nsp_pkt *const pkts[], uint64_t mask,
-           const struct nsp_filter_context *context)
+execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
+              struct nsp_pkt *const pkts[], uint64_t mask,
+              const struct nsp_filter_context *context)
 {
     switch (insn->op) {
 #define SWEEP(op)                                                              \
@@ -388,7 +388,7 @@ match_by_insn(const struct nsp_eval *eval, struct nsp_pkt *const pkts[],
 
         if (pending[i] == 0)
             continue;
-        through = step_burst(eval, insn, pkts, pending[i], context);
+        through = execute_burst(eval, insn, pkts, pending[i], context);
         jumped = pending[i] & ~through;
         if (insn->extra & NSP_INSN_ACCEPT)
             accepted |= through;

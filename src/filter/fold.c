@@ -139,29 +139,28 @@ fold_test(const struct folder *folder, struct nsp_node *node)
 
 /* --- Tests of one field -------------------------------------------------- */
 
-/* Finds or makes the group of 'node'; NULL when there are too many, or memory
- * is short ('*reterr' is then set). */
-static struct group *
-group_of(struct folder *folder, struct nsp_node *node, bool *reterr)
+/* Stores the group of 'node', made if need be, in '*ret'; NULL when its field
+ * has too many. Returns false when memory is short. */
+static bool
+find_group(struct folder *folder, struct nsp_node *node, struct group **ret)
 {
     struct group **slot = &folder->groups[node->test.field - nsp_fields];
-    struct group *group;
 
-    for (int i = 0; i < GROUP_MAX; i++, slot = &(*slot)->next) {
-        if (*slot && (*slot)->head->test.position != node->test.position)
-            continue;
-        if (*slot)
-            return *slot;
-        group = nsp_arena_alloc(folder->arena, 1, sizeof *group);
-        if (!group) {
-            *reterr = true;
-            return NULL;
+    *ret = NULL;
+    for (int i = 0; *slot; i++, slot = &(*slot)->next) {
+        if ((*slot)->head->test.position == node->test.position) {
+            *ret = *slot;
+            return true;
         }
-        group->head = node;
-        *slot = group;
-        return group;
+        if (i == GROUP_MAX)
+            return true;
     }
-    return NULL;
+    *slot = nsp_arena_alloc(folder->arena, 1, sizeof **slot);
+    if (!*slot)
+        return false;
+    (*slot)->head = node;
+    *ret = *slot;
+    return true;
 }
 
 /* Adds the ranges of 'test' (their complement for 'and', by De Morgan) to what
@@ -220,7 +219,6 @@ static bool
 gather_groups(struct folder *folder, struct nsp_node *parent)
 {
     bool is_and = parent->kind == NSP_NODE_AND;
-    bool failed = false;
     struct nsp_node *next;
 
     memset(folder->groups, 0, sizeof folder->groups);
@@ -230,8 +228,7 @@ gather_groups(struct folder *folder, struct nsp_node *parent)
         next = child->next;
         if (child->kind != NSP_NODE_TEST)
             continue;
-        group = group_of(folder, child, &failed);
-        if (failed)
+        if (!find_group(folder, child, &group))
             return false;
         if (!group || group->head == child)
             continue;

@@ -235,15 +235,16 @@ static int
 parse_primary(struct parser *parser, struct nsp_node **ret)
 {
     bool any_not = false, negated = false;
-    int r;
 
     if (parser->token.kind == NSP_TOKEN_OPEN)
         return parse_parentheses(parser, ret);
     while (parser->token.kind == NSP_TOKEN_NOT) {
+        int r = advance(parser);
+
+        if (r != 0)
+            return r;
         any_not = true;
         negated = !negated;
-        if ((r = advance(parser)) != 0)
-            return r;
     }
     if (parser->token.kind == NSP_TOKEN_FIELD)
         return parse_test(parser, negated, ret);

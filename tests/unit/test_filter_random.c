@@ -318,34 +318,15 @@ compare(struct number a, struct number b)
 static bool
 reference_test(const struct node *node, const struct nsp_pkt *pkt)
 {
+    /* By relation: for a value below, at and above the number. */
+    static const bool holds[][3] = { { 0, 1, 0 }, { 1, 0, 1 }, { 1, 0, 0 },
+                                     { 1, 1, 0 }, { 0, 0, 1 }, { 0, 1, 1 } };
     struct number value;
-    bool result = false;
-    int order;
 
     if (!read_field(node, pkt, &value))
         return false;
-    order = compare(value, node->number);
-    switch (node->relation) {
-    case 0:
-        result = order == 0;
-        break;
-    case 1:
-        result = order != 0;
-        break;
-    case 2:
-        result = order < 0;
-        break;
-    case 3:
-        result = order <= 0;
-        break;
-    case 4:
-        result = order > 0;
-        break;
-    default:
-        result = order >= 0;
-        break;
-    }
-    return result != node->negated;
+    return holds[node->relation][compare(value, node->number) + 1] !=
+           node->negated;
 }
 
 static bool
