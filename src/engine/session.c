@@ -111,13 +111,17 @@ nsp_session_close(struct nsp_session *s)
 
 /* --- Loop ---------------------------------------------------------------- */
 
-/* Ends the loop for all workers. Returns whether this was the first reason: the
- * one to report. */
+/* Ends the loop for all workers. Returns whether 'result' is the one to report:
+ * the first failure, else the first reason. */
 static bool
 end_loop(struct nsp_session *s, int result)
 {
-    int none = NSP_OK;
-    bool first = atomic_compare_exchange_strong(&s->result, &none, result);
+    int old = atomic_load(&s->result);
+    bool first;
+
+    do
+        first = old == NSP_OK || (old > 0 && result < 0);
+    while (first && !atomic_compare_exchange_weak(&s->result, &old, result));
 
     atomic_store(&s->ended, true);
     if (s->worker_count > 1)
@@ -136,7 +140,7 @@ device_failed(struct nsp_session *s)
         return false;
     if (end_loop(s, NSP_INVALID_HANDLE))
         nsp_diag_set_errno(&s->diag, NSP_INVALID_HANDLE, "device-gone", -err,
-                           "start again when it is back", "%s%s%s",
+                           "start again when that is mended", "%s%s%s",
                            s->ops->name, what[0] ? ": " : "", what);
     return true;
 }
@@ -252,6 +256,8 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
     else
         loop_live(s, w);
     drain(s, w);
+    /* What was written last may have been refused. */
+    device_failed(s);
     atomic_store(&s->threads[w->queue], 0);
 }
 

@@ -231,6 +231,57 @@ TEST(a_device_that_goes_away_ends_the_run_with_its_name)
     nsp_memory_destroy(memory);
 }
 
+/* Fails from the moment that it has been told to take no more. */
+static atomic_bool quiesced;
+
+static void
+quiesce_and_fail(struct nsp_io *io)
+{
+    nsp_io_find("memory")->quiesce(io);
+    atomic_store(&quiesced, true);
+}
+
+static int
+status_after_quiesce(struct nsp_io *io, char *ret, uint32_t ret_bytes)
+{
+    (void)io;
+    snprintf(ret, ret_bytes, "/tmp/out.pcapng");
+    return atomic_load(&quiesced) ? -ENOSPC : 0;
+}
+
+static void
+stop_in_callback(void *context, struct nsp_burst *burst)
+{
+    struct nsp_engine **engine = context;
+
+    (void)burst;
+    CHECK_EQ(nsp_engine_stop(*engine), NSP_OK);
+}
+
+TEST(a_failure_while_the_last_packets_leave_is_reported)
+{
+    struct nsp_memory *memory = new_memory(false);
+    struct nsp_io_ops ops = *nsp_io_resolve("memory", memory);
+    struct nsp_engine *engine;
+    struct nsp_engine_config cfg = { .backend = "custom",
+                                     .custom = { &ops, memory },
+                                     .callback = stop_in_callback,
+                                     .callback_context = &engine };
+    struct nsp_diag diag;
+
+    atomic_store(&quiesced, false);
+    ops.quiesce = quiesce_and_fail;
+    ops.status = status_after_quiesce;
+    push_udp(memory, 1, 60, 53, 0, 0, 0, NSP_INBOUND);
+    CHECK_EQ(nsp_engine_create(&cfg, &engine, NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_start(engine, "true", NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_run(engine), NSP_INVALID_HANDLE);
+    CHECK_EQ(nsp_engine_read_diag(engine, &diag), NSP_OK);
+    CHECK_EQ(diag.os_errno, ENOSPC);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
 TEST(a_device_that_keeps_failing_ends_the_run)
 {
     struct nsp_memory *memory = new_memory(false);
@@ -440,6 +491,7 @@ TEST_MAIN(
     cmocka_unit_test(unusable_backends_are_refused_with_what_to_do),
     cmocka_unit_test(a_rule_whose_filter_is_wrong_is_named),
     cmocka_unit_test(a_device_that_goes_away_ends_the_run_with_its_name),
+    cmocka_unit_test(a_failure_while_the_last_packets_leave_is_reported),
     cmocka_unit_test(a_device_that_keeps_failing_ends_the_run),
     cmocka_unit_test(packets_that_a_device_refuses_count_as_dropped),
     cmocka_unit_test(holding_local_output_is_refused_where_the_device_cannot),
