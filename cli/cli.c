@@ -167,7 +167,7 @@ nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
             if (answer == tables.value_letters[i])
                 answer = tables.values[i];
         if (answer < COMMON_BASE) {
-            *ret_value = optarg;
+            *ret_value = optarg ? optarg : "";
             return answer - VALUE_BASE;
         }
         answer = take_common(cli, (enum common_option)(answer - COMMON_BASE),

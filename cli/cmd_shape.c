@@ -211,7 +211,7 @@ static int
 take_option(struct nsp_cli *cli, struct request *r, enum option option,
             const char *value)
 {
-    r->values[option] = value ? value : "";
+    r->values[option] = value;
     switch (option) {
     case OPT_ON:
         return set_where(cli, r, value);

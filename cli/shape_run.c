@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,9 +12,10 @@
 #define SAMPLE_NS UINT64_C(1000000000)
 
 /* What a signal may touch. The handler stops the engine; the flag is for a
- * signal that comes before there is a loop to stop. */
-static struct nsp_engine *volatile stoppable;
-static volatile sig_atomic_t stop_asked;
+ * signal that comes before there is a loop to stop. A handler may run in any
+ * thread: both are lock-free atomics. */
+static _Atomic(struct nsp_engine *) stoppable;
+static atomic_bool stop_asked;
 
 /* The engine's loop runs in a thread of its own, and says on 'done' when it has
  * ended, so that this thread can print meanwhile. */
@@ -37,12 +39,13 @@ now_ns(void)
 static void
 on_signal(int number)
 {
+    struct nsp_engine *engine = stoppable;
     int saved = errno;
 
     (void)number;
-    stop_asked = 1;
-    if (stoppable)
-        nsp_engine_stop(stoppable);
+    stop_asked = true;
+    if (engine)
+        nsp_engine_stop(engine);
     errno = saved;
 }
 

@@ -11,10 +11,10 @@
  * Each reader accepts the whole of 'text' or fails with NSP_INVALID_PARAMETER,
  * 'reterr' saying what was expected, the offset of the offending byte, and how
  * to write it; '*ret' is then untouched. Numbers are decimal and may have a
- * fraction, rounded to the nearest unit of the result but never to zero; letters'
- * case is ignored; spaces may stand before the unit. Negative, overflowing,
- * non-finite and unitless values (but for a plain 0) are refused. No reader
- * looks at the locale, and none computes in floating point. */
+ * fraction, rounded to the nearest unit of the result but never to zero;
+ * letters' case is ignored; spaces may stand before the unit. Negative,
+ * overflowing, non-finite and unitless values (but for a plain 0) are refused.
+ * No reader looks at the locale, and none computes in floating point. */
 
 /* Rates as in tc: bit, kbit, mbit, gbit, tbit (powers of 1000), kibit..tibit
  * (1024), and bytes as Bps, kBps, MBps, GBps with that spelling of the B; the

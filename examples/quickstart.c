@@ -44,14 +44,15 @@ main(int argc, char *argv[])
 {
     struct nsp_engine_config config = { .backend = "nfqueue",
                                         .callback = count };
+    struct sigaction action = { .sa_handler = on_signal };
     struct nsp_stats stats;
     struct nsp_diag diag;
     int result;
 
     if (nsp_engine_create(&config, &engine, &diag) < 0)
         return fail(&diag);
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
     if (nsp_engine_start(engine, argc > 1 ? argv[1] : "outbound and tcp",
                          &diag) < 0) {
         nsp_engine_destroy(engine);
