@@ -63,8 +63,7 @@ struct nsp_command {
 
 /* Reads the next option of cli->command: its index in the table, NSP_CLI_END or
  * NSP_CLI_EXIT. '*ret_value' is its argument, "" without one. Common options
- * (--json, --color,
- * --help) are dealt with here. */
+ * (--json, --color, --help) are dealt with here. */
 int nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
                         const char **ret_value);
 
