@@ -139,11 +139,11 @@ class Tbf:
 
 
 def send_udp(rate_pps, payload_bytes, seconds):
-    """Paced datagrams that begin with the time of sending."""
+    """Paced datagrams that begin with the time of sending and a number."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
     sock.connect((SERVER, PORT))
-    pad = bytes(payload_bytes - 8)
+    pad = bytes(payload_bytes - 16)
     began = time.monotonic()
     sent = 0
     while True:
@@ -152,7 +152,7 @@ def send_udp(rate_pps, payload_bytes, seconds):
             return
         while sent < now * rate_pps:
             try:
-                sock.send(struct.pack("=q", time.time_ns()) + pad)
+                sock.send(struct.pack("=qq", time.time_ns(), sent) + pad)
             except (ConnectionRefusedError, BlockingIOError):
                 pass
             sent += 1
@@ -175,7 +175,7 @@ def receive_udp(seconds):
             data, control, _, _ = sock.recvmsg(2048, room)
             stamp = struct.unpack("=qq", control[0][2])
             arrivals.append((stamp[0] * 10**9 + stamp[1],
-                             struct.unpack_from("=q", data)[0],
+                             *struct.unpack_from("=qq", data),
                              len(data) + IP_UDP_BYTES))
     except socket.timeout:
         pass
@@ -183,7 +183,7 @@ def receive_udp(seconds):
 
 
 def udp_flow(rate_pps, payload_bytes, seconds):
-    """Arrivals as (arrival ns, sending ns, IP bytes)."""
+    """Arrivals as (arrival ns, sending ns, number, IP bytes)."""
     me = [sys.executable, __file__]
     receiver = on("server", *me, "--receive", seconds,
                   stdout=subprocess.PIPE, text=True)
@@ -285,13 +285,17 @@ def measure_engine(args, table):
 
 
 def rate_error_percent(bitps, counted_header_bytes, payload_bytes, seconds):
-    """Error of the rate at which overload comes through, in percent."""
+    """Error of the rate at which overload comes through, in percent. None when
+    this machine was too busy to offer more than the rate."""
     ip_bytes = payload_bytes + IP_UDP_BYTES
     arrivals = udp_flow(1.2 * bitps / 8 / ip_bytes, payload_bytes, seconds + 1)
     since = arrivals[0][0] + 10**9  # The queue is full by then.
     window = [a for a in arrivals if a[0] >= since]
     spent_s = (window[-1][0] - window[0][0]) / 1e9
-    counted = sum(a[2] + counted_header_bytes for a in window[1:])
+    offered = (window[-1][2] - window[0][2]) * (ip_bytes + counted_header_bytes)
+    if offered * 8 / spent_s < 1.02 * bitps:
+        return None
+    counted = sum(a[3] + counted_header_bytes for a in window[1:])
     return (counted * 8 / spent_s / bitps - 1) * 100
 
 
@@ -307,13 +311,17 @@ def measure_rate(args, table):
                 with way():
                     got.append(rate_error_percent(bitps, header, payload,
                                                   args.rate_seconds))
+        if None in errors[0] + errors[1]:
+            table.add(f"rate error at {mbitps} Mbit/s, %, tbf",
+                      "sender too slow", target="<= 0.2", met=False)
+            continue
         ours, peer = map(statistics.median, errors)
         table.add(f"rate error at {mbitps} Mbit/s, %, tbf", "%+.4f" % ours,
                   "%+.4f" % peer, "", "<= 0.2", abs(ours) <= 0.2)
 
 
 def delays_us(arrivals):
-    return [(arrived - sent) / 1e3 for arrived, sent, _ in arrivals[50:]]
+    return [(arrived - sent) / 1e3 for arrived, sent, _, _ in arrivals[50:]]
 
 
 def percentile(values, share):
