@@ -12,11 +12,12 @@
 #include "packet/reply.h"
 #include "tests/lib/hex.h"
 
-#define ROUNDS     100
-#define BURSTS     256u /* A round is short enough to run undisturbed. */
-#define SLOT_BYTES (2048u + 64u) /* 2048 alone shares two sets of the cache.   \
-                                  */
-#define COLD_PKTS    65536u      /* 132 MiB of slots: no cache holds them. */
+#define ROUNDS 100
+#define BURSTS 256u /* A round is short enough to run undisturbed. */
+#define SLOT_BYTES                                                             \
+    (2048u + 64u)           /* 2048 alone shares two sets of the cache.        \
+                             */
+#define COLD_PKTS    65536u /* 132 MiB of slots: no cache holds them. */
 #define EDITS        4096u
 #define SUMMED_BYTES (UINT64_C(1) << 20)
 

@@ -13,8 +13,9 @@
 #include "io/registry.h"
 #include "netshaper/engine.h"
 
-#define HELD 4u /* Packets kept while others pass, to mix the store's blocks.  \
-                 */
+#define HELD                                                                   \
+    4u /* Packets kept while others pass, to mix the store's blocks.           \
+        */
 
 struct file {
     int fd;

@@ -48,14 +48,14 @@ NSP_API const char *nsp_result_text(int result);
 /* An error for a human, owned by the caller, filled only on failure. Text is
  * always terminated, UTF-8, one line, without a final full stop. */
 struct nsp_diag {
-    int32_t  result;       /* enum nsp_result. */
-    int32_t  os_errno;     /* The system's error number, 0 if none. */
-    uint32_t offset;       /* Byte offset in the text complained of. */
-    uint32_t line;         /* From 1; 0 when no text is complained of. */
-    uint32_t column;       /* From 1, in bytes. */
-    char     category[32]; /* Stable word for programs, e.g. "bad-token". */
-    char     text[256];    /* What is wrong, and where. */
-    char     hint[256];    /* What to do about it; may be empty. */
+    int32_t result;    /* enum nsp_result. */
+    int32_t os_errno;  /* The system's error number, 0 if none. */
+    uint32_t offset;   /* Byte offset in the text complained of. */
+    uint32_t line;     /* From 1; 0 when no text is complained of. */
+    uint32_t column;   /* From 1, in bytes. */
+    char category[32]; /* Stable word for programs, e.g. "bad-token". */
+    char text[256];    /* What is wrong, and where. */
+    char hint[256];    /* What to do about it; may be empty. */
 };
 
 NSP_END_DECLS

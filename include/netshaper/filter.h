@@ -30,19 +30,20 @@ enum nsp_layer {
 /* What a filter needs of a device, found by abstract execution: a property that
  * is false here is false for every packet that the filter matches. */
 struct nsp_filter_needs {
-    bool     inbound, outbound; /* May match packets of this direction. */
-    bool     ipv4, ipv6;        /* May match packets of this version. */
-    bool     payload;           /* Reads bytes after the transport header, or
-                                 * by position in the packet. */
-    bool     timestamp, random;
-    bool     never, always; /* Matches nothing; matches every usable packet. */
-    uint32_t tests;         /* After folding. */
+    bool inbound, outbound; /* May match packets of this direction. */
+    bool ipv4, ipv6;        /* May match packets of this version. */
+    bool payload;           /* Reads bytes after the transport header, or
+                             * by position in the packet. */
+    bool timestamp, random;
+    bool never, always; /* Matches nothing; matches every usable packet. */
+    uint32_t tests;     /* After folding. */
 };
 
 /* Values beside the packet that a filter may read. */
 struct nsp_filter_context {
-    uint64_t random_seed; /* Of random8/16/32: same seed and packet, same value. */
-    int64_t  timestamp;   /* Of the field 'timestamp', in nanoseconds. */
+    uint64_t
+        random_seed;   /* Of random8/16/32: same seed and packet, same value. */
+    int64_t timestamp; /* Of the field 'timestamp', in nanoseconds. */
 };
 
 /* Compiles 'text' for 'layer'. On success stores the filter in '*ret' and
@@ -80,8 +81,7 @@ NSP_API const char *nsp_layer_name(enum nsp_layer layer);
 
 /* Finds the layer called 'name', case ignored, '-' as '_' ("network-forward").
  * Returns 0, or -ENOENT with '*ret' untouched. */
-NSP_API int nsp_layer_find(const char *name,
-                           enum nsp_layer *ret) NSP_MUSTCHECK;
+NSP_API int nsp_layer_find(const char *name, enum nsp_layer *ret) NSP_MUSTCHECK;
 
 NSP_END_DECLS
 #endif /* NETSHAPER_FILTER_H */

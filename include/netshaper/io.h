@@ -37,19 +37,19 @@ enum nsp_io_cap {
 
 /* What the engine asks a device for, derived from the policy. */
 struct nsp_io_config {
-    const void *device;     /* Device's own configuration; see engine.h. */
-    uint32_t queues;        /* 1..NSP_IO_QUEUES_MAX, a worker each. */
-    uint32_t hooks;         /* Set of enum nsp_hook to tap; 0 taps none. */
-    bool     skip_loopback_input; /* Loopback is already seen at OUTPUT. */
-    uint32_t max_held_pkts; /* Per queue: most packets out at once, besides
-                             * 2 * NSP_BURST_MAX for those passing through. */
-    uint32_t snap_bytes;    /* From the IP header on: enough for the policy; 0
-                             * is all of every packet. */
-    bool     superpackets;  /* They are welcome: nothing acts per wire packet. */
-    bool     edits;         /* Packets may come back NSP_PKT_MODIFIED. */
+    const void *device;       /* Device's own configuration; see engine.h. */
+    uint32_t queues;          /* 1..NSP_IO_QUEUES_MAX, a worker each. */
+    uint32_t hooks;           /* Set of enum nsp_hook to tap; 0 taps none. */
+    bool skip_loopback_input; /* Loopback is already seen at OUTPUT. */
+    uint32_t max_held_pkts;   /* Per queue: most packets out at once, besides
+                               * 2 * NSP_BURST_MAX for those passing through. */
+    uint32_t snap_bytes;      /* From the IP header on: enough for the policy; 0
+                               * is all of every packet. */
+    bool superpackets; /* They are welcome: nothing acts per wire packet. */
+    bool edits;        /* Packets may come back NSP_PKT_MODIFIED. */
     struct nsp_allocator allocator;
-    struct nsp_clock     clock; /* Of arrival_ns on live devices. */
-    struct nsp_log_sink  log;   /* 'write' may be NULL. */
+    struct nsp_clock clock;  /* Of arrival_ns on live devices. */
+    struct nsp_log_sink log; /* 'write' may be NULL. */
 };
 
 struct nsp_io_stats {
@@ -65,15 +65,15 @@ enum nsp_probe_state {
 };
 struct nsp_probe_item {
     const char *feature; /* Static, stable word: "nfqueue-bind". */
-    uint8_t     state;   /* enum nsp_probe_state. */
-    char        detail[160]; /* What was found. */
-    char        cure[160];   /* What to do about it; empty when OK. */
+    uint8_t state;       /* enum nsp_probe_state. */
+    char detail[160];    /* What was found. */
+    char cure[160];      /* What to do about it; empty when OK. */
 };
 typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
 
 struct nsp_io_ops {
     const char *name; /* "nfqueue", "pcapfile", "memory". */
-    uint32_t    caps; /* Set of enum nsp_io_cap. */
+    uint32_t caps;    /* Set of enum nsp_io_cap. */
 
     /* Opens the device. Returns NSP_OK, NSP_OPEN_FAILED, NSP_NOT_POSSIBLE (a
      * privilege or kernel feature is missing), NSP_INVALID_PARAMETER or
@@ -104,9 +104,10 @@ struct nsp_io_ops {
     void (*drop_burst)(struct nsp_io *io, uint32_t queue,
                        struct nsp_pkt *const pkts[], uint32_t n);
 
-    /* Makes the bytes of 'pkt' outlive the next rx_burst. Called before a packet
-     * that was modified is held. Returns 0 or -ENOMEM when the device's fixed
-     * store is full. NULL where bytes always live as long as the packet. */
+    /* Makes the bytes of 'pkt' outlive the next rx_burst. Called before a
+     * packet that was modified is held. Returns 0 or -ENOMEM when the device's
+     * fixed store is full. NULL where bytes always live as long as the packet.
+     */
     int (*retain)(struct nsp_io *io, uint32_t queue, struct nsp_pkt *pkt);
 
     /* Sends an IP packet (from its IP header on, checksums complete) made by

@@ -76,7 +76,7 @@ enum nsp_pkt_flag {
     /* Set by the parser. */
     NSP_PKT_FRAGMENT = 1 << 2,       /* Any fragment, the first included. */
     NSP_PKT_LATER_FRAGMENT = 1 << 3, /* A fragment with an offset: no L4. */
-    NSP_PKT_TRUNCATED = 1 << 4, /* The IP length exceeds the bytes held. */
+    NSP_PKT_TRUNCATED = 1 << 4,      /* The IP length exceeds the bytes held. */
     NSP_PKT_MALFORMED = 1 << 5, /* A header contradicts itself or is cut. */
     /* Set by the engine or a callback's verdict. */
     NSP_PKT_MODIFIED = 1 << 6, /* 'data' no longer is what arrived. */
@@ -86,7 +86,7 @@ enum nsp_pkt_flag {
  * the lists of the stage that holds it. */
 struct nsp_wheel_node {
     struct nsp_wheel_node *next;
-    uint64_t               due_ns;
+    uint64_t due_ns;
 };
 
 struct nsp_pkt {
@@ -105,19 +105,19 @@ struct nsp_pkt {
     uint32_t payload_bytes; /* Transport payload held, with l4 only. */
     uint16_t ether_type;    /* After all tags; 0 when the link has none. */
     uint16_t vlan_tci[2];   /* Outermost first. */
-    uint8_t  vlan_count;    /* 0..2. */
-    uint8_t  link;          /* enum nsp_link; set by the device. */
-    uint8_t  l3;            /* enum nsp_l3. */
-    uint8_t  l4;            /* enum nsp_l4. */
-    uint8_t  ip_proto;      /* Transport number after extension headers, known
+    uint8_t vlan_count;     /* 0..2. */
+    uint8_t link;           /* enum nsp_link; set by the device. */
+    uint8_t l3;             /* enum nsp_l3. */
+    uint8_t l4;             /* enum nsp_l4. */
+    uint8_t ip_proto;       /* Transport number after extension headers, known
                              * even where l4 is NSP_L4_NONE; 0 without IP. */
 
     /* Filled by the device. */
-    uint8_t  direction; /* enum nsp_direction. */
-    uint8_t  hook;      /* enum nsp_hook, 0 if none. */
-    uint8_t  csum;      /* enum nsp_csum. */
-    uint16_t flags;     /* enum nsp_pkt_flag. */
-    uint16_t queue;     /* Device queue that lent it, and takes it back. */
+    uint8_t direction; /* enum nsp_direction. */
+    uint8_t hook;      /* enum nsp_hook, 0 if none. */
+    uint8_t csum;      /* enum nsp_csum. */
+    uint16_t flags;    /* enum nsp_pkt_flag. */
+    uint16_t queue;    /* Device queue that lent it, and takes it back. */
     uint32_t in_ifindex, out_ifindex; /* 0 when unknown. */
     uint32_t mark;
     uint32_t uid;        /* Owner of the local socket, UINT32_MAX unknown. */

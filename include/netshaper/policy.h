@@ -39,32 +39,32 @@ enum nsp_queue_drop {
     NSP_QUEUE_DROP_HEAD,     /* The longest-waiting packet. */
 };
 
-#define NSP_RULES_MAX         1024u
-#define NSP_RATE_BITPS_MIN    UINT64_C(8)
-#define NSP_RATE_BITPS_MAX    UINT64_C(1000000000000)
-#define NSP_DELAY_NS_MAX      UINT64_C(3600000000000)
-#define NSP_PPM_ONE           1000000u
-#define NSP_OVERHEAD_MIN      (-64)
-#define NSP_OVERHEAD_MAX      256
+#define NSP_RULES_MAX      1024u
+#define NSP_RATE_BITPS_MIN UINT64_C(8)
+#define NSP_RATE_BITPS_MAX UINT64_C(1000000000000)
+#define NSP_DELAY_NS_MAX   UINT64_C(3600000000000)
+#define NSP_PPM_ONE        1000000u
+#define NSP_OVERHEAD_MIN   (-64)
+#define NSP_OVERHEAD_MAX   256
 
 struct nsp_rule {
-    const char *name;  /* For counters; NULL is "rule-N", from 1. */
-    const char *match; /* Filter; NULL is every intercepted packet. */
-    uint8_t     apply;      /* enum nsp_apply. */
-    uint8_t     action;     /* enum nsp_action. */
-    uint8_t     queue_unit; /* enum nsp_queue_unit; needs rate_bitps. */
-    uint8_t     queue_drop; /* enum nsp_queue_drop; needs rate_bitps. */
-    uint32_t    loss_ppm;   /* Independent loss, 0..NSP_PPM_ONE. */
-    uint64_t    delay_ns;   /* Fixed delay, 0..NSP_DELAY_NS_MAX. */
-    uint64_t    rate_bitps; /* 0 none, else NSP_RATE_BITPS_MIN..MAX. */
-    uint64_t    queue_limit; /* In queue_unit; >= 1 unless the default. */
-    int32_t     overhead_bytes; /* Charged on top of each IP packet's length,
-                                 * e.g. 38 for Ethernet on the wire. */
+    const char *name;       /* For counters; NULL is "rule-N", from 1. */
+    const char *match;      /* Filter; NULL is every intercepted packet. */
+    uint8_t apply;          /* enum nsp_apply. */
+    uint8_t action;         /* enum nsp_action. */
+    uint8_t queue_unit;     /* enum nsp_queue_unit; needs rate_bitps. */
+    uint8_t queue_drop;     /* enum nsp_queue_drop; needs rate_bitps. */
+    uint32_t loss_ppm;      /* Independent loss, 0..NSP_PPM_ONE. */
+    uint64_t delay_ns;      /* Fixed delay, 0..NSP_DELAY_NS_MAX. */
+    uint64_t rate_bitps;    /* 0 none, else NSP_RATE_BITPS_MIN..MAX. */
+    uint64_t queue_limit;   /* In queue_unit; >= 1 unless the default. */
+    int32_t overhead_bytes; /* Charged on top of each IP packet's length,
+                             * e.g. 38 for Ethernet on the wire. */
 };
 
 struct nsp_policy_spec {
     const struct nsp_rule *rules;
-    uint32_t               rule_count; /* 0..NSP_RULES_MAX. */
+    uint32_t rule_count; /* 0..NSP_RULES_MAX. */
 };
 
 NSP_END_DECLS

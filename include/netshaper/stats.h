@@ -25,7 +25,7 @@ enum nsp_drop_reason {
 #define NSP_DROP_ENUM(id, name, text) id,
     NSP_DROP_REASONS(NSP_DROP_ENUM)
 #undef NSP_DROP_ENUM
-    NSP_DROP_COUNT
+        NSP_DROP_COUNT
 };
 
 /* Counters of an engine since its start. One reading is one instant for each
@@ -55,7 +55,7 @@ struct nsp_stats {
 
 /* Counters of one rule; the same identity holds. */
 struct nsp_rule_stats {
-    char     name[64];
+    char name[64];
     uint64_t in_pkts, in_bytes; /* It decided these. */
     uint64_t delivered_pkts, delivered_bytes;
     uint64_t dropped_pkts[NSP_DROP_COUNT];
