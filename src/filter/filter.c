@@ -77,7 +77,7 @@ nsp_filter_compile(const char *text, enum nsp_layer layer,
     struct nsp_filter *filter;
     struct nsp_source source;
     struct nsp_arena arena;
-    struct nsp_node *tree;
+    struct nsp_node *tree = NULL;
     int r;
 
     if (!text || !ret || (unsigned)layer >= NSP_LAYER_COUNT)

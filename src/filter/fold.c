@@ -26,6 +26,7 @@ static struct nsp_node *fold(struct folder *folder, struct nsp_node *node);
 static struct nsp_node *
 make_constant(struct nsp_node *node, bool value)
 {
+    assert(node);
     node->kind = NSP_NODE_CONSTANT;
     node->value = value;
     node->first = node->last = NULL;
@@ -178,11 +179,12 @@ collect(const struct folder *folder, struct group *group,
 
         if (!ranges)
             return false;
-        if (group->merged > 0)
+        if (group->ranges)
             memcpy(ranges, group->ranges, group->merged * sizeof ranges[0]);
         group->ranges = ranges;
         group->capacity = capacity;
     }
+    assert(group->ranges);
     if (is_and) {
         group->merged += nsp_ranges_complement(test->ranges, test->range_count,
                                                span_of(folder, test),
@@ -321,9 +323,11 @@ fold_joined(struct folder *folder, struct nsp_node *node)
 static struct nsp_node *
 fold_conditional(struct folder *folder, struct nsp_node *node)
 {
-    struct nsp_node *condition = node->first;
-    struct nsp_node *then = condition->next, *otherwise = then->next;
+    struct nsp_node *condition = node->first, *otherwise = node->last, *then;
 
+    assert(condition && otherwise);
+    then = condition->next;
+    assert(then);
     if (condition->kind == NSP_NODE_CONSTANT)
         return condition->value ? then : otherwise;
     if (then->kind == NSP_NODE_CONSTANT &&

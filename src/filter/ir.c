@@ -27,6 +27,7 @@ lay_test(struct builder *builder, const struct nsp_test *test, uint32_t success,
 {
     struct nsp_ir *ir = builder->ir;
 
+    assert(ir->tests && ir->ranges);
     memcpy(ir->ranges + builder->ranges, test->ranges,
            test->range_count * sizeof test->ranges[0]);
     ir->tests[ir->count - 1 - builder->tests] = (struct nsp_ir_test){

@@ -6,7 +6,7 @@
 /* Text to tokens, one at a time and without memory of its own, so the whole
  * text can be checked once before it is parsed. */
 
-#define NSP_FILTER_TEXT_MAX   (256u * 1024)
+#define NSP_FILTER_TEXT_MAX   262144u
 #define NSP_FILTER_TOKENS_MAX 65536u
 #define NSP_FILTER_WORD_MAX   39u
 

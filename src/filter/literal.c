@@ -235,7 +235,7 @@ nsp_literal_print_number(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES])
 }
 
 static unsigned
-group_of(struct nsp_u128 value, int i)
+group_of(struct nsp_u128 value, unsigned i)
 {
     uint64_t half = i < 4 ? value.hi : value.lo;
 
@@ -244,12 +244,12 @@ group_of(struct nsp_u128 value, int i)
 
 /* Start and length of the first longest run of at least two zero groups. */
 static void
-find_zero_run(struct nsp_u128 value, int *ret_start, int *ret_length)
+find_zero_run(struct nsp_u128 value, unsigned *ret_start, unsigned *ret_length)
 {
     *ret_start = GROUPS;
     *ret_length = 1;
-    for (int i = 0; i < GROUPS; i++) {
-        int end = i;
+    for (unsigned i = 0; i < GROUPS; i++) {
+        unsigned end = i;
 
         while (end < GROUPS && group_of(value, end) == 0)
             end++;
@@ -264,7 +264,7 @@ void
 nsp_literal_print_address(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES])
 {
     size_t used = 0;
-    int run, run_length;
+    unsigned run, run_length;
 
     if (value.hi == 0 && value.lo >> 32 == NSP_IPV4_FIRST >> 32) {
         snprintf(ret, NSP_LITERAL_BYTES, "%u.%u.%u.%u",
@@ -274,7 +274,7 @@ nsp_literal_print_address(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES])
         return;
     }
     find_zero_run(value, &run, &run_length);
-    for (int i = 0; i < GROUPS; i++) {
+    for (unsigned i = 0; i < GROUPS; i++) {
         if (i == run) {
             used +=
                 (size_t)snprintf(ret + used, NSP_LITERAL_BYTES - used, "::");

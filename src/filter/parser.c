@@ -263,11 +263,12 @@ parse_joined(struct parser *parser, enum nsp_token_kind joint,
              int (*parse_operand)(struct parser *, struct nsp_node **),
              struct nsp_node **ret)
 {
-    struct nsp_node *operand, *joined = NULL;
+    struct nsp_node *operand = NULL, *joined = NULL;
     int r;
 
     if ((r = parse_operand(parser, &operand)) != 0)
         return r;
+    assert(operand);
     while (parser->token.kind == joint) {
         if (!joined) {
             joined = new_node(parser, kind);
