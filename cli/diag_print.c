@@ -168,7 +168,10 @@ nsp_diag_print(FILE *to, const struct nsp_diag *diag, const char *source_name,
         size_t offset = diag->offset < length ? diag->offset : length;
         const char *line = find_line(source, offset, &bytes);
 
-        print_line(to, line, bytes, offset - (size_t)(line - source), color);
+        /* The column is of the character meant, the offset may be after it. */
+        size_t caret = diag->column > 0 ? diag->column - 1 : 0;
+
+        print_line(to, line, bytes, caret < bytes ? caret : bytes, color);
     }
     if (diag->hint[0]) {
         fprintf(to, "%shint:%s ", color ? CYAN : "", color ? PLAIN : "");
