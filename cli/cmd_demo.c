@@ -9,7 +9,7 @@
 #include "cli/interrupt.h"
 #include "cli/runner.h"
 
-#define PROBES_PER_S    2000
+#define PROBES_PER_S    2800
 #define SAMPLE_NS       (1000000000 / NSP_DEMO_SAMPLES_PER_S)
 #define STREAM_QUEUE_NS UINT64_C(50000000)
 #define LATE_NS         UINT64_C(50000000)
@@ -44,7 +44,7 @@ struct demo {
 /* --- One phase ----------------------------------------------------------- */
 
 /* Stream and probe have a rule each, so that the probe sees the delay and the
- * loss but not the stream's queue. Answers match neither. */
+ * loss but not the stream's queue. Answers match neither, nor do controls. */
 static int
 start_engine(struct nsp_runner *runner, const struct nsp_demo_phase *phase,
              uint64_t seed, struct nsp_diag *reterr)
@@ -61,7 +61,7 @@ start_engine(struct nsp_runner *runner, const struct nsp_demo_phase *phase,
         },
         {
             .name = "probe",
-            .match = "udp and udp.DstPort == 7072",
+            .match = "udp.DstPort == 7072 and udp.PayloadLength == 24",
             .delay_ns = phase->delay_ns,
             .loss_ppm = phase->loss_ppm,
         },
@@ -103,16 +103,16 @@ add_point(struct demo *demo, uint32_t phase, const struct nsp_traffic *traffic,
         (uint32_t)((nsp_demo_phases[phase].delay_ns + LATE_NS) * PROBES_PER_S /
                    1000000000);
     uint32_t sent = now->probes_sent;
-    uint32_t due_sent = sent > due ? sent - due : 0;
     struct nsp_demo_point point = {
         .phase = phase,
         .rate_bitps = wire_bitps(before, now),
-        .rtt_ns = nsp_traffic_median_rtt_ns(
-            traffic, sent > recent ? sent - recent : 0, sent),
-        .probes_sent = due_sent,
-        .probes_lost = nsp_traffic_count_missing(traffic, due_sent),
+        .rtt_ns =
+            nsp_traffic_median_rtt_ns(traffic, NSP_TRAFFIC_PROBE,
+                                      sent > recent ? sent - recent : 0, sent),
     };
 
+    nsp_traffic_count_probes(traffic, sent > due ? sent - due : 0,
+                             &point.probes_sent, &point.probes_lost);
     nsp_demo_chart_add(&demo->chart, &point);
 }
 
@@ -163,8 +163,10 @@ watch(struct demo *demo, uint32_t phase, const struct nsp_traffic *traffic)
     result->rate_bitps = steady_bitps(samples, n);
     result->goodput_bitps =
         8 * per_second(last->stream_bytes - warm->stream_bytes, warm, last);
-    result->rtt_ns = nsp_traffic_median_rtt_ns(traffic, warm->probes_sent,
-                                               last->probes_sent);
+    result->rtt_ns = nsp_traffic_median_rtt_ns(
+        traffic, NSP_TRAFFIC_PROBE, warm->probes_sent, last->probes_sent);
+    result->control_rtt_ns = nsp_traffic_median_rtt_ns(
+        traffic, NSP_TRAFFIC_CONTROL, warm->probes_sent, last->probes_sent);
 }
 
 static int
@@ -190,8 +192,8 @@ run_phase(struct demo *demo, uint32_t phase, struct nsp_diag *reterr)
         watch(demo, phase, traffic);
         r = nsp_traffic_stop(traffic, reterr);
         nsp_traffic_read(traffic, &end);
-        result->probes_sent = end.probes_sent;
-        result->probes_echoed = end.probes_echoed;
+        nsp_traffic_count_probes(traffic, end.probes_sent, &result->probes_sent,
+                                 &result->probes_lost);
     }
     stopped =
         nsp_runner_stop(&runner, &result->stats, r < 0 ? &ignored : reterr);

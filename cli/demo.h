@@ -28,10 +28,11 @@ extern const struct nsp_demo_phase nsp_demo_phases[NSP_DEMO_PHASES];
 
 /* What one phase measured. */
 struct nsp_demo_result {
-    double rate_bitps;    /* Stream on the wire, from the IP header on. */
-    double goodput_bitps; /* Stream as its reader saw it. */
-    uint64_t rtt_ns;      /* Median. */
-    uint32_t probes_sent, probes_echoed;
+    double rate_bitps;       /* Stream on the wire, from the IP header on. */
+    double goodput_bitps;    /* Stream as its reader saw it. */
+    uint64_t rtt_ns;         /* Median of the probe. */
+    uint64_t control_rtt_ns; /* The same of its controls, which meet no rule. */
+    uint32_t probes_sent, probes_lost;
     struct nsp_stats stats; /* The engine's. */
 };
 

@@ -10,7 +10,7 @@
 #define RATE_ERROR     0.01    /* Of half a second: 5 ms of a busy machine. */
 #define DELAY_ERROR_NS 1000000 /* Of threads that wait for a processor. */
 #define LOSS_TAIL      0.0005  /* On each side: 99.9 % of fair draws. */
-#define REPEAT_FACTOR  3.0     /* Between unshaped runs on shared processors. */
+#define REPEAT_FACTOR  10.0    /* Between unshaped runs on shared processors. */
 
 enum unit { BITPS, NS, PERCENT, PKTS };
 
@@ -56,11 +56,12 @@ add_rate(struct table *table, uint32_t phase,
     };
 }
 
-/* Against the phase 'base', which differs in nothing but the delay. */
+/* Against the controls, which met the same machine in the same moments. */
 static void
-add_delay(struct table *table, uint32_t phase, uint32_t base,
+add_delay(struct table *table, uint32_t phase,
           const struct nsp_demo_result results[])
 {
+    const struct nsp_demo_result *result = &results[phase];
     double asked = (double)nsp_demo_phases[phase].delay_ns;
 
     table->rows[table->count++] = (struct row){
@@ -68,8 +69,7 @@ add_delay(struct table *table, uint32_t phase, uint32_t base,
         .quantity = "delay added",
         .unit = NS,
         .asked = asked,
-        .achieved =
-            (double)results[phase].rtt_ns - (double)results[base].rtt_ns,
+        .achieved = (double)result->rtt_ns - (double)result->control_rtt_ns,
         .low = asked - DELAY_ERROR_NS,
         .high = asked + DELAY_ERROR_NS,
     };
@@ -91,7 +91,7 @@ add_loss(struct table *table, uint32_t phase,
         .quantity = "UDP loss",
         .unit = PERCENT,
         .asked = asked * 100,
-        .achieved = (result->probes_sent - result->probes_echoed) / sent * 100,
+        .achieved = result->probes_lost / sent * 100,
         .low = low / sent * 100,
         .high = high / sent * 100,
     };
@@ -145,7 +145,7 @@ fill_table(struct table *table, const struct nsp_demo_result results[])
         if (asks->rate_bitps && !asks->loss_ppm)
             add_rate(table, phase, results);
         if (asks->delay_ns)
-            add_delay(table, phase, 1, results);
+            add_delay(table, phase, results);
         if (asks->loss_ppm)
             add_loss(table, phase, results);
         if (!asks->rate_bitps)
@@ -214,9 +214,9 @@ print_text(const struct nsp_cli *cli, const struct table *table,
         print_row(cli, &table->rows[i]);
     printf(
         "\n%" PRIu64 " packets intercepted. A rate counts bytes from the IP "
-        "header on and is the median\nof half-second windows; a delay is the "
-        "change of the median round trip against the\nsame phase without "
-        "it; 99.9 %% of fair draws lie inside what is allowed of the "
+        "header on and is the\nmedian of half-second windows; a delay is the "
+        "median round trip less that of control\nprobes between, which meet "
+        "no rule; 99.9 %% of fair draws lie inside what is allowed\nof the "
         "loss.\n",
         intercepted);
 }
@@ -232,8 +232,9 @@ print_json_phase(struct nsp_json *json, uint32_t phase,
     nsp_json_double(json, "tcp_wire_bitps", result->rate_bitps);
     nsp_json_double(json, "tcp_goodput_bitps", result->goodput_bitps);
     nsp_json_uint(json, "rtt_median_ns", result->rtt_ns);
+    nsp_json_uint(json, "control_rtt_median_ns", result->control_rtt_ns);
     nsp_json_uint(json, "probes_sent", result->probes_sent);
-    nsp_json_uint(json, "probes_echoed", result->probes_echoed);
+    nsp_json_uint(json, "probes_lost", result->probes_lost);
     nsp_json_uint(json, "intercepted_pkts", result->stats.in_pkts);
     nsp_json_uint(json, "delivered_pkts", result->stats.delivered_pkts);
     nsp_json_begin_object(json, "dropped_pkts");

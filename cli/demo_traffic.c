@@ -35,6 +35,27 @@ struct probe {
     uint64_t sent_ns; /* Wall clock, as are the kernel's stamps. */
     uint64_t held_ns; /* In the echo: how long the server had it. */
 };
+_Static_assert(sizeof(struct probe) == NSP_TRAFFIC_PROBE_BYTES, "on the wire");
+
+/* As it is sent; the last byte only by a control. */
+struct probe_bytes {
+    struct probe probe;
+    char longer;
+};
+
+static enum nsp_traffic_kind
+kind_of(uint64_t number)
+{
+    return number % NSP_TRAFFIC_CONTROL_EVERY == NSP_TRAFFIC_CONTROL_EVERY - 1
+               ? NSP_TRAFFIC_CONTROL
+               : NSP_TRAFFIC_PROBE;
+}
+
+static size_t
+bytes_of(uint64_t number)
+{
+    return NSP_TRAFFIC_PROBE_BYTES + (kind_of(number) == NSP_TRAFFIC_CONTROL);
+}
 
 /* In the order in which they start; they end in the opposite one, so that the
  * last probes still find the way back. */
@@ -81,7 +102,7 @@ now_ns(void)
  * processor is no property of the network. '*from' may be NULL. Returns whether
  * there was one. */
 static bool
-receive_probe(int fd, int flags, struct probe *ret, uint64_t *ret_ns,
+receive_probe(int fd, int flags, struct probe_bytes *ret, uint64_t *ret_ns,
               struct sockaddr_in *from)
 {
     union {
@@ -100,7 +121,7 @@ receive_probe(int fd, int flags, struct probe *ret, uint64_t *ret_ns,
     const struct cmsghdr *stamp;
     struct timespec ts;
 
-    if (recvmsg(fd, &message, flags) != sizeof *ret)
+    if (recvmsg(fd, &message, flags) < NSP_TRAFFIC_PROBE_BYTES)
         return false;
     stamp = CMSG_FIRSTHDR(&message);
     *ret_ns = clock_ns(CLOCK_REALTIME);
@@ -183,15 +204,17 @@ run_echo(void *opaque)
 
     while (!atomic_load(&traffic->stopping)) {
         struct sockaddr_in from;
-        struct probe probe;
+        struct probe_bytes echo;
         uint64_t received_ns;
+        size_t bytes;
 
-        if (!receive_probe(traffic->echo_fd, 0, &probe, &received_ns, &from))
+        if (!receive_probe(traffic->echo_fd, 0, &echo, &received_ns, &from))
             continue;
-        atomic_fetch_add(&traffic->echo_bytes, sizeof probe + IPV4_UDP_BYTES);
-        probe.held_ns = clock_ns(CLOCK_REALTIME) - received_ns;
-        sendto(traffic->echo_fd, &probe, sizeof probe, 0,
-               (struct sockaddr *)&from, sizeof from);
+        bytes = bytes_of(echo.probe.number);
+        atomic_fetch_add(&traffic->echo_bytes, bytes + IPV4_UDP_BYTES);
+        echo.probe.held_ns = clock_ns(CLOCK_REALTIME) - received_ns;
+        sendto(traffic->echo_fd, &echo, bytes, 0, (struct sockaddr *)&from,
+               sizeof from);
     }
     return NULL;
 }
@@ -202,29 +225,30 @@ static void
 send_probe(struct nsp_traffic *traffic)
 {
     uint32_t number = atomic_load(&traffic->probes_sent);
-    struct probe probe = { .number = number,
-                           .sent_ns = clock_ns(CLOCK_REALTIME) };
+    const struct probe_bytes bytes = {
+        .probe = { .number = number, .sent_ns = clock_ns(CLOCK_REALTIME) },
+    };
 
     if (number < traffic->cfg.max_probes &&
-        send(traffic->probe_fd, &probe, sizeof probe, MSG_DONTWAIT) ==
-            sizeof probe)
+        send(traffic->probe_fd, &bytes, bytes_of(number), MSG_DONTWAIT) > 0)
         atomic_store(&traffic->probes_sent, number + 1);
 }
 
 static void
 receive_echoes(struct nsp_traffic *traffic)
 {
-    struct probe probe;
+    struct probe_bytes bytes;
     uint64_t received_ns;
 
-    while (receive_probe(traffic->probe_fd, MSG_DONTWAIT, &probe, &received_ns,
+    while (receive_probe(traffic->probe_fd, MSG_DONTWAIT, &bytes, &received_ns,
                          NULL)) {
-        uint64_t rtt_ns = received_ns - probe.sent_ns - probe.held_ns;
+        const struct probe *probe = &bytes.probe;
+        uint64_t rtt_ns = received_ns - probe->sent_ns - probe->held_ns;
 
-        if (probe.number >= traffic->cfg.max_probes ||
-            atomic_load(&traffic->rtt_ns[probe.number]) != 0)
+        if (probe->number >= traffic->cfg.max_probes ||
+            atomic_load(&traffic->rtt_ns[probe->number]) != 0)
             continue;
-        atomic_store(&traffic->rtt_ns[probe.number], rtt_ns ? rtt_ns : 1);
+        atomic_store(&traffic->rtt_ns[probe->number], rtt_ns ? rtt_ns : 1);
         atomic_fetch_add(&traffic->probes_echoed, 1);
     }
 }
@@ -390,11 +414,11 @@ nsp_traffic_read(const struct nsp_traffic *traffic,
                       atomic_load(&traffic->echo_bytes);
     ret->stream_bytes = atomic_load(&traffic->stream_bytes);
     ret->probes_sent = atomic_load(&traffic->probes_sent);
-    ret->probes_echoed = atomic_load(&traffic->probes_echoed);
 }
 
 uint64_t
-nsp_traffic_median_rtt_ns(const struct nsp_traffic *traffic, uint32_t from,
+nsp_traffic_median_rtt_ns(const struct nsp_traffic *traffic,
+                          enum nsp_traffic_kind kind, uint32_t from,
                           uint32_t to)
 {
     uint64_t *values, median;
@@ -407,21 +431,27 @@ nsp_traffic_median_rtt_ns(const struct nsp_traffic *traffic, uint32_t from,
         return 0;
     for (uint32_t i = from; i < to; i++) {
         values[n] = atomic_load(&traffic->rtt_ns[i]);
-        n += values[n] != 0;
+        n += values[n] != 0 && kind_of(i) == kind;
     }
     median = nsp_stats_median(values, n);
     free(values);
     return median;
 }
 
-uint32_t
-nsp_traffic_count_missing(const struct nsp_traffic *traffic, uint32_t to)
+void
+nsp_traffic_count_probes(const struct nsp_traffic *traffic, uint32_t to,
+                         uint32_t *ret_sent, uint32_t *ret_missing)
 {
-    uint32_t missing = 0;
+    uint32_t sent = 0, missing = 0;
 
-    for (uint32_t i = 0; i < to && i < traffic->cfg.max_probes; i++)
+    for (uint32_t i = 0; i < to && i < traffic->cfg.max_probes; i++) {
+        if (kind_of(i) == NSP_TRAFFIC_CONTROL)
+            continue;
+        sent++;
         missing += atomic_load(&traffic->rtt_ns[i]) == 0;
-    return missing;
+    }
+    *ret_sent = sent;
+    *ret_missing = missing;
 }
 
 /* --- Lifecycle ----------------------------------------------------------- */
