@@ -145,6 +145,10 @@ set_up_host(const struct nsp_lab *lab, enum nsp_lab_host host)
     int r;
 
     r = nsp_lab_enter(lab, host);
+    /* A TCP connection must not begin with what an earlier one has learnt of
+     * the path: the path changes. */
+    if (r == 0)
+        r = write_sysctl("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
     if (r == 0 && lab->ipv6)
         r = set_up_ipv6();
     if (r == 0)

@@ -11,6 +11,8 @@
  *     client 10.77.1.2 -------- 10.77.1.1 router 10.77.2.1 -------- 10.77.2.2
  *            fd77:1::2           fd77:1::1       fd77:2::1  server  fd77:2::2
  *
+ * No TCP connection learns from an earlier one (tcp_no_metrics_save).
+ *
  * Needs no root where unprivileged user namespaces are allowed.
  * Threads  open must be called while the process has one thread. Afterwards
  *          each thread enters the host it works in. */
