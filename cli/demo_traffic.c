@@ -204,7 +204,7 @@ run_echo(void *opaque)
 
     while (!atomic_load(&traffic->stopping)) {
         struct sockaddr_in from;
-        struct probe_bytes echo;
+        struct probe_bytes echo = { 0 };
         uint64_t received_ns;
         size_t bytes;
 
@@ -237,7 +237,7 @@ send_probe(struct nsp_traffic *traffic)
 static void
 receive_echoes(struct nsp_traffic *traffic)
 {
-    struct probe_bytes bytes;
+    struct probe_bytes bytes = { 0 };
     uint64_t received_ns;
 
     while (receive_probe(traffic->probe_fd, MSG_DONTWAIT, &bytes, &received_ns,
