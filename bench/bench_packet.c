@@ -56,10 +56,13 @@ static const struct kind {
                     "C0000202" },
 };
 
-/* A packet of 'kind' in each slot; 'link' of the pool follows it. */
+static uint8_t slots[(size_t)COLD_PKTS * SLOT_BYTES];
+static struct nsp_pkt pool[COLD_PKTS];
+static struct nsp_pkt *pkts[COLD_PKTS];
+
+/* Puts a packet of 'kind' in each of the first 'n' slots. */
 static void
-fill(const struct kind *kind, uint8_t *slots, struct nsp_pkt *pool,
-     struct nsp_pkt **pkts, uint32_t n)
+fill(const struct kind *kind, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         uint8_t *slot = slots + (size_t)i * SLOT_BYTES;
@@ -74,7 +77,7 @@ fill(const struct kind *kind, uint8_t *slots, struct nsp_pkt *pool,
 }
 
 static double
-parse_ns(struct nsp_pkt *const pkts[], uint32_t n, uint32_t bursts)
+parse_ns(uint32_t n, uint32_t bursts)
 {
     uint64_t best_ns = UINT64_MAX;
 
@@ -90,16 +93,16 @@ parse_ns(struct nsp_pkt *const pkts[], uint32_t n, uint32_t bursts)
 }
 
 static void
-bench_parse(uint8_t *slots, struct nsp_pkt *pool, struct nsp_pkt **pkts)
+bench_parse(void)
 {
     for (size_t k = 0; k < NSP_ARRAY_LEN(kinds); k++) {
-        fill(&kinds[k], slots, pool, pkts, NSP_BURST_MAX);
+        fill(&kinds[k], NSP_BURST_MAX);
         printf("packet parse, in cache, %-38s %6.1f ns\n", kinds[k].name,
-               parse_ns(pkts, NSP_BURST_MAX, BURSTS));
+               parse_ns(NSP_BURST_MAX, BURSTS));
     }
-    fill(&kinds[0], slots, pool, pkts, COLD_PKTS);
+    fill(&kinds[0], COLD_PKTS);
     printf("packet parse, in memory, %-37s %6.1f ns\n", kinds[0].name,
-           parse_ns(pkts, COLD_PKTS, COLD_PKTS / NSP_BURST_MAX));
+           parse_ns(COLD_PKTS, COLD_PKTS / NSP_BURST_MAX));
 }
 
 static double
@@ -163,23 +166,12 @@ bench_checksum(const uint8_t *bytes)
 int
 main(void)
 {
-    uint8_t *slots = malloc((size_t)COLD_PKTS * SLOT_BYTES);
-    struct nsp_pkt *pool = calloc(COLD_PKTS, sizeof *pool);
-    struct nsp_pkt **pkts = calloc(COLD_PKTS, sizeof *pkts);
-
-    if (!slots || !pool || !pkts) {
-        fprintf(stderr, "bench_packet: needs 160 MB of memory\n");
-        return 3;
-    }
-    bench_parse(slots, pool, pkts);
-    fill(&kinds[0], slots, pool, pkts, 1);
+    bench_parse();
+    fill(&kinds[0], 1);
     nsp_pkt_parse(&pool[0]);
-    printf("packet edit, address + port + ttl %31.1f ns\n", edit_ns(pool));
-    printf("packet reply, rst %47.1f ns\n", reply_ns(pool));
+    printf("packet edit, address + port + ttl %31.1f ns\n", edit_ns(&pool[0]));
+    printf("packet reply, rst %47.1f ns\n", reply_ns(&pool[0]));
     memset(slots, 0x5A, 65536);
     bench_checksum(slots);
-    free(pkts);
-    free(pool);
-    free(slots);
     return 0;
 }
