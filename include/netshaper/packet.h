@@ -105,7 +105,8 @@ struct nsp_pkt {
     uint32_t payload_bytes; /* Transport payload held, with l4 only. */
     uint16_t ether_type;    /* After all tags; 0 when the link has none. */
     uint16_t vlan_tci[2];   /* Outermost first. */
-    uint8_t vlan_count;     /* 0..2. */
+    uint8_t vlan_count;     /* 0..2; a third tag is not followed: ether_type is
+                             * then its TPID and l3 NSP_L3_NONE. */
     uint8_t link;           /* enum nsp_link; set by the device. */
     uint8_t l3;             /* enum nsp_l3. */
     uint8_t l4;             /* enum nsp_l4. */
@@ -132,7 +133,15 @@ struct nsp_pkt {
 
 /* Parses 'pkt' from data, cap_bytes, wire_bytes and link, filling the second
  * block above and the parser's flags. Reads no byte outside cap_bytes whatever
- * they hold. Cost: one pass over the headers; no allocation. */
+ * they hold. Cost: one pass over the headers; no allocation.
+ *
+ * Lengths are the IP header's, never more than the wire's: bytes after the IP
+ * packet are padding. A length field of 0 means "to the end of wire_bytes" on a
+ * packet with NSP_PKT_SUPERPACKET or with more wire_bytes than the field can
+ * state (segmentation offload, IPv6 jumbograms); else it is malformed over IPv4
+ * and an empty payload over IPv6. A TCP header that claims to reach past the
+ * packet is clamped to its end, the payload is then empty. At most 15 IPv6
+ * extension headers are followed; a longer chain is malformed. */
 NSP_API void nsp_pkt_parse(struct nsp_pkt *pkt);
 
 /* Parses 'n' packets. */
@@ -143,7 +152,12 @@ NSP_API void nsp_pkt_parse_burst(struct nsp_pkt *const pkts[], uint32_t n);
  * partial or as wrong as they were (RFC 1624, eqn. 3), sets NSP_PKT_MODIFIED,
  * and returns 0; or changes nothing and returns -ENOENT where the packet has no
  * such header, -EINVAL where the value does not fit. Numbers are the host's,
- * addresses are in network byte order. */
+ * addresses are in network byte order.
+ *
+ * An address is that of the IP header. Behind an IPv6 routing header with
+ * segments left the transport checksum covers the last hop instead, and setting
+ * the destination leaves it as it is. A later fragment has no transport header,
+ * and its bytes stay. */
 NSP_API int nsp_pkt_set_ip_src(struct nsp_pkt *pkt, const uint8_t *addr,
                                size_t addr_bytes) NSP_MUSTCHECK;
 NSP_API int nsp_pkt_set_ip_dst(struct nsp_pkt *pkt, const uint8_t *addr,
@@ -155,16 +169,20 @@ NSP_API int nsp_pkt_set_dst_port(struct nsp_pkt *pkt,
 NSP_API int nsp_pkt_set_ttl(struct nsp_pkt *pkt, uint8_t ttl) NSP_MUSTCHECK;
 NSP_API int nsp_pkt_set_dscp(struct nsp_pkt *pkt, uint8_t dscp) NSP_MUSTCHECK;
 NSP_API int nsp_pkt_set_ecn(struct nsp_pkt *pkt, uint8_t ecn) NSP_MUSTCHECK;
-/* Lowers the MSS option of a TCP SYN to 'mss'; a lower one stays. */
+/* Lowers the MSS option of a TCP SYN to 'mss'; a lower one stays, and the
+ * packet is then not marked as modified. -ENOENT on other segments and without
+ * one. */
 NSP_API int nsp_pkt_clamp_mss(struct nsp_pkt *pkt, uint16_t mss) NSP_MUSTCHECK;
 NSP_API int nsp_pkt_set_tcp_window(struct nsp_pkt *pkt,
                                    uint16_t window) NSP_MUSTCHECK;
 
 /* Computes the IPv4 header checksum and the transport checksum in full from the
- * bytes held, for a caller that rewrote them by hand. A UDP checksum of zero
- * over IPv4 ("none") stays so. Returns 0, -ENOENT without an IP header, or
- * -EMSGSIZE when bytes covered by a checksum are not held (a truncated packet
- * or a fragment): the IPv4 header checksum is then still computed. */
+ * bytes held, for a caller that rewrote them by hand: parses the packet again
+ * first. Completes a partial checksum, and sets csum to NSP_CSUM_GOOD. A UDP
+ * checksum of zero over IPv4 ("none") stays so. Returns 0, -ENOENT without an
+ * IP header, or -EMSGSIZE when what a checksum covers is not all held or not
+ * known (a truncated packet, a fragment, a UDP length or a routing header that
+ * makes no sense): the IPv4 header checksum is then still computed. */
 NSP_API int nsp_pkt_fix_checksums(struct nsp_pkt *pkt) NSP_MUSTCHECK;
 
 /* Tells whether every checksum that can be verified is right. A partial one

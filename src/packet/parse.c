@@ -9,7 +9,7 @@
  * at <= cap_bytes.
  *
  * Offsets fit 16 bits: the deepest transport header is behind 22 bytes of
- * link, 40 of IPv6 and EXT_HEADERS_MAX extension headers of 2048 at most. */
+ * link, 40 of IPv6 and CHAIN_MAX - 1 extension headers of 2048 at most. */
 #include "netshaper/packet.h"
 
 #include <string.h>
@@ -17,9 +17,10 @@
 #include "base/base.h"
 #include "packet/proto.h"
 
-/* Extension headers followed in one packet. No sane packet has more than one of
- * each kind, destination options twice; a longer chain is malformed. */
-#define EXT_HEADERS_MAX 16u
+/* Headers entered after an IPv6 header, the transport header included. No sane
+ * packet has more than one of each kind, destination options twice; a longer
+ * chain is malformed. */
+#define CHAIN_MAX 16u
 
 /* The largest value of the length field of either IP header. */
 #define LENGTH_MAX 65535u
@@ -184,7 +185,7 @@ is_extension(uint8_t next)
 static void
 parse_extensions(struct nsp_pkt *pkt, uint32_t at, uint32_t held)
 {
-    for (unsigned i = 0; i < EXT_HEADERS_MAX; i++) {
+    for (unsigned i = 0; i < CHAIN_MAX; i++) {
         const uint8_t *ext = pkt->data + at;
         uint8_t kind = pkt->ip_proto;
         uint32_t bytes;
