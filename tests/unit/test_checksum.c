@@ -128,11 +128,18 @@ TEST(pseudo_header_is_the_rfcs)
           "20010DB8000000000000000000000001 20010DB8000000000000000000000002"
           "00000008 00000011",
           17 },
-        /* Routing headers: with segments left the last hop counts (type 2: the
-         * one address; type 4: the first of the list), without the IP one. */
+        /* Routing headers: with segments left the last hop counts (type 0: the
+         * last address; type 2: the one address; type 4: the first of the
+         * list), without the IP header's. */
         { IPV6("0020", "2B") "1102020100000000"
                              "20010DB8000000000000000000000003" UDP("0008"),
           "20010DB8000000000000000000000001 20010DB8000000000000000000000003"
+          "00000008 00000011",
+          17 },
+        { IPV6("0030", "2B") "1104000100000000"
+                             "20010DB8000000000000000000000003"
+                             "20010DB8000000000000000000000004" UDP("0008"),
+          "20010DB8000000000000000000000001 20010DB8000000000000000000000004"
           "00000008 00000011",
           17 },
         { IPV6("0020", "2B") "1102020000000000"

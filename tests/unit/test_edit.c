@@ -467,11 +467,10 @@ TEST(udp_length_bounds_what_its_checksum_covers)
         { "000C", 0 }, { "000A", 0 },         { "0008", 0 },
         { "0000", 0 }, { "0007", -EMSGSIZE }, { "000D", -EMSGSIZE },
     };
+    uint8_t bytes[128];
+    struct nsp_pkt pkt;
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
-        uint8_t bytes[128];
-        struct nsp_pkt pkt;
-
         parse_hex(IPV4("0020", "0000", "11") UDP("0000") "61626364", bytes,
                   sizeof bytes, &pkt);
         hex_bytes(rows[i].length, bytes + 24, 2);
@@ -479,6 +478,15 @@ TEST(udp_length_bounds_what_its_checksum_covers)
         CHECK_EQ(nsp_pkt_fix_checksums(&pkt), rows[i].result);
         CHECK(nsp_pkt_checksums_ok(&pkt));
     }
+
+    /* What lies behind the UDP length does not count. */
+    parse_hex(IPV4("0020", "0000", "11") "1388 0050 000A 0001 6162FFFE", bytes,
+              sizeof bytes, &pkt);
+    CHECK_EQ(nsp_pkt_fix_checksums(&pkt), 0);
+    bytes[31] ^= 1;
+    CHECK(nsp_pkt_checksums_ok(&pkt));
+    bytes[29] ^= 1;
+    CHECK(!nsp_pkt_checksums_ok(&pkt));
 }
 
 /* Rewritten by hand to another length: parsed again, not trusted. */
