@@ -42,6 +42,10 @@ struct nsp_stress_resources {
 
 void nsp_stress_read_resources(struct nsp_stress_resources *ret);
 
+/* The same before the work begins, once a first thread has come and gone: what
+ * a runtime such as a sanitizer's starts with it stays. */
+void nsp_stress_read_before(struct nsp_stress_resources *ret);
+
 /* The same after work that ended: waits a moment for threads that were joined
  * but that the kernel still lists. */
 void nsp_stress_settle(const struct nsp_stress_resources *before,

@@ -254,7 +254,7 @@ nsp_stress_chaos(const struct nsp_stress_config *cfg,
 
     (void)reterr; /* Only memory can be short, and needs no words. */
     pthread_mutex_init(&chaos.memories_lock, NULL);
-    nsp_stress_read_resources(&report->before);
+    nsp_stress_read_before(&report->before);
     r = set_up(&chaos);
     if (r == NSP_OK) {
         began_ns = nsp_stress_now_ns();

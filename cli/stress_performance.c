@@ -234,7 +234,7 @@ nsp_stress_performance(const struct nsp_stress_config *cfg,
     nsp_stress_target_configure(&target, &engine_cfg);
     report->has_performance = true;
 
-    nsp_stress_read_resources(&report->before);
+    nsp_stress_read_before(&report->before);
     began_ns = nsp_stress_now_ns();
     nsp_stress_progress(0, 2);
     r = measure_throughput(cfg, &engine_cfg, &target, report, reterr);

@@ -11,6 +11,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/thread.h"
+
 /* Entries of a folder of /proc, the one that reads it not counted. */
 static int64_t
 count_entries(const char *path)
@@ -112,6 +114,24 @@ nsp_stress_settle(const struct nsp_stress_resources *before,
         nanosleep(&moment, NULL);
         nsp_stress_read_resources(ret);
     }
+}
+
+static void *
+do_nothing(void *context)
+{
+    return context;
+}
+
+void
+nsp_stress_read_before(struct nsp_stress_resources *ret)
+{
+    struct nsp_stress_resources quiet;
+    pthread_t thread;
+
+    nsp_stress_read_resources(&quiet);
+    if (nsp_cli_thread_create(&thread, do_nothing, NULL) == 0)
+        pthread_join(thread, NULL);
+    nsp_stress_settle(&quiet, ret);
 }
 
 static void *

@@ -145,7 +145,7 @@ nsp_stress_stability(const struct nsp_stress_config *cfg,
     for (int i = 0; i < STEPS; i++)
         report->steps[i].name = step_names[i];
 
-    nsp_stress_read_resources(&report->before);
+    nsp_stress_read_before(&report->before);
     began_ns = nsp_stress_now_ns();
     while (r == NSP_OK && cycle.number < cfg->cycles && !nsp_interrupted()) {
         r = run_cycle(&cycle, &engine_cfg);
