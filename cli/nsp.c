@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
@@ -94,12 +95,25 @@ flush_output(int status)
     return status ? status : NSP_EXIT_FAILED;
 }
 
+/* A stream that came closed must not be some device's descriptor next, with our
+ * text written to it. It is opened the wrong way round, so that using it is
+ * still an error. */
+static void
+fill_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            /* The lowest free number: 'fd' itself. */
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int
 main(int argc, char *argv[])
 {
     struct nsp_cli cli;
     int status;
 
+    fill_standard_streams();
     signal(SIGPIPE, SIG_IGN);
     nsp_cli_init(&cli, argc, argv);
     status = nsp_cli_run(&cli, &nsp_root_command, argc, argv);

@@ -203,7 +203,8 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
     int result, status;
 
     result = nsp_engine_start(engine, job->filter, &diag);
-    if (result == NSP_STOPPED)
+    /* A signal may have cut the opening short: it did not fail. */
+    if (result == NSP_STOPPED || (result == NSP_OPEN_FAILED && stop_asked))
         return NSP_EXIT_OK;
     if (result == NSP_INVALID_FILTER)
         return nsp_cli_fail_at(cli, &diag, "--filter", job->filter);
