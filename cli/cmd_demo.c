@@ -285,8 +285,8 @@ const struct nsp_command nsp_command_demo = {
         "then a table of what was asked and what was achieved.\nExit status 0 "
         "when every row is inside what it allows. Needs no root where "
         "ordinary\n"
-        "users may make namespaces, and leaves nothing behind.",
-    .examples = "nsp demo\nnsp demo --json --seconds-per-phase 2\n",
+        "users may make namespaces, and leaves nothing behind.\n",
+    .examples = "  nsp demo\n  nsp demo --json --seconds-per-phase 2\n",
     .options = options,
     .run = run,
 };

@@ -53,9 +53,11 @@ static int
 read_own(struct nsp_stress_config *cfg, const char *name, const char *value)
 {
     int64_t number = 0;
+    char option[32];
     int status;
 
-    status = nsp_cli_read_int(cfg->cli, name, value, 1,
+    snprintf(option, sizeof option, "--%s", name);
+    status = nsp_cli_read_int(cfg->cli, option, value, 1,
                               strcmp(name, "workers") == 0   ? 1024
                               : strcmp(name, "seconds") == 0 ? 86400
                                                              : 1000000000,
@@ -209,7 +211,7 @@ static const struct nsp_command stability_command = {
     .name = "stability",
     .summary = "Create, start, run, stop and destroy engines over and over",
     .details = "One packet goes through the running engine in each cycle. "
-               "Prints where the time\nof a cycle goes.",
+               "Prints where the time\nof a cycle goes.\n",
     .options = stability_options,
     .run = run_stability,
 };
@@ -226,7 +228,7 @@ static const struct nsp_command chaos_command = {
     .summary = "Do random operations from many threads on shared engines",
     .details = "Valid, empty and nonsense filters, calls in every order, "
                "engines destroyed while\nthey run. A result that the state "
-               "table in netshaper/engine.h does not allow is a\nfailure.",
+               "table in netshaper/engine.h does not allow is a\nfailure.\n",
     .options = chaos_options,
     .run = run_chaos,
 };
@@ -237,9 +239,9 @@ const struct nsp_command nsp_command_stress = {
     .details = "Every mode counts failures by kind, and what the process "
                "holds before and after:\nthreads, descriptors, memory, nft "
                "tables. Exit status 0 when nothing failed and\nnothing was "
-               "left over.",
-    .examples = "nsp stress stability --cycles 1000 --backend nfqueue\n"
-                "nsp stress chaos --workers 64 --ops 500 --json\n",
+               "left over.\n",
+    .examples = "  nsp stress stability --cycles 1000 --backend nfqueue\n"
+                "  nsp stress chaos --workers 64 --ops 500 --json\n",
     .subcommands =
         (const struct nsp_command *const[]){
             &stability_command,

@@ -57,7 +57,7 @@ nsp_userns_explain(struct nsp_diag *reterr, const char *what, int os_errno)
                                  .category = "namespace" };
     snprintf(reterr->text, sizeof reterr->text,
              "a network of this program's own cannot be made: %s: %s", what,
-             strerror(os_errno));
+             os_errno == ENOSPC ? "no more are allowed" : strerror(os_errno));
     snprintf(reterr->hint, sizeof reterr->hint, "%s", cure);
     return NSP_NOT_POSSIBLE;
 }
