@@ -1,6 +1,7 @@
 /* What filters are refused, where, and with which advice. */
 #include <errno.h>
 
+#include "tests/lib/failing_alloc.h"
 #include "tests/lib/filter.h"
 
 #define N NSP_LAYER_NETWORK
@@ -435,33 +436,6 @@ TEST(filter_refuses_bad_arguments)
     CHECK_STR_EQ(nsp_layer_name(NSP_LAYER_COUNT), "unknown");
 }
 
-/* An allocator whose n-th allocation fails. */
-struct failing {
-    unsigned left;
-    int held;
-};
-
-static void *
-failing_alloc(void *opaque, size_t bytes)
-{
-    struct failing *failing = opaque;
-
-    if (failing->left-- == 0)
-        return NULL;
-    failing->held++;
-    return calloc(1, bytes);
-}
-
-static void
-failing_release(void *opaque, void *memory)
-{
-    struct failing *failing = opaque;
-
-    if (memory)
-        failing->held--;
-    free(memory);
-}
-
 TEST(filter_survives_any_failed_allocation)
 {
     static const char text[] =
@@ -472,9 +446,8 @@ TEST(filter_survives_any_failed_allocation)
     int r;
 
     do {
-        struct failing failing = { .left = failures };
-        const struct nsp_allocator allocator = { failing_alloc, failing_release,
-                                                 &failing };
+        struct failing_alloc counts = { .fail_at = failures };
+        const struct nsp_allocator allocator = failing_allocator(&counts);
         struct nsp_filter *filter = NULL;
         struct nsp_diag diag;
 
@@ -486,7 +459,7 @@ TEST(filter_survives_any_failed_allocation)
             failures++;
         }
         nsp_filter_destroy(filter);
-        CHECK_EQ(failing.held, 0);
+        CHECK_EQ(atomic_load(&counts.live), 0);
     } while (r != NSP_OK);
     CHECK(failures >= 8);
 }

@@ -1,5 +1,6 @@
 #include "io/registry.h"
 #include "netshaper/memory.h"
+#include "tests/lib/failing_alloc.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -74,58 +75,28 @@ TEST(memory_refuses_configurations_outside_their_range)
     CHECK(nsp_memory_destroy(NULL) == NULL);
 }
 
-/* Lets 'budget' allocations through. */
-struct failing {
-    int budget, live;
-};
-
-static void *
-failing_alloc(void *context, size_t bytes)
-{
-    struct failing *failing = context;
-
-    if (failing->budget-- <= 0)
-        return NULL;
-    failing->live++;
-    return calloc(1, bytes);
-}
-
-static void
-failing_release(void *context, void *memory)
-{
-    struct failing *failing = context;
-
-    failing->live--;
-    free(memory);
-}
-
 TEST(memory_leaves_nothing_behind_when_any_allocation_fails)
 {
-    struct failing failing = { 0 };
-    const struct nsp_allocator allocator = {
-        .alloc = failing_alloc,
-        .release = failing_release,
-        .context = &failing,
-    };
-    const struct nsp_memory_config cfg = {
-        .queues = 2,
-        .frames = 4,
-        .allocator = &allocator,
-    };
-    struct nsp_memory *memory = NULL;
-    int result = NSP_NO_MEMORY;
+    bool whole = false;
 
-    for (int budget = 0; result != NSP_OK; budget++) {
-        CHECK(budget < 100);
-        failing.budget = budget;
-        result = nsp_memory_create(&cfg, &memory);
-        if (result == NSP_OK)
-            break;
-        CHECK_EQ(result, NSP_NO_MEMORY);
-        CHECK_EQ(failing.live, 0);
+    for (unsigned i = 0; !whole; i++) {
+        struct failing_alloc counts = { .fail_at = i };
+        const struct nsp_allocator allocator = failing_allocator(&counts);
+        const struct nsp_memory_config cfg = {
+            .queues = 2,
+            .frames = 4,
+            .allocator = &allocator,
+        };
+        struct nsp_memory *memory = NULL;
+        int result = nsp_memory_create(&cfg, &memory);
+
+        CHECK(i < 100);
+        whole = result == NSP_OK;
+        CHECK_EQ(result, whole ? NSP_OK : NSP_NO_MEMORY);
+        CHECK_EQ(whole, !atomic_load(&counts.failed));
+        nsp_memory_destroy(memory);
+        CHECK_EQ(atomic_load(&counts.live), 0);
     }
-    memory = nsp_memory_destroy(memory);
-    CHECK_EQ(failing.live, 0);
 }
 
 TEST(memory_opens_for_one_engine_with_a_worker_for_each_queue)

@@ -1,6 +1,7 @@
 /* libpcap, which reads back what the device wrote, wants BSD types. */
 #define _DEFAULT_SOURCE
 #include "tests/lib/capture.h"
+#include "tests/lib/failing_alloc.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -198,62 +199,35 @@ TEST(pcapfile_reads_no_further_when_its_output_fails)
     check_end(read_output());
 }
 
-struct failing {
-    int budget, live;
-};
-
-static void *
-failing_alloc(void *context, size_t bytes)
-{
-    struct failing *failing = context;
-
-    if (failing->budget-- <= 0)
-        return NULL;
-    failing->live++;
-    return calloc(1, bytes);
-}
-
-static void
-failing_release(void *context, void *memory)
-{
-    struct failing *failing = context;
-
-    failing->live--;
-    free(memory);
-}
-
 TEST(pcapfile_leaves_nothing_behind_when_any_allocation_fails)
 {
     const struct nsp_pcapfile_config file = { .in_path = in_path,
                                               .out_path = out_path };
-    struct failing failing = { 0 };
-    const struct nsp_io_config cfg = {
-        .device = &file,
-        .queues = 1,
-        .max_held_pkts = 64,
-        .allocator = { .alloc = failing_alloc,
-                       .release = failing_release,
-                       .context = &failing },
-    };
-    struct nsp_io *io = NULL;
-    struct nsp_diag diag;
-    int result = NSP_NO_MEMORY;
+    bool whole = false;
 
     pcap_begin(&b, false, PCAP_US, 1);
     save(&b, b.used);
     unlink(out_path);
-    for (int budget = 0; result == NSP_NO_MEMORY; budget++) {
-        CHECK(budget < 20);
-        failing.budget = budget;
-        result = ops()->open(&cfg, &io, &diag);
-        if (result == NSP_NO_MEMORY) {
-            CHECK_EQ(failing.live, 0);
-            CHECK_EQ(access(out_path, F_OK), -1);
-        }
+    for (unsigned i = 0; !whole; i++) {
+        struct failing_alloc counts = { .fail_at = i };
+        const struct nsp_io_config cfg = {
+            .device = &file,
+            .queues = 1,
+            .max_held_pkts = 64,
+            .allocator = failing_allocator(&counts),
+        };
+        struct nsp_io *io = NULL;
+        struct nsp_diag diag;
+        int result = ops()->open(&cfg, &io, &diag);
+
+        CHECK(i < 20);
+        whole = result == NSP_OK;
+        CHECK_EQ(result, whole ? NSP_OK : NSP_NO_MEMORY);
+        CHECK_EQ(access(out_path, F_OK), whole ? 0 : -1);
+        if (whole)
+            ops()->close(io);
+        CHECK_EQ(atomic_load(&counts.live), 0);
     }
-    CHECK_EQ(result, NSP_OK);
-    ops()->close(io);
-    CHECK_EQ(failing.live, 0);
 }
 
 int
