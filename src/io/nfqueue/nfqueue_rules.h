@@ -71,11 +71,9 @@ int nsp_nfq_rules_check(struct nsp_nl *nl, const char *name,
                         enum nsp_nfq_divert divert,
                         enum nsp_nfq_refused *reterr_refused) NSP_MUSTCHECK;
 
-/* Removes all rules and leaves the chains, so that nothing queued is lost. A
- * packet that was being looked at meanwhile may still be queued afterwards. */
+/* Removes all rules and leaves the chains, so that nothing queued is lost, and
+ * waits until no packet is queued any more. The table goes with 'nl', when the
+ * queues are empty. */
 int nsp_nfq_rules_flush(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
-
-/* Removes the table. The queues must be empty. */
-int nsp_nfq_rules_remove(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
 
 #endif /* NSP_IO_NFQUEUE_RULES_H */
