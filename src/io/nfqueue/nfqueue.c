@@ -165,11 +165,10 @@ check_config(const struct nsp_io_config *cfg,
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held", NULL,
                             "%u packets to hold at once, more than %u",
                             cfg->max_held_pkts, 1u << 20);
-    if (device->first_queue + cfg->queues - 1 > UINT16_MAX)
+    if (device->first_queue > UINT16_MAX + 1 - cfg->queues)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-number", NULL,
-                            "queue numbers %u to %u go beyond 65535",
-                            device->first_queue,
-                            device->first_queue + cfg->queues - 1);
+                            "%u queues from number %u go beyond 65535",
+                            cfg->queues, device->first_queue);
     return NSP_OK;
 }
 

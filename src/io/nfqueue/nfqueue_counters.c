@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 /* Every queue there can be, at more bytes than a row has. */
-#define TABLE_BYTES_MAX (65536 * 128)
+#define TABLE_BYTES_MAX ((off_t)65536 * 128)
 
 int
 nsp_nfq_counters_open(void)

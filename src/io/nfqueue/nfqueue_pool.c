@@ -56,8 +56,8 @@ init_retained(struct nsp_nfq_queue *queue)
                   queue->retained_slot_bytes);
     if (!queue->retained_bytes)
         return -ENOMEM;
-    for (uint16_t i = 0; i < NSP_NFQ_RETAINED_MAX; i++)
-        queue->free_retained[i] = i;
+    for (uint32_t i = 0; i < NSP_NFQ_RETAINED_MAX; i++)
+        queue->free_retained[i] = (uint16_t)i;
     queue->free_retained_count = NSP_NFQ_RETAINED_MAX;
     return 0;
 }

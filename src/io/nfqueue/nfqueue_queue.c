@@ -265,7 +265,7 @@ nsp_nfq_queue_start(struct nsp_nfq_queue *queue)
     const struct nsp_nfq_queue_config *cfg = &queue->config;
     uint32_t max_queue_pkts = cfg->max_queue_pkts;
     uint32_t flags = NFQA_CFG_F_UID_GID;
-    uint32_t granted;
+    uint32_t granted = 0;
     int err;
 
     if (max_queue_pkts == 0)
