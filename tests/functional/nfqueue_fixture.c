@@ -6,8 +6,10 @@
 #include <libmnl/libmnl.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -111,6 +113,30 @@ now_ns(void)
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+static bool
+is_icmpv6(const struct nsp_pkt *pkt)
+{
+    return pkt->cap_bytes >= 40 && pkt->data[0] >> 4 == 6 &&
+           (pkt->data[6] == IPPROTO_ICMPV6 || pkt->data[6] == IPPROTO_HOPOPTS);
+}
+
+/* A burst without the ICMPv6 that was in it. */
+static uint32_t
+receive_burst(struct nsp_io *io, uint64_t at_ns, struct nsp_pkt *ret_pkts[],
+              uint32_t max)
+{
+    uint32_t got = nsp_nfqueue_ops.rx_burst(io, QUEUE, at_ns, ret_pkts, max);
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < got; i++) {
+        if (is_icmpv6(ret_pkts[i]))
+            fixture_send(io, &ret_pkts[i], 1);
+        else
+            ret_pkts[kept++] = ret_pkts[i];
+    }
+    return kept;
+}
+
 void
 fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n)
 {
@@ -124,7 +150,7 @@ fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n)
         if (at_ns >= end_ns)
             fail_msg("%u of %u packets came", got, n);
         CHECK_EQ(nsp_nfqueue_ops.wait(io, QUEUE, end_ns - at_ns), 0);
-        got += nsp_nfqueue_ops.rx_burst(io, QUEUE, at_ns, ret_pkts + got, room);
+        got += receive_burst(io, at_ns, ret_pkts + got, room);
     }
 }
 
@@ -147,7 +173,7 @@ fixture_is_empty(struct nsp_io *io)
 {
     struct nsp_pkt *pkt;
 
-    return nsp_nfqueue_ops.rx_burst(io, QUEUE, now_ns(), &pkt, 1) == 0;
+    return receive_burst(io, now_ns(), &pkt, 1) == 0;
 }
 
 union address {
@@ -174,6 +200,29 @@ fill_address(union address *ret, enum nsp_lab_host host, int family,
     return sizeof ret->ipv6;
 }
 
+static int
+open_socket(enum nsp_lab_host host, int family, int type)
+{
+    int fd;
+
+    CHECK_EQ(nsp_lab_enter(lab, host), 0);
+    fd = socket(family, type, 0);
+    CHECK(fd >= 0 && open_fd_count < OPEN_MAX);
+    open_fds[open_fd_count++] = fd;
+    CHECK_EQ(nsp_lab_enter(lab, NSP_LAB_ROUTER), 0);
+    return fd;
+}
+
+int
+fixture_tcp(enum nsp_lab_host host)
+{
+    int fd = open_socket(host, AF_INET, SOCK_STREAM | SOCK_NONBLOCK);
+    int one = 1;
+
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one), 0);
+    return fd;
+}
+
 int
 fixture_udp(enum nsp_lab_host host, int family, uint16_t port)
 {
@@ -182,14 +231,12 @@ fixture_udp(enum nsp_lab_host host, int family, uint16_t port)
     socklen_t bytes = fill_address(&address, host, family, port);
     int fd;
 
-    CHECK_EQ(nsp_lab_enter(lab, host), 0);
-    fd = socket(family, SOCK_DGRAM, 0);
-    CHECK(fd >= 0 && open_fd_count < OPEN_MAX);
-    open_fds[open_fd_count++] = fd;
+    if (family == AF_INET6 && access("/proc/sys/net/ipv6", F_OK) < 0)
+        SKIP("the kernel has no IPv6");
+    fd = open_socket(host, family, SOCK_DGRAM);
     CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout),
              0);
     CHECK_EQ(bind(fd, &address.any, bytes), 0);
-    CHECK_EQ(nsp_lab_enter(lab, NSP_LAB_ROUTER), 0);
     return fd;
 }
 
@@ -279,6 +326,8 @@ fixture_fork(void (*body)(void *context), void *context)
     child = fork();
     CHECK(child >= 0);
     if (child == 0) {
+        /* However the test ends, its child does not outlive it. */
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         body(context);
         _exit(0);
     }

@@ -43,7 +43,8 @@ struct nsp_io *fixture_open(const struct nsp_io_config *cfg);
 void fixture_close(struct nsp_io *io);
 
 /* Waits for 'n' packets (at most 10 s, else the test fails). Bytes are valid of
- * those of the last burst alone. */
+ * those of the last burst alone. Here and below, ICMPv6 is passed on unseen:
+ * the hosts look for their neighbours when they please. */
 void fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n);
 
 /* Sends all and requires that none is refused. */
@@ -55,6 +56,9 @@ bool fixture_is_empty(struct nsp_io *io);
 /* A datagram socket of 'host' bound to its address and 'port' (0: any), with
  * timeouts of 10 s. Leaves the thread in the router. */
 int fixture_udp(enum nsp_lab_host host, int family, uint16_t port);
+
+/* A non-blocking TCP socket of 'host', otherwise the same. */
+int fixture_tcp(enum nsp_lab_host host);
 
 /* Sends 'text' to 'host', 'port' from socket 'fd'. */
 void fixture_say(int fd, enum nsp_lab_host host, int family, uint16_t port,
