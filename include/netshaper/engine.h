@@ -33,6 +33,9 @@ NSP_BEGIN_DECLS
  *            destroy disposes of the engine for everyone and gives up one
  *            reference; others are given up with nsp_engine_unref().
  * Signals    nsp_engine_stop() is async-signal-safe.
+ * Traffic    From start on, matching packets wait for run; where a device holds
+ *            them in the kernel, that traffic stands still until run, or until
+ *            a stopped engine is started again or destroyed.
  * Lifetime   A run that ends, however it ends, leaves the engine idle: rules
  *            and devices are gone, counters stay readable until the next
  *            start. */
@@ -43,7 +46,7 @@ struct nsp_engine;
 enum nsp_verdict_kind {
     NSP_VERDICT_PASS = 0, /* On to the rules. */
     NSP_VERDICT_DROP,
-    NSP_VERDICT_REJECT, /* Drop and answer. */
+    NSP_VERDICT_REJECT, /* Drop and answer. Any other value drops. */
 };
 
 struct nsp_verdict {

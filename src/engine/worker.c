@@ -137,26 +137,31 @@ apply_rule(struct nsp_worker *w, struct nsp_pkt *pkt)
 
 /* --- Deciding ------------------------------------------------------------ */
 
-/* Takes the callback's word on one packet. Returns false when that was its end.
- */
+/* Takes the callback's word on one packet, of which 'held_bytes' were held
+ * before. Returns false when that was its end. */
 static bool
-obey(struct nsp_worker *w, struct nsp_pkt *pkt,
+obey(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t held_bytes,
      const struct nsp_verdict *verdict)
 {
-    if (verdict->kind == NSP_VERDICT_DROP) {
+    /* It may have been shortened; there is no room to grow. */
+    pkt->cap_bytes = nsp_min_u32(pkt->cap_bytes, held_bytes);
+    if (verdict->modified || pkt->cap_bytes != held_bytes)
+        pkt->flags |= NSP_PKT_MODIFIED;
+    /* Before anything reads its headers again. */
+    if ((pkt->flags & NSP_PKT_MODIFIED) != 0)
+        nsp_pkt_parse(pkt);
+
+    switch (verdict->kind) {
+    case NSP_VERDICT_PASS:
+        pkt->extra_delay_ns = verdict->delay_ns;
+        return true;
+    case NSP_VERDICT_REJECT:
+        nsp_outlet_reject(w, pkt);
+        return false;
+    default:
         nsp_outlet_drop(w, pkt, NSP_DROP_CALLBACK);
         return false;
     }
-    if (verdict->kind == NSP_VERDICT_REJECT) {
-        nsp_outlet_reject(w, pkt);
-        return false;
-    }
-    pkt->extra_delay_ns = verdict->delay_ns;
-    if (verdict->modified)
-        pkt->flags |= NSP_PKT_MODIFIED;
-    if ((pkt->flags & NSP_PKT_MODIFIED) != 0)
-        nsp_pkt_parse(pkt);
-    return true;
 }
 
 /* Shows the burst to the callback; returns how many of 'pkts' go on. */
@@ -171,12 +176,15 @@ call_back(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
         .now_ns = w->now_ns,
         .engine_private = w,
     };
+    uint32_t held_bytes[NSP_BURST_MAX];
     uint32_t kept = 0;
 
+    for (uint32_t i = 0; i < n; i++)
+        held_bytes[i] = pkts[i]->cap_bytes;
     memset(w->verdicts, 0, n * sizeof w->verdicts[0]);
     w->config->user.callback(w->config->user.callback_context, &burst);
     for (uint32_t i = 0; i < n; i++)
-        if (obey(w, pkts[i], &w->verdicts[i]))
+        if (obey(w, pkts[i], held_bytes[i], &w->verdicts[i]))
             pkts[kept++] = pkts[i];
     return kept;
 }
@@ -193,6 +201,7 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
         return -EINVAL;
     w = burst->engine_private;
     failed = w->counted.inject_failed_pkts;
+    nsp_pkt_parse(burst->pkts[like]); /* The callback may have shortened it. */
     nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
     return w->counted.inject_failed_pkts == failed ? 0 : -EIO;
 }

@@ -343,6 +343,51 @@ TEST(a_callback_passes_drops_edits_delays_and_injects)
     CHECK_EQ(run.tags[5], 3);
 }
 
+/* Tag by tag: 0 is cut and rejected, 1 cut to nothing, 2 gets no known verdict,
+ * 3 pretends to be longer than it is. */
+static void
+shorten_by_tag(void *context, struct nsp_burst *burst)
+{
+    (void)context;
+    for (uint32_t i = 0; i < burst->count; i++) {
+        struct nsp_pkt *pkt = burst->pkts[i];
+        uint8_t tag = pkt->data[31];
+
+        if (tag == 0) {
+            pkt->cap_bytes = 24;
+            burst->verdicts[i].kind = NSP_VERDICT_REJECT;
+        } else if (tag == 1) {
+            pkt->cap_bytes = 0;
+            burst->verdicts[i].kind = NSP_VERDICT_REJECT;
+            CHECK(nsp_burst_inject(burst, i, burst->pkts[0]->data, 28) <= 0);
+        } else if (tag == 2) {
+            burst->verdicts[i].kind = 77;
+        } else {
+            pkt->cap_bytes = 4000;
+        }
+    }
+}
+
+TEST(a_callback_that_shortens_packets_cannot_make_the_engine_read_past_them)
+{
+    const struct nsp_memory_config mem = {
+        .virtual_time = true,
+        .frames = 4,
+        .frame_bytes = 64,
+    };
+    struct nsp_memory *memory;
+
+    CHECK_EQ(nsp_memory_create(&mem, &memory), NSP_OK);
+    push_udp(memory, 4, 64, 53, 0, MS, 0, NSP_INBOUND);
+    run_all(memory, (struct nsp_engine_config){ .callback = shorten_by_tag },
+            "true", &run);
+    CHECK_EQ(run.stats.in_pkts, 4);
+    CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_REJECT], 2);
+    CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_CALLBACK], 1);
+    CHECK_EQ(run.stats.delivered_pkts, 1);
+    CHECK_EQ(run.stats.delivered_bytes, 64);
+}
+
 TEST_MAIN(
     cmocka_unit_test(packets_that_no_rule_wants_pass_at_once_and_in_order),
     cmocka_unit_test(fixed_delay_is_exact_and_keeps_order),
@@ -357,4 +402,6 @@ TEST_MAIN(
     cmocka_unit_test(reject_answers_and_drops),
     cmocka_unit_test(
         more_packets_than_the_engine_may_hold_are_refused_and_counted),
-    cmocka_unit_test(a_callback_passes_drops_edits_delays_and_injects))
+    cmocka_unit_test(a_callback_passes_drops_edits_delays_and_injects),
+    cmocka_unit_test(
+        a_callback_that_shortens_packets_cannot_make_the_engine_read_past_them))
