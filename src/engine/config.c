@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "engine/plan.h"
 #include "io/registry.h"
 #include "os/os.h"
 #include "policy/policy.h"
@@ -113,6 +114,53 @@ own_strings(struct nsp_config *config)
     return own_rules(config);
 }
 
+/* The first function that a backend needs and 'ops' lacks, NULL if none. */
+static const char *
+missing_function(const struct nsp_io_ops *ops)
+{
+    bool virtual_time = (ops->caps & NSP_IO_VIRTUAL_TIME) != 0;
+    const struct {
+        const char *name;
+        bool lacks;
+    } needed[] = {
+        { "name", !ops->name },
+        { "open", !ops->open },
+        { "close", !ops->close },
+        { "rx_burst", !ops->rx_burst },
+        { "tx_burst", !ops->tx_burst },
+        { "drop_burst", !ops->drop_burst },
+        { "quiesce", !ops->quiesce },
+        { "read_stats", !ops->read_stats },
+        { "status", !ops->status },
+        { "wait", !virtual_time && !ops->wait },
+        { "wake", !virtual_time && !ops->wake },
+        { "next_rx_ns", virtual_time && !ops->next_rx_ns },
+        { "inject", (ops->caps & NSP_IO_CAN_INJECT) != 0 && !ops->inject },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(needed); i++)
+        if (needed[i].lacks)
+            return needed[i].name;
+    return NULL;
+}
+
+static int
+check_custom(const struct nsp_io_ops *ops, struct nsp_diag *reterr)
+{
+    const char *missing;
+
+    if (!ops)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-ops",
+                            "set .custom.ops",
+                            "the custom backend has no functions");
+    missing = missing_function(ops);
+    if (missing)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-ops",
+                            "netshaper/io.h says what each is for",
+                            "the custom backend lacks '%s'", missing);
+    return NSP_OK;
+}
+
 static int
 check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
 {
@@ -122,11 +170,7 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
                             "\"memory\" or \"custom\"",
                             "no backend is named");
     if (strcmp(user->backend, "custom") == 0) {
-        if (!user->custom.ops)
-            return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-ops",
-                                "set .custom.ops",
-                                "the custom backend has no functions");
-        return NSP_OK;
+        return check_custom(user->custom.ops, reterr);
     }
     if (!nsp_io_find(user->backend))
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "unknown-backend",
@@ -200,13 +244,10 @@ static int
 check_filters(const struct nsp_config *config, struct nsp_diag *reterr)
 {
     struct nsp_policy *policy = NULL;
-    enum nsp_layer layer = NSP_LAYER_NETWORK;
     int result;
 
-    if (config->user.hooks == NSP_HOOK_FORWARD)
-        layer = NSP_LAYER_NETWORK_FORWARD;
-    result = nsp_policy_compile(&config->user.policy, layer, &config->allocator,
-                                &policy, reterr);
+    result = nsp_policy_compile(&config->user.policy, nsp_plan_layer(config),
+                                &config->allocator, &policy, reterr);
     nsp_policy_destroy(policy);
     return result;
 }

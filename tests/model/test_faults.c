@@ -151,6 +151,33 @@ TEST(unusable_backends_are_refused_with_what_to_do)
     CHECK_EQ(nsp_engine_create(NULL, NULL, NULL), NSP_INVALID_PARAMETER);
 }
 
+TEST(a_custom_backend_must_have_what_its_capabilities_promise)
+{
+    struct nsp_memory *memory = new_memory(false);
+    struct nsp_engine *engine = NULL;
+
+    for (uint32_t missing = 0; missing < 6; missing++) {
+        struct nsp_io_ops ops = *nsp_io_resolve("memory", memory);
+        struct nsp_engine_config cfg = { .backend = "custom",
+                                         .custom = { &ops, memory } };
+        struct nsp_diag diag;
+
+        ops.open = missing == 0 ? NULL : ops.open;
+        ops.rx_burst = missing == 1 ? NULL : ops.rx_burst;
+        ops.wait = missing == 2 ? NULL : ops.wait;
+        ops.inject = missing == 3 ? NULL : ops.inject;
+        ops.name = missing == 4 ? NULL : ops.name;
+        if (missing == 5) {
+            ops.caps |= NSP_IO_VIRTUAL_TIME;
+            ops.next_rx_ns = NULL;
+        }
+        CHECK_EQ(nsp_engine_create(&cfg, &engine, &diag),
+                 NSP_INVALID_PARAMETER);
+        CHECK_STR_EQ(diag.category, "no-ops");
+    }
+    nsp_memory_destroy(memory);
+}
+
 TEST(a_rule_whose_filter_is_wrong_is_named)
 {
     static const struct nsp_rule rule = { .name = "web", .match = "tcp and" };
@@ -489,6 +516,7 @@ TEST_MAIN(
     cmocka_unit_test(every_allocation_may_fail_without_a_leak),
     cmocka_unit_test(bad_configuration_is_refused_by_name),
     cmocka_unit_test(unusable_backends_are_refused_with_what_to_do),
+    cmocka_unit_test(a_custom_backend_must_have_what_its_capabilities_promise),
     cmocka_unit_test(a_rule_whose_filter_is_wrong_is_named),
     cmocka_unit_test(a_device_that_goes_away_ends_the_run_with_its_name),
     cmocka_unit_test(a_failure_while_the_last_packets_leave_is_reported),
