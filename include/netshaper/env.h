@@ -34,7 +34,8 @@ enum nsp_log_level {
 };
 
 /* A sink for messages of one line, without a newline. May be called from any
- * thread, never from the loop's hot path. */
+ * thread, never from the loop's hot path. Must not call the engine that it
+ * serves: it may be called with the engine's lock held. */
 struct nsp_log_sink {
     void (*write)(void *context, enum nsp_log_level level, const char *message);
     void *context;

@@ -87,7 +87,8 @@ nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
     engine->last_rules =
         nsp_alloc(&config.allocator, config.user.policy.rule_count + 1u,
                   sizeof *engine->last_rules);
-    if (!engine->last_rules || nsp_gate_create(&engine->gate) < 0) {
+    if (!engine->last_rules ||
+        nsp_gate_create(&config.allocator, &engine->gate) < 0) {
         free_engine(engine);
         goto oom;
     }
@@ -365,6 +366,7 @@ struct capture {
     uint8_t *buffer;
     uint32_t bytes;
     struct nsp_pkt *ret;
+    atomic_flag claimed; /* By the worker that copies. */
     bool taken, cut;
 };
 
@@ -377,7 +379,7 @@ take_first(void *context, struct nsp_burst *burst)
     const struct nsp_engine_config *user = &capture->engine->config.user;
     const struct nsp_pkt *pkt = burst->pkts[0];
 
-    if (!capture->taken) {
+    if (!atomic_flag_test_and_set(&capture->claimed)) {
         uint32_t bytes = nsp_min_u32(pkt->cap_bytes, capture->bytes);
 
         if (bytes > 0)
@@ -405,6 +407,7 @@ nsp_engine_capture(struct nsp_engine *engine, const char *filter,
         .buffer = buffer,
         .bytes = bytes,
         .ret = ret,
+        .claimed = ATOMIC_FLAG_INIT,
     };
     struct nsp_config config;
     int result;
@@ -417,7 +420,6 @@ nsp_engine_capture(struct nsp_engine *engine, const char *filter,
     config = engine->config;
     config.user.callback = take_first;
     config.user.callback_context = &capture;
-    config.user.workers = 1;
     if (!engine->config.user.callback) {
         config.user.callback_takes_superpackets = true;
         config.user.snap_bytes = bytes;

@@ -13,6 +13,9 @@
  * delivering after quiesce cannot keep the loop from ending. */
 #define DRAIN_ROUNDS_MAX (1u << 20)
 
+/* Between looks at whether the inflow has stopped. */
+#define QUIESCE_WAIT_NS UINT64_C(1000000)
+
 static int
 open_workers(struct nsp_session *s, const struct nsp_plan *plan,
              struct nsp_diag *reterr)
@@ -224,33 +227,48 @@ loop_virtual(struct nsp_session *s, struct nsp_worker *w)
         device_failed(s);
 }
 
-/* Lets the inflow dry up, then delivers what is held. */
+static uint32_t
+poll_now(struct nsp_session *s, struct nsp_worker *w)
+{
+    const struct nsp_clock *clock = &s->config->clock;
+
+    return nsp_worker_poll(w, s->virtual_time ? w->now_ns
+                                              : clock->now_ns(clock->context));
+}
+
+/* Stops the inflow for all workers. A kernel takes its time over it, so those
+ * that are not about it go on serving their queues. */
 static void
-drain(struct nsp_session *s, struct nsp_worker *w)
+quiesce(struct nsp_session *s, struct nsp_worker *w)
 {
     if (!atomic_flag_test_and_set(&s->quiesce_won)) {
         s->ops->quiesce(s->io);
         atomic_store_explicit(&s->quiesced, true, memory_order_release);
+        return;
     }
-    while (!atomic_load_explicit(&s->quiesced, memory_order_acquire))
-        nsp_thread_yield();
-
-    for (uint32_t i = 0; i < DRAIN_ROUNDS_MAX; i++) {
-        uint64_t now_ns = w->now_ns;
-
-        if (!s->virtual_time)
-            now_ns = s->config->clock.now_ns(s->config->clock.context);
-        if (nsp_worker_poll(w, now_ns) == 0)
-            break;
+    while (!atomic_load_explicit(&s->quiesced, memory_order_acquire)) {
+        if (poll_now(s, w) == 0 && s->ops->wait)
+            s->ops->wait(s->io, w->queue, QUIESCE_WAIT_NS);
     }
+}
+
+/* Lets the inflow dry up, then delivers what is held. */
+static void
+drain(struct nsp_session *s, struct nsp_worker *w)
+{
+    quiesce(s, w);
+    for (uint32_t i = 0; i < DRAIN_ROUNDS_MAX && poll_now(s, w) > 0; i++)
+        ;
     nsp_worker_drain(w);
 }
 
 static void
 worker_main(struct nsp_session *s, struct nsp_worker *w)
 {
+    uint64_t slack_ns; /* The caller's thread gets its own back. */
+
     atomic_store(&s->threads[w->queue], nsp_thread_self());
-    nsp_thread_use_precise_timers();
+    slack_ns = nsp_thread_set_timer_slack_ns(1);
     if (s->virtual_time)
         loop_virtual(s, w);
     else
@@ -258,6 +276,7 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
     drain(s, w);
     /* What was written last may have been refused. */
     device_failed(s);
+    nsp_thread_set_timer_slack_ns(slack_ns);
     atomic_store(&s->threads[w->queue], 0);
 }
 
@@ -277,7 +296,7 @@ worker_entry(void *opaque)
 int
 nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
 {
-    struct nsp_thread *threads[NSP_IO_QUEUES_MAX];
+    struct nsp_thread threads[NSP_IO_QUEUES_MAX];
     struct worker_start starts[NSP_IO_QUEUES_MAX];
     uint32_t started = 0;
 
@@ -286,7 +305,7 @@ nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
         int err;
 
         starts[q] = (struct worker_start){ s, &s->workers[q] };
-        err = nsp_thread_create(&threads[q], worker_entry, &starts[q]);
+        err = nsp_thread_start(&threads[q], worker_entry, &starts[q]);
         if (err < 0) {
             if (end_loop(s, NSP_TOO_MANY_ERRORS))
                 nsp_diag_set_errno(&s->diag, NSP_TOO_MANY_ERRORS, "no-thread",
@@ -297,7 +316,7 @@ nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
     }
     worker_main(s, &s->workers[0]);
     for (uint32_t q = 1; q <= started; q++)
-        nsp_thread_join(threads[q]);
+        nsp_thread_join(&threads[q]);
     /* A worker that could not be started still has its queue to empty. */
     for (uint32_t q = started + 1; q < s->worker_count; q++)
         drain(s, &s->workers[q]);

@@ -2,7 +2,7 @@
 #define NSP_OS_OS_H
 #include <stdbool.h>
 
-#include "base/base.h"
+#include "base/memory.h"
 
 /* The operating system, as far as the engine needs it. os/<name>/ implements
  * it. Functions return 0 or a negative errno. */
@@ -12,17 +12,23 @@
 uint64_t nsp_os_monotonic_ns(void *context);
 
 /* --- Threads --- */
-struct nsp_thread; /* Joined exactly once. */
-int nsp_thread_create(struct nsp_thread **ret, void (*entry)(void *argument),
-                      void *argument) NSP_MUSTCHECK;
+
+/* Stays where it is from start to join, which come exactly once. */
+struct nsp_thread {
+    uintptr_t handle; /* The system's. */
+    void (*entry)(void *argument);
+    void *argument;
+};
+int nsp_thread_start(struct nsp_thread *thread, void (*entry)(void *argument),
+                     void *argument) NSP_MUSTCHECK;
 void nsp_thread_join(struct nsp_thread *thread);
 
 /* A number that names the calling thread among those alive. */
 uint64_t nsp_thread_self(void);
 
-/* Asks for timed waits of the calling thread to end as near to their time as
- * the system can; its default lets them be late by 50 us. */
-void nsp_thread_use_precise_timers(void);
+/* How late the system may let timed waits of the calling thread end, to spare
+ * wake-ups; usually 50000. Sets it, at least to 1, and returns what it was. */
+uint64_t nsp_thread_set_timer_slack_ns(uint64_t slack_ns);
 
 /* Lets another thread run. */
 void nsp_thread_yield(void);
@@ -47,7 +53,8 @@ int nsp_wakeup_wait(const struct nsp_wakeup *wakeup, int fd,
 /* --- Gate: threads that wait for a state that another thread sets. Only for
  * the control side, never on the hot path. */
 struct nsp_gate;
-int nsp_gate_create(struct nsp_gate **ret) NSP_MUSTCHECK;
+int nsp_gate_create(const struct nsp_allocator *allocator,
+                    struct nsp_gate **ret) NSP_MUSTCHECK;
 struct nsp_gate *nsp_gate_destroy(struct nsp_gate *gate);
 void nsp_gate_lock(struct nsp_gate *gate);
 void nsp_gate_unlock(struct nsp_gate *gate);

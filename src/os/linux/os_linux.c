@@ -3,7 +3,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -22,11 +21,8 @@ nsp_os_monotonic_ns(void *context)
     return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-struct nsp_thread {
-    pthread_t handle;
-    void (*entry)(void *argument);
-    void *argument;
-};
+_Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t),
+               "a thread's handle has room");
 
 static void *
 thread_main(void *opaque)
@@ -38,30 +34,24 @@ thread_main(void *opaque)
 }
 
 int
-nsp_thread_create(struct nsp_thread **ret, void (*entry)(void *argument),
-                  void *argument)
+nsp_thread_start(struct nsp_thread *thread, void (*entry)(void *argument),
+                 void *argument)
 {
-    struct nsp_thread *thread = calloc(1, sizeof *thread);
+    pthread_t handle;
     int err;
 
-    if (!thread)
-        return -ENOMEM;
-    thread->entry = entry;
-    thread->argument = argument;
-    err = pthread_create(&thread->handle, NULL, thread_main, thread);
-    if (err != 0) {
-        free(thread);
+    *thread = (struct nsp_thread){ .entry = entry, .argument = argument };
+    err = pthread_create(&handle, NULL, thread_main, thread);
+    if (err != 0)
         return -err;
-    }
-    *ret = thread;
+    thread->handle = (uintptr_t)handle;
     return 0;
 }
 
 void
 nsp_thread_join(struct nsp_thread *thread)
 {
-    pthread_join(thread->handle, NULL);
-    free(thread);
+    pthread_join((pthread_t)thread->handle, NULL);
 }
 
 uint64_t
@@ -70,11 +60,15 @@ nsp_thread_self(void)
     return (uint64_t)syscall(SYS_gettid);
 }
 
-void
-nsp_thread_use_precise_timers(void)
+uint64_t
+nsp_thread_set_timer_slack_ns(uint64_t slack_ns)
 {
-    /* Cannot fail with these arguments; 0 would mean the default again. */
-    prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
+    unsigned long slack = slack_ns > 0 ? (unsigned long)slack_ns : 1;
+    int before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+
+    /* Neither call can fail with these arguments. */
+    prctl(PR_SET_TIMERSLACK, slack, 0UL, 0UL, 0UL);
+    return before > 0 ? (uint64_t)before : 0;
 }
 
 void
@@ -135,18 +129,20 @@ nsp_wakeup_wait(const struct nsp_wakeup *wakeup, int fd, uint64_t timeout_ns)
 }
 
 struct nsp_gate {
+    struct nsp_allocator allocator;
     pthread_mutex_t mutex;
     pthread_cond_t condition;
 };
 
 int
-nsp_gate_create(struct nsp_gate **ret)
+nsp_gate_create(const struct nsp_allocator *allocator, struct nsp_gate **ret)
 {
-    struct nsp_gate *gate = calloc(1, sizeof *gate);
+    struct nsp_gate *gate = nsp_alloc(allocator, 1, sizeof *gate);
     int err;
 
     if (!gate)
         return -ENOMEM;
+    gate->allocator = *allocator;
     err = pthread_mutex_init(&gate->mutex, NULL);
     if (err != 0)
         goto no_mutex;
@@ -159,7 +155,7 @@ nsp_gate_create(struct nsp_gate **ret)
 no_condition:
     pthread_mutex_destroy(&gate->mutex);
 no_mutex:
-    free(gate);
+    nsp_release(allocator, gate);
     return -err;
 }
 
@@ -169,7 +165,7 @@ nsp_gate_destroy(struct nsp_gate *gate)
     if (gate) {
         pthread_cond_destroy(&gate->condition);
         pthread_mutex_destroy(&gate->mutex);
-        free(gate);
+        nsp_release(&gate->allocator, gate);
     }
     return NULL;
 }
