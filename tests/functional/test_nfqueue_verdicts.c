@@ -1,6 +1,7 @@
 /* Fates of packets on the live device; topology in nfqueue_fixture.h. */
 #include "tests/functional/nfqueue_fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define PORT       7001
@@ -173,28 +174,64 @@ TEST(nfqueue_keeps_the_bytes_of_a_retained_packet_and_of_no_other)
     fixture_hear_nothing(server);
 }
 
-TEST(nfqueue_retains_as_many_packets_as_it_has_buffers_for)
+#define EDITED_PKTS 2000u
+#define LARGE_PKTS  70u
+
+/* In two rounds: what went back is there again. */
+TEST(nfqueue_retains_every_ordinary_packet_that_it_was_sized_for)
 {
+    static struct nsp_pkt *pkts[EDITED_PKTS];
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
-    struct nsp_pkt *pkts[260];
-    uint32_t retained = 0;
     struct nsp_io *io;
+    char text[16];
 
     cfg.edits = true;
+    cfg.max_held_pkts = EDITED_PKTS;
     open_ends(AF_INET);
     io = fixture_open(&cfg);
     for (int round = 0; round < 2; round++) {
-        for (uint32_t i = 0; i < 260; i++) {
-            say("x");
+        for (uint32_t i = 0; i < EDITED_PKTS; i++) {
+            snprintf(text, sizeof text, "edited %u", i);
+            say(text);
+            fixture_receive(io, &pkts[i], 1);
+            nsp_pkt_parse(pkts[i]);
+            CHECK_EQ(nsp_pkt_set_ttl(pkts[i], 9), 0);
+            CHECK_EQ(nsp_nfqueue_ops.retain(io, QUEUE, pkts[i]), 0);
+        }
+        for (uint32_t i = 0; i < EDITED_PKTS; i++) {
+            snprintf(text, sizeof text, "edited %u", i);
+            fixture_send(io, &pkts[i], 1);
+            fixture_hear(server, text);
+        }
+    }
+}
+
+/* 4 MiB hold 64 datagrams of nearly 64 KiB, which only loopback carries whole.
+ */
+TEST(nfqueue_refuses_to_retain_beyond_its_store)
+{
+    static char text[60001];
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_INPUT);
+    struct nsp_pkt *pkts[LARGE_PKTS];
+    uint32_t retained = 0;
+    struct nsp_io *io;
+    int router;
+
+    fixture_require();
+    cfg.edits = true;
+    cfg.max_held_pkts = 100;
+    router = fixture_udp(NSP_LAB_ROUTER, AF_INET, PORT);
+    io = fixture_open(&cfg);
+    memset(text, 'x', sizeof text - 1);
+    for (int round = 0; round < 2; round++) {
+        for (uint32_t i = 0; i < LARGE_PKTS; i++) {
+            fixture_say(router, NSP_LAB_ROUTER, AF_INET, PORT, text);
             fixture_receive(io, &pkts[i], 1);
             retained += nsp_nfqueue_ops.retain(io, QUEUE, pkts[i]) == 0;
         }
-        for (uint32_t i = 0; i < 260; i++) {
-            fixture_send(io, &pkts[i], 1);
-            fixture_hear(server, "x");
-        }
+        nsp_nfqueue_ops.drop_burst(io, QUEUE, pkts, LARGE_PKTS);
     }
-    CHECK_EQ(retained, 2 * 256);
+    CHECK_EQ(retained, 2 * 64);
 }
 
 TEST(nfqueue_copies_no_more_than_asked_and_knows_the_true_length)
@@ -309,7 +346,9 @@ main(void)
         FIXTURE_TEST(nfqueue_completes_a_partial_checksum_of_an_edited_packet),
         FIXTURE_TEST(
             nfqueue_keeps_the_bytes_of_a_retained_packet_and_of_no_other),
-        FIXTURE_TEST(nfqueue_retains_as_many_packets_as_it_has_buffers_for),
+        FIXTURE_TEST(
+            nfqueue_retains_every_ordinary_packet_that_it_was_sized_for),
+        FIXTURE_TEST(nfqueue_refuses_to_retain_beyond_its_store),
         FIXTURE_TEST(
             nfqueue_copies_no_more_than_asked_and_knows_the_true_length),
         FIXTURE_TEST(

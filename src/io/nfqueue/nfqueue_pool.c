@@ -15,6 +15,17 @@
 /* Room for whole packets in one send() of verdicts. */
 #define VERDICT_PAYLOAD_BYTES (128u << 10)
 
+/* The store of copies: an ordinary packet fits a block of this size. Of what is
+ * never used, the system gives no memory. */
+#define RETAINED_PKT_BYTES       2048u
+#define RETAINED_STORE_BYTES_MIN (UINT64_C(4) << 20)
+#define RETAINED_STORE_BYTES_MAX (UINT64_C(256) << 20)
+
+static_assert(RETAINED_STORE_BYTES_MIN % NSP_BUDDY_MAX_BYTES == 0 &&
+                  RETAINED_STORE_BYTES_MAX % NSP_BUDDY_MAX_BYTES == 0 &&
+                  NSP_NFQ_PAYLOAD_BYTES_MAX <= NSP_BUDDY_MAX_BYTES,
+              "the store takes any packet");
+
 static int
 init_receive(struct nsp_nfq_queue *queue)
 {
@@ -49,17 +60,15 @@ init_receive(struct nsp_nfq_queue *queue)
 static int
 init_retained(struct nsp_nfq_queue *queue)
 {
-    queue->retained_slot_bytes =
-        queue->receive_slot_bytes - (uint32_t)ATTRIBUTES_BYTES;
-    queue->retained_bytes =
-        nsp_alloc(&queue->config.allocator, NSP_NFQ_RETAINED_MAX,
-                  queue->retained_slot_bytes);
-    if (!queue->retained_bytes)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < NSP_NFQ_RETAINED_MAX; i++)
-        queue->free_retained[i] = (uint16_t)i;
-    queue->free_retained_count = NSP_NFQ_RETAINED_MAX;
-    return 0;
+    uint64_t bytes = (uint64_t)queue->slot_count * RETAINED_PKT_BYTES;
+
+    bytes = nsp_min_u64(bytes, RETAINED_STORE_BYTES_MAX);
+    if (bytes < RETAINED_STORE_BYTES_MIN)
+        bytes = RETAINED_STORE_BYTES_MIN;
+    bytes = (bytes + NSP_BUDDY_MAX_BYTES - 1) / NSP_BUDDY_MAX_BYTES *
+            NSP_BUDDY_MAX_BYTES;
+    return nsp_buddy_init(&queue->retained, (size_t)bytes,
+                          &queue->config.allocator);
 }
 
 int
@@ -68,12 +77,12 @@ nsp_nfq_pool_init(struct nsp_nfq_queue *queue)
     const struct nsp_allocator *allocator = &queue->config.allocator;
     int err = init_receive(queue);
 
+    queue->slot_count = queue->config.max_held_pkts + 2 * NSP_BURST_MAX;
     if (err == 0 && queue->config.edits)
         err = init_retained(queue);
     if (err < 0)
         return err;
 
-    queue->slot_count = queue->config.max_held_pkts + 2 * NSP_BURST_MAX;
     queue->slots =
         nsp_alloc(allocator, queue->slot_count, sizeof *queue->slots);
     queue->free_slots =
@@ -93,7 +102,7 @@ nsp_nfq_pool_fini(struct nsp_nfq_queue *queue)
     nsp_release(allocator, queue->verdicts);
     nsp_release(allocator, queue->free_slots);
     nsp_release(allocator, queue->slots);
-    nsp_release(allocator, queue->retained_bytes);
+    nsp_buddy_fini(&queue->retained);
     nsp_release(allocator, queue->iov);
     nsp_release(allocator, queue->messages);
     nsp_release(allocator, queue->receive_bytes);
@@ -109,18 +118,17 @@ int
 nsp_nfq_retain(struct nsp_nfq_queue *queue, struct nsp_pkt *pkt)
 {
     struct nsp_nfq_slot *slot = nsp_nfq_slot_of(pkt);
-    uint16_t index;
-    uint8_t *copy;
+    void *copy;
 
-    if (slot->retained != NSP_NFQ_NOT_RETAINED)
+    if (slot->retained)
         return 0;
-    if (queue->free_retained_count == 0 ||
-        pkt->cap_bytes > queue->retained_slot_bytes)
+    if (!queue->config.edits || pkt->cap_bytes > NSP_NFQ_PAYLOAD_BYTES_MAX)
         return -ENOMEM;
-    index = queue->free_retained[--queue->free_retained_count];
-    copy = queue->retained_bytes + (size_t)index * queue->retained_slot_bytes;
+    copy = nsp_buddy_alloc(&queue->retained, pkt->cap_bytes);
+    if (!copy)
+        return -ENOMEM;
     memcpy(copy, pkt->data, pkt->cap_bytes);
     pkt->data = copy;
-    slot->retained = index;
+    slot->retained = copy;
     return 0;
 }

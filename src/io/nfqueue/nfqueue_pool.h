@@ -6,8 +6,6 @@
 /* What receiving and answering share: descriptors, and how they are lent.
  * Threads  the queue's worker. */
 
-#define NSP_NFQ_NOT_RETAINED UINT16_MAX
-
 #define NSP_NFQ_ATTRIBUTE_HEADER_BYTES ((uint32_t)sizeof(struct nlattr))
 /* An attribute's length, header included, has 16 bits. */
 #define NSP_NFQ_PAYLOAD_BYTES_MAX (UINT16_MAX - NSP_NFQ_ATTRIBUTE_HEADER_BYTES)
@@ -18,8 +16,8 @@
 struct nsp_nfq_slot {
     struct nsp_pkt pkt;
     bool lent;
-    bool whole;        /* All of the packet was copied. */
-    uint16_t retained; /* Index of its copy, or NSP_NFQ_NOT_RETAINED. */
+    bool whole;     /* All of the packet was copied. */
+    void *retained; /* Its copy, or NULL. */
 };
 
 static inline struct nsp_nfq_slot *
@@ -48,8 +46,8 @@ nsp_nfq_give_back_slot(struct nsp_nfq_queue *queue, struct nsp_nfq_slot *slot)
 {
     assert(slot->lent);
     slot->lent = false;
-    if (slot->retained != NSP_NFQ_NOT_RETAINED)
-        queue->free_retained[queue->free_retained_count++] = slot->retained;
+    if (slot->retained)
+        nsp_buddy_release(&queue->retained, slot->retained);
     queue->free_slots[queue->free_count++] = slot;
 }
 

@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 
 #include "base/base.h"
+#include "base/buddy.h"
 #include "io/nfqueue/nlmsg.h"
 #include "netshaper/io.h"
 #include "os/os.h"
@@ -21,14 +22,13 @@
  *
  * Bounds     max_held_pkts + 2 * NSP_BURST_MAX descriptors. With none free
  *            nothing is received: packets wait in the socket, then in the
- *            kernel, whose limits apply.
+ *            kernel, whose limits apply. Edited packets that wait are copied
+ *            to a store of 2 KiB for each packet held, 4 MiB to 256 MiB, in
+ *            blocks of powers of two from 256 bytes: one that does not fit is
+ *            refused (retain), which the engine counts as no-buffer.
  * Threads    queue_*_burst, retain, wait: the queue's worker. Counters: one
  *            writer, any reader.
  * Cost       of a burst: two system calls; no allocation. */
-
-enum {
-    NSP_NFQ_RETAINED_MAX = 256, /* Edited packets that wait, per queue. */
-};
 
 struct nsp_nfq_queue_config {
     uint32_t index; /* Of the queue in its device: pkt->queue. */
@@ -64,9 +64,7 @@ struct nsp_nfq_queue {
     uint32_t slot_count, fresh, free_count;
 
     /* Copies that outlive a burst; with edits only. */
-    uint8_t *retained_bytes;
-    uint16_t free_retained[NSP_NFQ_RETAINED_MAX];
-    uint32_t retained_slot_bytes, free_retained_count;
+    struct nsp_buddy retained;
 
     /* Verdicts of one send(). */
     uint8_t *verdicts;

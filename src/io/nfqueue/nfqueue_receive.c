@@ -23,7 +23,7 @@ forget_last_burst(struct nsp_nfq_queue *queue)
     for (uint32_t i = 0; i < queue->last_burst_pkts; i++) {
         struct nsp_nfq_slot *slot = queue->last_burst[i];
 
-        if (slot->lent && slot->retained == NSP_NFQ_NOT_RETAINED)
+        if (slot->lent && !slot->retained)
             slot->pkt.cap_bytes = 0;
     }
     queue->last_burst_pkts = 0;
@@ -147,8 +147,7 @@ fill_pkt(struct nsp_nfq_slot *slot, const struct nsp_nfq_queue *queue,
     uint32_t loopback = queue->config.loopback_ifindex;
     struct nsp_pkt *pkt = &slot->pkt;
 
-    *slot =
-        (struct nsp_nfq_slot){ .lent = true, .retained = NSP_NFQ_NOT_RETAINED };
+    *slot = (struct nsp_nfq_slot){ .lent = true };
     pkt->data = fields->payload;
     pkt->cap_bytes = fields->held_bytes;
     pkt->wire_bytes =
