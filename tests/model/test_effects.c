@@ -343,49 +343,66 @@ TEST(a_callback_passes_drops_edits_delays_and_injects)
     CHECK_EQ(run.tags[5], 3);
 }
 
-/* Tag by tag: 0 is cut and rejected, 1 cut to nothing, 2 gets no known verdict,
- * 3 pretends to be longer than it is. */
+/* Packet by packet: cut behind its link header and rejected, cut to nothing and
+ * rejected, given no known verdict, said to be longer than it is. */
 static void
-shorten_by_tag(void *context, struct nsp_burst *burst)
+shorten_in_turn(void *context, struct nsp_burst *burst)
 {
-    (void)context;
-    for (uint32_t i = 0; i < burst->count; i++) {
-        struct nsp_pkt *pkt = burst->pkts[i];
-        uint8_t tag = pkt->data[31];
+    uint32_t *seen = context;
 
-        if (tag == 0) {
-            pkt->cap_bytes = 24;
+    for (uint32_t i = 0; i < burst->count; i++, (*seen)++) {
+        switch (*seen) {
+        case 0:
+            burst->pkts[i]->cap_bytes = 20;
             burst->verdicts[i].kind = NSP_VERDICT_REJECT;
-        } else if (tag == 1) {
-            pkt->cap_bytes = 0;
+            break;
+        case 1:
+            burst->pkts[i]->cap_bytes = 0;
             burst->verdicts[i].kind = NSP_VERDICT_REJECT;
-            CHECK(nsp_burst_inject(burst, i, burst->pkts[0]->data, 28) <= 0);
-        } else if (tag == 2) {
+            break;
+        case 2:
             burst->verdicts[i].kind = 77;
-        } else {
-            pkt->cap_bytes = 4000;
+            break;
+        default:
+            burst->pkts[i]->cap_bytes = 4000;
+            break;
         }
     }
 }
 
 TEST(a_callback_that_shortens_packets_cannot_make_the_engine_read_past_them)
 {
+    enum { ETHERNET = 14, HELD = 64, SAID = 1500 };
     const struct nsp_memory_config mem = {
         .virtual_time = true,
         .frames = 4,
-        .frame_bytes = 64,
+        .frame_bytes = HELD,
+        .link = NSP_LINK_ETHERNET,
+    };
+    uint8_t data[ETHERNET + SAID] = { [12] = 0x08, [13] = 0x00 };
+    const struct nsp_memory_frame frame = {
+        .data = data,
+        .bytes = HELD,
+        .wire_bytes = sizeof data,
+        .direction = NSP_INBOUND,
     };
     struct nsp_memory *memory;
+    uint32_t seen = 0;
 
+    frame_udp(data + ETHERNET, SAID, 53, 0);
     CHECK_EQ(nsp_memory_create(&mem, &memory), NSP_OK);
-    push_udp(memory, 4, 64, 53, 0, MS, 0, NSP_INBOUND);
-    run_all(memory, (struct nsp_engine_config){ .callback = shorten_by_tag },
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(nsp_memory_push_burst(memory, 0, &frame, 1), 1);
+    run_all(memory,
+            (struct nsp_engine_config){ .callback = shorten_in_turn,
+                                        .callback_context = &seen },
             "true", &run);
     CHECK_EQ(run.stats.in_pkts, 4);
     CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_REJECT], 2);
+    CHECK_EQ(run.stats.injected_pkts, 0);
     CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_CALLBACK], 1);
     CHECK_EQ(run.stats.delivered_pkts, 1);
-    CHECK_EQ(run.stats.delivered_bytes, 64);
+    CHECK_EQ(run.stats.delivered_bytes, SAID);
 }
 
 TEST_MAIN(
