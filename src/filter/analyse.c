@@ -4,12 +4,7 @@
 
 #include "filter/ranges.h"
 
-struct world {
-    uint8_t direction, l3, l4;
-};
-
-/* Network and transport headers that occur together. */
-static const struct world stacks[] = {
+const struct nsp_world nsp_stacks[NSP_STACKS] = {
     { .l3 = NSP_L3_NONE, .l4 = NSP_L4_NONE },
     { .l3 = NSP_L3_IPV4, .l4 = NSP_L4_NONE },
     { .l3 = NSP_L3_IPV4, .l4 = NSP_L4_TCP },
@@ -21,28 +16,23 @@ static const struct world stacks[] = {
     { .l3 = NSP_L3_IPV6, .l4 = NSP_L4_ICMPV6 },
 };
 #define DIRECTIONS 3 /* enum nsp_direction. */
-#define WORLDS     (DIRECTIONS * NSP_ARRAY_LEN(stacks))
+#define WORLDS     (DIRECTIONS * NSP_STACKS)
 
 /* Sets of worlds are bits of a word. */
 static_assert(WORLDS <= 64, "too many worlds for a word");
 #define ALL_WORLDS ((UINT64_C(1) << WORLDS) - 1)
 
-enum outcome {
-    MAY_FAIL = 1,
-    MAY_PASS = 2,
-};
-
-static struct world
+static struct nsp_world
 world_at(uint32_t i)
 {
-    struct world world = stacks[i / DIRECTIONS];
+    struct nsp_world world = nsp_stacks[i / DIRECTIONS];
 
     world.direction = (uint8_t)(i % DIRECTIONS);
     return world;
 }
 
 static bool
-has(const struct world *world, enum nsp_field_need need)
+has(const struct nsp_world *world, enum nsp_field_need need)
 {
     bool ip = world->l3 != NSP_L3_NONE;
     bool side = world->direction != NSP_DIRECTION_NONE;
@@ -76,7 +66,7 @@ has(const struct world *world, enum nsp_field_need need)
 
 /* The value of a field that the world fixes; false for any other field. */
 static bool
-known_value(const struct nsp_field *field, const struct world *world,
+known_value(const struct nsp_field *field, const struct nsp_world *world,
             uint64_t *ret)
 {
     if (field->fetch == NSP_FETCH_ZERO) {
@@ -94,24 +84,24 @@ known_value(const struct nsp_field *field, const struct world *world,
     return true;
 }
 
-static unsigned
-outcome_of(const struct nsp_ir *ir, const struct nsp_ir_test *test,
-           const struct world *world)
+unsigned
+nsp_world_outcome(const struct nsp_ir *ir, const struct nsp_ir_test *test,
+                  const struct nsp_world *world)
 {
     const struct nsp_range *ranges = ir->ranges + test->first_range;
     struct nsp_u128 span = nsp_field_range(test->field, ir->layer).span;
     uint64_t value;
 
     if (!has(world, (enum nsp_field_need)test->field->need))
-        return MAY_FAIL;
+        return NSP_MAY_FAIL;
     if (known_value(test->field, world, &value))
         return nsp_ranges_contain(ranges, test->range_count, nsp_u128(value))
-                   ? MAY_PASS
-                   : MAY_FAIL;
+                   ? NSP_MAY_PASS
+                   : NSP_MAY_FAIL;
     if (test->field->element_bytes == 0 &&
         nsp_ranges_are_full(ranges, test->range_count, span))
-        return MAY_PASS;
-    return MAY_PASS | MAY_FAIL;
+        return NSP_MAY_PASS;
+    return NSP_MAY_PASS | NSP_MAY_FAIL;
 }
 
 static void
@@ -155,14 +145,14 @@ walk(const struct nsp_ir *ir, uint64_t reach[], struct nsp_filter_needs *needs)
         note_field(test->field, needs);
         for (uint32_t w = 0; w < WORLDS; w++) {
             uint64_t bit = UINT64_C(1) << w;
-            struct world world = world_at(w);
+            struct nsp_world world = world_at(w);
             unsigned outcome;
 
             if (!(reach[i] & bit))
                 continue;
-            outcome = outcome_of(ir, test, &world);
-            pass |= outcome & MAY_PASS ? bit : 0;
-            fail |= outcome & MAY_FAIL ? bit : 0;
+            outcome = nsp_world_outcome(ir, test, &world);
+            pass |= outcome & NSP_MAY_PASS ? bit : 0;
+            fail |= outcome & NSP_MAY_FAIL ? bit : 0;
         }
         add_worlds(&ends, reach, test->success, pass);
         add_worlds(&ends, reach, test->failure, fail);
@@ -188,7 +178,7 @@ nsp_filter_analyse(const struct nsp_ir *ir,
     needs.never = ends.accept == 0;
     needs.always = ends.reject == 0;
     for (uint32_t w = 0; w < WORLDS; w++) {
-        struct world world = world_at(w);
+        struct nsp_world world = world_at(w);
 
         if (!(ends.accept >> w & 1))
             continue;
