@@ -1,6 +1,7 @@
 #ifndef NSP_FILTER_COMPILE_H
 #define NSP_FILTER_COMPILE_H
 #include "filter/error.h"
+#include "filter/ir.h"
 #include "filter/tree.h"
 
 /* The front end: reads 'text' for 'layer' to a folded tree in 'arena'.
@@ -10,5 +11,17 @@ int nsp_filter_read(const char *text, enum nsp_layer layer,
                     struct nsp_arena *arena, struct nsp_diag *reterr,
                     struct nsp_source *ret_source,
                     struct nsp_node **ret) NSP_MUSTCHECK;
+
+/* --- For back ends ------------------------------------------------------- */
+
+struct nsp_site;
+
+const struct nsp_ir *nsp_filter_ir(const struct nsp_filter *filter);
+const struct nsp_allocator *nsp_filter_allocator(
+    const struct nsp_filter *filter);
+
+/* Tells whether programs can be made of 'filter' for 'site'. */
+bool nsp_filter_can_emit(const struct nsp_filter *filter,
+                         const struct nsp_site *site);
 
 #endif /* NSP_FILTER_COMPILE_H */

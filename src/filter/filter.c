@@ -10,6 +10,7 @@
 #include "filter/fold.h"
 #include "filter/ir.h"
 #include "filter/parser.h"
+#include "netshaper/bpf.h"
 
 struct nsp_filter {
     struct nsp_eval eval;
@@ -138,6 +139,28 @@ nsp_filter_get_needs(const struct nsp_filter *filter,
                      struct nsp_filter_needs *ret)
 {
     *ret = filter->needs;
+}
+
+const struct nsp_ir *
+nsp_filter_ir(const struct nsp_filter *filter)
+{
+    return &filter->ir;
+}
+
+const struct nsp_allocator *
+nsp_filter_allocator(const struct nsp_filter *filter)
+{
+    return &filter->allocator;
+}
+
+bool
+nsp_filter_can_emit(const struct nsp_filter *filter,
+                    const struct nsp_site *site)
+{
+    return filter && site &&
+           (filter->ir.layer == NSP_LAYER_NETWORK ||
+            filter->ir.layer == NSP_LAYER_NETWORK_FORWARD) &&
+           (unsigned)site->link <= NSP_LINK_SLL2;
 }
 
 const char *
