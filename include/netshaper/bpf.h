@@ -74,5 +74,33 @@ NSP_API int nsp_filter_emit_cbpf(const struct nsp_filter *filter,
                                  uint32_t *ret_count,
                                  struct nsp_widened *ret_widened) NSP_MUSTCHECK;
 
+/* --- eBPF ----------------------------------------------------------------
+ * For an interface's XDP and tcx hooks. A program calls nothing and uses no
+ * map; it returns 1 or 0, which its caller turns to the hook's verdicts. To
+ * load one takes CAP_BPF, CAP_NET_ADMIN and, for XDP, CAP_PERFMON. */
+
+enum nsp_ebpf_type {
+    NSP_EBPF_XDP, /* Interface numbers are those of arrival. */
+    NSP_EBPF_TCX, /* Also the older clsact: BPF_PROG_TYPE_SCHED_CLS. */
+};
+
+/* As struct bpf_insn of <linux/bpf.h>. */
+struct nsp_ebpf_insn {
+    uint8_t code;
+    uint8_t registers; /* Destination in the low four bits, source above. */
+    int16_t offset;
+    int32_t imm;
+};
+
+#define NSP_EBPF_INSNS_MAX 32768u /* That jumps can span. */
+
+/* Writes a program for hooks of 'type' like the function above. */
+NSP_API int nsp_filter_emit_ebpf(const struct nsp_filter *filter,
+                                 enum nsp_ebpf_type type,
+                                 const struct nsp_site *site,
+                                 struct nsp_ebpf_insn insns[], uint32_t max,
+                                 uint32_t *ret_count,
+                                 struct nsp_widened *ret_widened) NSP_MUSTCHECK;
+
 NSP_END_DECLS
 #endif /* NETSHAPER_BPF_H */

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pcap.h>
 
+#include "tests/lib/failing_alloc.h"
 #include "tests/lib/random_filter.h"
 
 static_assert(sizeof(struct bpf_insn) == sizeof(struct nsp_cbpf_insn) &&
@@ -327,6 +328,46 @@ TEST(cbpf_says_what_it_cannot_do)
     nsp_filter_destroy(filter);
 }
 
+/* Emits a program while the allocation 'nth' fails, if there is such. */
+static int
+emit_with_failure(unsigned nth, unsigned kind)
+{
+    static struct nsp_ebpf_insn ebpf[4096];
+    struct failing_alloc counts = { .fail_at = UINT32_MAX };
+    const struct nsp_allocator allocator = failing_allocator(&counts);
+    struct nsp_site site = { .link = NSP_LINK_ETHERNET };
+    struct nsp_filter *filter = NULL;
+    uint32_t count = 77;
+    int live, r;
+
+    CHECK_EQ(nsp_filter_compile("tcp.DstPort == 80 or random8 < 3",
+                                NSP_LAYER_NETWORK, &allocator, &filter, NULL),
+             NSP_OK);
+    live = atomic_load(&counts.live);
+    counts.fail_at = atomic_load(&counts.calls) + nth;
+    r = kind == 0 ? nsp_filter_emit_cbpf(filter, &site, program.insns,
+                                         NSP_CBPF_INSNS_MAX, &count, NULL)
+                  : nsp_filter_emit_ebpf(filter, (enum nsp_ebpf_type)(kind - 1),
+                                         &site, ebpf, NSP_ARRAY_LEN(ebpf),
+                                         &count, NULL);
+    CHECK_EQ(atomic_load(&counts.live), live);
+    CHECK_EQ(r == 0, count != 77);
+    nsp_filter_destroy(filter);
+    return r;
+}
+
+TEST(emission_survives_a_failed_allocation)
+{
+    for (unsigned kind = 0; kind < 3; kind++) {
+        unsigned failures = 0;
+
+        while (emit_with_failure(failures, kind) == -ENOMEM)
+            failures++;
+        CHECK(failures >= 5);
+        CHECK_EQ(emit_with_failure(failures, kind), 0);
+    }
+}
+
 /* --- Packets longer than the length field -------------------------------- */
 
 static void
@@ -381,4 +422,5 @@ TEST_MAIN(
     cmocka_unit_test(
         cbpf_fits_the_netfilter_match_by_widening_extension_headers),
     cmocka_unit_test(cbpf_says_what_it_cannot_do),
+    cmocka_unit_test(emission_survives_a_failed_allocation),
     cmocka_unit_test(cbpf_takes_the_length_of_a_packet_too_long_for_the_field))
