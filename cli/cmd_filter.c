@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "cli/filter_backend.h"
 #include "netshaper/engine.h"
 #include "netshaper/filter.h"
 
@@ -162,23 +163,32 @@ static const struct nsp_command check_command = {
 
 /* --- eval ---------------------------------------------------------------- */
 
-enum eval_option { EVAL_LAYER, EVAL_DIRECTION, EVAL_IN, EVAL_COUNT };
+enum eval_option {
+    EVAL_LAYER,
+    EVAL_DIRECTION,
+    EVAL_BACKEND,
+    EVAL_IN,
+    EVAL_COUNT
+};
 
 static const struct nsp_option eval_options[] = {
     [EVAL_LAYER] = { "layer", "LAYER", "network (default), network-forward",
                      0 },
     [EVAL_DIRECTION] = { "direction", "WAY",
                          "inbound or outbound: of packets without one", 0 },
+    [EVAL_BACKEND] = { "backend", "NAME",
+                       "evaluator (default), cbpf, ebpf: what answers", 0 },
     [EVAL_IN] = { "in", "FILE", "the capture; '-' is standard input", 0 },
     [EVAL_COUNT] = { NULL, NULL, NULL, 0 },
 };
 
 struct eval {
     const struct nsp_cli *cli;
-    const struct nsp_filter *filter;
+    struct nsp_filter_runner *runner;
     struct nsp_json json;
     struct nsp_engine *engine;
     uint64_t packets, matched;
+    struct nsp_diag diag; /* Of the runner, once it has failed. */
 };
 
 static void
@@ -203,15 +213,32 @@ eval_burst(void *context, struct nsp_burst *burst)
 {
     struct eval *eval = context;
 
-    for (uint32_t i = 0; i < burst->count; i++) {
-        struct nsp_filter_context at = {
-            .timestamp = (int64_t)burst->pkts[i]->arrival_ns,
-        };
+    for (uint32_t i = 0; i < burst->count && eval->diag.result == NSP_OK; i++) {
+        const struct nsp_pkt *pkt = burst->pkts[i];
+        struct nsp_filter_context at = { .timestamp =
+                                             (int64_t)pkt->arrival_ns };
+        bool match;
 
-        print_match(eval, nsp_filter_match(eval->filter, burst->pkts[i], &at));
+        if (nsp_filter_runner_match(eval->runner, pkt, &at, &match,
+                                    &eval->diag) == NSP_OK)
+            print_match(eval, match);
     }
-    if (ferror(stdout))
-        nsp_engine_stop(eval->engine); /* Nobody reads on. */
+    if (ferror(stdout) || eval->diag.result != NSP_OK)
+        nsp_engine_stop(eval->engine); /* Nobody reads on, or can go on. */
+}
+
+/* Says why more may have matched than the filter does. */
+static void
+note_widened(const struct eval *eval)
+{
+    struct nsp_widened widened;
+
+    nsp_filter_runner_get_widened(eval->runner, &widened);
+    for (uint32_t i = 0; i < widened.count; i++)
+        fprintf(stderr, "%s%s", i == 0 ? "nsp: widened: " : ", ",
+                widened.names[i]);
+    if (widened.count > 0)
+        fputc('\n', stderr);
 }
 
 /* "The answer is no" must not be taken for an error, nor the reverse. */
@@ -236,23 +263,33 @@ run_engine(struct nsp_cli *cli, struct eval *eval)
     result = nsp_engine_run(eval->engine);
     if (cli->json)
         nsp_json_finish(&eval->json);
-    if (result >= 0)
-        return eval->matched ? NSP_EXIT_OK : NSP_EXIT_FAILED;
-
-    /* The document is out: the error goes to standard error as text. */
+    /* The document is out: what follows goes to standard error as text. */
     cli->json = false;
-    nsp_engine_read_diag(eval->engine, &diag);
+    if (result >= 0 && eval->diag.result == NSP_OK) {
+        note_widened(eval);
+        return eval->matched ? NSP_EXIT_OK : NSP_EXIT_FAILED;
+    }
+    if (result >= 0)
+        diag = eval->diag;
+    else
+        nsp_engine_read_diag(eval->engine, &diag);
     return eval_error(nsp_cli_fail(cli, &diag));
 }
 
+struct eval_request {
+    enum nsp_layer layer;
+    const char *backend;
+    struct nsp_pcapfile_config files;
+};
+
 static int
-eval_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer,
-          const struct nsp_pcapfile_config *files)
+eval_expr(struct nsp_cli *cli, const char *expr,
+          const struct eval_request *request)
 {
     struct eval eval = { .cli = cli };
     struct nsp_engine_config config = {
         .backend = "pcapfile",
-        .pcapfile = *files,
+        .pcapfile = request->files,
         .callback = eval_burst,
         .callback_context = &eval,
         .callback_takes_superpackets = true,
@@ -261,22 +298,19 @@ eval_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer,
     struct nsp_diag diag;
     int status;
 
-    if (nsp_filter_compile(expr, layer, NULL, &filter, &diag) < 0)
+    if (nsp_filter_compile(expr, request->layer, NULL, &filter, &diag) < 0)
         return nsp_cli_fail_at(cli, &diag, "filter", expr);
-    eval.filter = filter;
-    if (nsp_engine_create(&config, &eval.engine, &diag) < 0)
+    if (nsp_filter_runner_create(filter, request->backend, &eval.runner,
+                                 &diag) < 0 ||
+        nsp_engine_create(&config, &eval.engine, &diag) < 0)
         status = eval_error(nsp_cli_fail(cli, &diag));
     else
         status = run_engine(cli, &eval);
     nsp_engine_destroy(eval.engine);
+    nsp_filter_runner_destroy(eval.runner);
     nsp_filter_destroy(filter);
     return status;
 }
-
-struct eval_request {
-    enum nsp_layer layer;
-    struct nsp_pcapfile_config files;
-};
 
 static int
 take_eval_option(struct nsp_cli *cli, struct eval_request *r, int option,
@@ -285,6 +319,9 @@ take_eval_option(struct nsp_cli *cli, struct eval_request *r, int option,
     switch ((enum eval_option)option) {
     case EVAL_IN:
         r->files.in_path = value;
+        return NSP_EXIT_OK;
+    case EVAL_BACKEND:
+        r->backend = value;
         return NSP_EXIT_OK;
     case EVAL_DIRECTION:
         if (strcmp(value, "inbound") != 0 && strcmp(value, "outbound") != 0)
@@ -309,7 +346,8 @@ take_eval_option(struct nsp_cli *cli, struct eval_request *r, int option,
 static int
 run_eval(struct nsp_cli *cli, int argc, char *argv[])
 {
-    struct eval_request r = { .layer = NSP_LAYER_NETWORK };
+    struct eval_request r = { .layer = NSP_LAYER_NETWORK,
+                              .backend = "evaluator" };
     const char *value, *expr;
     char *owned;
     int option, status;
@@ -326,7 +364,7 @@ run_eval(struct nsp_cli *cli, int argc, char *argv[])
                              "--in is missing");
     status = read_expr(cli, argc, argv, &expr, &owned);
     if (status == NSP_EXIT_OK)
-        status = eval_expr(cli, expr, r.layer, &r.files);
+        status = eval_expr(cli, expr, &r);
     free(owned);
     return status;
 }
@@ -335,8 +373,11 @@ static const struct nsp_command eval_command = {
     .name = "eval",
     .summary = "Evaluate a filter on each packet of a capture",
     .synopsis = "--in FILE EXPR",
-    .details = "Prints 'N match' or 'N no-match' for packet N, from 1. Exit "
-               "status 0: some matched,\n1: none did, 2: an error.\n",
+    .details =
+        "Prints 'N match' or 'N no-match' for packet N, from 1. Exit "
+        "status 0: some matched,\n1: none did, 2: an error. Back ends other "
+        "than the evaluator are programs for\nthe kernel; what they "
+        "cannot tell they take for a match, and name at the end.\n",
     .examples = "  nsp filter eval --in a.pcap 'tcp.Syn and not tcp.Ack'\n",
     .options = eval_options,
     .run = run_eval,
