@@ -1,8 +1,11 @@
+#define _GNU_SOURCE
 /* Fates of packets on the live device; topology in nfqueue_fixture.h. */
 #include "tests/functional/nfqueue_fixture.h"
 
+#include <linux/netlink.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define PORT       7001
 #define OTHER_PORT 7002
@@ -234,6 +237,52 @@ TEST(nfqueue_refuses_to_retain_beyond_its_store)
     CHECK_EQ(retained, 2 * 64);
 }
 
+/* Cuts what one send() of the device's sockets may carry to the least there is,
+ * about 4.5 KiB: the only way to make the kernel refuse verdicts for good. */
+static void
+shrink_send_buffers(void)
+{
+    for (int fd = 0; fd < 1024; fd++) {
+        int domain = 0, protocol = 0, least = 0;
+        socklen_t bytes = sizeof domain;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &bytes) == 0 &&
+            getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &protocol, &bytes) == 0 &&
+            domain == AF_NETLINK && protocol == NETLINK_NETFILTER)
+            CHECK_EQ(
+                setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &least, sizeof least), 0);
+    }
+}
+
+TEST(nfqueue_does_not_deliver_later_what_it_has_reported_as_refused)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    char text[1401] = { 0 };
+    struct nsp_pkt *pkts[6];
+    struct nsp_io *io;
+    bool refused[6];
+
+    cfg.edits = true;
+    open_ends(AF_INET);
+    io = fixture_open(&cfg);
+    memset(text, 'x', sizeof text - 1);
+    for (int i = 0; i < 6; i++)
+        say(text);
+    fixture_receive(io, pkts, 6);
+    for (int i = 0; i < 6; i++) {
+        nsp_pkt_parse(pkts[i]);
+        CHECK_EQ(nsp_pkt_set_ttl(pkts[i], 9), 0);
+        CHECK_EQ(nsp_nfqueue_ops.retain(io, QUEUE, pkts[i]), 0);
+    }
+    shrink_send_buffers();
+    CHECK_EQ(nsp_nfqueue_ops.tx_burst(io, QUEUE, 0, pkts, 6, refused), 6);
+    CHECK(nsp_nfqueue_ops.status(io, NULL, 0) < 0);
+    fixture_close(io);
+    say("after");
+    fixture_hear(server, "after");
+    fixture_hear_nothing(server);
+}
+
 TEST(nfqueue_copies_no_more_than_asked_and_knows_the_true_length)
 {
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
@@ -349,6 +398,8 @@ main(void)
         FIXTURE_TEST(
             nfqueue_retains_every_ordinary_packet_that_it_was_sized_for),
         FIXTURE_TEST(nfqueue_refuses_to_retain_beyond_its_store),
+        FIXTURE_TEST(
+            nfqueue_does_not_deliver_later_what_it_has_reported_as_refused),
         FIXTURE_TEST(
             nfqueue_copies_no_more_than_asked_and_knows_the_true_length),
         FIXTURE_TEST(

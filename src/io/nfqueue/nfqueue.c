@@ -24,6 +24,8 @@
  *   killed   The kernel removes the table (nfqueue_rules.h) and, until it has,
  *            passes packets by (unless fail_closed). Packets held at that
  *            moment are lost with the queue.
+ *   failed   When verdicts could not be sent, what is left in that queue is
+ *            dropped on closing: it counts as refused already.
  *   overrun  Packets pass by uncounted (fail-open, the default) or are dropped
  *            and counted (fail_closed).
  *

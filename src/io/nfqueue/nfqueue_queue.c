@@ -296,6 +296,13 @@ nsp_nfq_queue_accept_all(struct nsp_nfq_queue *queue)
 
     if (queue->number == 0)
         return;
+    if (queue->verdicts_lost) {
+        nsp_nfq_log(&queue->config.log, NSP_LOG_WARNING,
+                    "nfqueue: queue %u has failed: the packets left in it are "
+                    "dropped",
+                    queue->number);
+        return;
+    }
     verdict.id = htonl(queue->last_id + ID_AHEAD);
     nsp_nl_batch_init(&batch, &queue->nl);
     message = nsp_nl_begin(&batch, QUEUE_MESSAGE(NFQNL_MSG_VERDICT_BATCH), 0,

@@ -69,6 +69,7 @@ struct nsp_nfq_queue {
     /* Verdicts of one send(). */
     uint8_t *verdicts;
     uint32_t verdict_room_bytes, verdict_used_bytes;
+    bool verdicts_lost; /* The kernel holds packets that count as dropped. */
 
     _Atomic uint64_t lost_pkts, stale_verdict_pkts, device_errors;
     _Atomic int status; /* The negative errno that ended it, or 0. */
@@ -95,7 +96,8 @@ void nsp_nfq_queue_unbind(struct nsp_nfq_queue *queue);
 /* Sets limits and flags, and makes the kernel queue packets from now on. */
 int nsp_nfq_queue_start(struct nsp_nfq_queue *queue) NSP_MUSTCHECK;
 
-/* Accepts everything the kernel still holds. */
+/* Accepts everything the kernel still holds, unless verdicts were lost: among
+ * that are then packets reported as dropped, and closing drops it all. */
 void nsp_nfq_queue_accept_all(struct nsp_nfq_queue *queue);
 
 /* Closing the socket drops what is still queued. Accepts a half-open one. */

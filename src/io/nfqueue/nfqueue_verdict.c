@@ -40,6 +40,7 @@ flush_verdicts(struct nsp_nfq_queue *queue)
     queue->verdict_used_bytes = 0;
     if (sent >= 0)
         return 0;
+    queue->verdicts_lost = true;
     nsp_nfq_fail(queue, -errno);
     return -errno;
 }
