@@ -13,11 +13,18 @@ compare_lows(const void *a, const void *b)
 uint32_t
 nsp_ranges_normalise(struct nsp_range ranges[], uint32_t count)
 {
+    if (count > 0)
+        qsort(ranges, count, sizeof ranges[0], compare_lows);
+    return nsp_ranges_join(ranges, count);
+}
+
+uint32_t
+nsp_ranges_join(struct nsp_range ranges[], uint32_t count)
+{
     uint32_t kept = 0;
 
     if (count == 0)
         return 0;
-    qsort(ranges, count, sizeof ranges[0], compare_lows);
     for (uint32_t i = 1; i < count; i++) {
         struct nsp_range *last = &ranges[kept];
         struct nsp_u128 after = nsp_u128_add(last->hi, nsp_u128(1));

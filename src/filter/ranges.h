@@ -9,6 +9,9 @@
  * many are left. */
 uint32_t nsp_ranges_normalise(struct nsp_range ranges[], uint32_t count);
 
+/* The same for 'count' ranges that are sorted by their first value already. */
+uint32_t nsp_ranges_join(struct nsp_range ranges[], uint32_t count);
+
 /* Stores the values of 0..span that are in none of 'count' ranges and returns
  * the number of ranges stored, at most count + 1. */
 uint32_t nsp_ranges_complement(const struct nsp_range ranges[], uint32_t count,
