@@ -1,0 +1,331 @@
+/* The cost of asking whether an address is in a set of prefixes, beside a plain
+ * binary search in the same ranges, in plain lines of text:
+ *
+ *     set    one  chained  burst  search | one  chained  burst  search | ...
+ *
+ * in ns per address. Left the same 256 addresses again and again, so that what
+ * they need stays in cache; right a million different ones. 'one' asks one by
+ * one, 'chained' asks for an address that depends on the last answer, 'burst'
+ * for 32 at once. Half of the addresses are in the set. The least of a few
+ * runs counts. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/prng.h"
+#include "filter/prefix_set.h"
+#include "filter/ranges.h"
+
+#define QUERIES      (1u << 20)
+#define CACHED       256u
+#define BURST        32u
+#define REPEATS      5
+#define PREFIXES_MAX 1000000u
+
+/* Keeps results that nothing else looks at. */
+static volatile uint64_t sink;
+
+/* Lengths and how many in 1000 prefixes have them: routes of backbone tables
+ * and single hosts of block lists. */
+struct share {
+    uint32_t bits, per_mille;
+};
+
+static const struct share ipv4_shares[] = {
+    { 8, 0 },   { 12, 1 },  { 16, 14 },  { 18, 10 }, { 20, 40 },  { 21, 35 },
+    { 22, 90 }, { 23, 70 }, { 24, 400 }, { 28, 40 }, { 32, 300 },
+};
+
+static const struct share ipv6_shares[] = {
+    { 16, 0 },   { 20, 1 },  { 28, 4 },    { 29, 30 },  { 32, 150 },
+    { 36, 45 },  { 40, 70 }, { 44, 80 },   { 48, 320 }, { 56, 50 },
+    { 64, 100 }, { 96, 20 }, { 128, 130 },
+};
+
+struct contest {
+    bool ipv6;
+    uint32_t prefixes;
+    struct nsp_range *ranges; /* The set's, joined. */
+    uint32_t range_count;
+    struct nsp_prefix_set *set;
+    uint32_t *ipv4;
+    uint8_t (*bytes)[16];
+    const uint8_t **pointers;
+    double build_ms;
+};
+
+static double
+now_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (double)ts.tv_sec * 1e9 + (double)ts.tv_nsec;
+}
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "bench_prefix: %s\n", what);
+    exit(1);
+}
+
+static void *
+room(size_t count, size_t bytes)
+{
+    void *memory = calloc(count, bytes);
+
+    if (!memory)
+        die("not enough memory");
+    return memory;
+}
+
+/* --- Making sets and addresses -------------------------------------------- */
+
+static uint32_t
+pick_bits(const struct share shares[], struct nsp_prng *random)
+{
+    uint32_t left = (uint32_t)(nsp_prng_next(random) % 1000);
+
+    while (left >= shares->per_mille)
+        left -= shares++->per_mille;
+    return shares->bits;
+}
+
+static struct nsp_u128
+random_addr(bool ipv6, struct nsp_prng *random)
+{
+    if (!ipv6)
+        return nsp_u128(nsp_prng_next(random) >> 32);
+    return (struct nsp_u128){
+        nsp_prng_next(random) >> 3 | UINT64_C(1) << 61, /* 2000::/3 */
+        nsp_prng_next(random),
+    };
+}
+
+static struct nsp_range
+random_prefix(bool ipv6, struct nsp_prng *random)
+{
+    uint32_t bits = ipv6 ? pick_bits(ipv6_shares, random)
+                         : 96 + pick_bits(ipv4_shares, random);
+    struct nsp_u128 open = nsp_prefix_open_bits(bits);
+    struct nsp_u128 addr = random_addr(ipv6, random);
+
+    return (struct nsp_range){
+        { addr.hi & ~open.hi, addr.lo & ~open.lo },
+        { addr.hi | open.hi, addr.lo | open.lo },
+    };
+}
+
+static void
+build(struct contest *contest)
+{
+    struct nsp_prefix_builder builder;
+    double since;
+
+    nsp_prefix_builder_init(&builder, NULL);
+    since = now_ns();
+    for (uint32_t i = 0; i < contest->prefixes; i++) {
+        const struct nsp_range *r = &contest->ranges[i];
+        int error = contest->ipv6
+                        ? nsp_prefix_builder_add_ipv6(&builder, r->lo, r->hi)
+                        : nsp_prefix_builder_add_ipv4(
+                              &builder, (uint32_t)r->lo.lo, (uint32_t)r->hi.lo);
+        if (error < 0)
+            die("a prefix is not taken");
+    }
+    if (nsp_prefix_builder_finish(&builder, &contest->set) < 0)
+        die("not enough memory");
+    contest->build_ms = (now_ns() - since) / 1e6;
+}
+
+/* An address of a random range, or from anywhere. */
+static struct nsp_u128
+make_query(const struct contest *contest, uint32_t i, struct nsp_prng *random)
+{
+    struct nsp_u128 addr = random_addr(contest->ipv6, random);
+    const struct nsp_range *range;
+    struct nsp_u128 open;
+
+    if (i % 2 == 0)
+        return addr;
+    range = &contest->ranges[nsp_prng_next(random) % contest->prefixes];
+    open = nsp_u128_sub(range->hi, range->lo);
+    return (struct nsp_u128){ range->lo.hi | (addr.hi & open.hi),
+                              range->lo.lo | (addr.lo & open.lo) };
+}
+
+static void
+fill(struct contest *contest)
+{
+    struct nsp_prng random;
+
+    nsp_prng_init(&random, 1, contest->ipv6);
+    contest->ranges = room(contest->prefixes, sizeof *contest->ranges);
+    contest->ipv4 = room(QUERIES, sizeof *contest->ipv4);
+    contest->bytes = room(QUERIES, sizeof *contest->bytes);
+    contest->pointers = room(QUERIES, sizeof *contest->pointers);
+    for (uint32_t i = 0; i < contest->prefixes; i++)
+        contest->ranges[i] = random_prefix(contest->ipv6, &random);
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        struct nsp_u128 query = make_query(contest, i ^ i >> 3, &random);
+
+        contest->ipv4[i] = (uint32_t)query.lo;
+        for (uint32_t b = 0; b < 8; b++) {
+            contest->bytes[i][b] = (uint8_t)(query.hi >> (56 - 8 * b));
+            contest->bytes[i][8 + b] = (uint8_t)(query.lo >> (56 - 8 * b));
+        }
+        contest->pointers[i] = contest->bytes[i];
+    }
+    build(contest);
+    contest->range_count =
+        nsp_ranges_normalise(contest->ranges, contest->prefixes);
+}
+
+/* --- The contestants ------------------------------------------------------ */
+
+static NSP_ALWAYS_INLINE bool
+ask(const struct contest *contest, uint32_t i)
+{
+    return contest->ipv6
+               ? nsp_prefix_set_has_ipv6(contest->set, contest->bytes[i])
+               : nsp_prefix_set_has_ipv4(contest->set, contest->ipv4[i]);
+}
+
+static uint64_t
+run_one(const struct contest *contest, uint32_t mask)
+{
+    uint64_t members = 0;
+
+    for (uint32_t i = 0; i < QUERIES; i++)
+        members += ask(contest, i & mask);
+    return members;
+}
+
+static uint64_t
+run_chained(const struct contest *contest, uint32_t mask)
+{
+    uint64_t members = 0;
+
+    for (uint32_t i = 0; i < QUERIES; i++)
+        members += ask(contest, (i ^ (members & 1)) & mask);
+    return members;
+}
+
+static uint64_t
+run_burst(const struct contest *contest, uint32_t mask)
+{
+    uint64_t members = 0;
+
+    for (uint32_t i = 0; i < QUERIES; i += BURST) {
+        uint32_t at = i & mask;
+
+        members += nsp_popcount_u64(
+            contest->ipv6 ? nsp_prefix_set_has_ipv6_burst(
+                                contest->set, contest->pointers + at, BURST)
+                          : nsp_prefix_set_has_ipv4_burst(
+                                contest->set, contest->ipv4 + at, BURST));
+    }
+    return members;
+}
+
+static bool
+search(const struct contest *contest, struct nsp_u128 value)
+{
+    uint32_t lo = 0, hi = contest->range_count;
+
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+
+        if (nsp_u128_less(contest->ranges[mid].hi, value))
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo < contest->range_count &&
+           !nsp_u128_less(value, contest->ranges[lo].lo);
+}
+
+static uint64_t
+run_search(const struct contest *contest, uint32_t mask)
+{
+    uint64_t members = 0;
+
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        const uint8_t *b = contest->bytes[i & mask];
+        struct nsp_u128 value = {
+            (uint64_t)nsp_load_be32(b) << 32 | nsp_load_be32(b + 4),
+            (uint64_t)nsp_load_be32(b + 8) << 32 | nsp_load_be32(b + 12),
+        };
+
+        members += search(contest, value);
+    }
+    return members;
+}
+
+/* --- Measuring ------------------------------------------------------------ */
+
+typedef uint64_t run_fn(const struct contest *contest, uint32_t mask);
+
+static void
+measure(const struct contest *contest, uint32_t mask)
+{
+    static run_fn *const runs[] = { run_one, run_chained, run_burst,
+                                    run_search };
+    double least[NSP_ARRAY_LEN(runs)] = { 1e9, 1e9, 1e9, 1e9 };
+    uint64_t members[NSP_ARRAY_LEN(runs)];
+
+    /* Taking turns, so that a slow moment of the machine hits all. */
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
+        for (size_t r = 0; r < NSP_ARRAY_LEN(runs); r++) {
+            double since = now_ns();
+            double ns;
+
+            members[r] = runs[r](contest, mask);
+            ns = (now_ns() - since) / QUERIES;
+            least[r] = ns < least[r] ? ns : least[r];
+        }
+    }
+    sink = members[1];
+    if (members[0] != members[2] || members[0] != members[3])
+        die("the answers differ");
+    printf(" %7.1f %7.1f %7.1f %7.1f", least[0], least[1], least[2], least[3]);
+}
+
+static void
+run(bool ipv6, uint32_t prefixes)
+{
+    struct contest contest = { .ipv6 = ipv6, .prefixes = prefixes };
+
+    fill(&contest);
+    printf("%s %7u", ipv6 ? "IPv6" : "IPv4", prefixes);
+    measure(&contest, CACHED - 1);
+    printf("  ");
+    measure(&contest, QUERIES - 1);
+    printf(" %7.2f %7.1f\n",
+           (double)nsp_prefix_set_info(contest.set).bytes / (1 << 20),
+           contest.build_ms);
+    nsp_prefix_set_destroy(contest.set);
+    free(contest.ranges);
+    free(contest.ipv4);
+    free(contest.bytes);
+    free(contest.pointers);
+}
+
+int
+main(void)
+{
+    static const uint32_t sizes[] = { 1000, 100000, PREFIXES_MAX };
+
+    printf("%-12s %31s   %31s\n", "ns per lookup", "256 addresses",
+           "1 M addresses");
+    printf("%-12s %7s %7s %7s %7s   %7s %7s %7s %7s %7s %7s\n", "prefixes",
+           "one", "chained", "burst", "search", "one", "chained", "burst",
+           "search", "MiB", "build ms");
+    for (int ipv6 = 0; ipv6 < 2; ipv6++) {
+        for (size_t i = 0; i < NSP_ARRAY_LEN(sizes); i++)
+            run(ipv6 != 0, sizes[i]);
+    }
+    return 0;
+}
