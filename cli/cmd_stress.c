@@ -151,7 +151,7 @@ run_mode(struct nsp_stress_config *cfg, const char *name,
     if (r == NSP_OK) {
         check_leaks(report);
         nsp_stress_print(cfg->cli, report);
-        r = nsp_stress_failure_count(report) ? NSP_EXIT_FAILED : NSP_EXIT_OK;
+        r = nsp_stress_ok(report) ? NSP_EXIT_OK : NSP_EXIT_FAILED;
     } else {
         r = nsp_cli_fail_result(cfg->cli, r, &diag);
     }
@@ -239,7 +239,7 @@ const struct nsp_command nsp_command_stress = {
     .details = "Every mode counts failures by kind, and what the process "
                "holds before and after:\nthreads, descriptors, memory, nft "
                "tables. Exit status 0 when nothing failed and\nnothing was "
-               "left over.\n",
+               "left over, 1 otherwise and when interrupted.\n",
     .examples = "  nsp stress stability --cycles 1000 --backend nfqueue\n"
                 "  nsp stress chaos --workers 64 --ops 500 --json\n",
     .subcommands =

@@ -74,6 +74,9 @@ struct nsp_stress_report {
     const char *mode, *backend;
     uint64_t seed;
     double seconds;
+    uint64_t asked; /* Operations, or seconds when it measures. */
+    const char *asked_unit;
+    bool interrupted; /* Before all that was asked was done. */
     _Atomic uint64_t operations;
     _Atomic uint64_t failures[NSP_STRESS_FAILURE_KINDS];
     /* The first of each kind; written by whoever counted from 0 to 1. */
@@ -107,6 +110,9 @@ void nsp_stress_fail(struct nsp_stress_report *report,
     __attribute__((format(printf, 3, 4)));
 
 uint64_t nsp_stress_failure_count(const struct nsp_stress_report *report);
+
+/* Whether nothing failed, and all that was asked was done. */
+bool nsp_stress_ok(const struct nsp_stress_report *report);
 
 /* Prints the report as text or JSON. */
 void nsp_stress_print(const struct nsp_cli *cli,

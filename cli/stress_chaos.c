@@ -253,6 +253,8 @@ nsp_stress_chaos(const struct nsp_stress_config *cfg,
     int r;
 
     (void)reterr; /* Only memory can be short, and needs no words. */
+    report->asked = cfg->workers * cfg->ops;
+    report->asked_unit = "operations";
     pthread_mutex_init(&chaos.memories_lock, NULL);
     nsp_stress_read_before(&report->before);
     r = set_up(&chaos);
@@ -261,6 +263,7 @@ nsp_stress_chaos(const struct nsp_stress_config *cfg,
         r = run_workers(&chaos);
         report->seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
     }
+    report->interrupted = atomic_load(&report->operations) < report->asked;
     tear_down(&chaos);
     nsp_stress_settle(&report->before, &report->after);
     return r;

@@ -233,6 +233,8 @@ nsp_stress_performance(const struct nsp_stress_config *cfg,
         return r;
     nsp_stress_target_configure(&target, &engine_cfg);
     report->has_performance = true;
+    report->asked = (uint64_t)cfg->seconds;
+    report->asked_unit = "s";
 
     nsp_stress_read_before(&report->before);
     began_ns = nsp_stress_now_ns();
@@ -244,6 +246,7 @@ nsp_stress_performance(const struct nsp_stress_config *cfg,
         r = measure_latency(cfg, &engine_cfg, &target, report, reterr);
     nsp_stress_progress_end();
     report->seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
+    report->interrupted = nsp_interrupted();
     if (report->loop_allocations)
         nsp_stress_fail(report, NSP_STRESS_ALLOCATION,
                         "the loop allocated memory");

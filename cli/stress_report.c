@@ -45,6 +45,12 @@ nsp_stress_failure_count(const struct nsp_stress_report *report)
     return count;
 }
 
+bool
+nsp_stress_ok(const struct nsp_stress_report *report)
+{
+    return nsp_stress_failure_count(report) == 0 && !report->interrupted;
+}
+
 /* --- Progress ------------------------------------------------------------ */
 
 #define BAR_COLUMNS 40
@@ -79,6 +85,14 @@ operations_per_s(const struct nsp_stress_report *report)
     return report->seconds > 0
                ? (double)atomic_load(&report->operations) / report->seconds
                : 0;
+}
+
+/* How much of what was asked. */
+static double
+done(const struct nsp_stress_report *report)
+{
+    return report->has_performance ? report->seconds
+                                   : (double)atomic_load(&report->operations);
 }
 
 static void
@@ -133,6 +147,10 @@ print_text(const struct nsp_cli *cli, const struct nsp_stress_report *report)
            nsp_cli_paint(cli, NSP_PAINT_PLAIN), report->seed);
     printf("  operations     %" PRIu64 " in %.2f s, %.0f a second\n",
            operations, report->seconds, operations_per_s(report));
+    if (report->interrupted)
+        printf("  %sinterrupted    after %.0f of %" PRIu64 " %s%s\n",
+               nsp_cli_paint(cli, NSP_PAINT_RED), done(report), report->asked,
+               report->asked_unit, nsp_cli_paint(cli, NSP_PAINT_PLAIN));
     for (uint32_t i = 0; i < report->step_count && operations; i++)
         printf("    %-12s %.1f us\n", report->steps[i].name,
                (double)report->steps[i].total_ns / 1e3 / (double)operations);
@@ -215,10 +233,13 @@ print_json(const struct nsp_stress_report *report)
     nsp_json_init(&json, stdout);
     nsp_json_begin_object(&json, NULL);
     nsp_json_uint(&json, "schema", 1);
-    nsp_json_bool(&json, "ok", failures == 0);
+    nsp_json_bool(&json, "ok", nsp_stress_ok(report));
+    nsp_json_bool(&json, "interrupted", report->interrupted);
     nsp_json_string(&json, "mode", report->mode);
     nsp_json_string(&json, "backend", report->backend);
     nsp_json_uint(&json, "seed", report->seed);
+    nsp_json_uint(&json, "asked", report->asked);
+    nsp_json_string(&json, "asked_unit", report->asked_unit);
     nsp_json_uint(&json, "operations", atomic_load(&report->operations));
     nsp_json_double(&json, "seconds", report->seconds);
     nsp_json_double(&json, "operations_per_s", operations_per_s(report));

@@ -90,18 +90,26 @@ nsp_stress_target_configure(const struct nsp_stress_target *target,
     cfg->hooks = target->memory ? 0 : NSP_HOOK_FORWARD;
 }
 
-static bool
-exchange_memory(struct nsp_stress_target *target)
+bool
+nsp_stress_target_send(struct nsp_stress_target *target)
 {
     const struct nsp_memory_frame frame = { .data = nsp_stress_packet,
                                             .bytes = NSP_STRESS_PACKET_BYTES,
                                             .direction = NSP_INBOUND };
+    const char data[18] = { 0 };
+
+    if (target->memory)
+        return nsp_memory_push_burst(target->memory, 0, &frame, 1) == 1;
+    return send(target->client_fd, data, sizeof data, 0) == sizeof data;
+}
+
+static bool
+receive_memory(struct nsp_stress_target *target)
+{
     uint64_t until_ns = nsp_stress_now_ns() + PATIENCE_NS;
     struct nsp_memory_frame sent;
     uint32_t turns = 0;
 
-    if (nsp_memory_push_burst(target->memory, 0, &frame, 1) != 1)
-        return false;
     while (nsp_memory_pop_burst(target->memory, 0, &sent, 1) == 0) {
         if (nsp_stress_now_ns() > until_ns)
             return false;
@@ -111,17 +119,18 @@ exchange_memory(struct nsp_stress_target *target)
     return sent.bytes == NSP_STRESS_PACKET_BYTES;
 }
 
-static bool
-exchange_live(struct nsp_stress_target *target)
+bool
+nsp_stress_target_receive(struct nsp_stress_target *target)
 {
-    char data[18] = { 0 };
+    char data[18];
 
-    return send(target->client_fd, data, sizeof data, 0) == sizeof data &&
-           recv(target->server_fd, data, sizeof data, 0) == sizeof data;
+    if (target->memory)
+        return receive_memory(target);
+    return recv(target->server_fd, data, sizeof data, 0) == sizeof data;
 }
 
 bool
 nsp_stress_target_exchange(struct nsp_stress_target *target)
 {
-    return target->memory ? exchange_memory(target) : exchange_live(target);
+    return nsp_stress_target_send(target) && nsp_stress_target_receive(target);
 }

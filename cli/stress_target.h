@@ -30,8 +30,14 @@ void nsp_stress_target_close(struct nsp_stress_target *target);
 void nsp_stress_target_configure(const struct nsp_stress_target *target,
                                  struct nsp_engine_config *cfg);
 
-/* Sends one packet and waits until it has come through. Returns whether it did
- * before a generous time was over. */
+/* Sends one packet to the engine. Returns whether it could. */
+bool nsp_stress_target_send(struct nsp_stress_target *target);
+
+/* Waits until one has come through. Returns whether it did before a generous
+ * time was over. */
+bool nsp_stress_target_receive(struct nsp_stress_target *target);
+
+/* Both. */
 bool nsp_stress_target_exchange(struct nsp_stress_target *target);
 
 #endif /* NSP_CLI_STRESS_TARGET_H */
