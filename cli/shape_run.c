@@ -127,13 +127,14 @@ watch(struct loop *loop, struct nsp_shape_report *report)
 }
 
 static int
-fail_errno(struct nsp_cli *cli, int error, const char *what)
+fail_errno(struct nsp_cli *cli, int error, const char *what, const char *cure)
 {
     struct nsp_diag diag = { .result = NSP_NO_MEMORY,
                              .os_errno = error,
                              .category = "system" };
 
     snprintf(diag.text, sizeof diag.text, "%s: %s", what, strerror(error));
+    snprintf(diag.hint, sizeof diag.hint, "%s", cure);
     return nsp_cli_fail(cli, &diag);
 }
 
@@ -145,12 +146,15 @@ run_and_watch(struct nsp_cli *cli, struct loop *loop,
     int error;
 
     if (pipe(loop->done) < 0)
-        return fail_errno(cli, errno, "cannot make a pipe");
+        return fail_errno(cli, errno, "cannot make a pipe",
+                          "raise the limit of open files: ulimit -n 1024");
     error = pthread_create(&loop->thread, NULL, run_loop, loop);
     if (error) {
         close(loop->done[0]);
         close(loop->done[1]);
-        return fail_errno(cli, error, "cannot start a thread");
+        return fail_errno(
+            cli, error, "cannot start a thread",
+            "raise the limit of threads (ulimit -u), or free memory");
     }
     nsp_shape_report_begin(report);
     watch(loop, report);

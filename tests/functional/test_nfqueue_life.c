@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -146,7 +147,42 @@ TEST(nfqueue_refuses_nonsense)
 
         CHECK_EQ(nsp_nfqueue_ops.open(&cfg, &io, &diag), NSP_INVALID_PARAMETER);
         CHECK_STR_EQ(diag.category, cases[i].category);
+        CHECK(diag.hint[0] != '\0');
     }
+    check_nothing_left();
+}
+
+/* Descriptors run out at each of the steps of opening. */
+static void
+open_with_few_descriptors(void *context)
+{
+    struct nsp_io_config cfg = fixture_config(ALL_HOOKS);
+    int result = NSP_OPEN_FAILED, lowest = dup(0);
+
+    (void)context;
+    CHILD_CHECK(lowest >= 0 && close(lowest) == 0);
+    cfg.queues = 2;
+    for (int n = 0; result != NSP_OK; n++) {
+        struct rlimit limit = { (rlim_t)(lowest + n), 1024 };
+        struct nsp_io *io = NULL;
+        struct nsp_diag diag;
+
+        CHILD_CHECK(n < 20 && setrlimit(RLIMIT_NOFILE, &limit) == 0);
+        result = nsp_nfqueue_ops.open(&cfg, &io, &diag);
+        if (result == NSP_OK) {
+            CHILD_CHECK(n > 4);
+            nsp_nfqueue_ops.close(io);
+        } else {
+            CHILD_CHECK(result == NSP_OPEN_FAILED && !io);
+            CHILD_CHECK(strstr(diag.hint, "ulimit -n") != NULL);
+        }
+    }
+}
+
+TEST(nfqueue_says_how_to_get_more_descriptors)
+{
+    fixture_require();
+    wait_for_death(fixture_fork(open_with_few_descriptors, NULL), 0);
     check_nothing_left();
 }
 
@@ -449,6 +485,7 @@ main(void)
         FIXTURE_TEST(nfqueue_picks_queues_that_are_free),
         FIXTURE_TEST(nfqueue_names_the_taken_queue_its_owner_and_the_cure),
         FIXTURE_TEST(nfqueue_refuses_nonsense),
+        FIXTURE_TEST(nfqueue_says_how_to_get_more_descriptors),
         FIXTURE_TEST(nfqueue_survives_every_allocation_that_can_fail),
         FIXTURE_TEST(nfqueue_loses_nothing_when_stopped),
         FIXTURE_TEST(

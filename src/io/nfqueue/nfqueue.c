@@ -76,6 +76,22 @@ fail_memory(struct nsp_diag *reterr)
                         "no memory for the queues");
 }
 
+/* What helps against an error of the system that tells nothing of packets. */
+static const char *
+cure_for(int err)
+{
+    switch (err) {
+    case -EMFILE:
+        return "raise the limit of open files of a process: ulimit -n 1024";
+    case -ENFILE:
+        return "raise the machine's limit of open files: sysctl fs.file-max";
+    case -ENOBUFS:
+        return "free memory, or lower the number of queues";
+    default:
+        return "'nsp doctor' tells what is missing here";
+    }
+}
+
 /* An error of opening or starting queues. */
 static int
 fail_queue(struct nsp_diag *reterr, int err, const char *step)
@@ -94,8 +110,8 @@ fail_queue(struct nsp_diag *reterr, int err, const char *step)
                            "it needs CONFIG_NETFILTER_NETLINK_QUEUE (module "
                            "nfnetlink_queue)");
     default:
-        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "queue", -err, NULL,
-                                  "%s", step);
+        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "queue", -err,
+                                  cure_for(err), "%s", step);
     }
 }
 
@@ -124,7 +140,8 @@ fail_rules(struct nsp_diag *reterr, int err, enum nsp_nfq_refused refused)
             reterr, "a way to queue packets from nftables",
             "it needs CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT and "
             "CONFIG_NETFILTER_XT_TARGET_NFQUEUE");
-    return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "nft-rules", -err, NULL,
+    return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "nft-rules", -err,
+                              cure_for(err),
                               "the kernel refuses the nftables rules");
 }
 
@@ -157,18 +174,23 @@ check_config(const struct nsp_io_config *cfg,
         NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD;
 
     if (cfg->queues < 1 || cfg->queues > NSP_IO_QUEUES_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues", NULL,
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues",
+                            "one for each core that may work is enough",
                             "%u queues, not 1 to %u", cfg->queues,
                             NSP_IO_QUEUES_MAX);
     if (cfg->hooks & ~all_hooks)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hooks", NULL,
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hooks",
+                            "choose of NSP_HOOK_INPUT, OUTPUT and FORWARD",
                             "no set of hooks to tap: 0x%x", cfg->hooks);
     if (cfg->max_held_pkts > 1u << 20)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held", NULL,
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held",
+                            "hold fewer, or share them among more queues",
                             "%u packets to hold at once, more than %u",
                             cfg->max_held_pkts, 1u << 20);
     if (device->first_queue > UINT16_MAX + 1 - cfg->queues)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-number", NULL,
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-number",
+                            "choose a lower first number, or none for a free "
+                            "one",
                             "%u queues from number %u go beyond 65535",
                             cfg->queues, device->first_queue);
     return NSP_OK;
@@ -315,7 +337,7 @@ open_sockets(struct nsp_io *io, struct nsp_diag *reterr)
         return fail_privilege(reterr);
     if (err < 0)
         return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "raw-socket", -err,
-                                  NULL, "cannot open a raw socket");
+                                  cure_for(err), "cannot open a raw socket");
 
     io->counters_fd = nsp_nfq_counters_open();
     if (io->counters_fd < 0)
