@@ -186,7 +186,7 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
         int err;
 
         now_ns = clock->now_ns(clock->context);
-        if (moved >= NSP_BURST_MAX || next_ns <= now_ns)
+        if (moved > 0 || next_ns <= now_ns)
             continue; /* More is likely to be there already. */
         if (moved == 0 && device_failed(s))
             break;
