@@ -188,7 +188,7 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
         now_ns = clock->now_ns(clock->context);
         if (moved > 0 || next_ns <= now_ns)
             continue; /* More is likely to be there already. */
-        if (moved == 0 && device_failed(s))
+        if (device_failed(s))
             break;
         err = s->ops->wait(s->io, w->queue,
                            next_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
