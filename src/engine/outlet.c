@@ -186,7 +186,7 @@ nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
         flush_dropped(w);
 }
 
-void
+int
 nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes,
                   bool reply, const struct nsp_pkt *like)
 {
@@ -199,6 +199,7 @@ nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes,
         w->counted.inject_failed_pkts++;
     else
         w->counted.injected_pkts++;
+    return err < 0 ? err : 0;
 }
 
 void

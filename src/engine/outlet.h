@@ -32,10 +32,11 @@ void nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
 /* Drops 'pkt' and answers it, where an answer is due. */
 void nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt);
 
-/* Sends an IP packet besides; a failure is counted. */
-void nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip,
-                       uint32_t ip_bytes, bool reply,
-                       const struct nsp_pkt *like);
+/* Sends an IP packet besides. Returns 0 or a negative errno; both are
+ * counted. */
+int nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip,
+                      uint32_t ip_bytes, bool reply,
+                      const struct nsp_pkt *like);
 
 /* Delivers a whole burst at once; flush first what must go before it. */
 void nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],

@@ -194,16 +194,13 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
                  uint32_t ip_bytes)
 {
     struct nsp_worker *w;
-    uint64_t failed;
 
     if (!burst || !ip || like >= burst->count || ip_bytes < 20 ||
         ip_bytes > UINT16_MAX + 40u)
         return -EINVAL;
     w = burst->engine_private;
-    failed = w->counted.inject_failed_pkts;
     nsp_pkt_parse(burst->pkts[like]); /* The callback may have shortened it. */
-    nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
-    return w->counted.inject_failed_pkts == failed ? 0 : -EIO;
+    return nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
 }
 
 static void
