@@ -413,6 +413,32 @@ TEST(nfqueue_counts_verdicts_on_packets_that_the_kernel_has_flushed)
     fixture_hear_nothing(server);
 }
 
+/* Nothing is received after the last verdicts of a run. */
+TEST(nfqueue_counts_stale_verdicts_without_receiving_once_quiesced)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_io_config other_cfg = fixture_config(NSP_HOOK_INPUT);
+    struct nsp_io_stats stats;
+    struct nsp_io *io, *other;
+    struct nsp_pkt *pkts[3];
+    int client;
+
+    fixture_require();
+    client = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
+    io = fixture_open(&cfg);
+    other = fixture_open(&other_cfg);
+    for (int i = 0; i < 3; i++)
+        fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "flushed");
+    fixture_receive(io, pkts, 3);
+    fixture_close(other);
+    nsp_nfqueue_ops.quiesce(io);
+    fixture_send(io, pkts, 2);
+    nsp_nfqueue_ops.drop_burst(io, QUEUE, &pkts[2], 1);
+    nsp_nfqueue_ops.read_stats(io, &stats);
+    CHECK_EQ(stats.stale_verdict_pkts, 3);
+    CHECK_EQ(stats.device_errors, 0);
+}
+
 /* --- Privilege ------------------------------------------------------------ */
 
 static void
@@ -494,6 +520,8 @@ main(void)
         FIXTURE_TEST(nfqueue_keeps_a_wake_that_came_before_the_wait),
         FIXTURE_TEST(
             nfqueue_counts_verdicts_on_packets_that_the_kernel_has_flushed),
+        FIXTURE_TEST(
+            nfqueue_counts_stale_verdicts_without_receiving_once_quiesced),
         FIXTURE_TEST(nfqueue_says_which_privilege_it_lacks),
         FIXTURE_TEST(nfqueue_probe_finds_all_and_leaves_nothing_behind),
     };

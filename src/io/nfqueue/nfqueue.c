@@ -42,7 +42,7 @@ struct nsp_io {
     uint32_t queue_count, queues_open;
     struct nsp_nl nft;               /* Owns the table. */
     char table[NSP_NFQ_TABLE_BYTES]; /* Empty while there is none. */
-    bool quiesced;
+    _Atomic bool quiesced;           /* One worker says so to the others. */
     struct nsp_nfq_injector injector;
     int counters_fd; /* -1: the kernel's counters cannot be read. */
     struct nsp_allocator allocator;
@@ -450,8 +450,13 @@ static uint32_t
 nfqueue_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                  struct nsp_pkt *const pkts[], uint32_t n, bool ret_refused[])
 {
+    uint32_t refused =
+        nsp_nfq_tx_burst(&io->queues[queue], pkts, n, ret_refused);
+
     (void)now_ns; /* Sent at once. */
-    return nsp_nfq_tx_burst(&io->queues[queue], pkts, n, ret_refused);
+    if (io->quiesced)
+        nsp_nfq_read_answers(&io->queues[queue]);
+    return refused;
 }
 
 static void
@@ -459,6 +464,8 @@ nfqueue_drop_burst(struct nsp_io *io, uint32_t queue,
                    struct nsp_pkt *const pkts[], uint32_t n)
 {
     nsp_nfq_drop_burst(&io->queues[queue], pkts, n);
+    if (io->quiesced)
+        nsp_nfq_read_answers(&io->queues[queue]);
 }
 
 static int

@@ -130,6 +130,11 @@ uint32_t nsp_nfq_tx_burst(struct nsp_nfq_queue *queue,
                           bool ret_refused[]);
 void nsp_nfq_drop_burst(struct nsp_nfq_queue *queue,
                         struct nsp_pkt *const pkts[], uint32_t n);
+
+/* Reads the kernel's answers to verdicts up to the next packet. Receiving reads
+ * them too: this is for when nothing is received any more. */
+void nsp_nfq_read_answers(struct nsp_nfq_queue *queue);
+
 int nsp_nfq_retain(struct nsp_nfq_queue *queue, struct nsp_pkt *pkt);
 bool nsp_nfq_queue_can_receive(const struct nsp_nfq_queue *queue);
 

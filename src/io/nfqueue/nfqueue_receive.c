@@ -196,6 +196,27 @@ read_answer(struct nsp_nfq_queue *queue, const uint8_t *bytes,
         nsp_nfq_count(&queue->device_errors, 1);
 }
 
+void
+nsp_nfq_read_answers(struct nsp_nfq_queue *queue)
+{
+    uint8_t bytes[64]; /* What follows is our own message. */
+
+    for (uint32_t i = 0; i < NSP_BURST_MAX; i++) {
+        ssize_t got =
+            recv(queue->nl.fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+        struct nlmsghdr header;
+
+        if (got < (ssize_t)sizeof header)
+            return;
+        memcpy(&header, bytes, sizeof header);
+        if (header.nlmsg_type != NLMSG_ERROR)
+            return;
+        read_answer(queue, bytes, (uint32_t)got);
+        if (recv(queue->nl.fd, bytes, sizeof bytes, MSG_DONTWAIT) < 0)
+            return;
+    }
+}
+
 /* Turns a datagram into a packet; NULL when it is none. The kernel sends each
  * message in a datagram of its own. */
 static struct nsp_pkt *
