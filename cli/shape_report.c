@@ -157,7 +157,6 @@ print_unusual(FILE *to, const struct nsp_stats *stats)
         { "answers that failed", stats->inject_failed_pkts },
         { "dropped by the kernel", stats->kernel_dropped_pkts },
         { "lost by the kernel", stats->kernel_lost_pkts },
-        { "flushed by the kernel", stats->stale_verdict_pkts },
         { "device errors", stats->device_errors },
     };
 
@@ -210,6 +209,13 @@ print_end(const struct nsp_shape_report *report,
     print_row(to, "queued", all->queued_pkts, all->queued_bytes,
               shaped->queued_pkts);
     print_unusual(to, all);
+    if (all->stale_verdict_pkts)
+        fprintf(to,
+                "warning: %" PRIu64
+                " of the packets delivered or dropped were flushed by the "
+                "kernel first: an interface went down or was removed, or a "
+                "netfilter hook was unregistered\n",
+                all->stale_verdict_pkts);
 }
 
 /* --- JSON ---------------------------------------------------------------- */

@@ -33,7 +33,10 @@ enum nsp_drop_reason {
  *
  *     in_pkts = delivered_pkts + sum(dropped_pkts) + queued_pkts
  *
- * and the same for bytes. Bytes count from the IP header on. */
+ * and the same for bytes. Bytes count from the IP header on. A packet is what
+ * the device hands over: where no rule has a rate or a loss and no callback may
+ * edit, that may be a superpacket, many segments in one. So the packets counted
+ * of the same traffic differ with the policy, the bytes by the headers. */
 struct nsp_stats {
     uint64_t in_pkts, in_bytes;
     uint64_t delivered_pkts, delivered_bytes;
@@ -45,10 +48,16 @@ struct nsp_stats {
     uint64_t injected_pkts;  /* Sent besides: rejections and injections. */
     uint64_t inject_failed_pkts;
 
-    /* What the kernel did with packets that never reached the engine. */
+    /* What the kernel did with packets that never reached the engine. What it
+     * lets pass by, its queue being full (nfqueue without fail_closed), nobody
+     * counts. */
     uint64_t kernel_dropped_pkts; /* Its queue was full, or memory was short. */
     uint64_t kernel_lost_pkts;    /* They did not fit the socket's buffer. */
-    uint64_t stale_verdict_pkts;  /* It had flushed them before our verdict. */
+
+    /* Of delivered_pkts and dropped_pkts: the kernel had flushed them before
+     * our verdict, so none was sent. It does so when an interface goes down or
+     * is removed, and when a netfilter hook is unregistered. */
+    uint64_t stale_verdict_pkts;
     uint64_t device_errors;
     uint64_t wakeups; /* Times a worker slept and woke. */
 };

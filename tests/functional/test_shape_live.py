@@ -157,6 +157,83 @@ def test_holds_inbound_packets_and_delivers_them_at_the_end(near):
     assert end["queued"]["pkts"] == 0
 
 
+def connect(near):
+    """Links 'near' and 'far' once more."""
+    far = near.far
+    for host, command in (
+            (near, f"ip link add v0 type veth peer name v1 netns {far.keeper.pid}"),
+            (near, f"ip address add {NEAR}/24 dev v0"),
+            (far, f"ip address add {FAR}/24 dev v1"),
+            (far, "ip link set v1 up"), (near, "ip link set v0 up")):
+        done = host.run(*command.split())
+        assert done.returncode == 0, done.stderr
+
+
+# Says a datagram a millisecond, and goes on when the way is gone.
+TALK = f"""
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+print("talking", flush=True)
+while True:
+    try:
+        s.sendto(bytes(72), ("{NEAR}", 9))
+    except OSError:
+        pass
+    time.sleep(0.001)
+"""
+
+
+@pytest.mark.parametrize("output", ["json", "text"])
+def test_goes_on_when_an_interface_disappears_under_traffic(near, output):
+    options = ["--direction", "inbound", "--filter", "udp or icmp",
+               "--delay", "200ms"]
+    if output == "json":
+        shape = Shape(near, *options)
+    else:
+        process = near.start(NSP, "shape", *options)
+        assert "(Ctrl-C ends)" in process.stdout.readline()
+    talker = near.far.start("/usr/bin/python3", "-c", TALK)
+    assert talker.stdout.readline() == "talking\n"
+    # Answered, so datagrams from before are held.
+    assert ping(near) == 1
+    assert near.run("ip", "link", "delete", "v0").returncode == 0
+    connect(near)
+    assert ping(near, 2) == 2
+    talker.kill()
+    talker.communicate()
+    if output == "json":
+        end = shape.end()
+        assert end["result"] == "stopped"
+        assert 0 < end["stale_verdict_pkts"] <= end["delivered"]["pkts"]
+        assert end["device_errors"] == 0
+        assert shape.process.returncode == 0
+    else:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=PATIENCE)
+        assert (process.returncode, err) == (0, "")
+        assert out.count("warning: ") == 1
+        assert "an interface went down or was removed" in out
+    assert tables(near) == ""
+
+
+def test_tells_of_held_packets_that_were_flushed_before_the_end(near):
+    shape = Shape(near, "--direction", "inbound", "--filter", "icmp",
+                  "--delay", "1h")
+    assert ping(near, 3) == 0
+    assert near.run("ip", "link", "delete", "v0").returncode == 0
+    assert shape.end()["stale_verdict_pkts"] == 3
+
+
+def test_a_shaper_killed_with_packets_held_lets_go_of_the_network(near):
+    shape = Shape(near, "--on", "input", "--filter", "icmp", "--delay", "1h")
+    assert ping(near, 3) == 0
+    assert tables(near) != ""
+    shape.process.kill()
+    shape.process.communicate()
+    assert ping(near) == 1
+    assert tables(near) == ""
+
+
 def test_refuses_to_hold_local_output(near):
     done = near.run(NSP, "shape", "--delay", "40ms", "--json")
     assert done.returncode == 3
