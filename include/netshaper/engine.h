@@ -53,7 +53,9 @@ struct nsp_verdict {
     uint8_t kind;      /* enum nsp_verdict_kind. */
     bool modified;     /* Bytes at 'data' or lengths changed; implied by the
                         * nsp_pkt_set_*() calls. */
-    uint64_t delay_ns; /* Added to what the rules ask for. */
+    uint64_t delay_ns; /* Added to what the rules ask for. Where the device
+                        * cannot hold the packet (nfqueue: from OUTPUT) it is
+                        * dropped instead, as cannot-hold. */
 };
 
 /* One burst of intercepted packets that match the start filter, parsed. */
@@ -79,10 +81,14 @@ NSP_API int nsp_burst_inject(struct nsp_burst *burst, uint32_t like,
 
 /* --- Configuration ------------------------------------------------------- */
 
+/* Packets whose mark has bit 0x20000000 are not intercepted: those that the
+ * library sends itself carry it. What overruns the kernel's queue passes by,
+ * unshaped and uncounted, unless 'fail_closed'. When the process is killed, the
+ * kernel removes the rules, and packets held are lost. */
 struct nsp_nfqueue_config {
     uint32_t first_queue; /* First queue number, 1..65535; 0 picks free ones. */
     uint32_t max_queue_pkts; /* Kernel queue; 0 derives it. */
-    bool fail_closed;        /* Drop, not pass, when the queue is full. */
+    bool fail_closed;        /* Drop and count, not pass, when it is full. */
 };
 
 struct nsp_pcapfile_config {
