@@ -11,6 +11,7 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
              filter machine alone
     rate     a rate limit under 20 % overload; beside it the kernel's tbf
     delay    a fixed delay at 500 packets/s, beyond the untouched path
+    kill     a ping's first answer after kill -9 of a shaper that holds packets
     modules  ns per operation of single modules
 
 Rates and errors of 'rate' count IP bytes from the first to the last arrival in
@@ -26,6 +27,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from kill_recovery import measure_kill
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 SERVER = "10.79.2.2"
@@ -317,8 +320,9 @@ def measure_modules(args, table):
 
 
 SECTIONS = {"engine": measure_engine, "modules": measure_modules,
-            "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay}
-LIVE = {"tcp", "rate", "delay"}
+            "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
+            "kill": measure_kill}
+LIVE = {"tcp", "rate", "delay", "kill"}
 
 
 def main():
