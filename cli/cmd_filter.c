@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/capture.h"
 #include "cli/commands.h"
 #include "cli/filter_backend.h"
 #include "netshaper/engine.h"
@@ -187,6 +188,7 @@ struct eval {
     struct nsp_filter_runner *runner;
     struct nsp_json json;
     struct nsp_engine *engine;
+    const char *in_path;
     uint64_t packets, matched;
     struct nsp_diag diag; /* Of the runner, once it has failed. */
 };
@@ -273,6 +275,7 @@ run_engine(struct nsp_cli *cli, struct eval *eval)
         diag = eval->diag;
     else
         nsp_engine_read_diag(eval->engine, &diag);
+    nsp_capture_explain(&diag, eval->in_path, eval->packets);
     return eval_error(nsp_cli_fail(cli, &diag));
 }
 
@@ -286,7 +289,7 @@ static int
 eval_expr(struct nsp_cli *cli, const char *expr,
           const struct eval_request *request)
 {
-    struct eval eval = { .cli = cli };
+    struct eval eval = { .cli = cli, .in_path = request->files.in_path };
     struct nsp_engine_config config = {
         .backend = "pcapfile",
         .pcapfile = request->files,

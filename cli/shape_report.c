@@ -145,7 +145,7 @@ print_row(FILE *to, const char *name, uint64_t pkts, uint64_t bytes,
 
 /* Rows that are worth a line only when there is something to tell. */
 static void
-print_unusual(FILE *to, const struct nsp_stats *stats)
+print_unusual(FILE *to, const struct nsp_stats *stats, bool captured)
 {
     const struct {
         const char *text;
@@ -157,12 +157,17 @@ print_unusual(FILE *to, const struct nsp_stats *stats)
         { "answers that failed", stats->inject_failed_pkts },
         { "dropped by the kernel", stats->kernel_dropped_pkts },
         { "lost by the kernel", stats->kernel_lost_pkts },
-        { "device errors", stats->device_errors },
+        { "device errors", captured ? 0 : stats->device_errors },
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (rows[i].count)
             fprintf(to, "  %-24s %4" PRIu64 "\n", rows[i].text, rows[i].count);
+    if (captured && stats->device_errors)
+        fprintf(to,
+                "  %" PRIu64 " packet%s had timestamps before the packet in "
+                "front of them; taken as simultaneous\n",
+                stats->device_errors, stats->device_errors == 1 ? "" : "s");
 }
 
 static void
@@ -192,6 +197,7 @@ print_end(const struct nsp_shape_report *report,
     const struct nsp_stats *all = &now->all;
     const struct nsp_rule_stats *shaped = &now->shaped;
     FILE *to = report->to;
+    bool captured = report->job->engine.pcapfile.in_path != NULL;
     char time[UNIT_TEXT];
 
     if (report->redraw)
@@ -200,6 +206,7 @@ print_end(const struct nsp_shape_report *report,
     fprintf(to, "nsp: %s after %s\n\n  %-14s %14s %14s %16s\n",
             result == NSP_STOPPED ? "stopped"
             : result == NSP_OK    ? "end of input"
+            : captured            ? "cut short"
                                   : nsp_result_text(result),
             time, "", "packets", "bytes", "shaped packets");
     print_row(to, "in", all->in_pkts, all->in_bytes, shaped->in_pkts);
@@ -208,7 +215,7 @@ print_end(const struct nsp_shape_report *report,
     print_drops(to, now);
     print_row(to, "queued", all->queued_pkts, all->queued_bytes,
               shaped->queued_pkts);
-    print_unusual(to, all);
+    print_unusual(to, all, captured);
     if (all->stale_verdict_pkts)
         fprintf(to,
                 "warning: %" PRIu64

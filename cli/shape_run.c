@@ -9,6 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/capture.h"
+
 #define SAMPLE_NS UINT64_C(1000000000)
 
 /* What a signal may touch. The handler stops the engine; the flag is for a
@@ -181,6 +183,9 @@ conclude(struct nsp_cli *cli, struct loop *loop,
     nsp_engine_read_diag(loop->engine, &diag);
     if (diag.result == NSP_OK)
         diag = (struct nsp_diag){ .result = loop->result };
+    if (report->job->engine.pcapfile.in_path)
+        nsp_capture_explain(&diag, report->job->engine.pcapfile.in_path,
+                            now.all.in_pkts);
     nsp_cli_fail(cli, &diag);
     return diag.result == NSP_NOT_POSSIBLE ? NSP_EXIT_NOT_POSSIBLE
                                            : NSP_EXIT_FAILED;

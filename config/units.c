@@ -192,6 +192,7 @@ scale(const struct quantity *q, uint64_t factor, uint64_t *ret, bool *ret_exact,
       struct nsp_diag *reterr)
 {
     static const char overflow[] = "the value is too large";
+    static const char overflow_hint[] = "write fewer digits or a smaller unit";
     const char *fraction = q->text + q->whole_digits + 1;
     uint64_t whole = 0, part = 0, tenths = 0;
     bool exact = true;
@@ -200,7 +201,7 @@ scale(const struct quantity *q, uint64_t factor, uint64_t *ret, bool *ret_exact,
         uint64_t digit = (uint64_t)(q->text[i] - '0');
 
         if (whole > (UINT64_MAX - digit) / 10)
-            return refuse(reterr, 0, "overflow", overflow, "");
+            return refuse(reterr, 0, "overflow", overflow, overflow_hint);
         whole = whole * 10 + digit;
     }
     /* From the last digit on: part = floor((digit * factor + part) / 10) is
@@ -214,7 +215,7 @@ scale(const struct quantity *q, uint64_t factor, uint64_t *ret, bool *ret_exact,
     }
     part += tenths >= 5;
     if (whole > (UINT64_MAX - part) / factor)
-        return refuse(reterr, 0, "overflow", overflow, "");
+        return refuse(reterr, 0, "overflow", overflow, overflow_hint);
     *ret = whole * factor + part;
     *ret_exact = exact;
     return NSP_OK;

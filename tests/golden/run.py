@@ -8,7 +8,8 @@
 
 A line that ends in ' (re)' is a regular expression; '#' begins a comment. Each
 transcript runs in a folder of its own, in which a.pcap is a small capture (see
-packets below) and bad.pcap is not one. Prints TAP, a case for each command.
+packets below), back.pcap one whose clock goes back, and bad.pcap none. Prints
+TAP, a case for each command.
 
 usage: run.py [--update] NSP TRANSCRIPT...
 """
@@ -53,6 +54,11 @@ def write_captures(folder):
     with open(folder / "a.pcap", "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
         for index, data in enumerate(packets()):
+            file.write(struct.pack("<IIII", 1000, index * 10000, len(data),
+                                   len(data)) + data)
+    with open(folder / "back.pcap", "wb") as file:  # Packets 2 and 3 too early.
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
+        for index, data in zip((2, 1, 0, 3), packets()):
             file.write(struct.pack("<IIII", 1000, index * 10000, len(data),
                                    len(data)) + data)
     (folder / "bad.pcap").write_bytes(b"this is no capture at all\n" * 4)

@@ -337,6 +337,8 @@ alloc_store(struct nsp_io *io, uint32_t max_held_pkts)
     return nsp_buddy_init(&io->store, bytes, &io->allocator);
 }
 
+#define OPEN_HINT "name a file that you may write, in a folder that exists"
+
 /* Opens 'path' without touching what is in it. '*ret_created' tells whether it
  * was not there before. */
 static int
@@ -374,7 +376,7 @@ empty_output(const struct nsp_io *io, int fd, const char *path,
 
 failed:
     return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "open-output", errno,
-                              NULL, "cannot write '%s'", path);
+                              OPEN_HINT, "cannot write '%s'", path);
 }
 
 static int
@@ -385,7 +387,7 @@ start_output(struct nsp_io *io, const char *path, struct nsp_diag *reterr)
 
     if (fd < 0)
         return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "open-output", errno,
-                                  NULL, "cannot write '%s'", path);
+                                  OPEN_HINT, "cannot write '%s'", path);
     err = empty_output(io, fd, path, reterr);
     if (err == NSP_OK) {
         int os_err = nsp_pcapng_create(fd, io->reader.linktype, &io->allocator,
@@ -395,7 +397,8 @@ start_output(struct nsp_io *io, const char *path, struct nsp_diag *reterr)
             return NSP_OK;
         err = nsp_diag_set_errno(
             reterr, os_err == -ENOMEM ? NSP_NO_MEMORY : NSP_OPEN_FAILED,
-            "write-output", -os_err, NULL, "cannot write '%s'", path);
+            "write-output", -os_err, "make room there, or name another file",
+            "cannot write '%s'", path);
     }
     close(fd);
     if (created)

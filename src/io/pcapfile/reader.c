@@ -98,7 +98,9 @@ nsp_reader_open(struct nsp_reader *reader, const char *path,
     stream = open_stream(reader, path);
     if (!stream) {
         err = nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "open-input", errno,
-                                 NULL, "cannot read '%s'", path);
+                                 "name a pcap or pcapng file that you may "
+                                 "read, or - for standard input",
+                                 "cannot read '%s'", path);
         goto fail;
     }
     reader->pcap = pcap_fopen_offline_with_tstamp_precision(
