@@ -79,13 +79,15 @@ read_layer(struct nsp_cli *cli, const char *text, enum nsp_layer *ret)
 
 /* --- check --------------------------------------------------------------- */
 
-enum check_option { CHECK_LAYER, CHECK_COUNT };
+enum check_option { CHECK_LAYER, CHECK_STRICT, CHECK_COUNT };
 
 static const struct nsp_option check_options[] = {
     [CHECK_LAYER] = { "layer", "LAYER",
                       "network (default), network-forward, flow, socket, "
                       "reflect",
                       0 },
+    [CHECK_STRICT] = { "strict", NULL, "take only what WinDivert 2.2 takes",
+                       0 },
     [CHECK_COUNT] = { NULL, NULL, NULL, 0 },
 };
 
@@ -110,11 +112,13 @@ print_check_json(const struct nsp_diag *diag)
 }
 
 static int
-check_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer)
+check_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer,
+           const struct nsp_filter_options *options)
 {
     struct nsp_filter *filter = NULL;
     struct nsp_diag diag = { .result = NSP_OK };
-    int result = nsp_filter_compile(expr, layer, NULL, &filter, &diag);
+    int result =
+        nsp_filter_compile_with(expr, layer, options, NULL, &filter, &diag);
 
     nsp_filter_destroy(filter);
     if (result == NSP_OK) {
@@ -131,12 +135,17 @@ check_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer)
 static int
 run_check(struct nsp_cli *cli, int argc, char *argv[])
 {
+    struct nsp_filter_options options = { .strict = false };
     enum nsp_layer layer = NSP_LAYER_NETWORK;
     const char *value, *expr;
     char *owned;
     int option, status;
 
     while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        if (option == CHECK_STRICT) {
+            options.strict = true;
+            continue;
+        }
         status = read_layer(cli, value, &layer);
         if (status != NSP_EXIT_OK)
             return status;
@@ -145,7 +154,7 @@ run_check(struct nsp_cli *cli, int argc, char *argv[])
         return cli->status;
     status = read_expr(cli, argc, argv, &expr, &owned);
     if (status == NSP_EXIT_OK)
-        status = check_expr(cli, expr, layer);
+        status = check_expr(cli, expr, layer, &options);
     free(owned);
     return status;
 }

@@ -7,7 +7,6 @@
 
 #include <string.h>
 
-#include "filter/format.h"
 #include "netshaper/filter.h"
 #include "netshaper/packet.h"
 
@@ -53,7 +52,7 @@ check_format(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt,
     struct nsp_filter *filter;
     struct nsp_diag diag;
     char *printed, *again;
-    int r = nsp_filter_format(text, layer, NULL, &printed, &diag);
+    int r = nsp_filter_format(text, layer, NULL, NULL, &printed, &diag);
 
     if (r == NSP_INVALID_FILTER && strcmp(diag.category, "too-long") == 0)
         return;
@@ -61,7 +60,8 @@ check_format(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt,
     FUZZ_CHECK(nsp_filter_compile(printed, layer, NULL, &filter, &diag) ==
                NSP_OK);
     FUZZ_CHECK(check_match(filter, pkt) == matched);
-    FUZZ_CHECK(nsp_filter_format(printed, layer, NULL, &again, NULL) == NSP_OK);
+    FUZZ_CHECK(nsp_filter_format(printed, layer, NULL, NULL, &again, NULL) ==
+               NSP_OK);
     FUZZ_CHECK(strcmp(printed, again) == 0);
     nsp_filter_destroy(filter);
     free(printed);

@@ -46,6 +46,11 @@ struct nsp_filter_context {
     int64_t timestamp; /* Of the field 'timestamp', in nanoseconds. */
 };
 
+/* How to read a filter. All zero is the default. */
+struct nsp_filter_options {
+    bool strict; /* Only what WinDivert 2.2 takes, without our additions. */
+};
+
 /* Compiles 'text' for 'layer'. On success stores the filter in '*ret' and
  * returns NSP_OK. Otherwise returns NSP_INVALID_FILTER with 'reterr' filled
  * (category, offset, line, column, text, hint), NSP_INVALID_PARAMETER or
@@ -55,6 +60,23 @@ NSP_API int nsp_filter_compile(const char *text, enum nsp_layer layer,
                                const struct nsp_allocator *allocator,
                                struct nsp_filter **ret,
                                struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* The same with 'options', which may be NULL and are not kept. */
+NSP_API int nsp_filter_compile_with(const char *text, enum nsp_layer layer,
+                                    const struct nsp_filter_options *options,
+                                    const struct nsp_allocator *allocator,
+                                    struct nsp_filter **ret,
+                                    struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Rewrites 'text' canonically: folded, one spelling for everything, no needless
+ * parentheses. It compiles to the same filter as 'text', and printing it again
+ * changes nothing. On success stores a string in '*ret', to be released to
+ * 'allocator' (free() for NULL), and returns NSP_OK; fails like compile, also
+ * with category "too-long" where the result would exceed what compiles. */
+NSP_API int nsp_filter_format(const char *text, enum nsp_layer layer,
+                              const struct nsp_filter_options *options,
+                              const struct nsp_allocator *allocator, char **ret,
+                              struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* Frees 'filter', which may be NULL. Always returns NULL. */
 NSP_API struct nsp_filter *nsp_filter_destroy(struct nsp_filter *filter);

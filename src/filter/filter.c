@@ -28,10 +28,12 @@ static const char *const layer_names[NSP_LAYER_COUNT] = {
 };
 
 int
-nsp_filter_read(const char *text, enum nsp_layer layer, struct nsp_arena *arena,
-                struct nsp_diag *reterr, struct nsp_source *ret_source,
-                struct nsp_node **ret)
+nsp_filter_read(const char *text, enum nsp_layer layer,
+                const struct nsp_filter_options *options,
+                struct nsp_arena *arena, struct nsp_diag *reterr,
+                struct nsp_source *ret_source, struct nsp_node **ret)
 {
+    static const struct nsp_filter_options defaults = { .strict = false };
     const char *end = memchr(text, '\0', NSP_FILTER_TEXT_MAX + 1);
     struct nsp_node *tree;
     int r;
@@ -42,7 +44,8 @@ nsp_filter_read(const char *text, enum nsp_layer layer, struct nsp_arena *arena,
                                "the filter is longer than %u bytes",
                                NSP_FILTER_TEXT_MAX);
     ret_source->bytes = (uint32_t)(end - text);
-    r = nsp_filter_parse(ret_source, layer, arena, &tree);
+    r = nsp_filter_parse(ret_source, layer, options ? options : &defaults,
+                         arena, &tree);
     if (r != 0)
         return r;
     tree = nsp_filter_fold(tree, layer, arena);
@@ -74,6 +77,15 @@ nsp_filter_compile(const char *text, enum nsp_layer layer,
                    const struct nsp_allocator *allocator,
                    struct nsp_filter **ret, struct nsp_diag *reterr)
 {
+    return nsp_filter_compile_with(text, layer, NULL, allocator, ret, reterr);
+}
+
+int
+nsp_filter_compile_with(const char *text, enum nsp_layer layer,
+                        const struct nsp_filter_options *options,
+                        const struct nsp_allocator *allocator,
+                        struct nsp_filter **ret, struct nsp_diag *reterr)
+{
     struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
     struct nsp_filter *filter;
     struct nsp_source source;
@@ -92,7 +104,7 @@ nsp_filter_compile(const char *text, enum nsp_layer layer,
     filter->allocator = memory;
 
     nsp_arena_init(&arena, &memory);
-    r = nsp_filter_read(text, layer, &arena, reterr, &source, &tree);
+    r = nsp_filter_read(text, layer, options, &arena, reterr, &source, &tree);
     if (r == NSP_OK)
         r = build(filter, tree, layer, &source);
     nsp_arena_fini(&arena);

@@ -74,8 +74,42 @@ relation_ranges(enum nsp_relation relation, struct nsp_u128 value,
     case NSP_GT:
         ret[0] = (struct nsp_range){ nsp_u128_add(value, one), span };
         return nsp_u128_equal(value, span) ? 0 : 1;
+    case NSP_WITHIN:
+    case NSP_BEYOND:
+        break;
     }
     return 0;
+}
+
+/* No field's greatest value is negative. */
+static bool
+is_above(struct nsp_number number, const struct nsp_field_range *range)
+{
+    struct nsp_u128 max =
+        nsp_u128_add(nsp_number_wrap(range->min), range->span);
+
+    return !number.negative && nsp_u128_less(max, number.magnitude);
+}
+
+/* The values from 'number' to 'upper' that the field can have, or the others.
+ */
+static uint32_t
+bounded_ranges(const struct nsp_test *test, const struct nsp_field_range *range,
+               struct nsp_range ret[2])
+{
+    struct nsp_u128 min = nsp_number_wrap(range->min);
+    struct nsp_range within = { { 0, 0 }, range->span };
+    bool none = nsp_number_less(test->upper, range->min) ||
+                is_above(test->number, range);
+
+    if (!none && !nsp_number_less(test->number, range->min))
+        within.lo = nsp_u128_sub(nsp_number_wrap(test->number), min);
+    if (!none && !is_above(test->upper, range))
+        within.hi = nsp_u128_sub(nsp_number_wrap(test->upper), min);
+    if (test->relation == NSP_BEYOND)
+        return nsp_ranges_complement(&within, none ? 0 : 1, range->span, ret);
+    ret[0] = within;
+    return none ? 0 : 1;
 }
 
 static bool
@@ -88,13 +122,17 @@ give_ranges(const struct folder *folder, struct nsp_test *test)
     test->ranges = nsp_arena_alloc(folder->arena, 2, sizeof test->ranges[0]);
     if (!test->ranges)
         return false;
+    if (test->relation >= NSP_WITHIN) {
+        test->range_count = bounded_ranges(test, &range, test->ranges);
+        return true;
+    }
 
     value =
         nsp_u128_sub(nsp_number_wrap(test->number), nsp_number_wrap(range.min));
     if (nsp_number_less(test->number, range.min)) {
         passes = test->relation == NSP_NE || test->relation == NSP_GT ||
                  test->relation == NSP_GE;
-    } else if (nsp_u128_less(range.span, value)) {
+    } else if (is_above(test->number, &range)) {
         passes = test->relation == NSP_NE || test->relation == NSP_LT ||
                  test->relation == NSP_LE;
     } else {
@@ -320,6 +358,14 @@ fold_joined(struct folder *folder, struct nsp_node *node)
     return node;
 }
 
+static bool
+is_negation(const struct nsp_node *node)
+{
+    return node->kind == NSP_NODE_CONDITIONAL &&
+           is_constant(node->first->next, false) &&
+           is_constant(node->last, true);
+}
+
 static struct nsp_node *
 fold_conditional(struct folder *folder, struct nsp_node *node)
 {
@@ -333,6 +379,8 @@ fold_conditional(struct folder *folder, struct nsp_node *node)
     if (then->kind == NSP_NODE_CONSTANT &&
         otherwise->kind == NSP_NODE_CONSTANT && then->value == otherwise->value)
         return then;
+    if (is_negation(node) && is_negation(condition))
+        return condition->first;
     if (is_constant(then, true)) {
         nsp_node_remove(node, then);
         node->kind = NSP_NODE_OR;

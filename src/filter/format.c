@@ -1,8 +1,7 @@
-#include "filter/format.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "base/diag.h"
 #include "filter/compile.h"
 #include "filter/lexer.h"
 #include "filter/literal.h"
@@ -225,6 +224,7 @@ print_tree(const struct nsp_source *source, const struct nsp_node *tree,
 
 int
 nsp_filter_format(const char *text, enum nsp_layer layer,
+                  const struct nsp_filter_options *options,
                   const struct nsp_allocator *allocator, char **ret,
                   struct nsp_diag *reterr)
 {
@@ -234,8 +234,11 @@ nsp_filter_format(const char *text, enum nsp_layer layer,
     struct nsp_node *tree;
     int r;
 
+    if (!text || !ret || (unsigned)layer >= NSP_LAYER_COUNT)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "invalid-parameter",
+                            NULL, "no filter text, or no such layer");
     nsp_arena_init(&arena, &memory);
-    r = nsp_filter_read(text, layer, &arena, reterr, &source, &tree);
+    r = nsp_filter_read(text, layer, options, &arena, reterr, &source, &tree);
     if (r == NSP_OK)
         r = print_tree(&source, tree, layer, &memory, ret);
     nsp_arena_fini(&arena);

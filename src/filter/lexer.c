@@ -7,9 +7,11 @@
 
 void
 nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
-               enum nsp_layer layer)
+               enum nsp_layer layer, bool strict)
 {
-    *lexer = (struct nsp_lexer){ .source = *source, .layer = layer };
+    *lexer = (struct nsp_lexer){ .source = *source,
+                                 .layer = layer,
+                                 .strict = strict };
 }
 
 /* The byte 'ahead' of the current one, NUL past the end. */
@@ -43,13 +45,13 @@ stray_hint(char c)
     case '|':
         return "write 'or' or '||'";
     case '/':
-        return "a prefix is written as a range: ip.SrcAddr >= 10.0.0.0 and "
-               "ip.SrcAddr <= 10.255.255.255";
+        return "in strict mode a prefix is written as a range: ip.SrcAddr >= "
+               "10.0.0.0 and ip.SrcAddr <= 10.255.255.255";
     case '{':
     case '}':
     case ',':
-        return "a set is written as alternatives: (tcp.DstPort == 80 or "
-               "tcp.DstPort == 443)";
+        return "in strict mode a set is written as alternatives: "
+               "(tcp.DstPort == 80 or tcp.DstPort == 443)";
     case '"':
     case '\'':
         return "there are no strings: values are numbers and addresses";
@@ -103,6 +105,16 @@ wrong_layer(const struct nsp_lexer *lexer, const struct nsp_token *token)
                            nsp_layer_name(lexer->layer));
 }
 
+static bool
+word_is(const struct nsp_lexer *lexer, const struct nsp_token *token,
+        const char *name)
+{
+    size_t bytes = token->end - token->start;
+
+    return strlen(name) == bytes &&
+           memcmp(lexer->source.text + token->start, name, bytes) == 0;
+}
+
 static int
 bad_word(const struct nsp_lexer *lexer, const struct nsp_token *token)
 {
@@ -122,21 +134,13 @@ bad_word(const struct nsp_lexer *lexer, const struct nsp_token *token)
             &lexer->source, token->start, token->start, NSP_BAD_TOKEN,
             "numbers are decimal or 0x..., addresses 192.0.2.1 or 2001:db8::1",
             "'%.*s' is neither a number nor an address", (int)bytes, word);
-    if (near)
+    if (lexer->strict && word_is(lexer, token, "in"))
+        snprintf(hint, sizeof hint, "strict mode has no sets");
+    else if (near)
         snprintf(hint, sizeof hint, "did you mean %s?", near);
     return nsp_source_fail(&lexer->source, token->start, token->start,
                            NSP_BAD_TOKEN, hint, "unknown name '%.*s'",
                            (int)bytes, word);
-}
-
-static bool
-word_is(const struct nsp_lexer *lexer, const struct nsp_token *token,
-        const char *name)
-{
-    size_t bytes = token->end - token->start;
-
-    return strlen(name) == bytes &&
-           memcmp(lexer->source.text + token->start, name, bytes) == 0;
 }
 
 static int
@@ -165,6 +169,8 @@ classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
         token->kind = NSP_TOKEN_OR;
     } else if (word_is(lexer, token, "not")) {
         token->kind = NSP_TOKEN_NOT;
+    } else if (!lexer->strict && word_is(lexer, token, "in")) {
+        token->kind = NSP_TOKEN_IN;
     } else if ((token->field = nsp_field_find(word, bytes))) {
         token->kind = NSP_TOKEN_FIELD;
         if (!(token->field->layers >> lexer->layer & 1))
@@ -182,6 +188,16 @@ classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
     return 0;
 }
 
+/* Two dots are no part of any word, but an own one. */
+static bool
+is_dots(const struct nsp_lexer *lexer, uint32_t at)
+{
+    const char *text = lexer->source.text;
+
+    return !lexer->strict && at + 1 < lexer->source.bytes && text[at] == '.' &&
+           text[at + 1] == '.';
+}
+
 /* A single colon at the end of a word belongs to a conditional. */
 static int
 read_word(struct nsp_lexer *lexer, struct nsp_token *token)
@@ -189,7 +205,13 @@ read_word(struct nsp_lexer *lexer, struct nsp_token *token)
     const char *text = lexer->source.text;
     uint32_t end = lexer->at;
 
-    while (end < lexer->source.bytes && is_word(text[end]))
+    if (is_dots(lexer, end)) {
+        token->kind = NSP_TOKEN_DOTS;
+        token->end = lexer->at = end + 2;
+        return 0;
+    }
+    while (end < lexer->source.bytes && is_word(text[end]) &&
+           !is_dots(lexer, end))
         end++;
     if (text[end - 1] == ':' && text[end - 2] != ':')
         end--;
@@ -213,7 +235,9 @@ punctuation(char c, char next, enum nsp_token_kind *ret)
         { "(", NSP_TOKEN_OPEN },       { ")", NSP_TOKEN_CLOSE },
         { "[", NSP_TOKEN_OPEN_INDEX }, { "]", NSP_TOKEN_CLOSE_INDEX },
         { "-", NSP_TOKEN_MINUS },      { "?", NSP_TOKEN_QUESTION },
-        { ":", NSP_TOKEN_COLON },
+        { ":", NSP_TOKEN_COLON },      { "{", NSP_TOKEN_OPEN_SET },
+        { "}", NSP_TOKEN_CLOSE_SET },  { ",", NSP_TOKEN_COMMA },
+        { "/", NSP_TOKEN_SLASH },
     };
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(table); i++) {
@@ -248,7 +272,7 @@ nsp_lexer_next(struct nsp_lexer *lexer, struct nsp_token *ret)
     if (is_word(c) && (c != ':' || peek(lexer, 1) == ':'))
         return read_word(lexer, ret);
     length = punctuation(c, peek(lexer, 1), &ret->kind);
-    if (length == 0)
+    if (length == 0 || (lexer->strict && ret->kind >= NSP_TOKEN_OPEN_SET))
         return stray_character(lexer);
     ret->end = lexer->at += length;
     return 0;

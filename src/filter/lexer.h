@@ -32,6 +32,13 @@ enum nsp_token_kind {
     NSP_TOKEN_NUMBER,
     NSP_TOKEN_BYTE_NUMBER,   /* 10b: only good as an index. */
     NSP_TOKEN_FOREIGN_MACRO, /* A macro of other layers: good nowhere. */
+    /* Not in strict mode: */
+    NSP_TOKEN_OPEN_SET,
+    NSP_TOKEN_CLOSE_SET,
+    NSP_TOKEN_COMMA,
+    NSP_TOKEN_SLASH,
+    NSP_TOKEN_DOTS, /* Between the ends of a range. */
+    NSP_TOKEN_IN,
 };
 
 struct nsp_token {
@@ -45,12 +52,13 @@ struct nsp_token {
 struct nsp_lexer {
     struct nsp_source source;
     enum nsp_layer layer;
+    bool strict;
     uint32_t at;
     uint32_t tokens;
 };
 
 void nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
-                    enum nsp_layer layer);
+                    enum nsp_layer layer, bool strict);
 
 /* Reads the next token; at the end of the text NSP_TOKEN_END, for ever. Returns
  * 0 or NSP_INVALID_FILTER with the source's diagnosis filled. */

@@ -1,6 +1,7 @@
 #include "filter/parser.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define INDEX_MAX    65575u
 #define POSITION_MAX 65535u
@@ -123,8 +124,9 @@ static uint8_t
 opposite(uint8_t relation)
 {
     static const uint8_t opposites[] = {
-        [NSP_EQ] = NSP_NE, [NSP_NE] = NSP_EQ, [NSP_LT] = NSP_GE,
-        [NSP_LE] = NSP_GT, [NSP_GT] = NSP_LE, [NSP_GE] = NSP_LT,
+        [NSP_EQ] = NSP_NE,         [NSP_NE] = NSP_EQ,         [NSP_LT] = NSP_GE,
+        [NSP_LE] = NSP_GT,         [NSP_GT] = NSP_LE,         [NSP_GE] = NSP_LT,
+        [NSP_WITHIN] = NSP_BEYOND, [NSP_BEYOND] = NSP_WITHIN,
     };
 
     return opposites[relation];
@@ -150,34 +152,201 @@ parse_number(struct parser *parser, struct nsp_number *ret)
     return advance(parser);
 }
 
-/* field [relation number], the next token being a field. */
+/* --- Sets and prefixes ---------------------------------------------------- */
+
+/* Values from 'lo' to 'hi' on the right side. */
+struct values {
+    struct nsp_number lo, hi;
+};
+
+static bool
+is_ipv4_word(const struct parser *parser, const struct nsp_token *token)
+{
+    const char *word = parser->lexer.source.text + token->start;
+    size_t bytes = token->end - token->start;
+
+    return memchr(word, '.', bytes) && !memchr(word, ':', bytes);
+}
+
+/* '/' bits, behind the address 'at'. */
+static int
+parse_prefix_length(struct parser *parser, const struct nsp_field *field,
+                    const struct nsp_token *at, struct values *values)
+{
+    const struct nsp_source *source = &parser->lexer.source;
+    const char *word = source->text + at->start;
+    bool ipv4 = is_ipv4_word(parser, at);
+    uint32_t width = ipv4 ? 32 : 128;
+    struct nsp_u128 open = NSP_U128_MAX, *lo = &values->lo.magnitude;
+    uint64_t bits;
+    int r;
+
+    if ((field->type != NSP_TYPE_IPV4 && field->type != NSP_TYPE_IPV6) ||
+        (!ipv4 && !memchr(word, ':', at->end - at->start)))
+        return unexpected(parser, "no prefix",
+                          "a prefix is of an address field: ip.SrcAddr == "
+                          "10.0.0.0/8");
+    if ((r = advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_NUMBER)
+        return unexpected(parser, "a prefix length", NULL);
+    if (nsp_u128_less(nsp_u128(width), parser->token.value))
+        return nsp_source_fail(source, parser->token.start, parser->token.start,
+                               NSP_PARSE_ERROR, NULL,
+                               "a prefix length above %u", width);
+
+    bits = parser->token.value.lo + (128 - width);
+    open.hi = bits >= 64 ? 0 : UINT64_MAX >> bits;
+    open.lo = bits >= 128  ? 0
+              : bits <= 64 ? UINT64_MAX
+                           : UINT64_MAX >> (bits - 64);
+    *lo = (struct nsp_u128){ lo->hi & ~open.hi, lo->lo & ~open.lo };
+    values->hi.magnitude = nsp_u128_add(*lo, open);
+    return advance(parser);
+}
+
+/* '..' number */
+static int
+parse_range_end(struct parser *parser, struct values *values)
+{
+    uint32_t at;
+    int r;
+
+    if ((r = advance(parser)) != 0)
+        return r;
+    at = parser->token.start;
+    if ((r = parse_number(parser, &values->hi)) != 0)
+        return r;
+    if (nsp_number_less(values->hi, values->lo))
+        return nsp_source_fail(&parser->lexer.source, at, at, NSP_PARSE_ERROR,
+                               "write the lower value first",
+                               "the range ends before it begins");
+    return 0;
+}
+
+/* number ['/' bits] or, in a set, number '..' number. */
+static int
+parse_values(struct parser *parser, const struct nsp_field *field, bool in_set,
+             struct values *ret)
+{
+    struct nsp_token first = parser->token;
+    int r = parse_number(parser, &ret->lo);
+
+    if (r != 0)
+        return r;
+    ret->hi = ret->lo;
+    if (parser->token.kind == NSP_TOKEN_SLASH)
+        return parse_prefix_length(parser, field, &first, ret);
+    if (in_set && parser->token.kind == NSP_TOKEN_DOTS)
+        return parse_range_end(parser, ret);
+    return 0;
+}
+
+/* A copy of 'like' with another relation. */
+static struct nsp_node *
+new_test(struct parser *parser, const struct nsp_test *like,
+         enum nsp_relation relation, const struct values *values)
+{
+    struct nsp_node *node = new_node(parser, NSP_NODE_TEST);
+
+    if (node) {
+        node->test = *like;
+        node->test.relation = (uint8_t)relation;
+        node->test.number = values->lo;
+        node->test.upper = values->hi;
+    }
+    return node;
+}
+
+/* 'in' '{' values {',' values} '}' */
+static int
+parse_set(struct parser *parser, const struct nsp_test *like, bool inside,
+          struct nsp_node **ret)
+{
+    struct nsp_node *set =
+        new_node(parser, inside ? NSP_NODE_OR : NSP_NODE_AND);
+    int r;
+
+    if (!set)
+        return NSP_NO_MEMORY;
+    if ((r = advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_OPEN_SET)
+        return unexpected(parser, "'{'", "a set is written { 80, 8000..8100 }");
+    do {
+        struct values values;
+        struct nsp_node *test;
+
+        if ((r = advance(parser)) != 0 ||
+            (r = parse_values(parser, like->field, true, &values)) != 0)
+            return r;
+        test =
+            new_test(parser, like, inside ? NSP_WITHIN : NSP_BEYOND, &values);
+        if (!test)
+            return NSP_NO_MEMORY;
+        nsp_node_append(set, test);
+    } while (parser->token.kind == NSP_TOKEN_COMMA);
+    if (parser->token.kind != NSP_TOKEN_CLOSE_SET)
+        return unexpected(parser, "',' or '}'", NULL);
+    *ret = set;
+    return advance(parser);
+}
+
+/* --- Tests ---------------------------------------------------------------- */
+
+/* The relation and what follows it. */
+static int
+parse_comparison(struct parser *parser, const struct nsp_test *like,
+                 bool negated, struct nsp_node **ret)
+{
+    uint8_t relation = (uint8_t)(parser->token.kind - NSP_TOKEN_EQ);
+    struct nsp_token first;
+    struct values values;
+    int r;
+
+    if ((r = advance(parser)) != 0)
+        return r;
+    first = parser->token;
+    if ((r = parse_values(parser, like->field, false, &values)) != 0)
+        return r;
+    if (nsp_number_less(values.lo, values.hi)) {
+        if (relation != NSP_EQ && relation != NSP_NE)
+            return nsp_source_fail(&parser->lexer.source, first.start,
+                                   first.start, NSP_PARSE_ERROR,
+                                   "use ==, != or in", "a prefix has no order");
+        relation = relation == NSP_EQ ? NSP_WITHIN : NSP_BEYOND;
+    }
+    if (negated)
+        relation = opposite(relation);
+    *ret = new_test(parser, like, (enum nsp_relation)relation, &values);
+    return *ret ? 0 : NSP_NO_MEMORY;
+}
+
+/* field [relation values | ['not'] 'in' set], the next token being a field. */
 static int
 parse_test(struct parser *parser, bool negated, struct nsp_node **ret)
 {
-    struct nsp_node *node;
-    struct nsp_test *test;
+    const struct values zero = { .lo = { .negative = false } };
+    struct nsp_test test = { .field = parser->token.field };
     int r;
 
-    node = new_node(parser, NSP_NODE_TEST);
-    if (!node)
-        return NSP_NO_MEMORY;
-    test = &node->test;
-    test->field = parser->token.field;
-    test->relation = NSP_NE;
     if ((r = advance(parser)) != 0)
         return r;
-    if (test->field->element_bytes > 0 && (r = parse_index(parser, test)) != 0)
+    if (test.field->element_bytes > 0 && (r = parse_index(parser, &test)) != 0)
         return r;
-    if (is_relation(parser->token.kind)) {
-        test->relation = (uint8_t)(parser->token.kind - NSP_TOKEN_EQ);
-        if ((r = advance(parser)) != 0 ||
-            (r = parse_number(parser, &test->number)) != 0)
+    if (is_relation(parser->token.kind))
+        return parse_comparison(parser, &test, negated, ret);
+    if (parser->token.kind == NSP_TOKEN_IN)
+        return parse_set(parser, &test, !negated, ret);
+    if (!parser->lexer.strict && parser->token.kind == NSP_TOKEN_NOT) {
+        if ((r = advance(parser)) != 0)
             return r;
+        if (parser->token.kind != NSP_TOKEN_IN)
+            return unexpected(parser, "'in'", NULL);
+        return parse_set(parser, &test, negated, ret);
     }
-    if (negated)
-        test->relation = opposite(test->relation);
-    *ret = node;
-    return 0;
+    *ret = new_test(parser, &test, negated ? NSP_EQ : NSP_NE, &zero);
+    return *ret ? 0 : NSP_NO_MEMORY;
 }
 
 /* The rest of '(' condition '?' then ':' else ')', from the '?' to the else. */
@@ -231,6 +400,24 @@ parse_parentheses(struct parser *parser, struct nsp_node **ret)
     return advance(parser);
 }
 
+/* True exactly when '*node' is false, which 'not' of one test is not. */
+static int
+negate(struct parser *parser, struct nsp_node **node)
+{
+    struct nsp_node *negated = new_node(parser, NSP_NODE_CONDITIONAL);
+    struct nsp_node *no = new_node(parser, NSP_NODE_CONSTANT);
+    struct nsp_node *yes = new_node(parser, NSP_NODE_CONSTANT);
+
+    if (!negated || !no || !yes)
+        return NSP_NO_MEMORY;
+    yes->value = true;
+    nsp_node_append(negated, *node);
+    nsp_node_append(negated, no);
+    nsp_node_append(negated, yes);
+    *node = negated;
+    return 0;
+}
+
 static int
 parse_primary(struct parser *parser, struct nsp_node **ret)
 {
@@ -248,6 +435,11 @@ parse_primary(struct parser *parser, struct nsp_node **ret)
     }
     if (parser->token.kind == NSP_TOKEN_FIELD)
         return parse_test(parser, negated, ret);
+    if (!parser->lexer.strict && parser->token.kind == NSP_TOKEN_OPEN) {
+        int r = parse_parentheses(parser, ret);
+
+        return r == 0 && negated ? negate(parser, ret) : r;
+    }
     if (any_not && parser->token.kind == NSP_TOKEN_OPEN)
         return unexpected(parser, "a field name",
                           "'not' takes one test; negate an expression with "
@@ -313,13 +505,14 @@ check_tokens(const struct nsp_lexer *start)
 
 int
 nsp_filter_parse(const struct nsp_source *source, enum nsp_layer layer,
+                 const struct nsp_filter_options *options,
                  struct nsp_arena *arena, struct nsp_node **ret)
 {
     struct parser parser = { .arena = arena };
     struct nsp_node *root;
     int r;
 
-    nsp_lexer_init(&parser.lexer, source, layer);
+    nsp_lexer_init(&parser.lexer, source, layer, options->strict);
     if ((r = check_tokens(&parser.lexer)) != 0 || (r = advance(&parser)) != 0)
         return r;
     if (parser.token.kind == NSP_TOKEN_END)

@@ -8,6 +8,7 @@
  * grammar. Returns 0, NSP_INVALID_FILTER or NSP_NO_MEMORY with the source's
  * diagnosis filled. */
 int nsp_filter_parse(const struct nsp_source *source, enum nsp_layer layer,
+                     const struct nsp_filter_options *options,
                      struct nsp_arena *arena,
                      struct nsp_node **ret) NSP_MUSTCHECK;
 

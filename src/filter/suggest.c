@@ -72,7 +72,7 @@ consider(struct nearest *nearest, const char *candidate, unsigned malus)
 const char *
 nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer)
 {
-    static const char *const operators[] = { "and", "or", "not" };
+    static const char *const operators[] = { "and", "or", "not", "in" };
     struct nearest nearest = { .word = name, .bytes = bytes };
 
     if (bytes == 0 || bytes >= WORD_MAX)

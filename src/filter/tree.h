@@ -17,10 +17,12 @@ enum nsp_relation {
     NSP_LE,
     NSP_GT,
     NSP_GE,
+    NSP_WITHIN, /* number .. upper. */
+    NSP_BEYOND, /* There, and outside them. */
 };
 
 /* A test passes when the packet has the field and its value lies in one of the
- * ranges. The parser leaves relation and number; the fold stage turns them to
+ * ranges. The parser leaves relation and numbers; the fold stage turns them to
  * ranges of distances from the field's smallest value: ascending, disjoint,
  * not adjacent. */
 struct nsp_test {
@@ -28,7 +30,7 @@ struct nsp_test {
     int32_t position; /* Of an indexed field: byte from the start, or, if
                        * negative, from the end. */
     uint8_t relation; /* enum nsp_relation. */
-    struct nsp_number number;
+    struct nsp_number number, upper;
 
     struct nsp_range *ranges;
     uint32_t range_count;

@@ -142,11 +142,14 @@ static const struct {
 };
 
 static void
-check_refusal(const char *filter, enum nsp_layer layer, const char *category,
-              uint32_t offset, struct nsp_diag *ret)
+check_refusal_in_mode(const char *filter, enum nsp_layer layer, bool strict,
+                      const char *category, uint32_t offset,
+                      struct nsp_diag *ret)
 {
     struct nsp_filter *compiled = NULL;
-    int r = nsp_filter_compile(filter, layer, NULL, &compiled, ret);
+    const struct nsp_filter_options options = { .strict = strict };
+    int r =
+        nsp_filter_compile_with(filter, layer, &options, NULL, &compiled, ret);
 
     if (r != NSP_INVALID_FILTER || strcmp(ret->category, category) != 0 ||
         ret->offset != offset)
@@ -157,6 +160,13 @@ check_refusal(const char *filter, enum nsp_layer layer, const char *category,
     CHECK(ret->text[0] != '\0');
     for (const char *c = ret->text; *c != '\0'; c++)
         CHECK(*c >= ' ' && *c < 0x7f);
+}
+
+static void
+check_refusal(const char *filter, enum nsp_layer layer, const char *category,
+              uint32_t offset, struct nsp_diag *ret)
+{
+    check_refusal_in_mode(filter, layer, true, category, offset, ret);
 }
 
 TEST(filter_errors_name_category_place_and_cure)

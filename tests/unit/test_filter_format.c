@@ -1,5 +1,4 @@
 /* The canonical print of filters, and what they say they need. */
-#include "filter/format.h"
 
 #include "tests/lib/filter.h"
 
@@ -57,6 +56,7 @@ static const struct {
     { "ipv6.SrcAddr == ::", "ipv6.SrcAddr == ::" },
     { "timestamp >= -5", "timestamp >= -5" },
     { "timestamp == 0x8000000000000000", "false" },
+    { "timestamp == 0xffffffffffffffffffffffffffffffff", "false" },
     { "event == PACKET", "true" },
 };
 
@@ -66,7 +66,7 @@ TEST(filter_prints_canonically)
         char *text = NULL;
 
         CHECK_EQ(nsp_filter_format(prints[i].filter, NSP_LAYER_NETWORK, NULL,
-                                   &text, NULL),
+                                   NULL, &text, NULL),
                  NSP_OK);
         CHECK_STR_EQ(text, prints[i].print);
         free(text);
@@ -79,7 +79,7 @@ TEST(filter_prints_other_layers_values)
 
     CHECK_EQ(nsp_filter_format("priority < -7 and layer == FLOW and "
                                "event == CLOSE",
-                               NSP_LAYER_REFLECT, NULL, &text, NULL),
+                               NSP_LAYER_REFLECT, NULL, NULL, &text, NULL),
              NSP_OK);
     CHECK_STR_EQ(text, "priority <= -8 and layer == 2 and event == 9");
     free(text);

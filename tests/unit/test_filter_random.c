@@ -2,17 +2,17 @@
  * with the compiler: it keeps the expression it wrote the text from, and walks
  * it. */
 #include "base/prng.h"
-#include "filter/format.h"
 #include "tests/lib/filter.h"
 
 #define FILTERS      4000
 #define NODES_MAX    48
 #define TEXT_BYTES   8192
+#define SET_MAX      4
 #define CONTEXT_SEED 99
 
 /* --- Expressions --------------------------------------------------------- */
 
-enum kind { TEST_LEAF, AND, OR, CONDITIONAL };
+enum kind { TEST_LEAF, AND, OR, CONDITIONAL, NOT };
 
 /* Where a field begins, in bits from the start of its header. */
 enum base { VALUE, IP4, IP6, TCP, UDP, ICMP, ICMPV6, ELEMENT };
@@ -120,6 +120,9 @@ struct node {
     bool from_end, negated, bare;
     unsigned relation;
     struct number number;
+    unsigned set_count; /* Not 0: the field is in one of these ranges. */
+    struct number set_lo[SET_MAX], set_hi[SET_MAX];
+    bool not_in;
 };
 
 struct world {
@@ -316,6 +319,17 @@ compare(struct number a, struct number b)
 }
 
 static bool
+in_set(const struct node *node, struct number value)
+{
+    for (unsigned i = 0; i < node->set_count; i++) {
+        if (compare(value, node->set_lo[i]) >= 0 &&
+            compare(value, node->set_hi[i]) <= 0)
+            return true;
+    }
+    return false;
+}
+
+static bool
 reference_test(const struct node *node, const struct nsp_pkt *pkt)
 {
     /* By relation: for a value below, at and above the number. */
@@ -325,6 +339,8 @@ reference_test(const struct node *node, const struct nsp_pkt *pkt)
 
     if (!read_field(node, pkt, &value))
         return false;
+    if (node->set_count > 0)
+        return in_set(node, value) != (node->negated != node->not_in);
     return holds[node->relation][compare(value, node->number) + 1] !=
            node->negated;
 }
@@ -345,6 +361,8 @@ reference(const struct world *w, unsigned at, const struct nsp_pkt *pkt)
         return reference(w, node->child[0], pkt)
                    ? reference(w, node->child[1], pkt)
                    : reference(w, node->child[2], pkt);
+    case NOT:
+        return !reference(w, node->child[0], pkt);
     default:
         return reference_test(node, pkt);
     }
@@ -385,6 +403,24 @@ random_number(struct world *w, const struct node *node)
 }
 
 static void
+random_set(struct world *w, struct node *node)
+{
+    node->bare = false;
+    node->set_count = 1 + below(w, SET_MAX);
+    node->not_in = below(w, 3) == 0;
+    for (unsigned i = 0; i < node->set_count; i++) {
+        struct number a = random_number(w, node), b = random_number(w, node);
+        bool swap;
+
+        if (below(w, 2) == 0)
+            a = b;
+        swap = compare(a, b) > 0;
+        node->set_lo[i] = swap ? b : a;
+        node->set_hi[i] = swap ? a : b;
+    }
+}
+
+static void
 random_test(struct world *w, struct node *node)
 {
     /* Few fields in one filter, so that tests meet and merge. */
@@ -401,6 +437,8 @@ random_test(struct world *w, struct node *node)
     node->relation = node->bare ? 1 : below(w, NSP_ARRAY_LEN(relations));
     if (!node->bare)
         node->number = random_number(w, node);
+    if (below(w, 6) == 0)
+        random_set(w, node);
 }
 
 /* Makes a random expression and returns its number. */
@@ -412,12 +450,12 @@ grow(struct world *w, unsigned depth)
 
     *node = (struct node){ .kind = TEST_LEAF };
     if (depth > 0 && w->count + 3 * depth + 3 < NODES_MAX && below(w, 4) != 0)
-        node->kind = (enum kind)(1 + below(w, 7) / 3);
+        node->kind = (enum kind)(1 + below(w, 8) / 2);
     if (node->kind == TEST_LEAF) {
         random_test(w, node);
         return at;
     }
-    children = node->kind == CONDITIONAL ? 3 : 2;
+    children = node->kind == CONDITIONAL ? 3 : node->kind == NOT ? 1 : 2;
     for (unsigned i = 0; i < children; i++)
         node->child[i] = grow(w, depth - 1);
     return at;
@@ -434,6 +472,36 @@ put(struct world *w, const char *text)
 }
 
 static void
+write_number(struct world *w, struct number number)
+{
+    char part[64];
+
+    if (number.hi == 0)
+        snprintf(part, sizeof part, "%s%llu", number.negative ? "-" : "",
+                 (unsigned long long)number.lo);
+    else
+        snprintf(part, sizeof part, "%s0x%llx%016llx",
+                 number.negative ? "-" : "", (unsigned long long)number.hi,
+                 (unsigned long long)number.lo);
+    put(w, part);
+}
+
+static void
+write_set(struct world *w, const struct node *node)
+{
+    put(w, node->not_in ? " not in {" : " in { ");
+    for (unsigned i = 0; i < node->set_count; i++) {
+        put(w, i > 0 ? ", " : "");
+        write_number(w, node->set_lo[i]);
+        if (compare(node->set_lo[i], node->set_hi[i]) == 0)
+            continue;
+        put(w, below(w, 2) == 0 ? ".." : " .. ");
+        write_number(w, node->set_hi[i]);
+    }
+    put(w, "}");
+}
+
+static void
 write_test(struct world *w, const struct node *node)
 {
     char part[128];
@@ -445,18 +513,14 @@ write_test(struct world *w, const struct node *node)
                  (unsigned)node->distance);
         put(w, part);
     }
+    if (node->set_count > 0) {
+        write_set(w, node);
+        return;
+    }
     if (node->bare)
         return;
     put(w, relations[node->relation]);
-    put(w, node->number.negative ? "-" : "");
-    if (node->number.hi == 0)
-        snprintf(part, sizeof part, "%llu",
-                 (unsigned long long)node->number.lo);
-    else
-        snprintf(part, sizeof part, "0x%llx%016llx",
-                 (unsigned long long)node->number.hi,
-                 (unsigned long long)node->number.lo);
-    put(w, part);
+    write_number(w, node->number);
 }
 
 static void
@@ -471,8 +535,12 @@ write_node(struct world *w, unsigned at)
         write_test(w, node);
         return;
     }
-    put(w, "(");
+    put(w, node->kind == NOT ? "not (" : "(");
     write_node(w, node->child[0]);
+    if (node->kind == NOT) {
+        put(w, ")");
+        return;
+    }
     put(w, joints[node->kind]);
     write_node(w, node->child[1]);
     if (node->kind == CONDITIONAL) {
@@ -550,16 +618,17 @@ check_format(const struct world *w, const struct nsp_filter *filter)
     struct nsp_filter *again;
     char *text = NULL, *text_again = NULL;
 
-    CHECK_EQ(nsp_filter_format(w->text, NSP_LAYER_NETWORK, NULL, &text, NULL),
-             NSP_OK);
+    CHECK_EQ(
+        nsp_filter_format(w->text, NSP_LAYER_NETWORK, NULL, NULL, &text, NULL),
+        NSP_OK);
     again = compile(text, NSP_LAYER_NETWORK);
     check_filter(w, again);
     nsp_filter_get_needs(filter, &needs);
     nsp_filter_get_needs(again, &again_needs);
     CHECK_MEM_EQ(&needs, &again_needs, sizeof needs);
-    CHECK_EQ(
-        nsp_filter_format(text, NSP_LAYER_NETWORK, NULL, &text_again, NULL),
-        NSP_OK);
+    CHECK_EQ(nsp_filter_format(text, NSP_LAYER_NETWORK, NULL, NULL, &text_again,
+                               NULL),
+             NSP_OK);
     CHECK_STR_EQ(text, text_again);
     nsp_filter_destroy(again);
     free(text);

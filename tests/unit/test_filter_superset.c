@@ -1,0 +1,172 @@
+/* What the language has beside WinDivert's: what it matches, how it prints, and
+ * how it is refused. */
+#include "tests/lib/filter.h"
+
+static const struct {
+    unsigned sample;
+    bool expect;
+    const char *text;
+} matches[] = {
+    /* 'not' of an expression is true exactly when it is false. */
+    { TCP4, false, "not (tcp)" },
+    { TCP4, true, "!(udp)" },
+    { TCP4, true, "not not (tcp)" },
+    { TCP4, false, "!!!(tcp)" },
+    { UDP4, true, "not (tcp.DstPort == 80)" },
+    { UDP4, false, "not tcp.DstPort == 80" },
+    { UDP4, true, "not (not tcp.DstPort == 80)" },
+    { TCP4, false, "not (tcp.DstPort == 80)" },
+    { TCP4, false, "not (tcp.DstPort == 80 or udp)" },
+    { TCP4, true, "not (tcp.DstPort == 80 and udp) and ip" },
+    { TCP4, true, "not (not (tcp and ip))" },
+    { UDP4, true, "(not (tcp)? udp: ip.TTL == 0)" },
+    { BROKEN, false, "not (false)" },
+    /* Sets. */
+    { TCP4, true, "tcp.DstPort in { 80 }" },
+    { TCP4, true, "tcp.DstPort in {443,80}" },
+    { TCP4, false, "tcp.DstPort in {443, 81..8100}" },
+    { TCP4, true, "tcp.DstPort in {443, 80..8100}" },
+    { TCP4, true, "tcp.DstPort in {79 .. 80}" },
+    { TCP4, true, "tcp.DstPort in {0..70000}" },
+    { TCP4, false, "tcp.DstPort in {70000, -5}" },
+    { TCP4, false, "tcp.DstPort not in {80}" },
+    { TCP4, true, "tcp.DstPort not in {81, 90..100}" },
+    { TCP4, true, "not tcp.DstPort in {81}" },
+    { TCP4, true, "not tcp.DstPort not in {80}" },
+    { UDP4, false, "tcp.DstPort in {80}" },
+    { UDP4, false, "tcp.DstPort not in {80}" },
+    { UDP4, true, "not (tcp.DstPort in {80})" },
+    { TCP4, true, "protocol in {TCP, UDP}" },
+    { TCP4, true, "tcp.Payload[0] in {0x47..0x48}" },
+    { TCP4, true, "timestamp in {-1..1}" },
+    { TCP4, true, "ip.SrcAddr in {10.0.0.0/8, 192.0.2.0/24}" },
+    { TCP4, false, "ip.SrcAddr not in {10.0.0.0/8, 192.0.2.0/24}" },
+    { TCP4, true, "ip.SrcAddr in {192.0.2.0..192.0.2.1}" },
+    { TCP6, true, "ipv6.SrcAddr in {2001:db8::/32, ::1}" },
+    { TCP6, true, "ipv6.SrcAddr in {2001:db8::..2001:db8::1}" },
+    { TCP6, true, "localAddr in {10.0.0.0/8, 2001:db8::/126, ff02::/16}" },
+    /* Prefixes. */
+    { TCP4, true, "ip.SrcAddr == 192.0.2.0/24" },
+    { TCP4, true, "ip.SrcAddr == 192.0.2.77/24" },
+    { TCP4, false, "ip.SrcAddr != 192.0.2.0/24" },
+    { TCP4, false, "not ip.SrcAddr == 192.0.2.0/24" },
+    { TCP4, true, "ip.SrcAddr != 192.0.2.0/32" },
+    { TCP4, true, "ip.SrcAddr == 0.0.0.0/0" },
+    { TCP6, false, "ip.SrcAddr == 0.0.0.0/0" },
+    { TCP4, true, "ip.SrcAddr == 192.0.2.1/32" },
+    { TCP4, true, "ip.SrcAddr == ::ffff:192.0.2.1/120" },
+    { TCP4, true, "localAddr == 198.51.100.0/30" },
+    { TCP6, false, "localAddr == 0.0.0.0/0" },
+    { TCP6, true, "localAddr == ::/0" },
+    { TCP6, true, "ipv6.DstAddr == 2001:db8::/64" },
+    { TCP6, true, "ipv6.DstAddr == 2001:db8::2/128" },
+    { TCP6, false, "ipv6.DstAddr == 2001:db8::/127" },
+    { TCP6, true, "ipv6.DstAddr != 2001:db9::/32" },
+};
+
+TEST(filter_matches_what_the_superset_says)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(matches); i++) {
+        struct sample sample;
+
+        sample_init(&sample, matches[i].sample, NSP_INBOUND);
+        if (match(matches[i].text, NSP_LAYER_NETWORK, &sample.pkt, NULL) !=
+            matches[i].expect)
+            fail_msg("sample %u: %s", matches[i].sample, matches[i].text);
+    }
+}
+
+static const struct {
+    const char *filter, *print;
+} prints[] = {
+    { "not (not (tcp))", "tcp" },
+    { "tcp.DstPort in {80, 443}", "(tcp.DstPort == 80 or tcp.DstPort == 443)" },
+    { "tcp.DstPort in {80, 81..90, 91}",
+      "(tcp.DstPort >= 80 and tcp.DstPort <= 91)" },
+    { "tcp.DstPort not in {80}", "tcp.DstPort != 80" },
+    { "ip.SrcAddr == 10.0.0.0/8",
+      "(ip.SrcAddr >= 10.0.0.0 and ip.SrcAddr <= 10.255.255.255)" },
+    { "ip.SrcAddr == 10.0.0.0/0", "ip" },
+    { "ipv6.SrcAddr == 8000::/1", "ipv6.SrcAddr >= 8000::" },
+};
+
+TEST(filter_prints_the_superset)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(prints); i++) {
+        char *text = NULL;
+
+        CHECK_EQ(nsp_filter_format(prints[i].filter, NSP_LAYER_NETWORK, NULL,
+                                   NULL, &text, NULL),
+                 NSP_OK);
+        CHECK_STR_EQ(text, prints[i].print);
+        free(text);
+    }
+}
+
+#define BAD   "bad-token"
+#define PARSE "parse-error"
+
+/* 'text' and 'hint' need only occur in what is said. */
+static const struct {
+    const char *filter, *category;
+    uint32_t offset;
+    const char *text, *hint;
+} refusals[] = {
+    { "not (tcp", PARSE, 8, "ends", "" },
+    { "not ()", PARSE, 5, "')'", "" },
+    { "tcp.DstPort in 80", PARSE, 15, "'{'", "{ 80, 8000..8100 }" },
+    { "tcp.DstPort in {}", PARSE, 16, "'}'", "" },
+    { "tcp.DstPort in {80", PARSE, 18, "ends", "" },
+    { "tcp.DstPort in {80 443}", PARSE, 19, "'443'", "" },
+    { "tcp.DstPort in {80,}", PARSE, 19, "'}'", "" },
+    { "tcp.DstPort in {80..}", PARSE, 20, "'}'", "" },
+    { "tcp.DstPort in {90..80}", PARSE, 20, "before it begins", "lower" },
+    { "tcp.DstPort not 80", PARSE, 16, "'80'", "" },
+    { "tcp.DstPort == 80..90", PARSE, 17, "'..'", "" },
+    { "tcp.DstPort == 80/8", PARSE, 17, "'/'", "address field" },
+    { "ip.SrcAddr == 10/8", PARSE, 16, "'/'", "10.0.0.0/8" },
+    { "ip.SrcAddr == 10.0.0.0/33", PARSE, 23, "above 32", "" },
+    { "ipv6.SrcAddr == ::/129", PARSE, 19, "above 128", "" },
+    { "ip.SrcAddr < 10.0.0.0/8", PARSE, 13, "no order", "==" },
+    { "in {80}", PARSE, 0, "'in'", "" },
+    { "tcp.DstPort ni {80}", BAD, 12, "'ni'", "in?" },
+    { "tcp | udp", BAD, 5, "'|'", "'or'" },
+};
+
+TEST(filter_refuses_the_superset_misspelt)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(refusals); i++) {
+        struct nsp_filter *filter = NULL;
+        struct nsp_diag diag;
+        int r = nsp_filter_compile(refusals[i].filter, NSP_LAYER_NETWORK, NULL,
+                                   &filter, &diag);
+
+        if (r != NSP_INVALID_FILTER || diag.offset != refusals[i].offset ||
+            strcmp(diag.category, refusals[i].category) != 0 ||
+            !strstr(diag.text, refusals[i].text) ||
+            !strstr(diag.hint, refusals[i].hint))
+            fail_msg("%s: %s at %u: %s (%s)", refusals[i].filter, diag.category,
+                     diag.offset, diag.text, diag.hint);
+    }
+}
+
+TEST(filter_takes_no_superset_in_strict_mode)
+{
+    static const struct nsp_filter_options strict = { .strict = true };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(matches); i++) {
+        struct nsp_filter *filter = NULL;
+        bool is_plain = strcmp(matches[i].text, "not tcp.DstPort == 80") == 0;
+        int r = nsp_filter_compile_with(matches[i].text, NSP_LAYER_NETWORK,
+                                        &strict, NULL, &filter, NULL);
+
+        if (r != (is_plain ? NSP_OK : NSP_INVALID_FILTER))
+            fail_msg("%s", matches[i].text);
+        nsp_filter_destroy(filter);
+    }
+}
+
+TEST_MAIN(cmocka_unit_test(filter_matches_what_the_superset_says),
+          cmocka_unit_test(filter_prints_the_superset),
+          cmocka_unit_test(filter_refuses_the_superset_misspelt),
+          cmocka_unit_test(filter_takes_no_superset_in_strict_mode))
