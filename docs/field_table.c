@@ -36,6 +36,10 @@ type_of(const struct nsp_field *field, char *buffer, size_t bytes)
         return "layer";
     case NSP_TYPE_PRIORITY:
         return "-30000..30000";
+    case NSP_TYPE_MAC:
+        return "MAC address";
+    case NSP_TYPE_TEXT:
+        return "text";
     case NSP_TYPE_NUMBER:
         break;
     }
@@ -47,12 +51,22 @@ static const char *
 need_of(const struct nsp_field *field)
 {
     static const char *const needs[] = {
-        [NSP_NEED_NOTHING] = "always", [NSP_NEED_IPV4] = "IPv4",
-        [NSP_NEED_IPV6] = "IPv6",      [NSP_NEED_TCP] = "TCP",
-        [NSP_NEED_UDP] = "UDP",        [NSP_NEED_ICMP] = "ICMP",
-        [NSP_NEED_ICMPV6] = "ICMPv6",  [NSP_NEED_IP] = "IP",
-        [NSP_NEED_SIDE] = "direction", [NSP_NEED_IP_SIDE] = "IP, direction",
+        [NSP_NEED_NOTHING] = "always",
+        [NSP_NEED_IPV4] = "IPv4",
+        [NSP_NEED_IPV6] = "IPv6",
+        [NSP_NEED_TCP] = "TCP",
+        [NSP_NEED_UDP] = "UDP",
+        [NSP_NEED_ICMP] = "ICMP",
+        [NSP_NEED_ICMPV6] = "ICMPv6",
+        [NSP_NEED_IP] = "IP",
+        [NSP_NEED_SIDE] = "direction",
+        [NSP_NEED_IP_SIDE] = "IP, direction",
         [NSP_NEED_EVENT] = "event",
+        [NSP_NEED_ARP] = "ARP",
+        [NSP_NEED_ETHERNET] = "Ethernet",
+        [NSP_NEED_VLAN] = "a VLAN tag",
+        [NSP_NEED_MSS] = "that TCP option",
+        [NSP_NEED_UID] = "a known owner",
     };
 
     /* A packet's event is known without looking at it. */

@@ -58,13 +58,29 @@ has(const struct nsp_world *world, enum nsp_field_need need)
         return side;
     case NSP_NEED_IP_SIDE:
         return ip && side;
+    case NSP_NEED_ARP:
+        return !ip;
+    case NSP_NEED_MSS:
+        return world->l4 == NSP_L4_TCP;
+    case NSP_NEED_ETHERNET:
+    case NSP_NEED_VLAN:
+    case NSP_NEED_UID:
+        return true;
     case NSP_NEED_EVENT:
         break;
     }
     return false;
 }
 
-/* The value of a field that the world fixes; false for any other field. */
+/* Tells whether packets of a world that has 'need' may yet lack it. */
+static bool
+is_unsure(enum nsp_field_need need)
+{
+    return need >= NSP_NEED_ARP;
+}
+
+/* The value of a field that the world fixes; ARP is not told from other
+ * protocols; false for any other field. */
 static bool
 known_value(const struct nsp_field *field, const struct nsp_world *world,
             uint64_t *ret)
@@ -74,6 +90,9 @@ known_value(const struct nsp_field *field, const struct nsp_world *world,
         return true;
     }
     if (field->fetch != NSP_FETCH_IS)
+        return false;
+    if (field->offset == offsetof(struct nsp_pkt, l3) &&
+        field->arg == NSP_L3_ARP && world->l3 == NSP_L3_NONE)
         return false;
     if (field->offset == offsetof(struct nsp_pkt, direction))
         *ret = world->direction == field->arg;
@@ -99,6 +118,7 @@ nsp_world_outcome(const struct nsp_ir *ir, const struct nsp_ir_test *test,
                    ? NSP_MAY_PASS
                    : NSP_MAY_FAIL;
     if (test->field->element_bytes == 0 &&
+        !is_unsure((enum nsp_field_need)test->field->need) &&
         nsp_ranges_are_full(ranges, test->range_count, span))
         return NSP_MAY_PASS;
     return NSP_MAY_PASS | NSP_MAY_FAIL;

@@ -6,6 +6,7 @@
 /* Categories of errors: stable words for programs, after WinDivert's. */
 #define NSP_BAD_TOKEN           "bad-token"
 #define NSP_BAD_TOKEN_FOR_LAYER "bad-token-for-layer"
+#define NSP_NOT_AVAILABLE       "not-available"
 #define NSP_PARSE_ERROR         "parse-error"
 #define NSP_BAD_INDEX           "bad-index"
 #define NSP_TOO_DEEP            "too-deep"

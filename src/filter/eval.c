@@ -1,9 +1,13 @@
 #include "filter/eval.h"
 
 #include "base/prng.h"
+#include "packet/options.h"
+#include "packet/proto.h"
 
 /* Bytes of headers that the random fields hash. */
 #define HASHED_BYTES_MAX 128u
+
+#define VLAN_ID_MASK 0xfffu
 
 static const struct nsp_filter_context no_context;
 
@@ -122,6 +126,42 @@ hash_packet(const struct nsp_pkt *pkt, uint64_t seed)
     return hash;
 }
 
+static bool
+has_ethernet(const struct nsp_pkt *pkt)
+{
+    return pkt->link == NSP_LINK_ETHERNET &&
+           pkt->cap_bytes >= NSP_ETHERNET_BYTES;
+}
+
+static bool
+fetch_mss(const struct nsp_pkt *pkt, uint32_t *ret)
+{
+    uint32_t off;
+
+    if (pkt->l4 != NSP_L4_TCP)
+        return false;
+    off = nsp_pkt_mss_off(pkt);
+    if (off == NSP_OFF_NONE)
+        return false;
+    *ret = nsp_load_be16(pkt->data + off);
+    return true;
+}
+
+static bool
+fetch_mac(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+          struct nsp_u128 *ret)
+{
+    const uint8_t *mac = pkt->data + insn->offset;
+
+    if (insn->arg == 0 ? !has_ethernet(pkt) : pkt->l3 != insn->arg)
+        return false;
+    if (insn->arg != 0)
+        mac += pkt->l3_off;
+    *ret =
+        nsp_u128((uint64_t)nsp_load_be16(mac) << 32 | nsp_load_be32(mac + 2));
+    return true;
+}
+
 /* Reads a field of more than 32 bits, as its distance from the minimum. */
 static bool
 fetch_wide(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
@@ -136,6 +176,8 @@ fetch_wide(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
     case NSP_FETCH_TIMESTAMP:
         *ret = nsp_u128((uint64_t)context->timestamp ^ UINT64_C(1) << 63);
         return true;
+    case NSP_FETCH_MAC:
+        return fetch_mac(insn, pkt, ret);
     default:
         return fetch_side_addr(pkt, insn->op == NSP_FETCH_LOCAL_ADDR, ret);
     }
@@ -207,6 +249,20 @@ fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
         *ret =
             pkt->direction == NSP_OUTBOUND ? pkt->out_ifindex : pkt->in_ifindex;
         return true;
+    case NSP_FETCH_MARK:
+        *ret = pkt->mark;
+        return true;
+    case NSP_FETCH_UID:
+        *ret = pkt->uid;
+        return pkt->uid != UINT32_MAX;
+    case NSP_FETCH_ETHER_TYPE:
+        *ret = pkt->ether_type;
+        return has_ethernet(pkt);
+    case NSP_FETCH_VLAN:
+        *ret = pkt->vlan_tci[0] & VLAN_ID_MASK;
+        return pkt->vlan_count > 0;
+    case NSP_FETCH_MSS:
+        return fetch_mss(pkt, ret);
     case NSP_FETCH_L3:
         if (pkt->l3 != insn->arg)
             return false;

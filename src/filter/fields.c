@@ -89,6 +89,25 @@
         .bits = (size_)*8, .type = NSP_TYPE_NUMBER, .need = need_,             \
         .fetch = NSP_FETCH_BYTES, .arg = arg_, .element_bytes = size_          \
     }
+#define ADDED(name_, layers_, type_, bits_, need_, fetch_, doc_)               \
+    TYPED(name_, NSP_FIELD_NO_ID, layers_, type_, bits_, need_, fetch_, doc_)
+#define ARP_FIELD(name_, bits_, offset_, shift_, doc_)                         \
+    HEADER(name_, NSP_FIELD_NO_ID, bits_, NSP_NEED_ARP, NSP_FETCH_L3,          \
+           NSP_L3_ARP, offset_, shift_, doc_)
+#define ARP_ADDR(name_, offset_, doc_)                                         \
+    {                                                                          \
+        .name = name_, .doc = doc_, .id = NSP_FIELD_NO_ID, .layers = N | M,    \
+        .bits = 32, .type = NSP_TYPE_IPV4, .need = NSP_NEED_ARP,               \
+        .fetch = NSP_FETCH_L3, .arg = NSP_L3_ARP, .offset = offset_            \
+    }
+#define MAC(name_, need_, arg_, offset_, doc_)                                 \
+    {                                                                          \
+        .name = name_, .doc = doc_, .id = NSP_FIELD_NO_ID, .layers = N | M,    \
+        .bits = 48, .type = NSP_TYPE_MAC, .need = need_,                       \
+        .fetch = NSP_FETCH_MAC, .arg = arg_, .offset = offset_                 \
+    }
+#define LATER(name_, doc_)                                                     \
+    ADDED(name_, ALL, NSP_TYPE_TEXT, 1, NSP_NEED_EVENT, NSP_FETCH_LATER, doc_)
 #define PAYLOAD_LENGTH(name_, id_, need_, arg_)                                \
     {                                                                          \
         .name = name_, .id = id_, .layers = N | M, .bits = 32,                 \
@@ -219,6 +238,40 @@ const struct nsp_field nsp_fields[] = {
     BYTES("udp.Payload",   77, 1, NSP_NEED_UDP, NSP_L4_UDP, "payload byte"),
     BYTES("udp.Payload16", 78, 2, NSP_NEED_UDP, NSP_L4_UDP, "2 payload bytes"),
     BYTES("udp.Payload32", 79, 4, NSP_NEED_UDP, NSP_L4_UDP, "4 payload bytes"),
+
+    /* Additions to WinDivert's. */
+    IP4("ip.Dscp",   NSP_FIELD_NO_ID, 6, 0, 18, "differentiated services code point"),
+    IP4("ip.Ecn",    NSP_FIELD_NO_ID, 2, 0, 16, "explicit congestion notification"),
+    IP6("ipv6.Dscp", NSP_FIELD_NO_ID, 6, 0, 22, "differentiated services code point"),
+    IP6("ipv6.Ecn",  NSP_FIELD_NO_ID, 2, 0, 20, "explicit congestion notification"),
+    ICMP4("icmp.Id",    NSP_FIELD_NO_ID, 16, 4, 16, "identifier of an echo message"),
+    ICMP4("icmp.Seq",   NSP_FIELD_NO_ID, 16, 4, 0,  "sequence number of an echo message"),
+    ICMP6("icmpv6.Id",  NSP_FIELD_NO_ID, 16, 4, 16, "identifier of an echo message"),
+    ICMP6("icmpv6.Seq", NSP_FIELD_NO_ID, 16, 4, 0,  "sequence number of an echo message"),
+    TCP("tcp.Ece",   NSP_FIELD_NO_ID, 1, 12, 22, "congestion was notified"),
+    TCP("tcp.Cwr",   NSP_FIELD_NO_ID, 1, 12, 23, "congestion window was reduced"),
+    TCP("tcp.Flags", NSP_FIELD_NO_ID, 8, 12, 16, "all flags: Cwr is 128, Fin is 1"),
+    ADDED("tcp.Mss", N | M, NSP_TYPE_NUMBER, 16, NSP_NEED_MSS, NSP_FETCH_MSS,
+          "maximum segment size option"),
+    MAC("eth.DstAddr", NSP_NEED_ETHERNET, 0, 0, "destination of the frame"),
+    MAC("eth.SrcAddr", NSP_NEED_ETHERNET, 0, 6, "source of the frame"),
+    ADDED("eth.Type", N | M, NSP_TYPE_NUMBER, 16, NSP_NEED_ETHERNET,
+          NSP_FETCH_ETHER_TYPE, "protocol, after all tags; 0 if it is a length"),
+    ADDED("vlan.Id", N | M, NSP_TYPE_NUMBER, 12, NSP_NEED_VLAN, NSP_FETCH_VLAN,
+          "identifier of the outermost tag"),
+    IS("arp", NSP_FIELD_NO_ID, N | M, l3, NSP_L3_ARP, "1 if ARP for IPv4 over Ethernet"),
+    ARP_FIELD("arp.Op", 16, 4, 0, "1 request, 2 reply"),
+    ARP_ADDR("arp.SrcAddr", 14, "IPv4 address of the sender"),
+    ARP_ADDR("arp.DstAddr", 24, "IPv4 address asked for"),
+    MAC("arp.SrcMac", NSP_NEED_ARP, NSP_L3_ARP, 8, "hardware address of the sender"),
+    MAC("arp.DstMac", NSP_NEED_ARP, NSP_L3_ARP, 18, "hardware address asked for"),
+    ADDED("mark", N | M, NSP_TYPE_NUMBER, 32, NSP_NEED_NOTHING, NSP_FETCH_MARK,
+          "firewall mark; 0 in captures"),
+    ADDED("uid", N | M, NSP_TYPE_NUMBER, 32, NSP_NEED_UID, NSP_FETCH_UID,
+          "user that owns the local socket"),
+    LATER("process.Name", "program of the flow; not available yet"),
+    LATER("app.Name",     "application protocol; not available yet"),
+    LATER("server.Name",  "name that the client asked for; not available yet"),
 };
 const uint32_t nsp_field_count = NSP_ARRAY_LEN(nsp_fields);
 
@@ -339,6 +392,8 @@ nsp_field_range(const struct nsp_field *field, enum nsp_layer layer)
         return range_of(-30000, 60000);
     case NSP_TYPE_BOOL:
     case NSP_TYPE_NUMBER:
+    case NSP_TYPE_MAC:
+    case NSP_TYPE_TEXT:
         break;
     }
     return range_of(0, UINT64_MAX >> (64 - field->bits));

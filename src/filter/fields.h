@@ -27,6 +27,8 @@ enum nsp_field_type {
     NSP_TYPE_EVENT,    /* Number of an event of the layer. */
     NSP_TYPE_LAYER,    /* enum nsp_layer. */
     NSP_TYPE_PRIORITY, /* -30000 .. 30000. */
+    NSP_TYPE_MAC,      /* 48 bits. */
+    NSP_TYPE_TEXT,
 };
 
 /* What a packet must have for the field to have a value. Without it every test
@@ -43,6 +45,12 @@ enum nsp_field_need {
     NSP_NEED_SIDE,    /* A direction. */
     NSP_NEED_IP_SIDE, /* Both. */
     NSP_NEED_EVENT,   /* A record that is no packet. */
+    /* What the analysis does not follow: */
+    NSP_NEED_ARP,
+    NSP_NEED_ETHERNET,
+    NSP_NEED_VLAN,
+    NSP_NEED_MSS, /* TCP with that option. */
+    NSP_NEED_UID, /* A known owner. */
 };
 
 /* How the value is found in a packet; 'arg', 'offset' and 'shift' qualify. */
@@ -61,13 +69,21 @@ enum nsp_fetch {
     NSP_FETCH_LOCAL_PORT,
     NSP_FETCH_REMOTE_PORT,
     NSP_FETCH_RANDOM, /* Bits at 'shift' of the packet's hash. */
-    NSP_FETCH_BYTES,  /* Indexed; from the IP header if 'arg' is 0, else from
-                       * the payload of transport 'arg'. */
+    NSP_FETCH_MARK,
+    NSP_FETCH_UID,
+    NSP_FETCH_ETHER_TYPE,
+    NSP_FETCH_VLAN,  /* Identifier of the outermost tag. */
+    NSP_FETCH_MSS,   /* Value of the TCP option. */
+    NSP_FETCH_LATER, /* Known to no device yet: does not compile. */
+    NSP_FETCH_BYTES, /* Indexed; from the IP header if 'arg' is 0, else from
+                      * the payload of transport 'arg'. */
     /* Of more than 32 bits: */
     NSP_FETCH_ADDR6, /* 16 bytes at 'offset' of the IPv6 header. */
     NSP_FETCH_LOCAL_ADDR,
     NSP_FETCH_REMOTE_ADDR,
     NSP_FETCH_TIMESTAMP,
+    NSP_FETCH_MAC, /* 6 bytes at 'offset' of the link header, or, if 'arg' is
+                    * not 0, of that network header. */
 };
 
 struct nsp_field {
@@ -86,7 +102,7 @@ struct nsp_field {
 };
 
 #define NSP_FIELD_NO_ID 255
-#define NSP_FIELDS_MAX  96
+#define NSP_FIELDS_MAX  128
 
 extern const struct nsp_field nsp_fields[];
 extern const uint32_t nsp_field_count;
@@ -109,6 +125,13 @@ struct nsp_field_range {
     struct nsp_u128 span;
 };
 
+/* Tells whether WinDivert has no such field. */
+static inline bool
+nsp_field_is_addition(const struct nsp_field *field)
+{
+    return field->id == NSP_FIELD_NO_ID && field->type != NSP_TYPE_CONSTANT;
+}
+
 /* Finds a field or macro by its exact name; NULL if there is none. */
 const struct nsp_field *nsp_field_find(const char *name, size_t bytes);
 const struct nsp_macro *nsp_macro_find(const char *name, size_t bytes);
@@ -121,8 +144,9 @@ struct nsp_field_range nsp_field_range(const struct nsp_field *field,
                                        enum nsp_layer layer);
 
 /* The word of the language (field, macro or operator) most like the misspelt
- * 'name', or NULL if none is near. Names of 'layer' are preferred. */
+ * 'name', or NULL if none is near. Names of 'layer' are preferred; additions to
+ * WinDivert left out if 'strict'. */
 const char *nsp_field_suggest(const char *name, size_t bytes,
-                              enum nsp_layer layer);
+                              enum nsp_layer layer, bool strict);
 
 #endif /* NSP_FILTER_FIELDS_H */

@@ -57,7 +57,9 @@ print_value(struct printer *printer, const struct nsp_test *test,
         print(printer, "-");
         value = nsp_u128_sub(nsp_u128(0), value);
     }
-    if (is_address)
+    if (test->field->type == NSP_TYPE_MAC)
+        nsp_literal_print_mac(value, text);
+    else if (is_address)
         nsp_literal_print_address(value, text);
     else
         nsp_literal_print_number(value, text);

@@ -120,7 +120,8 @@ bad_word(const struct nsp_lexer *lexer, const struct nsp_token *token)
 {
     const char *word = lexer->source.text + token->start;
     uint32_t bytes = token->end - token->start;
-    const char *near = nsp_field_suggest(word, bytes, lexer->layer);
+    const char *near =
+        nsp_field_suggest(word, bytes, lexer->layer, lexer->strict);
     bool numeric = (word[0] >= '0' && word[0] <= '9') || word[0] == ':';
     char hint[96] = "";
 
@@ -155,6 +156,15 @@ classify_macro(const struct nsp_lexer *lexer, struct nsp_token *token)
     return 0;
 }
 
+static const struct nsp_field *
+find_field(const struct nsp_lexer *lexer, const char *word, size_t bytes)
+{
+    const struct nsp_field *field = nsp_field_find(word, bytes);
+
+    return field && lexer->strict && nsp_field_is_addition(field) ? NULL
+                                                                  : field;
+}
+
 static int
 classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
 {
@@ -171,13 +181,20 @@ classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
         token->kind = NSP_TOKEN_NOT;
     } else if (!lexer->strict && word_is(lexer, token, "in")) {
         token->kind = NSP_TOKEN_IN;
-    } else if ((token->field = nsp_field_find(word, bytes))) {
+    } else if ((token->field = find_field(lexer, word, bytes))) {
         token->kind = NSP_TOKEN_FIELD;
+        if (token->field->fetch == NSP_FETCH_LATER)
+            return nsp_source_fail(&lexer->source, token->start, token->start,
+                                   NSP_NOT_AVAILABLE, NULL,
+                                   "'%s' is not available on this backend",
+                                   token->field->name);
         if (!(token->field->layers >> lexer->layer & 1))
             return wrong_layer(lexer, token);
     } else if ((token->macro = nsp_macro_find(word, bytes))) {
         return classify_macro(lexer, token);
-    } else if (nsp_literal_parse(word, bytes, &token->value)) {
+    } else if (nsp_literal_parse(word, bytes, &token->value) ||
+               (!lexer->strict &&
+                nsp_literal_parse_mac(word, bytes, &token->value))) {
         token->kind = NSP_TOKEN_NUMBER;
     } else if (word[bytes - 1] == 'b' &&
                nsp_literal_parse_decimal(word, bytes - 1, &token->value)) {

@@ -286,3 +286,36 @@ nsp_literal_print_address(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES])
                                  group_of(value, i));
     }
 }
+
+bool
+nsp_literal_parse_mac(const char *word, size_t bytes, struct nsp_u128 *ret)
+{
+    uint64_t mac = 0;
+    size_t i = 0;
+
+    for (int group = 0; group < 6; group++) {
+        unsigned digits = 0, value = 0;
+
+        if (group > 0 && (i >= bytes || word[i++] != ':'))
+            return false;
+        for (; i < bytes && digits < 2 && hex_value(word[i]) >= 0; digits++)
+            value = value << 4 | (unsigned)hex_value(word[i++]);
+        if (digits == 0)
+            return false;
+        mac = mac << 8 | value;
+    }
+    if (i != bytes)
+        return false;
+    *ret = nsp_u128(mac);
+    return true;
+}
+
+void
+nsp_literal_print_mac(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES])
+{
+    snprintf(
+        ret, NSP_LITERAL_BYTES, "%02x:%02x:%02x:%02x:%02x:%02x",
+        (unsigned)(value.lo >> 40 & 0xff), (unsigned)(value.lo >> 32 & 0xff),
+        (unsigned)(value.lo >> 24 & 0xff), (unsigned)(value.lo >> 16 & 0xff),
+        (unsigned)(value.lo >> 8 & 0xff), (unsigned)(value.lo & 0xff));
+}

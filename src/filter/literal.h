@@ -12,6 +12,10 @@ bool nsp_literal_parse(const char *word, size_t bytes, struct nsp_u128 *ret);
 bool nsp_literal_parse_decimal(const char *word, size_t bytes,
                                struct nsp_u128 *ret);
 
+/* Reads six groups of one or two hexadecimal digits, joined by colons. */
+bool nsp_literal_parse_mac(const char *word, size_t bytes,
+                           struct nsp_u128 *ret);
+
 /* Room for any printed literal and its terminator. */
 #define NSP_LITERAL_BYTES 48
 
@@ -23,5 +27,8 @@ void nsp_literal_print_number(struct nsp_u128 value,
  * groups with the longest run of zero groups as '::' (RFC 5952). */
 void nsp_literal_print_address(struct nsp_u128 value,
                                char ret[NSP_LITERAL_BYTES]);
+
+/* Prints the low 48 bits of 'value' as six groups of two digits. */
+void nsp_literal_print_mac(struct nsp_u128 value, char ret[NSP_LITERAL_BYTES]);
 
 #endif /* NSP_FILTER_LITERAL_H */

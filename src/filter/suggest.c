@@ -70,7 +70,8 @@ consider(struct nearest *nearest, const char *candidate, unsigned malus)
 }
 
 const char *
-nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer)
+nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer,
+                  bool strict)
 {
     static const char *const operators[] = { "and", "or", "not", "in" };
     struct nearest nearest = { .word = name, .bytes = bytes };
@@ -82,9 +83,11 @@ nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer)
     nearest.distance = 2 * (unsigned)(bytes < 3 ? bytes / 2 : bytes / 3) + 1;
     for (size_t i = 0; i < NSP_ARRAY_LEN(operators); i++)
         consider(&nearest, operators[i], 0);
-    for (uint32_t i = 0; i < nsp_field_count; i++)
-        consider(&nearest, nsp_fields[i].name,
-                 !(nsp_fields[i].layers >> layer & 1));
+    for (uint32_t i = 0; i < nsp_field_count; i++) {
+        if (!strict || !nsp_field_is_addition(&nsp_fields[i]))
+            consider(&nearest, nsp_fields[i].name,
+                     !(nsp_fields[i].layers >> layer & 1));
+    }
     for (uint32_t i = 0; i < nsp_macro_count; i++)
         consider(&nearest, nsp_macros[i].name,
                  !(nsp_macros[i].layers >> layer & 1));

@@ -18,6 +18,7 @@
 
 #include "base/base.h"
 #include "packet/checksum.h"
+#include "packet/options.h"
 #include "packet/proto.h"
 
 #define IPV4_CSUM_OFF 10u
@@ -236,10 +237,8 @@ nsp_pkt_set_ecn(struct nsp_pkt *pkt, uint8_t ecn)
     return set_traffic_class(pkt, 0x03, ecn);
 }
 
-/* Offset of the value of the MSS option, NSP_OFF_NONE when there is none (RFC
- * 9293, section 3.2). Options end with the header that the parser found. */
-static uint32_t
-mss_off(const struct nsp_pkt *pkt)
+uint32_t
+nsp_pkt_mss_off(const struct nsp_pkt *pkt)
 {
     enum { END = 0, NO_OPERATION = 1, MSS = 2, MSS_BYTES = 4 };
     uint32_t at = pkt->l4_off + NSP_TCP_BYTES, end = pkt->payload_off;
@@ -267,7 +266,7 @@ nsp_pkt_clamp_mss(struct nsp_pkt *pkt, uint16_t mss)
         (pkt->data[pkt->l4_off + 13] & NSP_TCP_SYN) == 0)
         return -ENOENT;
 
-    off = mss_off(pkt);
+    off = nsp_pkt_mss_off(pkt);
     if (off == NSP_OFF_NONE)
         return -ENOENT;
     if (nsp_load_be16(pkt->data + off) > mss)

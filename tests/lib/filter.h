@@ -61,7 +61,10 @@ static const char *const sample_hex[] = {
     "EEEEEEEEEE",
 #define ICMP_IN6 17 /* ICMP and ICMPv6 in the wrong version. */
     "60000000 0008 01 FF" ADDRS6 "0800 4444 00010001",
-#define SAMPLES 18
+#define MSS4 18 /* A segment with the option, both congestion flags. */
+    "4500 002C 0009 0000 4006 0000" ADDRS4
+    "1388 0050 00000001 00000000 60C2 FFFF 0000 0000 020405B4",
+#define SAMPLES 19
 };
 
 struct sample {

@@ -232,7 +232,8 @@ random_field(struct random_world *w)
 
     do
         field = &nsp_fields[below(w, nsp_field_count)];
-    while (!(field->layers & NSP_ON_NETWORK));
+    while (!(field->layers & NSP_ON_NETWORK) ||
+           field->fetch == NSP_FETCH_LATER);
     return field;
 }
 

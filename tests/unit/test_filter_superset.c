@@ -62,6 +62,36 @@ static const struct {
     { TCP6, true, "ipv6.DstAddr == 2001:db8::2/128" },
     { TCP6, false, "ipv6.DstAddr == 2001:db8::/127" },
     { TCP6, true, "ipv6.DstAddr != 2001:db9::/32" },
+    /* Fields. */
+    { TCP4, true, "ip.Dscp == 46 and ip.Ecn == 0" },
+    { TCP6, true, "ipv6.Dscp == 42 and ipv6.Ecn == 3" },
+    { TCP6, false, "ip.Dscp >= 0" },
+    { TCP4, true, "tcp.Flags == 0x12 and not tcp.Ece and not tcp.Cwr" },
+    { TCP6, true, "tcp.Flags == 0x29" },
+    { UDP4, false, "tcp.Flags >= 0" },
+    { TCP4, true, "tcp.Mss == 0x505" },
+    { TCP6, false, "tcp.Mss >= 0" },
+    { UDP4, false, "tcp.Mss >= 0" },
+    { MSS4, true, "tcp.Mss == 1460 and tcp.Ece and tcp.Cwr" },
+    { MSS4, true, "tcp.Mss in {1400..1500}" },
+    { ICMP4, true, "icmp.Id == 2 and icmp.Seq == 3" },
+    { ICMP6, true, "icmpv6.Id == 0xdead and icmpv6.Seq == 0xbeef" },
+    { ICMP6, false, "icmp.Id >= 0" },
+    { ETHER_TCP4, true, "eth.DstAddr == 02:00:00:00:00:02" },
+    { ETHER_TCP4, true, "eth.SrcAddr == 2:0:0:0:0:1" },
+    { ETHER_TCP4, true, "eth.SrcAddr < 0x020000000002" },
+    { ETHER_TCP4, true, "eth.Type == 0x800 and vlan.Id == 100" },
+    { TCP4, false, "eth.Type >= 0 or eth.DstAddr >= 0 or vlan.Id >= 0" },
+    { ARP, true, "eth.Type == 0x806 and eth.DstAddr == ff:ff:ff:ff:ff:ff" },
+    { ARP, false, "vlan.Id >= 0" },
+    { ARP, true, "arp and arp.Op == 1 and arp.SrcAddr == 192.0.2.0/24" },
+    { ARP, true, "arp.DstAddr == 192.0.2.2" },
+    { ARP, true, "arp.SrcMac == 02:00:00:00:00:01 and arp.DstMac == 0" },
+    { TCP4, false, "arp or arp.Op >= 0 or arp.SrcMac >= 0" },
+    { ETHER_TCP4, false, "arp or arp.DstAddr >= 0 or arp.DstMac >= 0" },
+    { TCP4, true, "mark == 0xfeed and uid == 1000" },
+    { ARP, false, "uid >= 0" },
+    { ARP, true, "not (uid >= 0)" },
 };
 
 TEST(filter_matches_what_the_superset_says)
@@ -70,6 +100,8 @@ TEST(filter_matches_what_the_superset_says)
         struct sample sample;
 
         sample_init(&sample, matches[i].sample, NSP_INBOUND);
+        sample.pkt.mark = 0xfeed;
+        sample.pkt.uid = matches[i].sample == ARP ? UINT32_MAX : 1000;
         if (match(matches[i].text, NSP_LAYER_NETWORK, &sample.pkt, NULL) !=
             matches[i].expect)
             fail_msg("sample %u: %s", matches[i].sample, matches[i].text);
@@ -88,6 +120,9 @@ static const struct {
       "(ip.SrcAddr >= 10.0.0.0 and ip.SrcAddr <= 10.255.255.255)" },
     { "ip.SrcAddr == 10.0.0.0/0", "ip" },
     { "ipv6.SrcAddr == 8000::/1", "ipv6.SrcAddr >= 8000::" },
+    { "eth.DstAddr == FF:ff:0:00:1:02", "eth.DstAddr == ff:ff:00:00:01:02" },
+    { "vlan.Id < 5000", "vlan.Id >= 0" },
+    { "arp.SrcAddr == 10.0.0.1", "arp.SrcAddr == 10.0.0.1" },
 };
 
 TEST(filter_prints_the_superset)
@@ -131,6 +166,11 @@ static const struct {
     { "in {80}", PARSE, 0, "'in'", "" },
     { "tcp.DstPort ni {80}", BAD, 12, "'ni'", "in?" },
     { "tcp | udp", BAD, 5, "'|'", "'or'" },
+    { "tcp and app.Name", "not-available", 8,
+      "'app.Name' is not available on this backend", "" },
+    { "eth.DstAddr == 1:2:3:4:5", BAD, 15, "1:2:3:4:5", "" },
+    { "eth.DstAddr == 1:2:3:4:5:678", BAD, 15, "1:2:3:4:5:678", "" },
+    { "eth.DestAddr", BAD, 0, "eth.DestAddr", "eth.DstAddr?" },
 };
 
 TEST(filter_refuses_the_superset_misspelt)
