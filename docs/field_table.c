@@ -116,6 +116,8 @@ give_fields(struct manual *manual)
         const struct nsp_field *field = &nsp_fields[i];
         char line[LINE_BYTES], layers[NSP_LAYER_COUNT + 1], type[32];
 
+        if (field->layers == 0)
+            continue;
         print_layers(field->layers, layers);
         snprintf(line, sizeof line, "| `%s%s` | %s | %s | %s | %s |",
                  field->name, field->element_bytes > 0 ? "[i]" : "", layers,

@@ -103,6 +103,16 @@ known_value(const struct nsp_field *field, const struct nsp_world *world,
     return true;
 }
 
+/* Tells whether 'world' may have all that 'test' reads. */
+static bool
+has_operands(const struct nsp_ir_test *test, const struct nsp_world *world)
+{
+    return has(world, (enum nsp_field_need)test->field->need) &&
+           (!test->operand ||
+            has(world, (enum nsp_field_need)test->operand->need)) &&
+           (!test->other || has(world, (enum nsp_field_need)test->other->need));
+}
+
 unsigned
 nsp_world_outcome(const struct nsp_ir *ir, const struct nsp_ir_test *test,
                   const struct nsp_world *world)
@@ -111,8 +121,10 @@ nsp_world_outcome(const struct nsp_ir *ir, const struct nsp_ir_test *test,
     struct nsp_u128 span = nsp_field_range(test->field, ir->layer).span;
     uint64_t value;
 
-    if (!has(world, (enum nsp_field_need)test->field->need))
+    if (!has_operands(test, world))
         return NSP_MAY_FAIL;
+    if (test->operand)
+        return NSP_MAY_PASS | NSP_MAY_FAIL;
     if (known_value(test->field, world, &value))
         return nsp_ranges_contain(ranges, test->range_count, nsp_u128(value))
                    ? NSP_MAY_PASS
@@ -163,6 +175,10 @@ walk(const struct nsp_ir *ir, uint64_t reach[], struct nsp_filter_needs *needs)
         if (reach[i] == 0)
             continue;
         note_field(test->field, needs);
+        if (test->operand)
+            note_field(test->operand, needs);
+        if (test->other)
+            note_field(test->other, needs);
         for (uint32_t w = 0; w < WORLDS; w++) {
             uint64_t bit = UINT64_C(1) << w;
             struct nsp_world world = world_at(w);

@@ -293,6 +293,46 @@ fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
     }
 }
 
+/* Reads any field in full. */
+static bool
+fetch_operand(const struct nsp_insn *insn, struct nsp_u128 min,
+              const struct nsp_pkt *pkt,
+              const struct nsp_filter_context *context, struct nsp_u128 *ret)
+{
+    uint32_t value;
+
+    if (insn->op >= NSP_FETCH_ADDR6) {
+        if (!fetch_wide(insn, pkt, context, ret))
+            return false;
+    } else {
+        if (!fetch(insn, pkt, context, (enum nsp_fetch)insn->op, &value))
+            return false;
+        *ret = nsp_u128(insn->op == NSP_FETCH_IS ? value == insn->arg : value);
+    }
+    *ret = nsp_u128_add(*ret, min);
+    return true;
+}
+
+static bool
+fetch_derived(const struct nsp_eval *eval, const struct nsp_insn *insn,
+              const struct nsp_pkt *pkt,
+              const struct nsp_filter_context *context, uint32_t *ret)
+{
+    const struct nsp_operands *o = &eval->operands[insn->operands];
+    struct nsp_u128 left, right;
+
+    if (!fetch_operand(&o->left, o->left_min, pkt, context, &left))
+        return false;
+    if (insn->op == NSP_FETCH_MASKED) {
+        *ret = (uint32_t)left.lo & o->mask;
+        return true;
+    }
+    if (!fetch_operand(&o->right, o->right_min, pkt, context, &right))
+        return false;
+    *ret = 1u + nsp_u128_less(right, left) - nsp_u128_less(left, right);
+    return true;
+}
+
 static NSP_ALWAYS_INLINE bool
 has_table(const struct nsp_insn *insn)
 {
@@ -317,7 +357,9 @@ falls_through(const struct nsp_eval *eval, const struct nsp_insn *insn,
             return !insn->jump_if_absent;
         return in_ranges(eval->ranges + insn->table, insn->entries, wide);
     }
-    if (!fetch(insn, pkt, context, op, &value))
+    if (op == NSP_FETCH_MASKED || op == NSP_FETCH_COMPARED
+            ? !fetch_derived(eval, insn, pkt, context, &value)
+            : !fetch(insn, pkt, context, op, &value))
         return !insn->jump_if_absent;
     in_range = value - insn->lo <= insn->span;
     return table ? in_range && in_table(eval, insn, value) : in_range;

@@ -33,12 +33,20 @@ struct nsp_insn {
     uint8_t offset;
     uint8_t unused[2];
     union {
-        uint32_t mask;    /* Of the value's bits. */
-        int32_t position; /* Of an indexed field. */
+        uint32_t mask;     /* Of the value's bits. */
+        int32_t position;  /* Of an indexed field. */
+        uint32_t operands; /* Place of a masked or compared value's. */
     };
     uint32_t lo, span;       /* In the set if value - lo <= span; 'extra'. */
     uint32_t table, entries; /* The set's place in its table. */
     uint32_t target; /* An instruction's number, NSP_IR_ACCEPT or _REJECT. */
+};
+
+/* What a masked or compared value is made of. */
+struct nsp_operands {
+    struct nsp_insn left, right;
+    struct nsp_u128 left_min, right_min; /* Values are distances from these. */
+    uint32_t mask;
 };
 
 struct nsp_eval {
@@ -47,6 +55,7 @@ struct nsp_eval {
     uint64_t *bits;           /* Of sets of small numbers. */
     uint32_t *bounds;         /* Of sets of 32-bit numbers: lows, then highs. */
     struct nsp_range *ranges; /* Of wider fields. */
+    struct nsp_operands *operands;
 };
 
 /* Translates 'ir'. Returns 0 or -ENOMEM; 'ret' is then empty. */

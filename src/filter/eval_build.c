@@ -9,7 +9,7 @@
 /* Where the next entry of each table goes; also, in a first pass that writes
  * nothing, how long each has to be. */
 struct sizes {
-    uint32_t insns, bits, bounds, ranges;
+    uint32_t insns, bits, bounds, ranges, operands;
 };
 
 struct translator {
@@ -139,9 +139,8 @@ emit_jump(struct translator *t, uint32_t test)
 }
 
 static struct nsp_insn
-insn_of_field(const struct nsp_ir_test *test)
+insn_of_field(const struct nsp_field *field, int32_t position)
 {
-    const struct nsp_field *field = test->field;
     struct nsp_insn insn = {
         .op = field->fetch,
         .arg = field->arg,
@@ -152,11 +151,45 @@ insn_of_field(const struct nsp_ir_test *test)
     assert(field->offset <= UINT8_MAX);
     if (field->element_bytes > 0) {
         insn.shift = field->element_bytes;
-        insn.position = test->position;
+        insn.position = position;
     } else {
         insn.mask = UINT32_MAX >> (field->bits < 32 ? 32 - field->bits : 0);
     }
     return insn;
+}
+
+static struct nsp_u128
+min_of(const struct translator *t, const struct nsp_field *field)
+{
+    return nsp_number_wrap(nsp_field_range(field, t->ir->layer).min);
+}
+
+static struct nsp_insn
+insn_of_test(struct translator *t, const struct nsp_ir_test *test)
+{
+    const struct nsp_field *operand = test->operand, *other = test->other;
+    struct nsp_operands *operands;
+    struct nsp_insn insn;
+
+    if (!operand)
+        return insn_of_field(test->field, test->position);
+    insn = insn_of_field(operand, test->position);
+    if (!other &&
+        (operand->fetch == NSP_FETCH_L3 || operand->fetch == NSP_FETCH_L4)) {
+        insn.mask &= test->mask; /* As good as a field of its own. */
+        return insn;
+    }
+    if (t->eval->operands) {
+        operands = &t->eval->operands[t->at.operands];
+        *operands = (struct nsp_operands){ .left = insn, .mask = test->mask };
+        operands->left_min = min_of(t, operand);
+        if (other) {
+            operands->right = insn_of_field(other, test->other_position);
+            operands->right_min = min_of(t, other);
+        }
+    }
+    return (struct nsp_insn){ .op = test->field->fetch,
+                              .operands = t->at.operands++ };
 }
 
 /* A test that goes on to the next one when it fails is turned around. Where it
@@ -166,7 +199,7 @@ static void
 translate_test(struct translator *t, uint32_t i)
 {
     const struct nsp_ir_test *test = &t->ir->tests[i];
-    struct nsp_insn insn = insn_of_field(test);
+    struct nsp_insn insn = insn_of_test(t, test);
 
     t->insn_of[i] = t->at.insns;
     if (test->failure == i + 1 && translate_set(t, test, false, &insn)) {
@@ -213,7 +246,10 @@ nsp_eval_build(const struct nsp_ir *ir, const struct nsp_allocator *allocator,
     eval.bits = nsp_alloc(allocator, sizes.bits + 1, sizeof eval.bits[0]);
     eval.bounds = nsp_alloc(allocator, sizes.bounds + 1, sizeof eval.bounds[0]);
     eval.ranges = nsp_alloc(allocator, sizes.ranges + 1, sizeof eval.ranges[0]);
-    if (!eval.insns || !eval.bits || !eval.bounds || !eval.ranges) {
+    eval.operands =
+        nsp_alloc(allocator, sizes.operands + 1, sizeof eval.operands[0]);
+    if (!eval.insns || !eval.bits || !eval.bounds || !eval.ranges ||
+        !eval.operands) {
         nsp_release(allocator, t.insn_of);
         nsp_eval_fini(&eval, allocator);
         return -ENOMEM;
@@ -232,5 +268,6 @@ nsp_eval_fini(struct nsp_eval *eval, const struct nsp_allocator *allocator)
     nsp_release(allocator, eval->bits);
     nsp_release(allocator, eval->bounds);
     nsp_release(allocator, eval->ranges);
+    nsp_release(allocator, eval->operands);
     *eval = (struct nsp_eval){ 0 };
 }

@@ -272,8 +272,18 @@ const struct nsp_field nsp_fields[] = {
     LATER("process.Name", "program of the flow; not available yet"),
     LATER("app.Name",     "application protocol; not available yet"),
     LATER("server.Name",  "name that the client asked for; not available yet"),
+
+    ADDED("a masked field", 0, NSP_TYPE_NUMBER, 32, NSP_NEED_NOTHING,
+          NSP_FETCH_MASKED, ""),
+    ADDED("two fields", 0, NSP_TYPE_NUMBER, 32, NSP_NEED_NOTHING,
+          NSP_FETCH_COMPARED, ""),
 };
 const uint32_t nsp_field_count = NSP_ARRAY_LEN(nsp_fields);
+
+const struct nsp_field *const nsp_field_masked =
+    &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 2];
+const struct nsp_field *const nsp_field_compared =
+    &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 1];
 
 const struct nsp_macro nsp_macros[] = {
     { "TRUE", 1, ALL, 1 },

@@ -72,11 +72,14 @@ enum nsp_fetch {
     NSP_FETCH_MARK,
     NSP_FETCH_UID,
     NSP_FETCH_ETHER_TYPE,
-    NSP_FETCH_VLAN,  /* Identifier of the outermost tag. */
-    NSP_FETCH_MSS,   /* Value of the TCP option. */
-    NSP_FETCH_LATER, /* Known to no device yet: does not compile. */
-    NSP_FETCH_BYTES, /* Indexed; from the IP header if 'arg' is 0, else from
-                      * the payload of transport 'arg'. */
+    NSP_FETCH_VLAN, /* Identifier of the outermost tag. */
+    NSP_FETCH_MSS,  /* Value of the TCP option. */
+    /* Of tests that read more than one field: */
+    NSP_FETCH_MASKED,   /* Some bits of it. */
+    NSP_FETCH_COMPARED, /* 0, 1, 2: less than, equal to, more than another. */
+    NSP_FETCH_LATER,    /* Known to no device yet: does not compile. */
+    NSP_FETCH_BYTES,    /* Indexed; from the IP header if 'arg' is 0, else from
+                         * the payload of transport 'arg'. */
     /* Of more than 32 bits: */
     NSP_FETCH_ADDR6, /* 16 bytes at 'offset' of the IPv6 header. */
     NSP_FETCH_LOCAL_ADDR,
@@ -106,6 +109,11 @@ struct nsp_field {
 
 extern const struct nsp_field nsp_fields[];
 extern const uint32_t nsp_field_count;
+
+/* Rows of the table that have no layers and that no text can name: they stand
+ * in the decision graph for a test whose fields are its operands. */
+extern const struct nsp_field *const nsp_field_masked;
+extern const struct nsp_field *const nsp_field_compared;
 
 /* A name that stands for a number. */
 struct nsp_macro {

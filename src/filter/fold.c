@@ -42,7 +42,7 @@ is_constant(const struct nsp_node *node, bool value)
 static struct nsp_u128
 span_of(const struct folder *folder, const struct nsp_test *test)
 {
-    return nsp_field_range(test->field, folder->layer).span;
+    return nsp_test_range(test, folder->layer).span;
 }
 
 /* --- One test ------------------------------------------------------------ */
@@ -115,7 +115,7 @@ bounded_ranges(const struct nsp_test *test, const struct nsp_field_range *range,
 static bool
 give_ranges(const struct folder *folder, struct nsp_test *test)
 {
-    struct nsp_field_range range = nsp_field_range(test->field, folder->layer);
+    struct nsp_field_range range = nsp_test_range(test, folder->layer);
     struct nsp_u128 value;
     bool passes;
 
@@ -157,12 +157,15 @@ fold_sure_test(const struct folder *folder, struct nsp_node *node)
     if (!nsp_ranges_are_full(test->ranges, test->range_count,
                              span_of(folder, test)))
         return node;
+    if (test->other)
+        return node;
     if (test->field->need == NSP_NEED_NOTHING ||
         test->field->type == NSP_TYPE_EVENT)
         return make_constant(node, true);
     header = nsp_field_of_need((enum nsp_field_need)test->field->need);
     if (header && test->field->element_bytes == 0) {
         test->field = header;
+        test->mask = 0;
         test->ranges[0] = (struct nsp_range){ nsp_u128(1), nsp_u128(1) };
     }
     return node;
@@ -178,6 +181,14 @@ fold_test(const struct folder *folder, struct nsp_node *node)
 
 /* --- Tests of one field -------------------------------------------------- */
 
+/* Tells whether two tests of one field look at the same value. */
+static bool
+is_same_value(const struct nsp_test *a, const struct nsp_test *b)
+{
+    return a->position == b->position && a->mask == b->mask &&
+           a->other == b->other && a->other_position == b->other_position;
+}
+
 /* Stores the group of 'node', made if need be, in '*ret'; NULL when its field
  * has too many. Returns false when memory is short. */
 static bool
@@ -187,7 +198,7 @@ find_group(struct folder *folder, struct nsp_node *node, struct group **ret)
 
     *ret = NULL;
     for (int i = 0; *slot; i++, slot = &(*slot)->next) {
-        if ((*slot)->head->test.position == node->test.position) {
+        if (is_same_value(&(*slot)->head->test, &node->test)) {
             *ret = *slot;
             return true;
         }

@@ -5,6 +5,7 @@
 #include "filter/compile.h"
 #include "filter/lexer.h"
 #include "filter/literal.h"
+#include "filter/ranges.h"
 
 /* Counts what it is given, and writes it once there is a place to. */
 struct printer {
@@ -26,20 +27,33 @@ print(struct printer *printer, const char *text)
 }
 
 static void
-print_field(struct printer *printer, const struct nsp_test *test)
+print_field(struct printer *printer, const struct nsp_field *field,
+            int32_t position)
 {
-    uint32_t size = test->field->element_bytes;
-    uint32_t distance =
-        (uint32_t)(test->position < 0 ? -test->position : test->position);
+    uint32_t size = field->element_bytes;
+    uint32_t distance = (uint32_t)(position < 0 ? -position : position);
     char index[32];
 
-    print(printer, test->field->name);
+    print(printer, field->name);
     if (size == 0)
         return;
-    snprintf(index, sizeof index, "[%s%u%s]", test->position < 0 ? "-" : "",
+    snprintf(index, sizeof index, "[%s%u%s]", position < 0 ? "-" : "",
              distance % size == 0 ? distance / size : distance,
              distance % size == 0 ? "" : "b");
     print(printer, index);
+}
+
+/* Prints what is on the left of a relation. */
+static void
+print_left(struct printer *printer, const struct nsp_test *test)
+{
+    char mask[32];
+
+    print_field(printer, test->field, test->position);
+    if (test->mask == 0)
+        return;
+    snprintf(mask, sizeof mask, " & 0x%x", test->mask);
+    print(printer, mask);
 }
 
 /* Prints a distance from the field's minimum as the value it stands for. */
@@ -47,7 +61,7 @@ static void
 print_value(struct printer *printer, const struct nsp_test *test,
             struct nsp_u128 distance)
 {
-    struct nsp_number min = nsp_field_range(test->field, printer->layer).min;
+    struct nsp_number min = nsp_test_range(test, printer->layer).min;
     struct nsp_u128 value = nsp_u128_add(nsp_number_wrap(min), distance);
     bool is_address = test->field->type == NSP_TYPE_IPV4 ||
                       test->field->type == NSP_TYPE_IPV6;
@@ -70,7 +84,7 @@ static void
 print_relation(struct printer *printer, const struct nsp_test *test,
                const char *relation, struct nsp_u128 value)
 {
-    print_field(printer, test);
+    print_left(printer, test);
     print(printer, relation);
     print_value(printer, test, value);
 }
@@ -81,7 +95,7 @@ print_bool(struct printer *printer, const struct nsp_test *test)
 {
     if (nsp_u128_is_zero(test->ranges[0].lo))
         print(printer, "not ");
-    print_field(printer, test);
+    print_field(printer, test->field, test->position);
 }
 
 static void
@@ -149,11 +163,38 @@ print_set(struct printer *printer, const struct nsp_test *test,
 }
 
 static void
+print_compared(struct printer *printer, const struct nsp_test *test)
+{
+    /* By the set of 'less', 'equal' and 'more' that pass, as bits. */
+    static const char *const relations[] = { " != ", " < ",  " == ", " <= ",
+                                             " > ",  " != ", " >= ", " <= " };
+    unsigned set = 0;
+
+    for (unsigned i = 0; i <= 2; i++) {
+        if (nsp_ranges_contain(test->ranges, test->range_count, nsp_u128(i)))
+            set |= 1u << i;
+    }
+    print(printer, set == 7 ? "(" : "");
+    print_field(printer, test->field, test->position);
+    print(printer, relations[set]);
+    print_field(printer, test->other, test->other_position);
+    if (set != 7)
+        return;
+    print(printer, " or ");
+    print_field(printer, test->field, test->position);
+    print(printer, " > ");
+    print_field(printer, test->other, test->other_position);
+    print(printer, ")");
+}
+
+static void
 print_test(struct printer *printer, const struct nsp_test *test)
 {
-    struct nsp_u128 span = nsp_field_range(test->field, printer->layer).span;
+    struct nsp_u128 span = nsp_test_range(test, printer->layer).span;
 
-    if (test->field->type == NSP_TYPE_BOOL)
+    if (test->other)
+        print_compared(printer, test);
+    else if (test->field->type == NSP_TYPE_BOOL)
         print_bool(printer, test);
     else if (test->range_count == 1)
         print_range(printer, test, &test->ranges[0], span);

@@ -25,13 +25,20 @@ static uint32_t
 lay_test(struct builder *builder, const struct nsp_test *test, uint32_t success,
          uint32_t failure)
 {
+    const struct nsp_field *field = test->field;
     struct nsp_ir *ir = builder->ir;
 
     assert(ir->tests && ir->ranges);
     memcpy(ir->ranges + builder->ranges, test->ranges,
            test->range_count * sizeof test->ranges[0]);
+    if (test->other || test->mask != 0)
+        field = test->other ? nsp_field_compared : nsp_field_masked;
     ir->tests[ir->count - 1 - builder->tests] = (struct nsp_ir_test){
-        .field = test->field,
+        .field = field,
+        .operand = field == test->field ? NULL : test->field,
+        .other = test->other,
+        .other_position = test->other_position,
+        .mask = test->mask,
         .position = test->position,
         .first_range = builder->ranges,
         .range_count = test->range_count,

@@ -13,9 +13,13 @@
 
 struct nsp_ir_test {
     const struct nsp_field *field;
-    int32_t position;          /* As in struct nsp_test. */
-    uint32_t first_range;      /* In the graph's ranges. */
-    uint32_t range_count;      /* >= 1. */
+    int32_t position;     /* As in struct nsp_test. */
+    uint32_t first_range; /* In the graph's ranges. */
+    uint32_t range_count; /* >= 1. */
+    /* With nsp_field_masked and nsp_field_compared: what is read. */
+    const struct nsp_field *operand, *other;
+    int32_t other_position;
+    uint32_t mask;
     uint32_t success, failure; /* A test's number, ACCEPT or REJECT. */
 };
 

@@ -254,7 +254,7 @@ punctuation(char c, char next, enum nsp_token_kind *ret)
         { "-", NSP_TOKEN_MINUS },      { "?", NSP_TOKEN_QUESTION },
         { ":", NSP_TOKEN_COLON },      { "{", NSP_TOKEN_OPEN_SET },
         { "}", NSP_TOKEN_CLOSE_SET },  { ",", NSP_TOKEN_COMMA },
-        { "/", NSP_TOKEN_SLASH },
+        { "/", NSP_TOKEN_SLASH },      { "&", NSP_TOKEN_AMPERSAND },
     };
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(table); i++) {

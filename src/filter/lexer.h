@@ -37,6 +37,7 @@ enum nsp_token_kind {
     NSP_TOKEN_CLOSE_SET,
     NSP_TOKEN_COMMA,
     NSP_TOKEN_SLASH,
+    NSP_TOKEN_AMPERSAND,
     NSP_TOKEN_DOTS, /* Between the ends of a range. */
     NSP_TOKEN_IN,
 };

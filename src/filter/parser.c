@@ -294,6 +294,84 @@ parse_set(struct parser *parser, const struct nsp_test *like, bool inside,
 
 /* --- Tests ---------------------------------------------------------------- */
 
+/* --- Tests of more than one value ----------------------------------------- */
+
+/* '&' number */
+static int
+parse_mask(struct parser *parser, struct nsp_test *test)
+{
+    const struct nsp_field *field = test->field;
+    const struct nsp_source *source = &parser->lexer.source;
+    uint32_t start = parser->token.start, all;
+    int r;
+
+    if (field->type != NSP_TYPE_NUMBER || field->bits > 32)
+        return nsp_source_fail(source, start, start, NSP_PARSE_ERROR,
+                               "'and' is written 'and' or '&&'; a prefix of an "
+                               "address == 10.0.0.0/8",
+                               "%s is no field that takes a mask", field->name);
+    if ((r = advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_NUMBER)
+        return unexpected(parser, "a mask",
+                          "write for example tcp.Flags & 0x12 == 0x02");
+    all = UINT32_MAX >> (32 - field->bits);
+    test->mask = (uint32_t)parser->token.value.lo & all;
+    if (test->mask == 0)
+        return nsp_source_fail(source, parser->token.start, parser->token.start,
+                               NSP_PARSE_ERROR, NULL,
+                               "a mask that leaves nothing of the %u bits of "
+                               "%s",
+                               (unsigned)field->bits, field->name);
+    if (test->mask == all)
+        test->mask = 0;
+    return advance(parser);
+}
+
+enum value_class { CLASS_NONE, CLASS_NUMBER, CLASS_ADDRESS, CLASS_MAC };
+
+static enum value_class
+class_of(const struct nsp_field *field)
+{
+    switch (field->type) {
+    case NSP_TYPE_BOOL:
+    case NSP_TYPE_NUMBER:
+        return CLASS_NUMBER;
+    case NSP_TYPE_IPV4:
+    case NSP_TYPE_IPV6:
+        return CLASS_ADDRESS;
+    case NSP_TYPE_MAC:
+        return CLASS_MAC;
+    default:
+        return CLASS_NONE;
+    }
+}
+
+/* The field on the right side. */
+static int
+parse_other_field(struct parser *parser, const struct nsp_test *like,
+                  uint8_t relation, struct nsp_node **ret)
+{
+    const struct values equal = { .lo = { .magnitude = { 0, 1 } } };
+    struct nsp_test test = *like, right = { .field = parser->token.field };
+    int r;
+
+    if (class_of(test.field) == CLASS_NONE || test.mask != 0 ||
+        class_of(test.field) != class_of(right.field))
+        return unexpected(parser, "a number or an address",
+                          "only fields of one type are compared with each "
+                          "other: tcp.SrcPort == tcp.DstPort");
+    if ((r = advance(parser)) != 0)
+        return r;
+    if (right.field->element_bytes > 0 &&
+        (r = parse_index(parser, &right)) != 0)
+        return r;
+    test.other = right.field;
+    test.other_position = right.position;
+    *ret = new_test(parser, &test, (enum nsp_relation)relation, &equal);
+    return *ret ? 0 : NSP_NO_MEMORY;
+}
+
 /* The relation and what follows it. */
 static int
 parse_comparison(struct parser *parser, const struct nsp_test *like,
@@ -307,6 +385,9 @@ parse_comparison(struct parser *parser, const struct nsp_test *like,
     if ((r = advance(parser)) != 0)
         return r;
     first = parser->token;
+    if (!parser->lexer.strict && first.kind == NSP_TOKEN_FIELD)
+        return parse_other_field(parser, like,
+                                 negated ? opposite(relation) : relation, ret);
     if ((r = parse_values(parser, like->field, false, &values)) != 0)
         return r;
     if (nsp_number_less(values.lo, values.hi)) {
@@ -322,7 +403,8 @@ parse_comparison(struct parser *parser, const struct nsp_test *like,
     return *ret ? 0 : NSP_NO_MEMORY;
 }
 
-/* field [relation values | ['not'] 'in' set], the next token being a field. */
+/* field ['&' mask] [relation (values | field) | ['not'] 'in' set], the next
+ * token being a field. */
 static int
 parse_test(struct parser *parser, bool negated, struct nsp_node **ret)
 {
@@ -333,6 +415,9 @@ parse_test(struct parser *parser, bool negated, struct nsp_node **ret)
     if ((r = advance(parser)) != 0)
         return r;
     if (test.field->element_bytes > 0 && (r = parse_index(parser, &test)) != 0)
+        return r;
+    if (parser->token.kind == NSP_TOKEN_AMPERSAND &&
+        (r = parse_mask(parser, &test)) != 0)
         return r;
     if (is_relation(parser->token.kind))
         return parse_comparison(parser, &test, negated, ret);

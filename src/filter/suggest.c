@@ -84,6 +84,8 @@ nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer,
     for (size_t i = 0; i < NSP_ARRAY_LEN(operators); i++)
         consider(&nearest, operators[i], 0);
     for (uint32_t i = 0; i < nsp_field_count; i++) {
+        if (nsp_fields[i].layers == 0)
+            continue;
         if (!strict || !nsp_field_is_addition(&nsp_fields[i]))
             consider(&nearest, nsp_fields[i].name,
                      !(nsp_fields[i].layers >> layer & 1));

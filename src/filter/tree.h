@@ -31,6 +31,12 @@ struct nsp_test {
                        * negative, from the end. */
     uint8_t relation; /* enum nsp_relation. */
     struct nsp_number number, upper;
+    uint32_t mask; /* Not 0: only these bits of the value are looked at. */
+
+    /* Not NULL: the value is 0, 1 or 2 as the field's is less than, equal to or
+     * more than this one's. */
+    const struct nsp_field *other;
+    int32_t other_position;
 
     struct nsp_range *ranges;
     uint32_t range_count;
@@ -51,6 +57,17 @@ struct nsp_node {
     struct nsp_node *next, *prev; /* Siblings. */
     struct nsp_test test;
 };
+
+/* The values that 'test' tells apart. */
+static inline struct nsp_field_range
+nsp_test_range(const struct nsp_test *test, enum nsp_layer layer)
+{
+    struct nsp_field_range range = { .span = { 0,
+                                               test->other ? 2 : test->mask } };
+
+    return test->other || test->mask != 0 ? range
+                                          : nsp_field_range(test->field, layer);
+}
 
 /* Appends 'child' to the children of 'parent'. */
 static inline void

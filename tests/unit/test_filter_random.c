@@ -132,6 +132,8 @@ struct node {
     unsigned set_count; /* Not 0: the field is in one of these ranges. */
     struct number set_lo[SET_MAX], set_hi[SET_MAX];
     bool not_in;
+    uint32_t mask;             /* Not 0: of these bits. */
+    const struct field *other; /* Compared with this one. */
 };
 
 struct world {
@@ -348,6 +350,16 @@ reference_test(const struct node *node, const struct nsp_pkt *pkt)
 
     if (!read_field(node, pkt, &value))
         return false;
+    if (node->other) {
+        const struct node right = { .field = node->other };
+        struct number number;
+
+        return read_field(&right, pkt, &number) &&
+               holds[node->relation][compare(value, number) + 1] !=
+                   node->negated;
+    }
+    if (node->mask != 0)
+        value.lo &= node->mask;
     if (node->set_count > 0)
         return in_set(node, value) != (node->negated != node->not_in);
     return holds[node->relation][compare(value, node->number) + 1] !=
@@ -429,6 +441,46 @@ random_set(struct world *w, struct node *node)
     }
 }
 
+static bool
+is_address(const struct field *field)
+{
+    return strstr(field->name, "Addr") != NULL;
+}
+
+/* A header's number, of more than a bit where it is to be masked. */
+static bool
+is_number(const struct field *field)
+{
+    return field->base != VALUE && field->bits <= 32 && !is_address(field);
+}
+
+static void
+random_mask(struct world *w, struct node *node)
+{
+    uint32_t all = UINT32_MAX >> (32 - node->field->bits);
+
+    if (!is_number(node->field) || node->field->bits == 1)
+        return;
+    node->mask = (uint32_t)nsp_prng_next(&w->random);
+    if (below(w, 2) == 0)
+        node->mask = 0xfu << below(w, 28);
+    node->mask &= all;
+    node->number.lo &= below(w, 4) == 0 ? UINT64_MAX : node->mask;
+    node->number.negative &= node->number.lo != 0 || node->number.hi != 0;
+}
+
+static void
+random_other(struct world *w, struct node *node)
+{
+    const struct field *other = &fields[below(w, NSP_ARRAY_LEN(fields))];
+
+    if (node->bare || other->base == ELEMENT ||
+        !((is_number(other) && is_number(node->field)) ||
+          (is_address(other) && is_address(node->field))))
+        return;
+    node->other = other;
+}
+
 static void
 random_test(struct world *w, struct node *node)
 {
@@ -448,6 +500,10 @@ random_test(struct world *w, struct node *node)
         node->number = random_number(w, node);
     if (below(w, 6) == 0)
         random_set(w, node);
+    if (below(w, 4) == 0)
+        random_mask(w, node);
+    else if (node->set_count == 0 && below(w, 4) == 0)
+        random_other(w, node);
 }
 
 /* Makes a random expression and returns its number. */
@@ -522,6 +578,10 @@ write_test(struct world *w, const struct node *node)
                  (unsigned)node->distance);
         put(w, part);
     }
+    if (node->mask != 0) {
+        snprintf(part, sizeof part, " & 0x%x", node->mask);
+        put(w, part);
+    }
     if (node->set_count > 0) {
         write_set(w, node);
         return;
@@ -529,6 +589,10 @@ write_test(struct world *w, const struct node *node)
     if (node->bare)
         return;
     put(w, relations[node->relation]);
+    if (node->other) {
+        put(w, node->other->name);
+        return;
+    }
     write_number(w, node->number);
 }
 
