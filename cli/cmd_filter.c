@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,157 +5,62 @@
 #include "cli/capture.h"
 #include "cli/commands.h"
 #include "cli/filter_backend.h"
+#include "cli/filter_request.h"
 #include "netshaper/engine.h"
 #include "netshaper/filter.h"
 
-#define EXPR_BYTES_MAX (1u << 20)
-
-/* --- What both commands read --------------------------------------------- */
-
-static int
-fail_stdin(struct nsp_cli *cli, const char *why)
-{
-    struct nsp_diag diag = { .result = NSP_INVALID_PARAMETER,
-                             .category = "bad-input" };
-
-    snprintf(diag.text, sizeof diag.text, "standard input: %s", why);
-    snprintf(diag.hint, sizeof diag.hint,
-             "'-' reads the filter from standard input");
-    return nsp_cli_fail(cli, &diag);
-}
-
-/* Reads the filter from standard input into fresh memory. */
-static int
-read_stdin(struct nsp_cli *cli, char **ret)
-{
-    char *text = malloc(EXPR_BYTES_MAX + 1);
-    size_t bytes;
-
-    if (!text)
-        return fail_stdin(cli, strerror(ENOMEM));
-    bytes = fread(text, 1, EXPR_BYTES_MAX + 1, stdin);
-    if (ferror(stdin) || bytes > EXPR_BYTES_MAX || memchr(text, '\0', bytes)) {
-        int status =
-            fail_stdin(cli, ferror(stdin)            ? strerror(errno)
-                            : bytes > EXPR_BYTES_MAX ? "more than 1 MiB"
-                                                     : "holds a zero byte");
-
-        free(text);
-        return status;
-    }
-    text[bytes] = '\0';
-    *ret = text;
-    return NSP_EXIT_OK;
-}
-
-/* Takes the one operand, EXPR. '*ret_owned' is to be freed. */
-static int
-read_expr(struct nsp_cli *cli, int argc, char *argv[], const char **ret,
-          char **ret_owned)
-{
-    int status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "EXPR");
-
-    *ret_owned = NULL;
-    if (status != NSP_EXIT_OK)
-        return status;
-    *ret = argv[optind];
-    if (strcmp(*ret, "-") != 0)
-        return NSP_EXIT_OK;
-    status = read_stdin(cli, ret_owned);
-    *ret = *ret_owned;
-    return status;
-}
-
-static int
-read_layer(struct nsp_cli *cli, const char *text, enum nsp_layer *ret)
-{
-    if (nsp_layer_find(text, ret) == 0)
-        return NSP_EXIT_OK;
-    return nsp_cli_usage(
-        cli, "write network, network-forward, flow, socket or reflect",
-        "--layer: unknown value '%s'", text);
-}
-
 /* --- check --------------------------------------------------------------- */
 
-enum check_option { CHECK_LAYER, CHECK_STRICT, CHECK_COUNT };
-
-static const struct nsp_option check_options[] = {
-    [CHECK_LAYER] = { "layer", "LAYER",
-                      "network (default), network-forward, flow, socket, "
-                      "reflect",
-                      0 },
-    [CHECK_STRICT] = { "strict", NULL, "take only what WinDivert 2.2 takes",
-                       0 },
-    [CHECK_COUNT] = { NULL, NULL, NULL, 0 },
+static const struct nsp_option request_options[] = {
+    NSP_FILTER_REQUEST_OPTIONS,
+    { NULL, NULL, NULL, 0 },
 };
 
-static void
-print_check_json(const struct nsp_diag *diag)
-{
-    struct nsp_json json;
-
-    nsp_json_init(&json, stdout);
-    nsp_json_begin_object(&json, NULL);
-    nsp_json_bool(&json, "ok", diag == NULL);
-    if (diag) {
-        nsp_json_string(&json, "category", diag->category);
-        nsp_json_uint(&json, "offset", diag->offset);
-        nsp_json_uint(&json, "line", diag->line);
-        nsp_json_uint(&json, "column", diag->column);
-        nsp_json_string(&json, "message", diag->text);
-        if (diag->hint[0])
-            nsp_json_string(&json, "hint", diag->hint);
-    }
-    nsp_json_finish(&json);
-}
-
 static int
-check_expr(struct nsp_cli *cli, const char *expr, enum nsp_layer layer,
-           const struct nsp_filter_options *options)
+run_request(struct nsp_cli *cli, int argc, char *argv[],
+            nsp_filter_answer *answer)
 {
-    struct nsp_filter *filter = NULL;
-    struct nsp_diag diag = { .result = NSP_OK };
-    int result =
-        nsp_filter_compile_with(expr, layer, options, NULL, &filter, &diag);
-
-    nsp_filter_destroy(filter);
-    if (result == NSP_OK) {
-        if (cli->json)
-            print_check_json(NULL);
-        return NSP_EXIT_OK;
-    }
-    if (result != NSP_INVALID_FILTER || !cli->json)
-        return nsp_cli_fail_at(cli, &diag, "filter", expr);
-    print_check_json(&diag);
-    return NSP_EXIT_USAGE;
-}
-
-static int
-run_check(struct nsp_cli *cli, int argc, char *argv[])
-{
-    struct nsp_filter_options options = { .strict = false };
-    enum nsp_layer layer = NSP_LAYER_NETWORK;
-    const char *value, *expr;
-    char *owned;
+    struct nsp_filter_request r = { .layer = NSP_LAYER_NETWORK };
+    const char *value;
     int option, status;
 
     while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        if (option == CHECK_STRICT) {
-            options.strict = true;
-            continue;
-        }
-        status = read_layer(cli, value, &layer);
+        status = nsp_filter_request_take(cli, &r, option, value);
         if (status != NSP_EXIT_OK)
             return status;
     }
     if (option == NSP_CLI_EXIT)
         return cli->status;
-    status = read_expr(cli, argc, argv, &expr, &owned);
-    if (status == NSP_EXIT_OK)
-        status = check_expr(cli, expr, layer, &options);
-    free(owned);
-    return status;
+    return nsp_filter_request_answer(cli, &r, argc, argv, answer);
+}
+
+static int
+answer_check(struct nsp_cli *cli, const struct nsp_filter_request *r,
+             struct nsp_json *json, const char *expr, uint32_t line)
+{
+    struct nsp_filter *filter = NULL;
+    struct nsp_diag diag = { .result = NSP_OK };
+    int result = nsp_filter_compile_with(expr, r->layer, &r->options, NULL,
+                                         &filter, &diag);
+
+    nsp_filter_destroy(filter);
+    if (result != NSP_OK && line > 0 && !cli->json)
+        printf("%u error\n", line);
+    if (result != NSP_OK)
+        return nsp_filter_request_fail(cli, json, result, &diag, expr, line);
+    if (cli->json) {
+        nsp_filter_request_begin(json, true, line);
+        nsp_json_end(json);
+    } else if (line > 0) {
+        printf("%u ok\n", line);
+    }
+    return NSP_EXIT_OK;
+}
+
+static int
+run_check(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return run_request(cli, argc, argv, answer_check);
 }
 
 static const struct nsp_command check_command = {
@@ -167,8 +71,62 @@ static const struct nsp_command check_command = {
     .details = "EXPR '-' is read from standard input; one that begins with "
                "'-' stands after '--'.\n",
     .examples = "  nsp filter check 'tcp.DstPort == 443 and outbound'\n",
-    .options = check_options,
+    .options = request_options,
     .run = run_check,
+};
+
+/* --- format -------------------------------------------------------------- */
+
+/* A function of the library that turns a filter into text. */
+typedef int to_text(const char *text, enum nsp_layer layer,
+                    const struct nsp_filter_options *options,
+                    const struct nsp_allocator *allocator, char **ret,
+                    struct nsp_diag *reterr);
+
+static int
+answer_text(struct nsp_cli *cli, const struct nsp_filter_request *r,
+            struct nsp_json *json, const char *expr, uint32_t line,
+            to_text *convert)
+{
+    struct nsp_diag diag = { .result = NSP_OK };
+    char *text = NULL;
+    int result = convert(expr, r->layer, &r->options, NULL, &text, &diag);
+
+    if (result != NSP_OK)
+        return nsp_filter_request_fail(cli, json, result, &diag, expr, line);
+    if (cli->json) {
+        nsp_filter_request_begin(json, true, line);
+        nsp_json_string(json, "text", text);
+        nsp_json_end(json);
+    } else {
+        puts(text);
+    }
+    free(text);
+    return NSP_EXIT_OK;
+}
+
+static int
+answer_format(struct nsp_cli *cli, const struct nsp_filter_request *r,
+              struct nsp_json *json, const char *expr, uint32_t line)
+{
+    return answer_text(cli, r, json, expr, line, nsp_filter_format);
+}
+
+static int
+run_format(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return run_request(cli, argc, argv, answer_format);
+}
+
+static const struct nsp_command format_command = {
+    .name = "format",
+    .summary = "Print a filter in its canonical form",
+    .synopsis = "EXPR",
+    .details = "The form compiles to the same filter. Filters that fold to the "
+               "same one print alike.\n",
+    .examples = "  nsp filter format 'not tcp.DstPort < 80 && ip'\n",
+    .options = request_options,
+    .run = run_format,
 };
 
 /* --- eval ---------------------------------------------------------------- */
@@ -343,7 +301,7 @@ take_eval_option(struct nsp_cli *cli, struct eval_request *r, int option,
         return NSP_EXIT_OK;
     case EVAL_LAYER:
     default:
-        if (read_layer(cli, value, &r->layer) != NSP_EXIT_OK)
+        if (nsp_filter_request_read_layer(cli, value, &r->layer) != NSP_EXIT_OK)
             return NSP_EXIT_USAGE;
         if (r->layer != NSP_LAYER_NETWORK &&
             r->layer != NSP_LAYER_NETWORK_FORWARD)
@@ -374,7 +332,7 @@ run_eval(struct nsp_cli *cli, int argc, char *argv[])
     if (!r.files.in_path)
         return nsp_cli_usage(cli, "write --in FILE, a pcap or pcapng capture",
                              "--in is missing");
-    status = read_expr(cli, argc, argv, &expr, &owned);
+    status = nsp_filter_request_read_expr(cli, argc, argv, &expr, &owned);
     if (status == NSP_EXIT_OK)
         status = eval_expr(cli, expr, &r);
     free(owned);
@@ -398,11 +356,12 @@ static const struct nsp_command eval_command = {
 static const struct nsp_command *const filter_commands[] = {
     &check_command,
     &eval_command,
+    &format_command,
     NULL,
 };
 
 const struct nsp_command nsp_command_filter = {
     .name = "filter",
-    .summary = "Check a filter, or evaluate it on a capture",
+    .summary = "Check, evaluate and rewrite filters",
     .subcommands = filter_commands,
 };
