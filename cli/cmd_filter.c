@@ -75,7 +75,8 @@ static const struct nsp_command check_command = {
     .run = run_check,
 };
 
-/* --- format -------------------------------------------------------------- */
+/* --- format, explain
+ * -------------------------------------------------------------- */
 
 /* A function of the library that turns a filter into text. */
 typedef int to_text(const char *text, enum nsp_layer layer,
@@ -111,6 +112,29 @@ answer_format(struct nsp_cli *cli, const struct nsp_filter_request *r,
 {
     return answer_text(cli, r, json, expr, line, nsp_filter_format);
 }
+
+static int
+answer_explain(struct nsp_cli *cli, const struct nsp_filter_request *r,
+               struct nsp_json *json, const char *expr, uint32_t line)
+{
+    return answer_text(cli, r, json, expr, line, nsp_filter_explain);
+}
+
+static int
+run_explain(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return run_request(cli, argc, argv, answer_explain);
+}
+
+static const struct nsp_command explain_command = {
+    .name = "explain",
+    .summary = "Show what becomes of a filter, stage by stage",
+    .synopsis = "EXPR",
+    .details = "Tokens, tree, folded form, decision graph, program, needs.\n",
+    .examples = "  nsp filter explain 'tcp.DstPort in { 80, 443 }'\n",
+    .options = request_options,
+    .run = run_explain,
+};
 
 static int
 run_format(struct nsp_cli *cli, int argc, char *argv[])
@@ -354,10 +378,7 @@ static const struct nsp_command eval_command = {
 };
 
 static const struct nsp_command *const filter_commands[] = {
-    &check_command,
-    &eval_command,
-    &format_command,
-    NULL,
+    &check_command, &eval_command, &explain_command, &format_command, NULL,
 };
 
 const struct nsp_command nsp_command_filter = {

@@ -51,7 +51,7 @@ check_format(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt,
 {
     struct nsp_filter *filter;
     struct nsp_diag diag;
-    char *printed, *again;
+    char *printed, *again, *explained;
     int r = nsp_filter_format(text, layer, NULL, NULL, &printed, &diag);
 
     if (r == NSP_INVALID_FILTER && strcmp(diag.category, "too-long") == 0)
@@ -63,6 +63,9 @@ check_format(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt,
     FUZZ_CHECK(nsp_filter_format(printed, layer, NULL, NULL, &again, NULL) ==
                NSP_OK);
     FUZZ_CHECK(strcmp(printed, again) == 0);
+    FUZZ_CHECK(nsp_filter_explain(text, layer, NULL, NULL, &explained, NULL) ==
+               NSP_OK);
+    free(explained);
     nsp_filter_destroy(filter);
     free(printed);
     free(again);

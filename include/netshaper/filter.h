@@ -78,6 +78,15 @@ NSP_API int nsp_filter_format(const char *text, enum nsp_layer layer,
                               const struct nsp_allocator *allocator, char **ret,
                               struct nsp_diag *reterr) NSP_MUSTCHECK;
 
+/* Tells people what becomes of 'text', stage by stage: tokens, tree, folded
+ * form, decision graph, program, what it needs and the hooks it belongs to. The
+ * wording may change. Otherwise as nsp_filter_format(). */
+NSP_API int nsp_filter_explain(const char *text, enum nsp_layer layer,
+                               const struct nsp_filter_options *options,
+                               const struct nsp_allocator *allocator,
+                               char **ret,
+                               struct nsp_diag *reterr) NSP_MUSTCHECK;
+
 /* Frees 'filter', which may be NULL. Always returns NULL. */
 NSP_API struct nsp_filter *nsp_filter_destroy(struct nsp_filter *filter);
 

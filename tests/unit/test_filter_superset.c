@@ -259,7 +259,62 @@ TEST(filter_takes_no_superset_in_strict_mode)
     }
 }
 
+struct failing {
+    unsigned left, held;
+};
+
+static void *
+failing_alloc(void *opaque, size_t bytes)
+{
+    struct failing *failing = opaque;
+
+    if (failing->left-- == 0)
+        return NULL;
+    failing->held++;
+    return calloc(1, bytes);
+}
+
+static void
+failing_release(void *opaque, void *memory)
+{
+    struct failing *failing = opaque;
+
+    if (memory)
+        failing->held--;
+    free(memory);
+}
+
+TEST(filter_explanation_survives_any_failed_allocation)
+{
+    static const char text[] =
+        "not (tcp.Flags & 0x12 == 2 or ip.SrcAddr in {10.0.0.0/8, ::1}) and "
+        "tcp.SrcPort > tcp.DstPort and packet32[-1] not in {1, 3, 900000}";
+    unsigned failures = 0;
+    int r;
+
+    do {
+        struct failing failing = { .left = failures };
+        const struct nsp_allocator allocator = { failing_alloc, failing_release,
+                                                 &failing };
+        struct nsp_diag diag;
+        char *ret = NULL;
+
+        r = nsp_filter_explain(text, NSP_LAYER_NETWORK, NULL, &allocator, &ret,
+                               &diag);
+        CHECK_EQ(r == NSP_OK, ret != NULL);
+        if (r != NSP_OK) {
+            CHECK_EQ(r, NSP_NO_MEMORY);
+            failures++;
+        }
+        if (ret)
+            failing_release(&failing, ret);
+        CHECK_EQ(failing.held, 0);
+    } while (r != NSP_OK);
+    CHECK(failures >= 15);
+}
+
 TEST_MAIN(cmocka_unit_test(filter_matches_what_the_superset_says),
           cmocka_unit_test(filter_prints_the_superset),
           cmocka_unit_test(filter_refuses_the_superset_misspelt),
-          cmocka_unit_test(filter_takes_no_superset_in_strict_mode))
+          cmocka_unit_test(filter_takes_no_superset_in_strict_mode),
+          cmocka_unit_test(filter_explanation_survives_any_failed_allocation))
