@@ -137,6 +137,29 @@ static const struct nsp_command explain_command = {
 };
 
 static int
+answer_object(struct nsp_cli *cli, const struct nsp_filter_request *r,
+              struct nsp_json *json, const char *expr, uint32_t line)
+{
+    return answer_text(cli, r, json, expr, line, nsp_filter_object);
+}
+
+static int
+run_object(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return run_request(cli, argc, argv, answer_object);
+}
+
+static const struct nsp_command object_command = {
+    .name = "object",
+    .summary = "Print a filter in WinDivert's compiled form",
+    .synopsis = "EXPR",
+    .details = "The form begins with '@WinDiv_', and is an EXPR itself.\n",
+    .examples = "  nsp filter object 'tcp.DstPort == 80'\n",
+    .options = request_options,
+    .run = run_object,
+};
+
+static int
 run_format(struct nsp_cli *cli, int argc, char *argv[])
 {
     return run_request(cli, argc, argv, answer_format);
@@ -378,7 +401,8 @@ static const struct nsp_command eval_command = {
 };
 
 static const struct nsp_command *const filter_commands[] = {
-    &check_command, &eval_command, &explain_command, &format_command, NULL,
+    &check_command,  &eval_command,   &explain_command,
+    &format_command, &object_command, NULL,
 };
 
 const struct nsp_command nsp_command_filter = {

@@ -87,6 +87,14 @@ NSP_API int nsp_filter_explain(const char *text, enum nsp_layer layer,
                                char **ret,
                                struct nsp_diag *reterr) NSP_MUSTCHECK;
 
+/* Compiles 'text' to WinDivert's compiled form, "@WinDiv_...", which compile
+ * reads. Category "not-expressible" where 'text' uses fields or tests that it
+ * has no room for. Otherwise as nsp_filter_format(). */
+NSP_API int nsp_filter_object(const char *text, enum nsp_layer layer,
+                              const struct nsp_filter_options *options,
+                              const struct nsp_allocator *allocator, char **ret,
+                              struct nsp_diag *reterr) NSP_MUSTCHECK;
+
 /* Frees 'filter', which may be NULL. Always returns NULL. */
 NSP_API struct nsp_filter *nsp_filter_destroy(struct nsp_filter *filter);
 

@@ -13,6 +13,15 @@ int nsp_filter_read(const char *text, enum nsp_layer layer,
                     struct nsp_source *ret_source,
                     struct nsp_node **ret) NSP_MUSTCHECK;
 
+/* The same, down to the decision graph, which is to be finished with
+ * nsp_ir_fini(). Reads objects (filter/object.h), too. */
+int nsp_filter_read_graph(const char *text, enum nsp_layer layer,
+                          const struct nsp_filter_options *options,
+                          const struct nsp_allocator *allocator,
+                          struct nsp_diag *reterr,
+                          struct nsp_source *ret_source,
+                          struct nsp_ir *ret) NSP_MUSTCHECK;
+
 /* --- For back ends ------------------------------------------------------- */
 
 struct nsp_site;

@@ -9,6 +9,8 @@
 #define NSP_NOT_AVAILABLE       "not-available"
 #define NSP_PARSE_ERROR         "parse-error"
 #define NSP_BAD_INDEX           "bad-index"
+#define NSP_BAD_OBJECT          "bad-object"
+#define NSP_NOT_EXPRESSIBLE     "not-expressible"
 #define NSP_TOO_DEEP            "too-deep"
 #define NSP_TOO_LONG            "too-long"
 #define NSP_OUT_OF_MEMORY       "out-of-memory"

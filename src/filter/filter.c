@@ -9,6 +9,7 @@
 #include "filter/eval.h"
 #include "filter/fold.h"
 #include "filter/ir.h"
+#include "filter/object.h"
 #include "filter/parser.h"
 #include "netshaper/bpf.h"
 
@@ -27,6 +28,20 @@ static const char *const layer_names[NSP_LAYER_COUNT] = {
     [NSP_LAYER_REFLECT] = "REFLECT",
 };
 
+static int
+measure(const char *text, struct nsp_diag *reterr, struct nsp_source *ret)
+{
+    const char *end = memchr(text, '\0', NSP_FILTER_TEXT_MAX + 1);
+
+    *ret = (struct nsp_source){ .text = text, .diag = reterr };
+    if (!end)
+        return nsp_source_fail(ret, 0, 0, NSP_TOO_LONG, NULL,
+                               "the filter is longer than %u bytes",
+                               NSP_FILTER_TEXT_MAX);
+    ret->bytes = (uint32_t)(end - text);
+    return NSP_OK;
+}
+
 int
 nsp_filter_read(const char *text, enum nsp_layer layer,
                 const struct nsp_filter_options *options,
@@ -34,16 +49,11 @@ nsp_filter_read(const char *text, enum nsp_layer layer,
                 struct nsp_source *ret_source, struct nsp_node **ret)
 {
     static const struct nsp_filter_options defaults = { .strict = false };
-    const char *end = memchr(text, '\0', NSP_FILTER_TEXT_MAX + 1);
     struct nsp_node *tree;
-    int r;
+    int r = measure(text, reterr, ret_source);
 
-    *ret_source = (struct nsp_source){ .text = text, .diag = reterr };
-    if (!end)
-        return nsp_source_fail(ret_source, 0, 0, NSP_TOO_LONG, NULL,
-                               "the filter is longer than %u bytes",
-                               NSP_FILTER_TEXT_MAX);
-    ret_source->bytes = (uint32_t)(end - text);
+    if (r != NSP_OK)
+        return r;
     r = nsp_filter_parse(ret_source, layer, options ? options : &defaults,
                          arena, &tree);
     if (r != 0)
@@ -55,21 +65,45 @@ nsp_filter_read(const char *text, enum nsp_layer layer,
     return NSP_OK;
 }
 
-/* Builds everything that outlives the compilation. */
 static int
-build(struct nsp_filter *filter, const struct nsp_node *tree,
-      enum nsp_layer layer, const struct nsp_source *source)
+read_text_graph(const char *text, enum nsp_layer layer,
+                const struct nsp_filter_options *options,
+                const struct nsp_allocator *allocator, struct nsp_diag *reterr,
+                struct nsp_source *ret_source, struct nsp_ir *ret)
 {
-    int r = nsp_ir_build(tree, layer, &filter->allocator, &filter->ir);
+    struct nsp_arena arena;
+    struct nsp_node *tree = NULL;
+    int r;
 
-    if (r == -E2BIG)
-        return nsp_source_fail(source, 0, 0, NSP_TOO_LONG, NULL,
-                               "more than %u tests", NSP_FILTER_TESTS_MAX);
-    if (r == 0)
-        r = nsp_filter_analyse(&filter->ir, &filter->allocator, &filter->needs);
-    if (r == 0)
-        r = nsp_eval_build(&filter->ir, &filter->allocator, &filter->eval);
-    return r == 0 ? NSP_OK : nsp_source_out_of_memory(source);
+    nsp_arena_init(&arena, allocator);
+    r = nsp_filter_read(text, layer, options, &arena, reterr, ret_source,
+                        &tree);
+    if (r == NSP_OK) {
+        r = nsp_ir_build(tree, layer, allocator, ret);
+        if (r == -E2BIG)
+            r = nsp_source_fail(ret_source, 0, 0, NSP_TOO_LONG, NULL,
+                                "more than %u tests", NSP_FILTER_TESTS_MAX);
+        else if (r != 0)
+            r = nsp_source_out_of_memory(ret_source);
+    }
+    nsp_arena_fini(&arena);
+    return r;
+}
+
+int
+nsp_filter_read_graph(const char *text, enum nsp_layer layer,
+                      const struct nsp_filter_options *options,
+                      const struct nsp_allocator *allocator,
+                      struct nsp_diag *reterr, struct nsp_source *ret_source,
+                      struct nsp_ir *ret)
+{
+    int r;
+
+    if (!nsp_object_is(text))
+        return read_text_graph(text, layer, options, allocator, reterr,
+                               ret_source, ret);
+    r = measure(text, reterr, ret_source);
+    return r == NSP_OK ? nsp_object_read(ret_source, layer, allocator, ret) : r;
 }
 
 int
@@ -89,8 +123,6 @@ nsp_filter_compile_with(const char *text, enum nsp_layer layer,
     struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
     struct nsp_filter *filter;
     struct nsp_source source;
-    struct nsp_arena arena;
-    struct nsp_node *tree = NULL;
     int r;
 
     if (!text || !ret || (unsigned)layer >= NSP_LAYER_COUNT)
@@ -103,11 +135,12 @@ nsp_filter_compile_with(const char *text, enum nsp_layer layer,
         return nsp_source_out_of_memory(&source);
     filter->allocator = memory;
 
-    nsp_arena_init(&arena, &memory);
-    r = nsp_filter_read(text, layer, options, &arena, reterr, &source, &tree);
-    if (r == NSP_OK)
-        r = build(filter, tree, layer, &source);
-    nsp_arena_fini(&arena);
+    r = nsp_filter_read_graph(text, layer, options, &memory, reterr, &source,
+                              &filter->ir);
+    if (r == NSP_OK &&
+        (nsp_filter_analyse(&filter->ir, &memory, &filter->needs) != 0 ||
+         nsp_eval_build(&filter->ir, &memory, &filter->eval) != 0))
+        r = nsp_source_out_of_memory(&source);
     if (r != NSP_OK) {
         nsp_filter_destroy(filter);
         return r;

@@ -112,14 +112,15 @@ bounded_ranges(const struct nsp_test *test, const struct nsp_field_range *range,
     return none ? 0 : 1;
 }
 
-static bool
-give_ranges(const struct folder *folder, struct nsp_test *test)
+bool
+nsp_filter_give_ranges(struct nsp_test *test, enum nsp_layer layer,
+                       struct nsp_arena *arena)
 {
-    struct nsp_field_range range = nsp_test_range(test, folder->layer);
+    struct nsp_field_range range = nsp_test_range(test, layer);
     struct nsp_u128 value;
     bool passes;
 
-    test->ranges = nsp_arena_alloc(folder->arena, 2, sizeof test->ranges[0]);
+    test->ranges = nsp_arena_alloc(arena, 2, sizeof test->ranges[0]);
     if (!test->ranges)
         return false;
     if (test->relation >= NSP_WITHIN) {
@@ -174,7 +175,7 @@ fold_sure_test(const struct folder *folder, struct nsp_node *node)
 static struct nsp_node *
 fold_test(const struct folder *folder, struct nsp_node *node)
 {
-    if (!give_ranges(folder, &node->test))
+    if (!nsp_filter_give_ranges(&node->test, folder->layer, folder->arena))
         return NULL;
     return fold_sure_test(folder, node);
 }

@@ -22,4 +22,8 @@
 struct nsp_node *nsp_filter_fold(struct nsp_node *node, enum nsp_layer layer,
                                  struct nsp_arena *arena);
 
+/* Gives 'test' the ranges of its relation. False when memory is short. */
+bool nsp_filter_give_ranges(struct nsp_test *test, enum nsp_layer layer,
+                            struct nsp_arena *arena);
+
 #endif /* NSP_FILTER_FOLD_H */

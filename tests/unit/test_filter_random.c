@@ -457,10 +457,11 @@ is_number(const struct field *field)
 static void
 random_mask(struct world *w, struct node *node)
 {
-    uint32_t all = UINT32_MAX >> (32 - node->field->bits);
+    uint32_t all;
 
     if (!is_number(node->field) || node->field->bits == 1)
         return;
+    all = UINT32_MAX >> (32 - node->field->bits);
     node->mask = (uint32_t)nsp_prng_next(&w->random);
     if (below(w, 2) == 0)
         node->mask = 0xfu << below(w, 28);
@@ -708,6 +709,27 @@ check_format(const struct world *w, const struct nsp_filter *filter)
     free(text_again);
 }
 
+/* The object compiles to a filter that matches the same. */
+static void
+check_object(const struct world *w)
+{
+    struct nsp_filter *again;
+    struct nsp_diag diag;
+    char *object = NULL;
+    int r = nsp_filter_object(w->text, NSP_LAYER_NETWORK, NULL, NULL, &object,
+                              &diag);
+
+    if (r == NSP_INVALID_FILTER) {
+        CHECK_STR_EQ(diag.category, "not-expressible");
+        return;
+    }
+    CHECK_EQ(r, NSP_OK);
+    again = compile(object, NSP_LAYER_NETWORK);
+    check_filter(w, again);
+    nsp_filter_destroy(again);
+    free(object);
+}
+
 TEST(filter_agrees_with_a_naive_walk_of_the_expression)
 {
     static struct world w;
@@ -729,6 +751,7 @@ TEST(filter_agrees_with_a_naive_walk_of_the_expression)
         matches = check_filter(&w, filter);
         some += matches > 0 && matches < NSP_BURST_MAX;
         check_format(&w, filter);
+        check_object(&w);
         nsp_filter_destroy(filter);
     }
     /* The filters tell packets apart, mostly. */

@@ -259,6 +259,90 @@ TEST(filter_takes_no_superset_in_strict_mode)
     }
 }
 
+/* The first is WinDivert's own example. */
+static const struct {
+    const char *filter, *object;
+} objects[] = {
+    { "tcp", "@WinDiv_WX_eXWWAX" },
+    { "true", "@WinDiv_WX_WWWWAX" },
+    { "false", "@WinDiv_WX_WWWWXX" },
+    { "not tcp", "@WinDiv_WX_eWWWAX" },
+    { "tcp.DstPort == 80", "@WinDiv_WX_1dWW2mAX" },
+    { "tcp.DstPort != 80", "@WinDiv_WX_1dXW2mAX" },
+    { "timestamp == -1", "@WinDiv_WX_2nWXXWAX" },
+    { "packet[-1] == 1", "@WinDiv_WX_2dWWX1VV+AX" },
+    { "tcp.DstPort in {2..3, 5}", "@WinDiv_WZ_1dbWYLXX_1dZWZALY_1dWWbAX" },
+    { "tcp and outbound", "@WinDiv_WY_eXWWLXX_YXWWAX" },
+    { "tcp or outbound", "@WinDiv_WY_eXWWALX_YXWWAX" },
+};
+
+TEST(filter_writes_and_reads_objects)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(objects); i++) {
+        char *object = NULL, *again = NULL;
+
+        CHECK_EQ(nsp_filter_object(objects[i].filter, NSP_LAYER_NETWORK, NULL,
+                                   NULL, &object, NULL),
+                 NSP_OK);
+        CHECK_STR_EQ(object, objects[i].object);
+        CHECK_EQ(nsp_filter_object(object, NSP_LAYER_NETWORK, NULL, NULL,
+                                   &again, NULL),
+                 NSP_OK);
+        CHECK_STR_EQ(again, object);
+        free(object);
+        free(again);
+    }
+}
+
+static const struct {
+    const char *object, *category;
+    uint32_t offset;
+} bad_objects[] = {
+    { "@WinDiv_", "bad-object", 8 },
+    { "@WinDiv_X", "bad-object", 8 },
+    { "@WinDiv_WW", "bad-object", 10 },
+    { "@WinDiv_WX", "bad-object", 10 },
+    { "@WinDiv_WX_eXWWA", "bad-object", 16 },
+    { "@WinDiv_WX_eXWWAXX", "bad-object", 17 },
+    { "@WinDiv_WX_eXWWAX _", "bad-object", 18 },
+    { "@WinDiv_WX_eXYWAX", "bad-object", 13 },
+    { "@WinDiv_WX_eeWWAX", "bad-object", 12 },
+    { "@WinDiv_WX_eXWWLWX", "bad-object", 15 },
+    { "@WinDiv_WX_eXWWLXX", "bad-object", 16 },
+    { "@WinDiv_WX_1yXWWAX", "bad-token-for-layer", 11 },
+};
+
+TEST(filter_refuses_broken_objects)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(bad_objects); i++) {
+        struct nsp_filter *filter = NULL;
+        struct nsp_diag diag;
+        int r = nsp_filter_compile(bad_objects[i].object, NSP_LAYER_NETWORK,
+                                   NULL, &filter, &diag);
+
+        if (r != NSP_INVALID_FILTER || diag.offset != bad_objects[i].offset ||
+            strcmp(diag.category, bad_objects[i].category) != 0)
+            fail_msg("%s: %d %s at %u: %s", bad_objects[i].object, r,
+                     diag.category, diag.offset, diag.text);
+    }
+}
+
+TEST(filter_writes_no_object_of_an_addition)
+{
+    static const char *const filters[] = { "tcp.Ece", "tcp.SeqNum & 2 == 2",
+                                           "tcp.SrcPort == tcp.DstPort" };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(filters); i++) {
+        struct nsp_diag diag;
+        char *object;
+
+        CHECK_EQ(nsp_filter_object(filters[i], NSP_LAYER_NETWORK, NULL, NULL,
+                                   &object, &diag),
+                 NSP_INVALID_FILTER);
+        CHECK_STR_EQ(diag.category, "not-expressible");
+    }
+}
+
 struct failing {
     unsigned left, held;
 };
@@ -317,4 +401,7 @@ TEST_MAIN(cmocka_unit_test(filter_matches_what_the_superset_says),
           cmocka_unit_test(filter_prints_the_superset),
           cmocka_unit_test(filter_refuses_the_superset_misspelt),
           cmocka_unit_test(filter_takes_no_superset_in_strict_mode),
+          cmocka_unit_test(filter_writes_and_reads_objects),
+          cmocka_unit_test(filter_refuses_broken_objects),
+          cmocka_unit_test(filter_writes_no_object_of_an_addition),
           cmocka_unit_test(filter_explanation_survives_any_failed_allocation))
