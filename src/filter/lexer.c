@@ -55,6 +55,9 @@ stray_hint(char c)
     case '"':
     case '\'':
         return "there are no strings: values are numbers and addresses";
+    case '@':
+        return "a compiled object is not printed back: 'nsp filter check', "
+               "'eval' and 'object' take one";
     case '#':
         return "there are no comments";
     default:

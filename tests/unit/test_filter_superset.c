@@ -327,6 +327,17 @@ TEST(filter_refuses_broken_objects)
     }
 }
 
+TEST(filter_says_that_objects_are_not_printed_back)
+{
+    struct nsp_diag diag;
+    char *text;
+
+    CHECK_EQ(nsp_filter_format("@WinDiv_WX_eXWWAX", NSP_LAYER_NETWORK, NULL,
+                               NULL, &text, &diag),
+             NSP_INVALID_FILTER);
+    CHECK(strstr(diag.hint, "compiled object") != NULL);
+}
+
 TEST(filter_writes_no_object_of_an_addition)
 {
     static const char *const filters[] = { "tcp.Ece", "tcp.SeqNum & 2 == 2",
@@ -403,5 +414,6 @@ TEST_MAIN(cmocka_unit_test(filter_matches_what_the_superset_says),
           cmocka_unit_test(filter_takes_no_superset_in_strict_mode),
           cmocka_unit_test(filter_writes_and_reads_objects),
           cmocka_unit_test(filter_refuses_broken_objects),
+          cmocka_unit_test(filter_says_that_objects_are_not_printed_back),
           cmocka_unit_test(filter_writes_no_object_of_an_addition),
           cmocka_unit_test(filter_explanation_survives_any_failed_allocation))
