@@ -10,7 +10,6 @@
 #define RATE_ERROR     0.01    /* Of half a second: 5 ms of a busy machine. */
 #define DELAY_ERROR_NS 1000000 /* Of threads that wait for a processor. */
 #define LOSS_TAIL      0.0005  /* On each side: 99.9 % of fair draws. */
-#define REPEAT_FACTOR  10.0    /* Between unshaped runs on shared processors. */
 
 enum unit { BITPS, NS, PERCENT, PKTS };
 
@@ -21,7 +20,8 @@ struct row {
     const char *quantity;
     enum unit unit;
     double asked, achieved;
-    double low, high; /* What is allowed of 'achieved'. */
+    bool shown_only;  /* Not judged. */
+    double low, high; /* What is allowed of 'achieved', if it is judged. */
 };
 
 #define ROWS_MAX 16
@@ -34,7 +34,8 @@ struct table {
 static bool
 row_ok(const struct row *row)
 {
-    return row->achieved >= row->low && row->achieved <= row->high;
+    return row->shown_only ||
+           (row->achieved >= row->low && row->achieved <= row->high);
 }
 
 /* --- Rows ---------------------------------------------------------------- */
@@ -117,6 +118,8 @@ add_untouched(struct table *table, uint32_t phase,
     };
 }
 
+/* Unshaped TCP goes as fast as the processors' other work lets it: bounds that
+ * hold on every machine would hold for an engine that got stuck, too. */
 static void
 add_repeat(struct table *table, uint32_t phase, uint32_t base,
            const struct nsp_demo_result results[])
@@ -129,8 +132,7 @@ add_repeat(struct table *table, uint32_t phase, uint32_t base,
         .unit = BITPS,
         .asked = asked,
         .achieved = results[phase].rate_bitps,
-        .low = asked / REPEAT_FACTOR,
-        .high = asked * REPEAT_FACTOR,
+        .shown_only = true,
     };
 }
 
@@ -188,12 +190,17 @@ print_row(const struct nsp_cli *cli, const struct row *row)
     const int decimals = scale.decimals;
     bool ok = row_ok(row);
 
-    printf("%-15s %-13s %8.*f %9.*f %+8.*f  %6.*f to %-6.*f %-6s  %s%s%s\n",
-           nsp_demo_phases[row->phase].name, row->quantity, decimals,
-           row->asked / scale.divisor, decimals, row->achieved / scale.divisor,
-           decimals, (row->achieved - row->asked) / scale.divisor, decimals,
-           row->low / scale.divisor, decimals, row->high / scale.divisor,
-           scale.name, nsp_cli_paint(cli, ok ? NSP_PAINT_GREEN : NSP_PAINT_RED),
+    printf("%-15s %-13s %8.*f %9.*f %+8.*f  ", nsp_demo_phases[row->phase].name,
+           row->quantity, decimals, row->asked / scale.divisor, decimals,
+           row->achieved / scale.divisor, decimals,
+           (row->achieved - row->asked) / scale.divisor);
+    if (row->shown_only) {
+        printf("%6s    %-6s %-6s  not judged\n", "", "", scale.name);
+        return;
+    }
+    printf("%6.*f to %-6.*f %-6s  %s%s%s\n", decimals, row->low / scale.divisor,
+           decimals, row->high / scale.divisor, scale.name,
+           nsp_cli_paint(cli, ok ? NSP_PAINT_GREEN : NSP_PAINT_RED),
            ok ? "ok" : "FAILED", nsp_cli_paint(cli, NSP_PAINT_PLAIN));
 }
 
@@ -217,7 +224,8 @@ print_text(const struct nsp_cli *cli, const struct table *table,
         "header on and is the\nmedian of half-second windows; a delay is the "
         "median round trip less that of control\nprobes between, which meet "
         "no rule; 99.9 %% of fair draws lie inside what is allowed\nof the "
-        "loss.\n",
+        "loss. How fast unshaped TCP goes, other work decides: it is not "
+        "judged.\n",
         intercepted);
 }
 
@@ -255,9 +263,12 @@ print_json_row(struct nsp_json *json, const struct row *row)
     nsp_json_double(json, "asked", row->asked);
     nsp_json_double(json, "achieved", row->achieved);
     nsp_json_double(json, "error", row->achieved - row->asked);
-    nsp_json_double(json, "allowed_low", row->low);
-    nsp_json_double(json, "allowed_high", row->high);
-    nsp_json_bool(json, "ok", row_ok(row));
+    nsp_json_bool(json, "judged", !row->shown_only);
+    if (!row->shown_only) {
+        nsp_json_double(json, "allowed_low", row->low);
+        nsp_json_double(json, "allowed_high", row->high);
+        nsp_json_bool(json, "ok", row_ok(row));
+    }
     nsp_json_end(json);
 }
 

@@ -4,7 +4,7 @@
 Whether the machine is idle enough for every row to be inside what it allows is
 the demo's own verdict, not this test's.
 
-Usage: test_demo.py NSP
+Usage: test_demo.py NSP README
 """
 
 import json
@@ -13,6 +13,20 @@ import sys
 
 PHASES = ["untouched", "20 Mbit/s", "plus 40 ms", "plus 1 % loss",
           "untouched again"]
+
+
+def table_of(readme):
+    """Phase and quantity of each row of the table in the README."""
+    with open(readme, encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    at = next(i for i, line in enumerate(lines) if "measured" in line)
+    split = lines[at].index("measured"), lines[at].index("asked") - 3
+    rows = []
+    while lines[at := at + 1]:
+        line = lines[at]
+        rows.append([line[:split[0]].strip(),
+                     line[split[0]:split[1]].strip()])
+    return rows
 
 
 def main():
@@ -35,8 +49,13 @@ def main():
 
     rows = report["rows"]
     assert len(rows) == 8, rows
-    assert report["ok"] == all(row["ok"] for row in rows)
-    for row in rows:
+    assert [[row["phase"], row["quantity"]] for row in rows] == table_of(
+        sys.argv[2]), "README does not show what the demo prints"
+
+    judged = [row for row in rows if row["judged"]]
+    assert len(judged) == len(rows) - 1
+    assert report["ok"] == all(row["ok"] for row in judged)
+    for row in judged:
         inside = row["allowed_low"] <= row["achieved"] <= row["allowed_high"]
         assert row["ok"] == inside, row
     return 0
