@@ -168,8 +168,8 @@ static struct nsp_insn
 insn_of_test(struct translator *t, const struct nsp_ir_test *test)
 {
     const struct nsp_field *operand = test->operand, *other = test->other;
-    struct nsp_operands *operands;
     struct nsp_insn insn;
+    uint32_t index;
 
     if (!operand)
         return insn_of_field(test->field, test->position);
@@ -179,17 +179,18 @@ insn_of_test(struct translator *t, const struct nsp_ir_test *test)
         insn.mask &= test->mask; /* As good as a field of its own. */
         return insn;
     }
+    index = t->at.operands++;
     if (t->eval->operands) {
-        operands = &t->eval->operands[t->at.operands];
-        *operands = (struct nsp_operands){ .left = insn, .mask = test->mask };
-        operands->left_min = min_of(t, operand);
+        struct nsp_operands *pair = &t->eval->operands[index];
+
+        *pair = (struct nsp_operands){ .left = insn, .mask = test->mask };
+        pair->left_min = min_of(t, operand);
         if (other) {
-            operands->right = insn_of_field(other, test->other_position);
-            operands->right_min = min_of(t, other);
+            pair->right = insn_of_field(other, test->other_position);
+            pair->right_min = min_of(t, other);
         }
     }
-    return (struct nsp_insn){ .op = test->field->fetch,
-                              .operands = t->at.operands++ };
+    return (struct nsp_insn){ .op = test->field->fetch, .operands = index };
 }
 
 /* A test that goes on to the next one when it fails is turned around. Where it
