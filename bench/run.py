@@ -205,8 +205,8 @@ def measure_tcp(args, table):
     reference = args.build / "bench" / "nfqueue_reference"
     ways = {
         "ours": lambda: nsp(args, "--filter", "tcp"),
-        "batched": lambda: Intercept(reference, "batched", 600),
-        "one": lambda: Intercept(reference, "single", 600),
+        "batched": lambda: Intercept(reference, "--batched"),
+        "one": lambda: Intercept(reference, "--one"),
         "untouched": Untouched,
     }
     got = {name: [] for name in ways}
