@@ -13,6 +13,10 @@
  * delivering after quiesce cannot keep the loop from ending. */
 #define DRAIN_ROUNDS_MAX (1u << 20)
 
+/* A sleeping thread wakes tens of microseconds late: what is due sooner than
+ * this is waited for awake. */
+#define SPIN_NS UINT64_C(50000)
+
 /* Between looks at whether the inflow has stopped. */
 #define QUIESCE_WAIT_NS UINT64_C(1000000)
 
@@ -186,13 +190,15 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
         int err;
 
         now_ns = clock->now_ns(clock->context);
-        if (moved > 0 || next_ns <= now_ns)
-            continue; /* More is likely to be there already. */
+        /* More is likely to be there already, or about to be due. */
+        if (moved > 0 || next_ns <= nsp_add_sat_u64(now_ns, SPIN_NS))
+            continue;
         if (device_failed(s))
             break;
         err = s->ops->wait(s->io, w->queue,
-                           next_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
-                                                     : next_ns - now_ns);
+                           next_ns == NSP_TIME_NEVER
+                               ? NSP_TIME_NEVER
+                               : next_ns - now_ns - SPIN_NS);
         w->counted.wakeups++;
         errors = err < 0 ? errors + 1 : 0;
         if (too_many_errors(s, errors, err))
