@@ -16,12 +16,10 @@
 _Static_assert(sizeof(struct bpf_insn) == sizeof(struct nsp_cbpf_insn),
                "not libpcap's instructions");
 
-enum backend { EVALUATOR, CBPF, EBPF, BACKENDS };
-
-static const char *const names[BACKENDS] = {
-    [EVALUATOR] = "evaluator",
-    [CBPF] = "cbpf",
-    [EBPF] = "ebpf",
+static const char *const names[NSP_FILTER_BACKENDS] = {
+    [NSP_FILTER_EVALUATOR] = "evaluator",
+    [NSP_FILTER_CBPF] = "cbpf",
+    [NSP_FILTER_EBPF] = "ebpf",
 };
 
 struct program {
@@ -32,7 +30,7 @@ struct program {
 
 struct nsp_filter_runner {
     const struct nsp_filter *filter;
-    enum backend backend;
+    enum nsp_filter_backend backend;
     struct program programs[LINKS][DIRECTIONS];
     struct nsp_widened widened;
 };
@@ -50,30 +48,29 @@ fail(struct nsp_diag *reterr, int result, int os_errno, const char *text,
 }
 
 int
-nsp_filter_runner_create(const struct nsp_filter *filter, const char *name,
-                         struct nsp_filter_runner **ret,
-                         struct nsp_diag *reterr)
+nsp_filter_backend_find(const char *name, enum nsp_filter_backend *ret)
 {
-    char text[96];
-    struct nsp_filter_runner *runner;
-    unsigned backend = 0;
-
-    while (backend < BACKENDS && strcmp(names[backend], name) != 0)
-        backend++;
-    if (backend == BACKENDS) {
-        snprintf(text, sizeof text, "--backend: unknown value '%.40s'", name);
-        return fail(reterr, NSP_INVALID_PARAMETER, 0, text,
-                    "write evaluator, cbpf or ebpf");
+    for (unsigned i = 0; i < NSP_FILTER_BACKENDS; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *ret = (enum nsp_filter_backend)i;
+            return 0;
+        }
     }
-    runner = calloc(1, sizeof *runner);
+    return -ENOENT;
+}
+
+struct nsp_filter_runner *
+nsp_filter_runner_create(const struct nsp_filter *filter,
+                         enum nsp_filter_backend backend)
+{
+    struct nsp_filter_runner *runner = calloc(1, sizeof *runner);
+
     if (!runner)
-        return fail(reterr, NSP_NO_MEMORY, 0, "no memory to run the filter",
-                    "");
+        return NULL;
     runner->filter = filter;
-    runner->backend = (enum backend)backend;
+    runner->backend = backend;
     runner->widened.exact = true;
-    *ret = runner;
-    return NSP_OK;
+    return runner;
 }
 
 struct nsp_filter_runner *
@@ -84,7 +81,7 @@ nsp_filter_runner_destroy(struct nsp_filter_runner *runner)
             &runner->programs[i / DIRECTIONS][i % DIRECTIONS];
 
         free(program->cbpf);
-        if (program->made && runner->backend == EBPF)
+        if (program->made && runner->backend == NSP_FILTER_EBPF)
             close(program->ebpf);
     }
     free(runner);
@@ -200,8 +197,9 @@ get_program(struct nsp_filter_runner *runner, const struct nsp_pkt *pkt,
     *ret = program;
     if (program->made)
         return NSP_OK;
-    return runner->backend == CBPF ? make_cbpf(runner, &site, program, reterr)
-                                   : make_ebpf(runner, &site, program, reterr);
+    return runner->backend == NSP_FILTER_CBPF
+               ? make_cbpf(runner, &site, program, reterr)
+               : make_ebpf(runner, &site, program, reterr);
 }
 
 int
@@ -213,14 +211,14 @@ nsp_filter_runner_match(struct nsp_filter_runner *runner,
     const struct program *program;
     int r;
 
-    if (runner->backend == EVALUATOR) {
+    if (runner->backend == NSP_FILTER_EVALUATOR) {
         *ret = nsp_filter_match(runner->filter, pkt, context);
         return NSP_OK;
     }
     r = get_program(runner, pkt, &program, reterr);
     if (r != NSP_OK)
         return r;
-    if (runner->backend == CBPF) {
+    if (runner->backend == NSP_FILTER_CBPF) {
         *ret = bpf_filter((const struct bpf_insn *)program->cbpf, pkt->data,
                           pkt->wire_bytes, pkt->cap_bytes) != 0;
         return NSP_OK;

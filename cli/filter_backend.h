@@ -10,12 +10,22 @@
  * each link and direction that packets turn out to have. */
 struct nsp_filter_runner;
 
-/* Finds the back end called 'name' ("evaluator", "cbpf", "ebpf") and makes a
- * runner that borrows 'filter'. Returns NSP_OK; or NSP_INVALID_PARAMETER if
- * there is no such back end, or NSP_NO_MEMORY, with 'reterr' filled. */
-int nsp_filter_runner_create(const struct nsp_filter *filter, const char *name,
-                             struct nsp_filter_runner **ret,
-                             struct nsp_diag *reterr) NSP_MUSTCHECK;
+enum nsp_filter_backend {
+    NSP_FILTER_EVALUATOR,
+    NSP_FILTER_CBPF,
+    NSP_FILTER_EBPF,
+    NSP_FILTER_BACKENDS,
+};
+
+/* Finds the back end called 'name' ("evaluator", "cbpf", "ebpf"). Returns 0, or
+ * -ENOENT with '*ret' untouched. */
+int nsp_filter_backend_find(const char *name,
+                            enum nsp_filter_backend *ret) NSP_MUSTCHECK;
+
+/* Makes a runner that borrows 'filter'; NULL without memory. */
+struct nsp_filter_runner *nsp_filter_runner_create(
+    const struct nsp_filter *filter,
+    enum nsp_filter_backend backend) NSP_MUSTCHECK;
 
 /* Frees 'runner', which may be NULL. Always returns NULL. */
 struct nsp_filter_runner *nsp_filter_runner_destroy(

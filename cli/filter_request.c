@@ -43,10 +43,11 @@ read_stdin(struct nsp_cli *cli, char **ret)
     return NSP_EXIT_OK;
 }
 
-/* Takes the one operand, EXPR. '*ret_owned' is to be freed. */
-int
-nsp_filter_request_read_expr(struct nsp_cli *cli, int argc, char *argv[],
-                             const char **ret, char **ret_owned)
+/* Takes the one operand, EXPR. '*ret_owned' is to be freed, whatever is
+ * returned: the exit status. */
+static int
+read_expr(struct nsp_cli *cli, int argc, char *argv[], const char **ret,
+          char **ret_owned)
 {
     int status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "EXPR");
 
@@ -61,9 +62,8 @@ nsp_filter_request_read_expr(struct nsp_cli *cli, int argc, char *argv[],
     return status;
 }
 
-int
-nsp_filter_request_read_layer(struct nsp_cli *cli, const char *text,
-                              enum nsp_layer *ret)
+static int
+read_layer(struct nsp_cli *cli, const char *text, enum nsp_layer *ret)
 {
     if (nsp_layer_find(text, ret) == 0)
         return NSP_EXIT_OK;
@@ -85,7 +85,7 @@ nsp_filter_request_take(struct nsp_cli *cli, struct nsp_filter_request *r,
         return NSP_EXIT_OK;
     case NSP_FILTER_REQUEST_LAYER:
     default:
-        return nsp_filter_request_read_layer(cli, value, &r->layer);
+        return read_layer(cli, value, &r->layer);
     }
 }
 
@@ -152,6 +152,8 @@ answer_lines(struct nsp_cli *cli, const struct nsp_filter_request *r,
         line[strcspn(line, "\r\n")] = '\0';
         if (!is_filter(line))
             continue;
+        if (cli->json && !json->started)
+            nsp_json_begin_array(json, NULL);
         status = answer(cli, r, json, line, n);
         if (status > worst)
             worst = status;
@@ -175,27 +177,58 @@ fail_file(struct nsp_cli *cli, const char *path)
 }
 
 static int
-answer_file(struct nsp_cli *cli, const struct nsp_filter_request *r,
-            nsp_filter_answer *answer)
+each_line(struct nsp_cli *cli, const struct nsp_filter_request *r,
+          struct nsp_json *json, nsp_filter_answer *answer)
 {
-    bool is_stdin = strcmp(r->file, "-") == 0;
+    bool is_stdin = strcmp(r->file, "-") == 0, failed;
     FILE *file = is_stdin ? stdin : fopen(r->file, "r");
-    struct nsp_json json;
-    bool failed;
     int status;
 
     if (!file)
         return fail_file(cli, r->file);
-    nsp_json_init(&json, stdout);
-    if (cli->json)
-        nsp_json_begin_array(&json, NULL);
-    status = answer_lines(cli, r, &json, file, answer);
-    if (cli->json)
-        nsp_json_finish(&json);
+    status = answer_lines(cli, r, json, file, answer);
     failed = ferror(file);
+    if (failed && json->started) {
+        /* The document is out: what follows goes to standard error. */
+        nsp_json_finish(json);
+        cli->json = false;
+    }
+    if (failed)
+        status = fail_file(cli, r->file);
+    else if (cli->json && !json->started)
+        nsp_json_begin_array(json, NULL);
     if (!is_stdin)
         fclose(file);
-    return failed ? fail_file(cli, r->file) : status;
+    return status;
+}
+
+bool
+nsp_filter_request_is_stdin(const struct nsp_filter_request *r, int argc,
+                            char *argv[])
+{
+    const char *name = r->file ? r->file : optind < argc ? argv[optind] : "";
+
+    return strcmp(name, "-") == 0;
+}
+
+int
+nsp_filter_request_each(struct nsp_cli *cli, const struct nsp_filter_request *r,
+                        int argc, char *argv[], struct nsp_json *json,
+                        nsp_filter_answer *answer)
+{
+    const char *expr;
+    char *owned;
+    int status;
+
+    if (r->file) {
+        status = nsp_cli_check_operands(cli, argc, argv, 0, 0, "EXPR");
+        return status == NSP_EXIT_OK ? each_line(cli, r, json, answer) : status;
+    }
+    status = read_expr(cli, argc, argv, &expr, &owned);
+    if (status == NSP_EXIT_OK)
+        status = answer(cli, r, json, expr, 0);
+    free(owned);
+    return status;
 }
 
 int
@@ -204,21 +237,11 @@ nsp_filter_request_answer(struct nsp_cli *cli,
                           char *argv[], nsp_filter_answer *answer)
 {
     struct nsp_json json;
-    const char *expr;
-    char *owned;
     int status;
 
-    if (r->file) {
-        status = nsp_cli_check_operands(cli, argc, argv, 0, 0, "EXPR");
-        return status == NSP_EXIT_OK ? answer_file(cli, r, answer) : status;
-    }
-    status = nsp_filter_request_read_expr(cli, argc, argv, &expr, &owned);
-    if (status == NSP_EXIT_OK) {
-        nsp_json_init(&json, stdout);
-        status = answer(cli, r, &json, expr, 0);
-        if (cli->json)
-            nsp_json_finish(&json);
-    }
-    free(owned);
+    nsp_json_init(&json, stdout);
+    status = nsp_filter_request_each(cli, r, argc, argv, &json, answer);
+    if (cli->json && json.started)
+        nsp_json_finish(&json);
     return status;
 }

@@ -9,6 +9,7 @@ struct nsp_filter_request {
     enum nsp_layer layer;
     struct nsp_filter_options options;
     const char *file; /* NULL: one filter, from the command line. */
+    void *context;    /* For the answer's use. */
 };
 
 /* The first rows of each table of options. */
@@ -34,13 +35,9 @@ enum nsp_filter_request_option {
 int nsp_filter_request_take(struct nsp_cli *cli, struct nsp_filter_request *r,
                             int option, const char *value);
 
-int nsp_filter_request_read_layer(struct nsp_cli *cli, const char *text,
-                                  enum nsp_layer *ret);
-
-/* Takes the one operand, EXPR; '-' is read from standard input. '*ret_owned' is
- * to be freed, whatever is returned: the exit status. */
-int nsp_filter_request_read_expr(struct nsp_cli *cli, int argc, char *argv[],
-                                 const char **ret, char **ret_owned);
+/* Tells whether the filter or filters come from standard input. */
+bool nsp_filter_request_is_stdin(const struct nsp_filter_request *r, int argc,
+                                 char *argv[]);
 
 /* Answers for one filter: prints to standard output, with cli->json one value
  * to 'json'. 'line' is its line in the file, 0 without one. Returns the exit
@@ -50,8 +47,16 @@ typedef int nsp_filter_answer(struct nsp_cli *cli,
                               struct nsp_json *json, const char *expr,
                               uint32_t line);
 
-/* Calls 'answer' for the operand, or for each line of the file that is neither
- * blank nor begins with '#'. Returns the worst exit status. */
+/* Calls 'answer' for the operand ('-' is read from standard input), or for each
+ * line of the file that is neither blank nor begins with '#'; with cli->json
+ * begins an array of these, for the caller to end. Returns the worst exit
+ * status. */
+int nsp_filter_request_each(struct nsp_cli *cli,
+                            const struct nsp_filter_request *r, int argc,
+                            char *argv[], struct nsp_json *json,
+                            nsp_filter_answer *answer);
+
+/* The same, as a whole JSON document: a value, or an array for a file. */
 int nsp_filter_request_answer(struct nsp_cli *cli,
                               const struct nsp_filter_request *r, int argc,
                               char *argv[], nsp_filter_answer *answer);
