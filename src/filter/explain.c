@@ -5,6 +5,7 @@
 #include "filter/analyse.h"
 #include "filter/compile.h"
 #include "filter/eval.h"
+#include "filter/explain_needs.h"
 #include "filter/lexer.h"
 #include "filter/literal.h"
 #include "filter/parser.h"
@@ -277,45 +278,6 @@ print_program(struct explainer *e, const struct nsp_eval *eval)
     }
 }
 
-/* --- Needs ---------------------------------------------------------------- */
-
-static void
-print_needs(struct explainer *e, const struct nsp_filter_needs *needs)
-{
-    const struct {
-        bool is_needed;
-        const char *name;
-    } rows[] = {
-        { needs->never, "nothing: it never matches" },
-        { needs->always, "any packet: it always matches" },
-        { needs->inbound, "inbound" },
-        { needs->outbound, "outbound" },
-        { needs->ipv4, "IPv4" },
-        { needs->ipv6, "IPv6" },
-        { needs->payload, "payload" },
-        { needs->timestamp, "timestamp" },
-        { needs->random, "random numbers" },
-    };
-    const char *joint = " ";
-
-    nsp_text_print(&e->text, "needs\n ");
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
-        if (!rows[i].is_needed)
-            continue;
-        nsp_text_print(&e->text, "%s%s", joint, rows[i].name);
-        joint = ", ";
-    }
-    nsp_text_print(&e->text, "\nhooks\n ");
-    if (e->layer == NSP_LAYER_NETWORK_FORWARD)
-        nsp_text_print(&e->text, "%s", needs->never ? " none" : " forward");
-    else if (e->layer != NSP_LAYER_NETWORK || needs->never)
-        nsp_text_print(&e->text, " none");
-    else
-        nsp_text_print(&e->text, "%s%s%s", needs->inbound ? " input" : "",
-                       needs->outbound ? " output" : "",
-                       needs->inbound || needs->outbound ? "" : " none");
-}
-
 static int
 explain_compiled(struct explainer *e, const struct nsp_node *tree)
 {
@@ -334,7 +296,7 @@ explain_compiled(struct explainer *e, const struct nsp_node *tree)
     if (r == 0) {
         print_graph(e, &ir);
         print_program(e, &eval);
-        print_needs(e, &needs);
+        nsp_explain_needs(&e->text, &ir, &needs);
     }
     nsp_eval_fini(&eval, e->allocator);
     nsp_ir_fini(&ir, e->allocator);
@@ -349,7 +311,14 @@ explain(struct explainer *e, const struct nsp_node *tree)
     print_tokens(e);
     if ((r = explain_tree(e)) != NSP_OK || (r = explain_folded(e)) != NSP_OK)
         return r;
-    return explain_compiled(e, tree);
+    if ((r = explain_compiled(e, tree)) != NSP_OK)
+        return r;
+    if (nsp_explain_layers(&e->text, e->source.text, e->options, e->allocator) <
+            0 ||
+        nsp_explain_kernel(&e->text, e->source.text, e->layer, e->options,
+                           e->allocator) < 0)
+        return nsp_source_out_of_memory(&e->source);
+    return NSP_OK;
 }
 
 int
