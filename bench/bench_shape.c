@@ -1,4 +1,4 @@
-/* The cost of the shaping and impairment primitives, in plain lines of text:
+/* The cost of the shaping primitives, in plain lines of text:
  *
  *     what                                    ns per operation
  *
@@ -12,7 +12,6 @@
 #include <time.h>
 
 #include "base/prng.h"
-#include "impair/loss.h"
 #include "shape/bottleneck.h"
 #include "shape/wheel.h"
 
@@ -116,24 +115,6 @@ bench_bottleneck(void)
     nsp_bottleneck_destroy(b);
 }
 
-static void
-bench_loss(void)
-{
-    struct nsp_loss loss;
-    struct nsp_prng random;
-    uint64_t lost = 0, since_ns;
-
-    if (nsp_loss_init(&loss, 10000) != 0)
-        abort();
-    nsp_prng_init(&random, 1, 0);
-    since_ns = clock_ns();
-    for (uint64_t i = 0; i < 16 * OPERATIONS; i++)
-        lost += nsp_loss_decide(&loss, &random);
-    report("loss decision", since_ns, 16 * OPERATIONS);
-    if (lost == 0)
-        abort();
-}
-
 int
 main(void)
 {
@@ -145,6 +126,5 @@ main(void)
         bench_wheel(held[i], 500000000, true);
     }
     bench_bottleneck();
-    bench_loss();
     return 0;
 }

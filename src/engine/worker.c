@@ -90,7 +90,8 @@ apply_effects(struct nsp_worker *w, struct nsp_pkt *pkt,
 
     if (state) {
         if (state->rule->loss_ppm != 0 &&
-            nsp_loss_decide(&state->loss, &state->random)) {
+            nsp_loss_decide(&state->loss, &state->loss_state, w->now_ns,
+                            &state->random)) {
             nsp_outlet_drop(w, pkt, NSP_DROP_LOSS);
             return;
         }
@@ -365,7 +366,11 @@ init_rule(struct nsp_worker *w, uint32_t index)
         .drop = rule->queue_drop,
         .overhead_bytes = rule->overhead_bytes,
     };
-    int err = nsp_loss_init(&state->loss, rule->loss_ppm);
+    const struct nsp_loss_config loss = {
+        .kind = NSP_LOSS_CHANCE,
+        .chance.ppm = rule->loss_ppm,
+    };
+    int err = nsp_loss_init(&state->loss, &loss, &w->config->allocator);
 
     state->rule = rule;
     nsp_prng_init(&state->random, w->config->user.seed,
@@ -406,9 +411,11 @@ nsp_worker_fini(struct nsp_worker *w)
 {
     const struct nsp_allocator *allocator = &w->config->allocator;
 
-    for (uint32_t r = 0; r < w->rule_count; r++)
+    for (uint32_t r = 0; r < w->rule_count; r++) {
         for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
             nsp_bottleneck_destroy(w->rules[r].queues[d].bottleneck);
+        nsp_loss_fini(&w->rules[r].loss);
+    }
     nsp_wheel_destroy(w->delays);
     nsp_wheel_destroy(w->serialisers);
     nsp_release(allocator, w->rules);

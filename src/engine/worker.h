@@ -27,6 +27,7 @@ struct nsp_rule_queue {
 struct nsp_rule_state {
     const struct nsp_rule *rule;
     struct nsp_loss loss;
+    struct nsp_loss_state loss_state;
     struct nsp_prng random;
     struct nsp_rule_queue queues[NSP_DIRECTIONS];
     struct nsp_rule_counters counted;

@@ -1,0 +1,114 @@
+/* The cost of one effect on one packet, in plain lines of text:
+ *
+ *     effect                                  ns per packet
+ *
+ * Each line is the median of RUNS runs. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "impair/loss.h"
+#include "netshaper/packet.h"
+
+#define PACKETS UINT64_C(4000000)
+#define RUNS    7
+
+/* What one run measures: PACKETS packets, one each microsecond. Returns
+ * something that depends on all of them, so that none is optimised away. */
+typedef uint64_t run_fn(const void *effect, struct nsp_prng *random);
+
+static uint64_t
+clock_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void
+measure(const char *what, run_fn *run, const void *effect)
+{
+    double ns[RUNS];
+    uint64_t sum = 0;
+
+    for (int i = 0; i < RUNS; i++) {
+        struct nsp_prng random;
+        uint64_t since_ns;
+
+        nsp_prng_init(&random, 1, 0);
+        since_ns = clock_ns();
+        sum += run(effect, &random);
+        ns[i] = (double)(clock_ns() - since_ns) / (double)PACKETS;
+    }
+    qsort(ns, RUNS, sizeof *ns, compare);
+    printf("%-44s %8.2f ns  (%ju)\n", what, ns[RUNS / 2], (uintmax_t)sum);
+}
+
+/* --- Loss ----------------------------------------------------------------- */
+
+static uint64_t
+run_loss(const void *effect, struct nsp_prng *random)
+{
+    const struct nsp_loss *loss = effect;
+    struct nsp_loss_state state = { 0 };
+    uint64_t lost = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        lost += nsp_loss_decide(loss, &state, i * 1000, random);
+    return lost;
+}
+
+static void
+bench_loss(void)
+{
+    static const uint8_t pattern[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 };
+    static const uint32_t consecutive[] = { 10000, 500000, 250000, 0 };
+    static const struct {
+        const char *what;
+        struct nsp_loss_config cfg;
+    } losses[] = {
+        { "loss 1 %", { .chance = { 10000, 0 } } },
+        { "loss 1 %, correlation 25 %", { .chance = { 10000, 250000 } } },
+        { "loss 1 % in bursts of 3",
+          { .kind = NSP_LOSS_BURSTS, .bursts = { 10000, 3000 } } },
+        { "loss of Gilbert-Elliott",
+          { .kind = NSP_LOSS_GILBERT,
+            .gilbert = { 10000, 300000, 700000, 1000 } } },
+        { "loss of four states",
+          { .kind = NSP_LOSS_FOUR_STATES,
+            .four_states = { 10000, 300000, 100000, 400000, 20000 } } },
+        { "loss by pattern",
+          { .kind = NSP_LOSS_PATTERN,
+            .pattern = { pattern, sizeof pattern } } },
+        { "loss by consecutive losses",
+          { .kind = NSP_LOSS_CONSECUTIVE, .consecutive = { consecutive, 4 } } },
+        { "loss for a time",
+          { .kind = NSP_LOSS_TIMED, .timed = { 1000, 1000000, 20000 } } },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(losses); i++) {
+        struct nsp_loss loss;
+
+        if (nsp_loss_init(&loss, &losses[i].cfg, NULL) != 0)
+            abort();
+        measure(losses[i].what, run_loss, &loss);
+        nsp_loss_fini(&loss);
+    }
+}
+
+int
+main(void)
+{
+    bench_loss();
+    return 0;
+}
