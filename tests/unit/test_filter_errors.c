@@ -6,9 +6,6 @@
 
 #define N NSP_LAYER_NETWORK
 #define M NSP_LAYER_NETWORK_FORWARD
-#define F NSP_LAYER_FLOW
-#define S NSP_LAYER_SOCKET
-#define R NSP_LAYER_REFLECT
 
 #define BAD   "bad-token"
 #define LAYER "bad-token-for-layer"
@@ -198,140 +195,6 @@ TEST(filter_errors_name_line_and_column)
     CHECK_EQ(diag.column, 5);
 }
 
-/* Layers on which each field compiles. */
-static const struct {
-    const char *filter, *layers;
-} accepted[] = {
-    { "zero", "NMFSR" },
-    { "true", "NMFSR" },
-    { "false", "NMFSR" },
-    { "event == 0", "NMFSR" },
-    { "timestamp", "NMFSR" },
-    { "inbound", "NFS" },
-    { "outbound", "NFS" },
-    { "ifIdx", "NM" },
-    { "subIfIdx", "NM" },
-    { "loopback", "NFS" },
-    { "impostor", "NM" },
-    { "fragment", "NM" },
-    { "ip", "NMFS" },
-    { "ipv6", "NMFS" },
-    { "icmp", "NMFS" },
-    { "tcp", "NMFS" },
-    { "udp", "NMFS" },
-    { "icmpv6", "NMFS" },
-    { "protocol", "NFS" },
-    { "localAddr", "NFS" },
-    { "remoteAddr", "NFS" },
-    { "localPort", "NFS" },
-    { "remotePort", "NFS" },
-    { "processId", "FSR" },
-    { "endpointId", "FS" },
-    { "parentEndpointId", "FS" },
-    { "layer", "R" },
-    { "priority", "R" },
-    { "length", "NM" },
-    { "random8", "NM" },
-    { "random16", "NM" },
-    { "random32", "NM" },
-    { "packet[0]", "NM" },
-    { "packet16[0]", "NM" },
-    { "packet32[0]", "NM" },
-    { "ip.HdrLength", "NM" },
-    { "ip.TOS", "NM" },
-    { "ip.Length", "NM" },
-    { "ip.Id", "NM" },
-    { "ip.DF", "NM" },
-    { "ip.MF", "NM" },
-    { "ip.FragOff", "NM" },
-    { "ip.TTL", "NM" },
-    { "ip.Protocol", "NM" },
-    { "ip.Checksum", "NM" },
-    { "ip.SrcAddr", "NM" },
-    { "ip.DstAddr", "NM" },
-    { "ipv6.TrafficClass", "NM" },
-    { "ipv6.FlowLabel", "NM" },
-    { "ipv6.Length", "NM" },
-    { "ipv6.NextHdr", "NM" },
-    { "ipv6.HopLimit", "NM" },
-    { "ipv6.SrcAddr", "NM" },
-    { "ipv6.DstAddr", "NM" },
-    { "icmp.Type", "NM" },
-    { "icmp.Code", "NM" },
-    { "icmp.Checksum", "NM" },
-    { "icmp.Body", "NM" },
-    { "icmpv6.Type", "NM" },
-    { "icmpv6.Code", "NM" },
-    { "icmpv6.Checksum", "NM" },
-    { "icmpv6.Body", "NM" },
-    { "tcp.SrcPort", "NM" },
-    { "tcp.DstPort", "NM" },
-    { "tcp.SeqNum", "NM" },
-    { "tcp.AckNum", "NM" },
-    { "tcp.HdrLength", "NM" },
-    { "tcp.Urg", "NM" },
-    { "tcp.Ack", "NM" },
-    { "tcp.Psh", "NM" },
-    { "tcp.Rst", "NM" },
-    { "tcp.Syn", "NM" },
-    { "tcp.Fin", "NM" },
-    { "tcp.Window", "NM" },
-    { "tcp.Checksum", "NM" },
-    { "tcp.UrgPtr", "NM" },
-    { "tcp.PayloadLength", "NM" },
-    { "tcp.Payload[0]", "NM" },
-    { "tcp.Payload16[0]", "NM" },
-    { "tcp.Payload32[0]", "NM" },
-    { "udp.SrcPort", "NM" },
-    { "udp.DstPort", "NM" },
-    { "udp.Length", "NM" },
-    { "udp.Checksum", "NM" },
-    { "udp.PayloadLength", "NM" },
-    { "udp.Payload[0]", "NM" },
-    { "udp.Payload16[0]", "NM" },
-    { "udp.Payload32[0]", "NM" },
-    /* Macros stand for numbers where they have a meaning. */
-    { "zero == TRUE", "NMFSR" },
-    { "zero == FALSE", "NMFSR" },
-    { "zero == TCP", "NMFSR" },
-    { "zero == UDP", "NMFSR" },
-    { "zero == ICMP", "NMFSR" },
-    { "zero == ICMPV6", "NMFSR" },
-    { "zero == NETWORK", "NMFSR" },
-    { "zero == NETWORK_FORWARD", "NMFSR" },
-    { "zero == FLOW", "NMFSR" },
-    { "zero == SOCKET", "NMFSR" },
-    { "zero == REFLECT", "NMFSR" },
-    { "event == PACKET", "NM" },
-    { "event == ESTABLISHED", "F" },
-    { "event == DELETED", "F" },
-    { "event == BIND", "S" },
-    { "event == CONNECT", "S" },
-    { "event == LISTEN", "S" },
-    { "event == ACCEPT", "S" },
-    { "event == CLOSE", "SR" },
-    { "event == OPEN", "R" },
-};
-
-TEST(filter_accepts_each_field_and_macro_on_its_layers)
-{
-    for (size_t i = 0; i < NSP_ARRAY_LEN(accepted); i++) {
-        for (int layer = 0; layer < NSP_LAYER_COUNT; layer++) {
-            bool expect = strchr(accepted[i].layers, "NMFSR"[layer]) != NULL;
-            struct nsp_filter *filter = NULL;
-            struct nsp_diag diag;
-            int r =
-                nsp_filter_compile(accepted[i].filter, (enum nsp_layer)layer,
-                                   NULL, &filter, &diag);
-
-            if ((r == NSP_OK) != expect)
-                fail_msg("%s on %s: %d", accepted[i].filter,
-                         nsp_layer_name((enum nsp_layer)layer), r);
-            nsp_filter_destroy(filter);
-        }
-    }
-}
-
 TEST(filter_says_why_forwarded_packets_have_no_direction)
 {
     struct nsp_diag diag;
@@ -476,7 +339,6 @@ TEST(filter_survives_any_failed_allocation)
 
 TEST_MAIN(cmocka_unit_test(filter_errors_name_category_place_and_cure),
           cmocka_unit_test(filter_errors_name_line_and_column),
-          cmocka_unit_test(filter_accepts_each_field_and_macro_on_its_layers),
           cmocka_unit_test(filter_says_why_forwarded_packets_have_no_direction),
           cmocka_unit_test(filter_bounds_depth_tests_words_and_text),
           cmocka_unit_test(filter_bounds_the_number_of_tests),
