@@ -1,8 +1,11 @@
 /* Prints the tables of fields and macros for the manual, from the compiler's
  * own tables:
  *
- *     field_table            print them
- *     field_table FILE       check that FILE contains them, line by line */
+ *     field_table              print them
+ *     field_table FILE         check that FILE contains them, line by line
+ *     field_table --man FILE   print FILE, the source of a manual page, with a
+ *                              list of fields for its line @FIELDS@ and one of
+ *                              macros for @MACROS@ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,20 +148,72 @@ give_macros(struct manual *manual)
     }
 }
 
+/* --- Manual page -----------------------------------------------------------
+ */
+
+static void
+print_field(const struct nsp_field *field)
+{
+    char layers[NSP_LAYER_COUNT + 1], type[32];
+
+    print_layers(field->layers, layers);
+    printf("*%s%s* (%s; %s; %s%s)\n\t%s\n\n", field->name,
+           field->element_bytes > 0 ? "[i]" : "", layers,
+           type_of(field, type, sizeof type), need_of(field),
+           nsp_field_is_addition(field) ? "; addition" : "", field->doc);
+}
+
+static void
+print_macro(const struct nsp_macro *macro)
+{
+    char layers[NSP_LAYER_COUNT + 1];
+
+    print_layers(macro->layers, layers);
+    printf("- *%s* (%s): %u", macro->name, layers, (unsigned)macro->value);
+    if (macro->value_on_reflect != macro->value)
+        printf(", on REFLECT %u", (unsigned)macro->value_on_reflect);
+    putchar('\n');
+}
+
+static void
+print_page(FILE *source)
+{
+    char line[LINE_BYTES];
+
+    while (fgets(line, sizeof line, source)) {
+        if (strcmp(line, "@FIELDS@\n") == 0) {
+            for (uint32_t i = 0; i < nsp_field_count; i++) {
+                if (nsp_fields[i].layers != 0)
+                    print_field(&nsp_fields[i]);
+            }
+        } else if (strcmp(line, "@MACROS@\n") == 0) {
+            for (uint32_t i = 0; i < nsp_macro_count; i++)
+                print_macro(&nsp_macros[i]);
+        } else {
+            fputs(line, stdout);
+        }
+    }
+}
+
 int
 main(int argc, char **argv)
 {
+    bool is_page = argc > 2 && strcmp(argv[1], "--man") == 0;
     struct manual manual = { .file = NULL };
 
     if (argc > 1) {
-        manual.file = fopen(argv[1], "r");
+        manual.file = fopen(argv[is_page ? 2 : 1], "r");
         if (!manual.file) {
-            perror(argv[1]);
+            perror(argv[is_page ? 2 : 1]);
             return EXIT_FAILURE;
         }
     }
-    give_fields(&manual);
-    give_macros(&manual);
+    if (is_page) {
+        print_page(manual.file);
+    } else {
+        give_fields(&manual);
+        give_macros(&manual);
+    }
     if (manual.file)
         fclose(manual.file);
     return manual.stale ? EXIT_FAILURE : EXIT_SUCCESS;
