@@ -10,6 +10,9 @@ FUZZ_SECONDS ?= 10
 C_FILES = $(shell git ls-files '*.c' '*.h')
 NINJA   = ninja -C $(BUILD)
 
+# Steps follow one another; ninja runs in parallel what can.
+.NOTPARALLEL:
+
 .PHONY: all
 all: setup-build configure ## Set up what is missing, build $(BUILD)/nsp
 	@$(NINJA)
