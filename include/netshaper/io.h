@@ -85,11 +85,12 @@ struct nsp_io_ops {
     void (*close)(struct nsp_io *io);
 
     /* Moves up to 'max' (<= NSP_BURST_MAX) packets from 'queue' to the caller
-     * without blocking, unparsed, stamped 'now_ns'. In virtual time only those
-     * that arrive no later than 'now_ns', stamped with their own arrival. Bytes
-     * at 'data' stay valid until the next rx_burst on the queue, or until the
-     * packet goes back if it was retained. Never fails: a device error shows in
-     * 'status'. */
+     * without blocking, unparsed, stamped with the time they arrived, none
+     * earlier than the one before; 'now_ns' where the device cannot tell. In
+     * virtual time only those that have arrived by 'now_ns'; a live device may
+     * also have some that came since. Bytes at 'data' stay valid until the next
+     * rx_burst on the queue, or until the packet goes back if it was retained.
+     * Never fails: a device error shows in 'status'. */
     uint32_t (*rx_burst)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                          struct nsp_pkt *ret_pkts[], uint32_t max);
 

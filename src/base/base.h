@@ -44,6 +44,12 @@ nsp_min_u64(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+static inline uint64_t
+nsp_max_u64(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Sum that stops at UINT64_MAX, so that "never" plus anything is never. */
 static inline uint64_t
 nsp_add_sat_u64(uint64_t a, uint64_t b)

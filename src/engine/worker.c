@@ -111,7 +111,7 @@ apply_effects(struct nsp_worker *w, struct nsp_pkt *pkt,
     if (queue)
         hold_in_queue(w, queue, pkt);
     else
-        hold_in_delay(w, pkt, w->now_ns);
+        hold_in_delay(w, pkt, pkt->arrival_ns);
 }
 
 static void

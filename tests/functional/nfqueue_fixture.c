@@ -12,8 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
+
+#include "os/os.h"
 
 #define PATIENCE_S 10
 
@@ -81,6 +82,7 @@ fixture_config(uint32_t hooks)
         .queues = 1,
         .hooks = hooks,
         .max_held_pkts = 256,
+        .clock = { .now_ns = nsp_os_monotonic_ns },
     };
 }
 
@@ -102,15 +104,6 @@ fixture_open(const struct nsp_io_config *cfg)
         }
     fail_msg("more than %d devices", OPEN_MAX);
     return NULL;
-}
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
 static bool
@@ -140,12 +133,13 @@ receive_burst(struct nsp_io *io, uint64_t at_ns, struct nsp_pkt *ret_pkts[],
 void
 fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n)
 {
-    const uint64_t end_ns = now_ns() + PATIENCE_S * UINT64_C(1000000000);
+    const uint64_t end_ns =
+        nsp_os_monotonic_ns(NULL) + PATIENCE_S * UINT64_C(1000000000);
     uint32_t got = 0;
 
     while (got < n) {
         uint32_t room = n - got < NSP_BURST_MAX ? n - got : NSP_BURST_MAX;
-        uint64_t at_ns = now_ns();
+        uint64_t at_ns = nsp_os_monotonic_ns(NULL);
 
         if (at_ns >= end_ns)
             fail_msg("%u of %u packets came", got, n);
@@ -162,8 +156,8 @@ fixture_send(struct nsp_io *io, struct nsp_pkt *const pkts[], uint32_t n)
     for (uint32_t at = 0; at < n; at += NSP_BURST_MAX) {
         uint32_t count = n - at < NSP_BURST_MAX ? n - at : NSP_BURST_MAX;
 
-        CHECK_EQ(nsp_nfqueue_ops.tx_burst(io, QUEUE, now_ns(), pkts + at, count,
-                                          refused),
+        CHECK_EQ(nsp_nfqueue_ops.tx_burst(io, QUEUE, nsp_os_monotonic_ns(NULL),
+                                          pkts + at, count, refused),
                  0);
     }
 }
@@ -173,7 +167,7 @@ fixture_is_empty(struct nsp_io *io)
 {
     struct nsp_pkt *pkt;
 
-    return receive_burst(io, now_ns(), &pkt, 1) == 0;
+    return receive_burst(io, nsp_os_monotonic_ns(NULL), &pkt, 1) == 0;
 }
 
 union address {

@@ -70,6 +70,34 @@ TEST(nfqueue_passes_ipv6)
     fixture_hear(server, "six");
 }
 
+TEST(nfqueue_tells_when_a_packet_came_not_when_it_was_received)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    uint64_t said_ns, waiting_ns;
+    struct nsp_pkt *pkts[2];
+    struct nsp_io *io;
+
+    open_ends(AF_INET);
+    io = fixture_open(&cfg);
+    said_ns = cfg.clock.now_ns(cfg.clock.context);
+    say("one");
+    say("two");
+    CHECK_EQ(nsp_nfqueue_ops.wait(io, QUEUE, UINT64_C(10000000000)), 0);
+    waiting_ns = cfg.clock.now_ns(cfg.clock.context);
+    /* The kernel's stamps are in microseconds. */
+    while (cfg.clock.now_ns(cfg.clock.context) <= waiting_ns + 2000)
+        ;
+    fixture_receive(io, pkts, 1);
+    CHECK(pkts[0]->arrival_ns > said_ns);
+    CHECK(pkts[0]->arrival_ns <= waiting_ns + 1000);
+    fixture_send(io, pkts, 1);
+    fixture_receive(io, pkts + 1, 1);
+    CHECK(pkts[1]->arrival_ns >= pkts[0]->arrival_ns);
+    fixture_send(io, pkts + 1, 1);
+    fixture_hear(server, "one");
+    fixture_hear(server, "two");
+}
+
 TEST(nfqueue_drops_what_it_is_told_to_drop)
 {
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
@@ -389,6 +417,7 @@ main(void)
         FIXTURE_TEST(
             nfqueue_passes_a_forwarded_packet_and_says_where_it_is_from),
         FIXTURE_TEST(nfqueue_passes_ipv6),
+        FIXTURE_TEST(nfqueue_tells_when_a_packet_came_not_when_it_was_received),
         FIXTURE_TEST(nfqueue_drops_what_it_is_told_to_drop),
         FIXTURE_TEST(nfqueue_releases_held_packets_in_the_order_asked_for),
         FIXTURE_TEST(nfqueue_sends_an_edited_packet_with_right_checksums),

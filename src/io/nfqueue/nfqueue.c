@@ -209,6 +209,7 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
         .edits = cfg->edits,
         .fail_closed = device->fail_closed,
         .allocator = io->allocator,
+        .clock = cfg->clock,
         .log = io->log,
     };
     int err;

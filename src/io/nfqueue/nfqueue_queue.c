@@ -199,6 +199,13 @@ set_socket_options(struct nsp_nfq_queue *queue)
                    sizeof send_bytes) < 0)
         nsp_nfq_log(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_SNDBUF: %s",
                     strerror(errno));
+    /* Has the kernel note when packets come to this machine, while any socket
+     * asks for it. A delay counts from then, not from when we woke. */
+    if (cfg->max_held_pkts > 0 &&
+        setsockopt(queue->nl.fd, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof one) <
+            0)
+        nsp_nfq_log(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_TIMESTAMP: %s",
+                    strerror(errno));
 }
 
 int

@@ -38,6 +38,7 @@ struct nsp_nfq_queue_config {
     uint32_t loopback_ifindex;
     bool superpackets, edits, fail_closed;
     struct nsp_allocator allocator;
+    struct nsp_clock clock;
     struct nsp_log_sink log;
 };
 
@@ -57,6 +58,7 @@ struct nsp_nfq_queue {
     uint32_t receive_slot_bytes;
     struct nsp_nfq_slot *last_burst[NSP_BURST_MAX];
     uint32_t last_burst_pkts;
+    uint64_t last_arrival_ns;
 
     /* Descriptors: those never used yet begin at 'fresh'. */
     struct nsp_nfq_slot *slots;

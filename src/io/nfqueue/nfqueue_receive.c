@@ -6,6 +6,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <string.h>
+#include <time.h>
 
 /* A burst that held nothing but answers to verdicts is followed by another try,
  * so that "no packets" means that none waits. */
@@ -14,6 +15,9 @@
 #define ATTRIBUTE_TYPE_MASK 0x3fffu /* Without the flags above. */
 #define MESSAGE_HEADER_BYTES                                                   \
     ((uint32_t)(sizeof(struct nlmsghdr) + sizeof(struct nfgenmsg)))
+
+/* Ages of packets above this are a clock that was set, not a wait. */
+#define AGE_NS_MAX NSP_NS_PER_SECOND
 
 /* The receive slots are about to be written over: packets still out of the last
  * burst lose their bytes, unless they were retained. */
@@ -29,6 +33,13 @@ forget_last_burst(struct nsp_nfq_queue *queue)
     queue->last_burst_pkts = 0;
 }
 
+/* When a burst is received. */
+struct burst_time {
+    uint64_t now_ns;           /* Of the engine's clock, before it. */
+    uint64_t day_ns, clock_ns; /* The same instant on the clock of the day and
+                                * on the engine's; 0: not asked yet. */
+};
+
 /* What came in the attributes of a packet message. */
 struct message_fields {
     bool has_header, has_cap_len;
@@ -36,12 +47,31 @@ struct message_fields {
     uint32_t id, cap_len, skb_info, mark, uid, in_ifindex, out_ifindex;
     uint8_t *payload;
     uint32_t held_bytes, payload_bytes; /* Held is less when it was cut. */
+    uint64_t received_ns; /* Of the clock of the day; 0: not told. */
 };
 
 static uint32_t
 load_be32_if(const uint8_t *value, uint32_t bytes, uint32_t otherwise)
 {
     return bytes >= 4 ? nsp_load_be32(value) : otherwise;
+}
+
+static uint64_t
+load_be64(const uint8_t *value)
+{
+    return (uint64_t)nsp_load_be32(value) << 32 | nsp_load_be32(value + 4);
+}
+
+/* The kernel cuts its time to microseconds; a packet never is earlier. */
+static uint64_t
+load_timestamp_ns(const uint8_t *value, uint32_t bytes)
+{
+    struct nfqnl_msg_packet_timestamp stamp;
+
+    if (bytes < sizeof stamp)
+        return 0;
+    return load_be64(value) * NSP_NS_PER_SECOND +
+           (load_be64(value + sizeof stamp.sec) + 1) * 1000;
 }
 
 static void
@@ -55,6 +85,9 @@ read_attribute(uint16_t type, uint8_t *value, uint32_t held_bytes,
         fields->has_header = true;
         fields->id = nsp_load_be32(value);
         fields->hook = value[offsetof(struct nfqnl_msg_packet_hdr, hook)];
+        break;
+    case NFQA_TIMESTAMP:
+        fields->received_ns = load_timestamp_ns(value, held_bytes);
         break;
     case NFQA_MARK:
         fields->mark = load_be32_if(value, held_bytes, 0);
@@ -140,9 +173,34 @@ checksum_state(const struct message_fields *fields)
     return NSP_CSUM_GOOD;
 }
 
+/* When a packet came to this machine: it may have waited for us to wake. A
+ * burst is told the time of day once, by its first packet that needs it. */
+static uint64_t
+arrival_ns(struct nsp_nfq_queue *queue, const struct message_fields *fields,
+           struct burst_time *at)
+{
+    uint64_t age_ns;
+
+    if (fields->received_ns == 0)
+        return at->now_ns;
+    if (at->day_ns == 0) {
+        const struct nsp_clock *clock = &queue->config.clock;
+        struct timespec ts;
+
+        clock_gettime(CLOCK_REALTIME, &ts);
+        at->day_ns =
+            (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+        at->clock_ns = clock->now_ns(clock->context);
+    }
+    age_ns = at->day_ns - fields->received_ns;
+    if (age_ns > AGE_NS_MAX || age_ns > at->clock_ns)
+        return at->now_ns;
+    return at->clock_ns - age_ns;
+}
+
 static void
-fill_pkt(struct nsp_nfq_slot *slot, const struct nsp_nfq_queue *queue,
-         const struct message_fields *fields, uint64_t now_ns)
+fill_pkt(struct nsp_nfq_slot *slot, struct nsp_nfq_queue *queue,
+         const struct message_fields *fields, struct burst_time *at)
 {
     uint32_t loopback = queue->config.loopback_ifindex;
     struct nsp_pkt *pkt = &slot->pkt;
@@ -156,7 +214,10 @@ fill_pkt(struct nsp_nfq_slot *slot, const struct nsp_nfq_queue *queue,
         pkt->wire_bytes = pkt->cap_bytes;
     slot->whole = pkt->cap_bytes == pkt->wire_bytes;
 
-    pkt->arrival_ns = now_ns;
+    /* Clocks that are set, and processors that disagree, change no order. */
+    queue->last_arrival_ns =
+        nsp_max_u64(queue->last_arrival_ns, arrival_ns(queue, fields, at));
+    pkt->arrival_ns = queue->last_arrival_ns;
     pkt->link = NSP_LINK_RAW;
     fill_place(pkt, fields);
     pkt->csum = checksum_state(fields);
@@ -221,7 +282,7 @@ nsp_nfq_read_answers(struct nsp_nfq_queue *queue)
  * message in a datagram of its own. */
 static struct nsp_pkt *
 read_message(struct nsp_nfq_queue *queue, uint8_t *bytes, uint32_t held_bytes,
-             uint64_t now_ns)
+             struct burst_time *at)
 {
     struct message_fields fields;
     struct nsp_nfq_slot *slot;
@@ -246,7 +307,7 @@ read_message(struct nsp_nfq_queue *queue, uint8_t *bytes, uint32_t held_bytes,
 
     queue->last_id = fields.id;
     slot = nsp_nfq_take_slot(queue);
-    fill_pkt(slot, queue, &fields, now_ns);
+    fill_pkt(slot, queue, &fields, at);
     queue->last_burst[queue->last_burst_pkts++] = slot;
     return &slot->pkt;
 
@@ -271,6 +332,7 @@ uint32_t
 nsp_nfq_rx_burst(struct nsp_nfq_queue *queue, uint64_t now_ns,
                  struct nsp_pkt *ret_pkts[], uint32_t max)
 {
+    struct burst_time at = { .now_ns = now_ns };
     uint32_t n = 0;
 
     forget_last_burst(queue);
@@ -285,9 +347,8 @@ nsp_nfq_rx_burst(struct nsp_nfq_queue *queue, uint64_t now_ns,
             break;
         }
         for (int j = 0; j < got; j++) {
-            struct nsp_pkt *pkt =
-                read_message(queue, queue->iov[j].iov_base,
-                             queue->messages[j].msg_len, now_ns);
+            struct nsp_pkt *pkt = read_message(queue, queue->iov[j].iov_base,
+                                               queue->messages[j].msg_len, &at);
 
             if (pkt)
                 ret_pkts[n++] = pkt;
