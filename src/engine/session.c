@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "engine/pacer.h"
 #include "engine/plan.h"
 
 /* Waits that may fail in a row before the loop gives up. */
@@ -13,9 +14,9 @@
  * delivering after quiesce cannot keep the loop from ending. */
 #define DRAIN_ROUNDS_MAX (1u << 20)
 
-/* A sleeping thread wakes tens of microseconds late: what is due sooner than
- * this is waited for awake. */
-#define SPIN_NS UINT64_C(50000)
+/* Timed waits end when asked for, and a worker runs soon after it wakes. */
+static const struct nsp_thread_timing prompt = { .slack_ns = 1,
+                                                 .slice_ns = 100000 };
 
 /* Between looks at whether the inflow has stopped. */
 #define QUIESCE_WAIT_NS UINT64_C(1000000)
@@ -176,30 +177,46 @@ must_end(struct nsp_session *s, uint64_t now_ns, uint64_t deadline_ns)
     return true;
 }
 
+/* Sleeps as long as nothing is due. Returns 0 or a negative errno. */
+static int
+sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
+                struct nsp_pacer *pacer, uint64_t now_ns, uint64_t due_ns)
+{
+    const struct nsp_clock *clock = &s->config->clock;
+    uint64_t until_ns = nsp_pacer_sleep_until_ns(pacer, now_ns, due_ns);
+    int err;
+
+    if (until_ns <= now_ns)
+        return 0;
+    err = s->ops->wait(s->io, w->queue,
+                       until_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
+                                                  : until_ns - now_ns);
+    w->counted.wakeups++;
+    nsp_pacer_woke(pacer, until_ns, clock->now_ns(clock->context));
+    return err;
+}
+
 static void
 loop_live(struct nsp_session *s, struct nsp_worker *w)
 {
     const struct nsp_clock *clock = &s->config->clock;
     uint64_t now_ns = clock->now_ns(clock->context);
     uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
+    struct nsp_pacer pacer;
     uint32_t errors = 0;
 
+    nsp_pacer_init(&pacer);
     while (!must_end(s, now_ns, deadline_ns)) {
         uint32_t moved = nsp_worker_poll(w, now_ns);
-        uint64_t next_ns = nsp_min_u64(nsp_worker_due_ns(w), deadline_ns);
         int err;
 
         now_ns = clock->now_ns(clock->context);
-        /* More is likely to be there already, or about to be due. */
-        if (moved > 0 || next_ns <= nsp_add_sat_u64(now_ns, SPIN_NS))
+        if (moved > 0) /* More is likely to be there already. */
             continue;
         if (device_failed(s))
             break;
-        err = s->ops->wait(s->io, w->queue,
-                           next_ns == NSP_TIME_NEVER
-                               ? NSP_TIME_NEVER
-                               : next_ns - now_ns - SPIN_NS);
-        w->counted.wakeups++;
+        err = sleep_until_due(s, w, &pacer, now_ns,
+                              nsp_min_u64(nsp_worker_due_ns(w), deadline_ns));
         errors = err < 0 ? errors + 1 : 0;
         if (too_many_errors(s, errors, err))
             break;
@@ -271,10 +288,10 @@ drain(struct nsp_session *s, struct nsp_worker *w)
 static void
 worker_main(struct nsp_session *s, struct nsp_worker *w)
 {
-    uint64_t slack_ns; /* The caller's thread gets its own back. */
+    struct nsp_thread_timing before; /* The caller's thread gets it back. */
 
     atomic_store(&s->threads[w->queue], nsp_thread_self());
-    slack_ns = nsp_thread_set_timer_slack_ns(1);
+    before = nsp_thread_set_timing(prompt);
     if (s->virtual_time)
         loop_virtual(s, w);
     else
@@ -282,7 +299,7 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
     drain(s, w);
     /* What was written last may have been refused. */
     device_failed(s);
-    nsp_thread_set_timer_slack_ns(slack_ns);
+    nsp_thread_set_timing(before);
     atomic_store(&s->threads[w->queue], 0);
 }
 

@@ -26,9 +26,18 @@ void nsp_thread_join(struct nsp_thread *thread);
 /* A number that names the calling thread among those alive. */
 uint64_t nsp_thread_self(void);
 
-/* How late the system may let timed waits of the calling thread end, to spare
- * wake-ups; usually 50000. Sets it, at least to 1, and returns what it was. */
-uint64_t nsp_thread_set_timer_slack_ns(uint64_t slack_ns);
+/* How promptly the system runs the calling thread. */
+struct nsp_thread_timing {
+    uint64_t slack_ns; /* How late timed waits may end, to spare wake-ups;
+                        * usually 50000. */
+    uint64_t slice_ns; /* How long it may run while others wait. One that
+                        * asks for less is run sooner when it wakes. 0: not
+                        * known, or not to be changed. */
+};
+
+/* Sets the timing of the calling thread, as far as the system lets it, and
+ * returns what it was. */
+struct nsp_thread_timing nsp_thread_set_timing(struct nsp_thread_timing timing);
 
 /* Lets another thread run. */
 void nsp_thread_yield(void);

@@ -60,15 +60,49 @@ nsp_thread_self(void)
     return (uint64_t)syscall(SYS_gettid);
 }
 
-uint64_t
-nsp_thread_set_timer_slack_ns(uint64_t slack_ns)
+/* As struct sched_attr of <linux/sched/types.h>, which glibc's <sched.h> does
+ * not go together with. */
+struct scheduling {
+    uint32_t size, policy;
+    uint64_t flags;
+    int32_t nice;
+    uint32_t priority;
+    uint64_t runtime_ns, deadline_ns, period_ns;
+};
+
+/* Linux takes the slice of an ordinary thread since 6.12; before, it ignores
+ * it. Threads that somebody put in another class are left there. */
+static uint64_t
+set_slice_ns(uint64_t slice_ns)
 {
-    unsigned long slack = slack_ns > 0 ? (unsigned long)slack_ns : 1;
-    int before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+    struct scheduling now = { .size = sizeof now };
+    uint64_t before;
+
+    if (syscall(SYS_sched_getattr, 0, &now, sizeof now, 0) < 0 ||
+        now.policy != SCHED_OTHER)
+        return 0;
+    before = now.runtime_ns;
+    now.size = sizeof now;
+    now.runtime_ns = slice_ns;
+    if (syscall(SYS_sched_setattr, 0, &now, 0) < 0)
+        return 0;
+    return before;
+}
+
+struct nsp_thread_timing
+nsp_thread_set_timing(struct nsp_thread_timing timing)
+{
+    unsigned long slack = timing.slack_ns > 0 ? timing.slack_ns : 1;
+    int slack_before = prctl(PR_GET_TIMERSLACK, 0UL, 0UL, 0UL, 0UL);
+    struct nsp_thread_timing before = {
+        .slack_ns = slack_before > 0 ? (uint64_t)slack_before : 0,
+    };
 
     /* Neither call can fail with these arguments. */
     prctl(PR_SET_TIMERSLACK, slack, 0UL, 0UL, 0UL);
-    return before > 0 ? (uint64_t)before : 0;
+    if (timing.slice_ns != 0)
+        before.slice_ns = set_slice_ns(timing.slice_ns);
+    return before;
 }
 
 void
