@@ -10,7 +10,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     engine   parse, one filter and pass in memory, one core; beside it libpcap's
              filter machine alone
     rate     a rate limit under 20 % overload; beside it the kernel's tbf
-    delay    a fixed delay at 500 packets/s, beyond the untouched path
+    delay    a fixed delay at 500 packets/s, beyond the untouched path; beside
+             it how late a bare ppoll() ends
     kill     a ping's first answer after kill -9 of a shaper that holds packets
     modules  ns per operation of single modules
 
@@ -286,25 +287,34 @@ def percentile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
+def timer_lateness_us(args, seconds):
+    out = subprocess.run([args.build / "bench" / "timer_lateness",
+                          str(seconds)], check=True, stdout=subprocess.PIPE,
+                         text=True).stdout
+    return [int(line) / 1e3 for line in out.split()]
+
+
 def measure_delay(args, table):
     """Percentiles of the shaped path less the same percentiles of the untouched
     one, measured by turns: what is left is the engine's error, not the path's.
+    Beside it, how late a bare ppoll() ends in a process with nothing else to do.
     No packet may leave before its time: p1 of the shaped path, with the path's
     own delay still in it, is at least what was asked."""
     for ms in 10, 40:
-        got = {"untouched": [], "ours": []}
+        got = {"untouched": [], "ours": [], "ppoll": []}
         for _ in range(args.rounds):
             with Untouched():
                 got["untouched"].append(delays_us(udp_flow(args, 500, 172, 4)))
             with nsp(args, "--filter", "udp", "--delay", f"{ms}ms"):
                 got["ours"].append(delays_us(udp_flow(args, 500, 172, 4)))
+            got["ppoll"].append(timer_lateness_us(args, 2))
         for share, most in (0.5, 60), (0.99, 300):
-            ours, path = (statistics.median(percentile(run, share)
-                                            for run in got[name])
-                          for name in ("ours", "untouched"))
+            ours, path, ppoll = (statistics.median(percentile(run, share)
+                                                   for run in got[name])
+                                 for name in ("ours", "untouched", "ppoll"))
             error = ours - ms * 1000 - path
             table.add("delay error at %d ms, p%d, us" % (ms, share * 100),
-                      "%+.0f" % error, "", "", "+-%d" % most,
+                      "%+.0f" % error, "%+.0f" % ppoll, "", "+-%d" % most,
                       abs(error) <= most)
         early = min(percentile(run, 0.01) for run in got["ours"]) - ms * 1000
         table.add("delay beyond %d ms, p1, us" % ms, "%+.0f" % early, "", "",
