@@ -1,0 +1,146 @@
+/* What stands on the right side of a test: numbers, prefixes, sets. */
+#include <string.h>
+
+#include "filter/parse.h"
+
+/* ['-'] number */
+static int
+parse_number(struct nsp_parser *parser, struct nsp_number *ret)
+{
+    int r;
+
+    ret->negative = parser->token.kind == NSP_TOKEN_MINUS;
+    if (ret->negative && (r = nsp_parser_advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_NUMBER)
+        return nsp_parser_unexpected(
+            parser, "a number or an address",
+            parser->token.kind == NSP_TOKEN_FIELD
+                ? "a field cannot stand on the right side"
+                : NULL);
+    ret->magnitude = parser->token.value;
+    if (nsp_u128_is_zero(ret->magnitude))
+        ret->negative = false;
+    return nsp_parser_advance(parser);
+}
+
+/* --- Sets and prefixes ---------------------------------------------------- */
+
+static bool
+is_ipv4_word(const struct nsp_parser *parser, const struct nsp_token *token)
+{
+    const char *word = parser->lexer.source.text + token->start;
+    size_t bytes = token->end - token->start;
+
+    return memchr(word, '.', bytes) && !memchr(word, ':', bytes);
+}
+
+/* '/' bits, behind the address 'at'. */
+static int
+parse_prefix_length(struct nsp_parser *parser, const struct nsp_field *field,
+                    const struct nsp_token *at, struct nsp_values *values)
+{
+    const struct nsp_source *source = &parser->lexer.source;
+    const char *word = source->text + at->start;
+    bool ipv4 = is_ipv4_word(parser, at);
+    uint32_t width = ipv4 ? 32 : 128;
+    struct nsp_u128 open = NSP_U128_MAX, *lo = &values->lo.magnitude;
+    uint64_t bits;
+    int r;
+
+    if ((field->type != NSP_TYPE_IPV4 && field->type != NSP_TYPE_IPV6) ||
+        (!ipv4 && !memchr(word, ':', at->end - at->start)))
+        return nsp_parser_unexpected(
+            parser, "no prefix",
+            "a prefix is of an address field: ip.SrcAddr == "
+            "10.0.0.0/8");
+    if ((r = nsp_parser_advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_NUMBER)
+        return nsp_parser_unexpected(parser, "a prefix length", NULL);
+    if (nsp_u128_less(nsp_u128(width), parser->token.value))
+        return nsp_source_fail(source, parser->token.start, parser->token.start,
+                               NSP_PARSE_ERROR, NULL,
+                               "a prefix length above %u", width);
+
+    bits = parser->token.value.lo + (128 - width);
+    open.hi = bits >= 64 ? 0 : UINT64_MAX >> bits;
+    open.lo = bits >= 128  ? 0
+              : bits <= 64 ? UINT64_MAX
+                           : UINT64_MAX >> (bits - 64);
+    *lo = (struct nsp_u128){ lo->hi & ~open.hi, lo->lo & ~open.lo };
+    values->hi.magnitude = nsp_u128_add(*lo, open);
+    return nsp_parser_advance(parser);
+}
+
+/* '..' number */
+static int
+parse_range_end(struct nsp_parser *parser, struct nsp_values *values)
+{
+    uint32_t at;
+    int r;
+
+    if ((r = nsp_parser_advance(parser)) != 0)
+        return r;
+    at = parser->token.start;
+    if ((r = parse_number(parser, &values->hi)) != 0)
+        return r;
+    if (nsp_number_less(values->hi, values->lo))
+        return nsp_source_fail(&parser->lexer.source, at, at, NSP_PARSE_ERROR,
+                               "write the lower value first",
+                               "the range ends before it begins");
+    return 0;
+}
+
+/* number ['/' bits] or, in a set, number '..' number. */
+int
+nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
+                 bool in_set, struct nsp_values *ret)
+{
+    struct nsp_token first = parser->token;
+    int r = parse_number(parser, &ret->lo);
+
+    if (r != 0)
+        return r;
+    ret->hi = ret->lo;
+    if (parser->token.kind == NSP_TOKEN_SLASH)
+        return parse_prefix_length(parser, field, &first, ret);
+    if (in_set && parser->token.kind == NSP_TOKEN_DOTS)
+        return parse_range_end(parser, ret);
+    return 0;
+}
+
+/* 'in' '{' values {',' values} '}' */
+int
+nsp_parse_set(struct nsp_parser *parser, const struct nsp_test *like,
+              bool inside, struct nsp_node **ret)
+{
+    struct nsp_node *set =
+        nsp_parser_new_node(parser, inside ? NSP_NODE_OR : NSP_NODE_AND);
+    int r;
+
+    if (!set)
+        return NSP_NO_MEMORY;
+    if ((r = nsp_parser_advance(parser)) != 0)
+        return r;
+    if (parser->token.kind != NSP_TOKEN_OPEN_SET)
+        return nsp_parser_unexpected(parser, "'{'",
+                                     "a set is written { 80, 8000..8100 }");
+    do {
+        struct nsp_values values;
+        struct nsp_node *test;
+
+        if ((r = nsp_parser_advance(parser)) != 0 ||
+            (r = nsp_parse_values(parser, like->field, true, &values)) != 0)
+            return r;
+        test = nsp_parser_new_test(parser, like,
+                                   inside ? NSP_WITHIN : NSP_BEYOND, &values);
+        if (!test)
+            return NSP_NO_MEMORY;
+        nsp_node_append(set, test);
+    } while (parser->token.kind == NSP_TOKEN_COMMA);
+    if (parser->token.kind != NSP_TOKEN_CLOSE_SET)
+        return nsp_parser_unexpected(parser, "',' or '}'", NULL);
+    *ret = set;
+    return nsp_parser_advance(parser);
+}
