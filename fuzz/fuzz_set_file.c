@@ -52,7 +52,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         check_diag(&diag, bytes);
         return 0;
     }
-    FUZZ_CHECK((set->kind == NSP_SET_ADDRESSES) == (set->addresses != NULL));
+    FUZZ_CHECK((set->kind == NSP_SET_PORTS) == (set->addresses == NULL));
     if (set->addresses)
         check_lookups(set->addresses, data, bytes);
     nsp_named_set_destroy(set);

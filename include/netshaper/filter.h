@@ -17,6 +17,7 @@ NSP_BEGIN_DECLS
 struct nsp_filter;
 struct nsp_pkt;
 struct nsp_allocator;
+struct nsp_filter_set;
 
 enum nsp_layer {
     NSP_LAYER_NETWORK = 0,
@@ -49,6 +50,11 @@ struct nsp_filter_context {
 /* How to read a filter. All zero is the default. */
 struct nsp_filter_options {
     bool strict; /* Only what WinDivert 2.2 takes, without our additions. */
+
+    /* What '@name' may refer to (netshaper/filter_set.h), no name twice. The
+     * filter takes a reference of each set that it uses. */
+    struct nsp_filter_set *const *sets;
+    uint32_t set_count;
 };
 
 /* Compiles 'text' for 'layer'. On success stores the filter in '*ret' and
@@ -61,7 +67,8 @@ NSP_API int nsp_filter_compile(const char *text, enum nsp_layer layer,
                                struct nsp_filter **ret,
                                struct nsp_diag *reterr) NSP_MUSTCHECK;
 
-/* The same with 'options', which may be NULL and are not kept. */
+/* The same with 'options', which may be NULL and are not kept. Further
+ * categories: "unknown-set", "type-mismatch". */
 NSP_API int nsp_filter_compile_with(const char *text, enum nsp_layer layer,
                                     const struct nsp_filter_options *options,
                                     const struct nsp_allocator *allocator,

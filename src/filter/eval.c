@@ -1,6 +1,7 @@
 #include "filter/eval.h"
 
 #include "base/prng.h"
+#include "filter/eval_set.h"
 #include "packet/options.h"
 #include "packet/proto.h"
 
@@ -321,16 +322,28 @@ fetch_derived(const struct nsp_eval *eval, const struct nsp_insn *insn,
     const struct nsp_operands *o = &eval->operands[insn->operands];
     struct nsp_u128 left, right;
 
+    if (o->addresses)
+        return nsp_eval_find_address(o, pkt, ret);
     if (!fetch_operand(&o->left, o->left_min, pkt, context, &left))
         return false;
     if (insn->op == NSP_FETCH_MASKED) {
         *ret = (uint32_t)left.lo & o->mask;
         return true;
     }
+    if (insn->op == NSP_FETCH_IN_SET) {
+        *ret = nsp_named_set_has_port(o->ports, (uint16_t)left.lo);
+        return true;
+    }
     if (!fetch_operand(&o->right, o->right_min, pkt, context, &right))
         return false;
     *ret = 1u + nsp_u128_less(right, left) - nsp_u128_less(left, right);
     return true;
+}
+
+static NSP_ALWAYS_INLINE bool
+is_derived(const enum nsp_fetch op)
+{
+    return op >= NSP_FETCH_MASKED && op <= NSP_FETCH_IN_SET;
 }
 
 static NSP_ALWAYS_INLINE bool
@@ -357,9 +370,8 @@ falls_through(const struct nsp_eval *eval, const struct nsp_insn *insn,
             return !insn->jump_if_absent;
         return in_ranges(eval->ranges + insn->table, insn->entries, wide);
     }
-    if (op == NSP_FETCH_MASKED || op == NSP_FETCH_COMPARED
-            ? !fetch_derived(eval, insn, pkt, context, &value)
-            : !fetch(insn, pkt, context, op, &value))
+    if (is_derived(op) ? !fetch_derived(eval, insn, pkt, context, &value)
+                       : !fetch(insn, pkt, context, op, &value))
         return !insn->jump_if_absent;
     in_range = value - insn->lo <= insn->span;
     return table ? in_range && in_table(eval, insn, value) : in_range;
@@ -454,6 +466,23 @@ sweep(const struct nsp_eval *eval, const struct nsp_insn *insn,
     return through;
 }
 
+/* The same for a test that looks addresses up in a named set: all at once. */
+static uint64_t
+sweep_addresses(const struct nsp_eval *eval, const struct nsp_insn *insn,
+                struct nsp_pkt *const pkts[], uint64_t mask)
+{
+    const struct nsp_operands *o = &eval->operands[insn->operands];
+    uint64_t present;
+    uint64_t inside = nsp_eval_find_addresses(o, pkts, mask, &present);
+    uint64_t through = insn->jump_if_absent ? 0 : mask & ~present;
+
+    if (1 - insn->lo <= insn->span)
+        through |= inside;
+    if (0 - insn->lo <= insn->span)
+        through |= present & ~inside;
+    return through;
+}
+
 static uint64_t
 execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
               struct nsp_pkt *const pkts[], uint64_t mask,
@@ -467,6 +496,10 @@ execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
                    : sweep(eval, insn, pkts, mask, context, op, false);
         COMMON_OPS(SWEEP)
 #undef SWEEP
+    case NSP_FETCH_IN_SET:
+        if (eval->operands[insn->operands].addresses)
+            return sweep_addresses(eval, insn, pkts, mask);
+        /* fallthrough */
     default:
         return sweep(eval, insn, pkts, mask, context, (enum nsp_fetch)insn->op,
                      has_table(insn));

@@ -42,11 +42,14 @@ struct nsp_insn {
     uint32_t target; /* An instruction's number, NSP_IR_ACCEPT or _REJECT. */
 };
 
-/* What a masked or compared value is made of. */
+/* What a value that is no field is made of. */
 struct nsp_operands {
     struct nsp_insn left, right;
     struct nsp_u128 left_min, right_min; /* Values are distances from these. */
     uint32_t mask;
+    /* Of a test for a named set, one of these; the set is the graph's. */
+    const struct nsp_prefix_set *addresses;
+    const struct nsp_named_set *ports;
 };
 
 struct nsp_eval {

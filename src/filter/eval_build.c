@@ -174,7 +174,7 @@ insn_of_test(struct translator *t, const struct nsp_ir_test *test)
     if (!operand)
         return insn_of_field(test->field, test->position);
     insn = insn_of_field(operand, test->position);
-    if (!other &&
+    if (test->mask != 0 &&
         (operand->fetch == NSP_FETCH_L3 || operand->fetch == NSP_FETCH_L4)) {
         insn.mask &= test->mask; /* As good as a field of its own. */
         return insn;
@@ -188,6 +188,12 @@ insn_of_test(struct translator *t, const struct nsp_ir_test *test)
         if (other) {
             pair->right = insn_of_field(other, test->other_position);
             pair->right_min = min_of(t, other);
+        }
+        if (test->set) {
+            pair->addresses = test->set->values->addresses;
+            pair->ports = test->set->values;
+            if (nsp_filter_set_kind_of(operand) == NSP_SET_PORTS)
+                pair->addresses = NULL;
         }
     }
     return (struct nsp_insn){ .op = test->field->fetch, .operands = index };

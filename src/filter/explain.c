@@ -31,7 +31,7 @@ print_tokens(struct explainer *e)
     struct nsp_token token;
 
     nsp_text_print(&e->text, "tokens\n ");
-    nsp_lexer_init(&lexer, &e->source, e->layer, e->options->strict);
+    nsp_lexer_init(&lexer, &e->source, e->layer, e->options);
     while (nsp_lexer_next(&lexer, &token) == 0 && token.kind != NSP_TOKEN_END)
         nsp_text_print(&e->text, " %.*s", (int)(token.end - token.start),
                        e->source.text + token.start);
@@ -74,6 +74,13 @@ print_test(struct nsp_text *text, const struct nsp_test *test)
     };
 
     print_left(text, test->field, test->position, test->mask);
+    if (test->set) {
+        nsp_text_print(
+            text, " %s %s",
+            relations[test->relation == NSP_EQ ? NSP_WITHIN : NSP_BEYOND],
+            test->set->name);
+        return;
+    }
     nsp_text_print(text, " %s ", relations[test->relation]);
     if (test->other) {
         print_left(text, test->other, test->other_position, 0);
@@ -197,6 +204,8 @@ print_graph(struct explainer *e, const struct nsp_ir *ir)
             nsp_text_print(text, " compared with ");
             print_left(text, test->other, test->other_position, 0);
         }
+        if (test->set)
+            nsp_text_print(text, " in %s is", test->set->name);
         nsp_text_print(text, " in { ");
         print_ranges(text, ir, test);
         nsp_text_print(text, " } ? ");
@@ -256,6 +265,7 @@ print_program(struct explainer *e, const struct nsp_eval *eval)
         [NSP_FETCH_MSS] = "mss",
         [NSP_FETCH_MASKED] = "masked",
         [NSP_FETCH_COMPARED] = "compared",
+        [NSP_FETCH_IN_SET] = "in-set",
         [NSP_FETCH_LATER] = "never",
         [NSP_FETCH_BYTES] = "bytes",
         [NSP_FETCH_ADDR6] = "addr6",

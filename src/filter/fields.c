@@ -277,12 +277,16 @@ const struct nsp_field nsp_fields[] = {
           NSP_FETCH_MASKED, ""),
     ADDED("two fields", 0, NSP_TYPE_NUMBER, 32, NSP_NEED_NOTHING,
           NSP_FETCH_COMPARED, ""),
+    ADDED("a named set", 0, NSP_TYPE_NUMBER, 1, NSP_NEED_NOTHING,
+          NSP_FETCH_IN_SET, ""),
 };
 const uint32_t nsp_field_count = NSP_ARRAY_LEN(nsp_fields);
 
 const struct nsp_field *const nsp_field_masked =
-    &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 2];
+    &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 3];
 const struct nsp_field *const nsp_field_compared =
+    &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 2];
+const struct nsp_field *const nsp_field_in_set =
     &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 1];
 
 const struct nsp_macro nsp_macros[] = {

@@ -77,6 +77,7 @@ enum nsp_fetch {
     /* Of tests that read more than one field: */
     NSP_FETCH_MASKED,   /* Some bits of it. */
     NSP_FETCH_COMPARED, /* 0, 1, 2: less than, equal to, more than another. */
+    NSP_FETCH_IN_SET,   /* 1 if in a named set, else 0. */
     NSP_FETCH_LATER,    /* Known to no device yet: does not compile. */
     NSP_FETCH_BYTES,    /* Indexed; from the IP header if 'arg' is 0, else from
                          * the payload of transport 'arg'. */
@@ -114,6 +115,7 @@ extern const uint32_t nsp_field_count;
  * in the decision graph for a test whose fields are its operands. */
 extern const struct nsp_field *const nsp_field_masked;
 extern const struct nsp_field *const nsp_field_compared;
+extern const struct nsp_field *const nsp_field_in_set;
 
 /* A name that stands for a number. */
 struct nsp_macro {

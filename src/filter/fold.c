@@ -167,6 +167,7 @@ fold_sure_test(const struct folder *folder, struct nsp_node *node)
     if (header && test->field->element_bytes == 0) {
         test->field = header;
         test->mask = 0;
+        test->set = NULL;
         test->ranges[0] = (struct nsp_range){ nsp_u128(1), nsp_u128(1) };
     }
     return node;
@@ -187,7 +188,8 @@ static bool
 is_same_value(const struct nsp_test *a, const struct nsp_test *b)
 {
     return a->position == b->position && a->mask == b->mask &&
-           a->other == b->other && a->other_position == b->other_position;
+           a->other == b->other && a->other_position == b->other_position &&
+           a->set == b->set;
 }
 
 /* Stores the group of 'node', made if need be, in '*ret'; NULL when its field

@@ -188,12 +188,33 @@ print_compared(struct printer *printer, const struct nsp_test *test)
 }
 
 static void
+print_named_set(struct printer *printer, const struct nsp_test *test)
+{
+    bool outside = nsp_u128_is_zero(test->ranges[0].lo);
+    bool either = outside && nsp_u128_equal(test->ranges[0].hi, nsp_u128(1));
+
+    print(printer, either ? "(" : "");
+    print_field(printer, test->field, test->position);
+    print(printer, outside ? " not in " : " in ");
+    print(printer, test->set->name);
+    if (!either)
+        return;
+    print(printer, " or ");
+    print_field(printer, test->field, test->position);
+    print(printer, " in ");
+    print(printer, test->set->name);
+    print(printer, ")");
+}
+
+static void
 print_test(struct printer *printer, const struct nsp_test *test)
 {
     struct nsp_u128 span = nsp_test_range(test, printer->layer).span;
 
     if (test->other)
         print_compared(printer, test);
+    else if (test->set)
+        print_named_set(printer, test);
     else if (test->field->type == NSP_TYPE_BOOL)
         print_bool(printer, test);
     else if (test->range_count == 1)

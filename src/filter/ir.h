@@ -16,11 +16,13 @@ struct nsp_ir_test {
     int32_t position;     /* As in struct nsp_test. */
     uint32_t first_range; /* In the graph's ranges. */
     uint32_t range_count; /* >= 1. */
-    /* With nsp_field_masked and nsp_field_compared: what is read. */
+    /* With nsp_field_masked and its like: what is read. */
     const struct nsp_field *operand, *other;
     int32_t other_position;
     uint32_t mask;
-    uint32_t success, failure; /* A test's number, ACCEPT or REJECT. */
+    const struct nsp_filter_set *set; /* With nsp_field_in_set; a member of the
+                                       * graph's. */
+    uint32_t success, failure;        /* A test's number, ACCEPT or REJECT. */
 };
 
 struct nsp_ir {
@@ -30,6 +32,10 @@ struct nsp_ir {
     uint32_t range_count;
     struct nsp_ir_test *tests;
     struct nsp_range *ranges; /* Distances from the field's minimum. */
+    /* Named sets that tests refer to, a reference of each. Tests of a small set
+     * of ports do not: they have its ranges. */
+    struct nsp_filter_set **sets;
+    uint32_t set_count;
 };
 
 /* Lays out the folded 'tree'. Returns 0, -ENOMEM or -E2BIG (more than

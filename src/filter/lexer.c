@@ -4,14 +4,17 @@
 #include <string.h>
 
 #include "filter/literal.h"
+#include "filter/object.h"
+#include "filter/suggest.h"
 
 void
 nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
-               enum nsp_layer layer, bool strict)
+               enum nsp_layer layer, const struct nsp_filter_options *options)
 {
     *lexer = (struct nsp_lexer){ .source = *source,
                                  .layer = layer,
-                                 .strict = strict };
+                                 .strict = options->strict,
+                                 .options = options };
 }
 
 /* The byte 'ahead' of the current one, NUL past the end. */
@@ -36,10 +39,22 @@ is_word(char c)
            (c >= 'A' && c <= 'Z') || c == '.' || c == ':' || c == '_';
 }
 
+static bool
+is_object(const struct nsp_lexer *lexer)
+{
+    return lexer->at == 0 && nsp_object_is(lexer->source.text);
+}
+
 static const char *
-stray_hint(char c)
+stray_hint(const struct nsp_lexer *lexer, char c)
 {
     switch (c) {
+    case '@':
+        if (is_object(lexer))
+            return "a compiled object is not printed back: 'nsp filter check', "
+                   "'eval' and 'object' take one";
+        return lexer->strict ? "strict mode has no named sets"
+                             : "the name of a set follows: @office";
     case '&':
         return "write 'and' or '&&'";
     case '|':
@@ -55,9 +70,6 @@ stray_hint(char c)
     case '"':
     case '\'':
         return "there are no strings: values are numbers and addresses";
-    case '@':
-        return "a compiled object is not printed back: 'nsp filter check', "
-               "'eval' and 'object' take one";
     case '#':
         return "there are no comments";
     default:
@@ -80,7 +92,8 @@ stray_character(struct nsp_lexer *lexer)
                                "a filter is plain ASCII text",
                                "control character 0x%02x", c);
     return nsp_source_fail(&lexer->source, at, at + 1, NSP_BAD_TOKEN,
-                           stray_hint((char)c), "stray character '%c'", c);
+                           stray_hint(lexer, (char)c), "stray character '%c'",
+                           c);
 }
 
 static int
@@ -239,6 +252,73 @@ read_word(struct nsp_lexer *lexer, struct nsp_token *token)
     return classify_word(lexer, token);
 }
 
+/* --- Named sets ----------------------------------------------------------- */
+
+/* Lists the sets there are behind what 'hint' says already, as far as there is
+ * room. */
+static void
+list_sets(const struct nsp_filter_options *options, size_t used, char hint[],
+          size_t room)
+{
+    const char *joint = used > 0 ? "; the sets are " : "the sets are ";
+
+    for (uint32_t i = 0; i < options->set_count; i++) {
+        const char *name = options->sets[i]->name;
+        size_t needed = strlen(joint) + strlen(name);
+
+        if (used + needed + sizeof ", ..." > room) {
+            snprintf(hint + used, room - used, ", ...");
+            return;
+        }
+        used += (size_t)snprintf(hint + used, room - used, "%s%s", joint, name);
+        joint = ", ";
+    }
+}
+
+static int
+unknown_set(const struct nsp_lexer *lexer, const struct nsp_token *token)
+{
+    const struct nsp_filter_options *options = lexer->options;
+    const char *name = lexer->source.text + token->start;
+    uint32_t bytes = token->end - token->start;
+    char hint[sizeof lexer->source.diag->hint] = "there are no sets here";
+    struct nsp_suggestion nearest;
+    size_t used = 0;
+
+    if (bytes > NSP_FILTER_SET_NAME_MAX + 1)
+        return nsp_source_fail(&lexer->source, token->start, token->start,
+                               NSP_UNKNOWN_SET, NULL,
+                               "the name of a set has at most %u characters",
+                               NSP_FILTER_SET_NAME_MAX);
+    nsp_suggestion_init(&nearest, name, bytes);
+    for (uint32_t i = 0; i < options->set_count; i++)
+        nsp_suggestion_add(&nearest, options->sets[i]->name, 0);
+    if (nearest.best)
+        used = (size_t)snprintf(hint, sizeof hint, "did you mean %s?",
+                                nearest.best);
+    list_sets(options, used, hint, sizeof hint);
+    return nsp_source_fail(&lexer->source, token->start, token->start,
+                           NSP_UNKNOWN_SET, hint, "there is no set '%.*s'",
+                           (int)bytes, name);
+}
+
+static int
+read_set_name(struct nsp_lexer *lexer, struct nsp_token *token)
+{
+    const char *name = lexer->source.text + token->start + 1;
+
+    lexer->at++;
+    while (nsp_filter_set_is_name_char(peek(lexer, 0)))
+        lexer->at++;
+    token->kind = NSP_TOKEN_SET_NAME;
+    token->end = lexer->at;
+    token->set = nsp_filter_set_find(lexer->options, name,
+                                     token->end - token->start - 1);
+    return token->set ? 0 : unknown_set(lexer, token);
+}
+
+/* --- Tokens --------------------------------------------------------------- */
+
 /* Recognises punctuation; returns its length, 0 if there is none. */
 static uint32_t
 punctuation(char c, char next, enum nsp_token_kind *ret)
@@ -291,6 +371,9 @@ nsp_lexer_next(struct nsp_lexer *lexer, struct nsp_token *ret)
     c = peek(lexer, 0);
     if (is_word(c) && (c != ':' || peek(lexer, 1) == ':'))
         return read_word(lexer, ret);
+    if (c == '@' && !lexer->strict && !is_object(lexer) &&
+        nsp_filter_set_is_name_char(peek(lexer, 1)))
+        return read_set_name(lexer, ret);
     length = punctuation(c, peek(lexer, 1), &ret->kind);
     if (length == 0 || (lexer->strict && ret->kind >= NSP_TOKEN_OPEN_SET))
         return stray_character(lexer);

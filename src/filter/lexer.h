@@ -1,7 +1,7 @@
 #ifndef NSP_FILTER_LEXER_H
 #define NSP_FILTER_LEXER_H
 #include "filter/error.h"
-#include "filter/fields.h"
+#include "filter/filter_set.h"
 
 /* Text to tokens, one at a time and without memory of its own, so the whole
  * text can be checked once before it is parsed. */
@@ -40,6 +40,7 @@ enum nsp_token_kind {
     NSP_TOKEN_AMPERSAND,
     NSP_TOKEN_DOTS, /* Between the ends of a range. */
     NSP_TOKEN_IN,
+    NSP_TOKEN_SET_NAME, /* @office */
 };
 
 struct nsp_token {
@@ -48,18 +49,21 @@ struct nsp_token {
     const struct nsp_field *field;
     const struct nsp_macro *macro; /* Of a number written as one. */
     struct nsp_u128 value;
+    struct nsp_filter_set *set; /* Of a set name. */
 };
 
 struct nsp_lexer {
     struct nsp_source source;
     enum nsp_layer layer;
     bool strict;
+    const struct nsp_filter_options *options;
     uint32_t at;
     uint32_t tokens;
 };
 
 void nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
-                    enum nsp_layer layer, bool strict);
+                    enum nsp_layer layer,
+                    const struct nsp_filter_options *options);
 
 /* Reads the next token; at the end of the text NSP_TOKEN_END, for ever. Returns
  * 0 or NSP_INVALID_FILTER with the source's diagnosis filled. */

@@ -51,6 +51,11 @@ struct nsp_node *nsp_parser_new_test(
 int nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
                      bool in_set, struct nsp_values *ret) NSP_MUSTCHECK;
 
+/* Parses the name of a set, the next token, to a test like 'like', inside or
+ * outside it. */
+int nsp_parse_named_set(struct nsp_parser *parser, const struct nsp_test *like,
+                        bool inside, struct nsp_node **ret) NSP_MUSTCHECK;
+
 /* Parses a set, the next token being 'in', to tests like 'like', inside or
  * outside it. */
 int nsp_parse_set(struct nsp_parser *parser, const struct nsp_test *like,

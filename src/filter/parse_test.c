@@ -177,6 +177,15 @@ parse_other_field(struct nsp_parser *parser, const struct nsp_test *like,
     return *ret ? 0 : NSP_NO_MEMORY;
 }
 
+static int
+has_no_order(const struct nsp_parser *parser, const struct nsp_token *at,
+             const char *what)
+{
+    return nsp_source_fail(&parser->lexer.source, at->start, at->start,
+                           NSP_PARSE_ERROR, "use ==, != or in",
+                           "%s has no order", what);
+}
+
 /* The relation and what follows it. */
 static int
 parse_comparison(struct nsp_parser *parser, const struct nsp_test *like,
@@ -193,13 +202,17 @@ parse_comparison(struct nsp_parser *parser, const struct nsp_test *like,
     if (!parser->lexer.strict && first.kind == NSP_TOKEN_FIELD)
         return parse_other_field(parser, like,
                                  negated ? opposite(relation) : relation, ret);
+    if (first.kind == NSP_TOKEN_SET_NAME) {
+        if (relation != NSP_EQ && relation != NSP_NE)
+            return has_no_order(parser, &first, "a set");
+        return nsp_parse_named_set(parser, like,
+                                   (relation == NSP_EQ) != negated, ret);
+    }
     if ((r = nsp_parse_values(parser, like->field, false, &values)) != 0)
         return r;
     if (nsp_number_less(values.lo, values.hi)) {
         if (relation != NSP_EQ && relation != NSP_NE)
-            return nsp_source_fail(&parser->lexer.source, first.start,
-                                   first.start, NSP_PARSE_ERROR,
-                                   "use ==, != or in", "a prefix has no order");
+            return has_no_order(parser, &first, "a prefix");
         relation = relation == NSP_EQ ? NSP_WITHIN : NSP_BEYOND;
     }
     if (negated)

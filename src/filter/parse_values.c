@@ -110,10 +110,81 @@ nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
     return 0;
 }
 
-/* 'in' '{' values {',' values} '}' */
+/* --- Named sets ----------------------------------------------------------- */
+
+static const char *
+kind_name(enum nsp_set_kind kind)
+{
+    return kind == NSP_SET_PORTS ? "ports" : "addresses";
+}
+
+/* Sees that the set named by the next token is of what the field holds. */
+static int
+check_kind(const struct nsp_parser *parser, const struct nsp_test *test)
+{
+    const struct nsp_source *source = &parser->lexer.source;
+    const struct nsp_token *token = &parser->token;
+    enum nsp_set_kind of_field = nsp_filter_set_kind_of(test->field);
+    enum nsp_set_kind of_set = nsp_filter_set_kind(token->set);
+
+    if (of_field == NSP_SET_EMPTY || test->mask != 0)
+        return nsp_source_fail(
+            source, token->start, token->start, NSP_TYPE_MISMATCH,
+            "named sets are for addresses and ports: "
+            "remoteAddr in @office",
+            "%s is no address and no port",
+            test->mask != 0 ? "a masked field" : test->field->name);
+    if (of_set != NSP_SET_EMPTY && of_set != of_field)
+        return nsp_source_fail(
+            source, token->start, token->start, NSP_TYPE_MISMATCH,
+            of_set == NSP_SET_PORTS
+                ? "test a port: tcp.DstPort, udp.DstPort, remotePort"
+                : "test an address: ip.SrcAddr, ipv6.SrcAddr, remoteAddr",
+            "%s is a set of %s, which %s is not", token->set->name,
+            kind_name(of_set), test->field->name);
+    return 0;
+}
+
 int
-nsp_parse_set(struct nsp_parser *parser, const struct nsp_test *like,
+nsp_parse_named_set(struct nsp_parser *parser, const struct nsp_test *like,
+                    bool inside, struct nsp_node **ret)
+{
+    const struct nsp_values inside_is = { .lo = { .magnitude = { 0, 1 } } };
+    struct nsp_test test = *like;
+    int r = check_kind(parser, like);
+
+    if (r != 0)
+        return r;
+    test.set = parser->token.set;
+    *ret = nsp_parser_new_test(parser, &test, inside ? NSP_EQ : NSP_NE,
+                               &inside_is);
+    return *ret ? nsp_parser_advance(parser) : NSP_NO_MEMORY;
+}
+
+/* --- Sets ----------------------------------------------------------------- */
+
+/* One of the things in a set. */
+static int
+parse_element(struct nsp_parser *parser, const struct nsp_test *like,
               bool inside, struct nsp_node **ret)
+{
+    struct nsp_values values;
+    int r;
+
+    if (parser->token.kind == NSP_TOKEN_SET_NAME)
+        return nsp_parse_named_set(parser, like, inside, ret);
+    r = nsp_parse_values(parser, like->field, true, &values);
+    if (r != 0)
+        return r;
+    *ret = nsp_parser_new_test(parser, like, inside ? NSP_WITHIN : NSP_BEYOND,
+                               &values);
+    return *ret ? 0 : NSP_NO_MEMORY;
+}
+
+/* '{' element {',' element} '}' */
+static int
+parse_elements(struct nsp_parser *parser, const struct nsp_test *like,
+               bool inside, struct nsp_node **ret)
 {
     struct nsp_node *set =
         nsp_parser_new_node(parser, inside ? NSP_NODE_OR : NSP_NODE_AND);
@@ -121,26 +192,33 @@ nsp_parse_set(struct nsp_parser *parser, const struct nsp_test *like,
 
     if (!set)
         return NSP_NO_MEMORY;
-    if ((r = nsp_parser_advance(parser)) != 0)
-        return r;
-    if (parser->token.kind != NSP_TOKEN_OPEN_SET)
-        return nsp_parser_unexpected(parser, "'{'",
-                                     "a set is written { 80, 8000..8100 }");
     do {
-        struct nsp_values values;
-        struct nsp_node *test;
+        struct nsp_node *element;
 
         if ((r = nsp_parser_advance(parser)) != 0 ||
-            (r = nsp_parse_values(parser, like->field, true, &values)) != 0)
+            (r = parse_element(parser, like, inside, &element)) != 0)
             return r;
-        test = nsp_parser_new_test(parser, like,
-                                   inside ? NSP_WITHIN : NSP_BEYOND, &values);
-        if (!test)
-            return NSP_NO_MEMORY;
-        nsp_node_append(set, test);
+        nsp_node_append(set, element);
     } while (parser->token.kind == NSP_TOKEN_COMMA);
     if (parser->token.kind != NSP_TOKEN_CLOSE_SET)
         return nsp_parser_unexpected(parser, "',' or '}'", NULL);
     *ret = set;
     return nsp_parser_advance(parser);
+}
+
+int
+nsp_parse_set(struct nsp_parser *parser, const struct nsp_test *like,
+              bool inside, struct nsp_node **ret)
+{
+    int r = nsp_parser_advance(parser);
+
+    if (r != 0)
+        return r;
+    if (parser->token.kind == NSP_TOKEN_SET_NAME)
+        return nsp_parse_named_set(parser, like, inside, ret);
+    if (parser->token.kind != NSP_TOKEN_OPEN_SET)
+        return nsp_parser_unexpected(
+            parser, "'{' or '@'",
+            "a set is written { 80, 8000..8100 } or @name");
+    return parse_elements(parser, like, inside, ret);
 }

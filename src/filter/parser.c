@@ -216,7 +216,7 @@ nsp_filter_parse(const struct nsp_source *source, enum nsp_layer layer,
     struct nsp_node *root;
     int r;
 
-    nsp_lexer_init(&parser.lexer, source, layer, options->strict);
+    nsp_lexer_init(&parser.lexer, source, layer, options);
     if ((r = check_tokens(&parser.lexer)) != 0 ||
         (r = nsp_parser_advance(&parser)) != 0)
         return r;

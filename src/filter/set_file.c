@@ -336,7 +336,7 @@ read_lines(struct reader *r)
     skip_byte_order_mark(r);
     while (result == NSP_OK && r->at < r->source.bytes)
         result = read_line(r);
-    if (result == NSP_OK && r->set->kind == NSP_SET_ADDRESSES &&
+    if (result == NSP_OK && r->set->kind != NSP_SET_PORTS &&
         nsp_prefix_builder_finish(&r->builder, &r->set->addresses) < 0)
         result = NSP_NO_MEMORY;
     return result;

@@ -2,6 +2,7 @@
 #define NSP_FILTER_SET_FILE_H
 #include "filter/error.h"
 #include "filter/prefix_set.h"
+#include "netshaper/filter_set.h"
 
 /* Named sets as text, one entry a line:
  *
@@ -19,16 +20,10 @@
 #define NSP_SET_TEXT_MAX (UINT32_C(1) << 30)
 #define NSP_BAD_SET      "bad-set"
 
-enum nsp_set_kind {
-    NSP_SET_EMPTY,
-    NSP_SET_ADDRESSES,
-    NSP_SET_PORTS,
-};
-
 /* Immutable: any number of readers. */
 struct nsp_named_set {
     enum nsp_set_kind kind;
-    struct nsp_prefix_set *addresses; /* NULL unless of addresses. */
+    struct nsp_prefix_set *addresses; /* NULL if of ports. */
     uint64_t ports[65536 / 64];       /* A bit for each. */
     struct nsp_allocator allocator;
 };

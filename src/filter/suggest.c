@@ -1,8 +1,10 @@
-#include "filter/fields.h"
+#include "filter/suggest.h"
 
 #include <string.h>
 
-#define WORD_MAX 40
+#include "filter/fields.h"
+
+#define WORD_MAX 64
 
 static char
 lower(char c)
@@ -46,26 +48,36 @@ edit_distance(const char *a, size_t a_bytes, const char *b, size_t b_bytes)
     return rows[a_bytes % 3][b_bytes];
 }
 
-struct nearest {
-    const char *word;
-    size_t bytes;
-    const char *best;
-    unsigned distance; /* Twice the edit distance, plus a malus. */
-};
+void
+nsp_suggestion_init(struct nsp_suggestion *suggestion, const char *word,
+                    size_t bytes)
+{
+    /* A third of the letters may be wrong, one of two, none of one. */
+    unsigned wrong = (unsigned)(bytes < 3 ? bytes / 2 : bytes / 3);
 
-static void
-consider(struct nearest *nearest, const char *candidate, unsigned malus)
+    *suggestion = (struct nsp_suggestion){
+        .word = word,
+        .bytes = bytes,
+        .distance = bytes < WORD_MAX ? 2 * wrong + 1 : 0,
+    };
+}
+
+void
+nsp_suggestion_add(struct nsp_suggestion *suggestion, const char *candidate,
+                   unsigned malus)
 {
     size_t bytes = strlen(candidate);
     unsigned distance;
 
     assert(bytes < WORD_MAX);
-    distance =
-        2 * edit_distance(nearest->word, nearest->bytes, candidate, bytes) +
-        malus;
-    if (distance < nearest->distance) {
-        nearest->distance = distance;
-        nearest->best = candidate;
+    if (suggestion->distance == 0)
+        return;
+    distance = 2 * edit_distance(suggestion->word, suggestion->bytes, candidate,
+                                 bytes) +
+               malus;
+    if (distance < suggestion->distance) {
+        suggestion->distance = distance;
+        suggestion->best = candidate;
     }
 }
 
@@ -74,24 +86,20 @@ nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer,
                   bool strict)
 {
     static const char *const operators[] = { "and", "or", "not", "in" };
-    struct nearest nearest = { .word = name, .bytes = bytes };
+    struct nsp_suggestion nearest;
 
-    if (bytes == 0 || bytes >= WORD_MAX)
-        return NULL;
-
-    /* A third of the letters may be wrong, one of two, none of one. */
-    nearest.distance = 2 * (unsigned)(bytes < 3 ? bytes / 2 : bytes / 3) + 1;
+    nsp_suggestion_init(&nearest, name, bytes);
     for (size_t i = 0; i < NSP_ARRAY_LEN(operators); i++)
-        consider(&nearest, operators[i], 0);
+        nsp_suggestion_add(&nearest, operators[i], 0);
     for (uint32_t i = 0; i < nsp_field_count; i++) {
         if (nsp_fields[i].layers == 0)
             continue;
         if (!strict || !nsp_field_is_addition(&nsp_fields[i]))
-            consider(&nearest, nsp_fields[i].name,
-                     !(nsp_fields[i].layers >> layer & 1));
+            nsp_suggestion_add(&nearest, nsp_fields[i].name,
+                               !(nsp_fields[i].layers >> layer & 1));
     }
     for (uint32_t i = 0; i < nsp_macro_count; i++)
-        consider(&nearest, nsp_macros[i].name,
-                 !(nsp_macros[i].layers >> layer & 1));
+        nsp_suggestion_add(&nearest, nsp_macros[i].name,
+                           !(nsp_macros[i].layers >> layer & 1));
     return nearest.best;
 }

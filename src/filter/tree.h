@@ -2,6 +2,7 @@
 #define NSP_FILTER_TREE_H
 #include "filter/arena.h"
 #include "filter/fields.h"
+#include "filter/filter_set.h"
 
 /* A filter as a tree of Boolean nodes over tests. 'and' and 'or' have any
  * number of children, so depth is that of the written parentheses alone. Nodes
@@ -38,6 +39,9 @@ struct nsp_test {
     const struct nsp_field *other;
     int32_t other_position;
 
+    /* Not NULL: the value is 1 if the field's is in it, else 0. */
+    struct nsp_filter_set *set;
+
     struct nsp_range *ranges;
     uint32_t range_count;
 };
@@ -62,11 +66,11 @@ struct nsp_node {
 static inline struct nsp_field_range
 nsp_test_range(const struct nsp_test *test, enum nsp_layer layer)
 {
-    struct nsp_field_range range = { .span = { 0,
-                                               test->other ? 2 : test->mask } };
+    struct nsp_field_range range = { .span = { 0, test->mask } };
 
-    return test->other || test->mask != 0 ? range
-                                          : nsp_field_range(test->field, layer);
+    if (test->other || test->set)
+        range.span.lo = test->other ? 2 : 1;
+    return range.span.lo != 0 ? range : nsp_field_range(test->field, layer);
 }
 
 /* Appends 'child' to the children of 'parent'. */
