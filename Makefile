@@ -27,6 +27,18 @@ check: setup-check configure-tests ## Build and run all tests
 	@$(NINJA) --quiet
 	@$(PYTHON) tools/run-tests.py --build $(BUILD) $(CHECK_FLAGS)
 
+# Filters for each of the random tests: 64 packets each in the first.
+LONG_FILTERS     ?= 160000
+LONG_PROGRAMS    ?= 40000
+LONG_KERNEL_RUNS ?= 1000
+
+.PHONY: check-long
+check-long: setup-check configure-tests ## Ten million random matches of filters, and their programs; minutes
+	@$(NINJA) --quiet
+	NSP_TEST_FILTERS=$(LONG_FILTERS) $(BUILD)/tests/unit/test_filter_random
+	NSP_TEST_FILTERS=$(LONG_PROGRAMS) $(BUILD)/tests/unit/test_cbpf
+	NSP_TEST_FILTERS=$(LONG_KERNEL_RUNS) $(BUILD)/tests/functional/test_bpf_kernel
+
 .PHONY: bench
 bench: setup-bench configure ## Measure, beside a peer in the same run
 	@$(NINJA) --quiet
@@ -57,7 +69,7 @@ clean: ## Remove the build directory
 
 .PHONY: help
 help: ## This list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | \
 	    sed 's|$$(BUILD)|$(BUILD)|' | expand -t 18
 
 # --- What the above need --------------------------------------------------

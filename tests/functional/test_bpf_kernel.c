@@ -158,6 +158,25 @@ TEST(ebpf_is_accepted_and_agrees_with_the_evaluator)
     CHECK(exact > count / 4);
 }
 
+TEST(ebpf_agrees_with_a_naive_walk_of_the_expression)
+{
+    unsigned count = random_filter_count(250), exact = 0;
+
+    if (!is_permitted())
+        SKIP("bpf() is not permitted here");
+    nsp_prng_init(&world.prng, 24, 0);
+    for (unsigned i = 0; i < count; i++) {
+        if (i % 8 == 0)
+            random_site(&world, (enum nsp_link)below(&world, 2),
+                        LOOPBACK_IFINDEX);
+        random_naive_filter(&world);
+        check_ebpf(NSP_EBPF_XDP);
+        exact += widened.exact;
+        check_ebpf(NSP_EBPF_TCX);
+    }
+    CHECK(exact > count / 4);
+}
+
 /* The longest programs, which the verifier must get through. */
 TEST(ebpf_is_accepted_at_its_longest)
 {
@@ -175,6 +194,7 @@ TEST(ebpf_is_accepted_at_its_longest)
 
         random_site(&world, NSP_LINK_ETHERNET, LOOPBACK_IFINDEX);
         world.used = 0;
+        world.has_naive = false;
         for (unsigned k = 0; k < 127; k++) {
             put(&world, k == 0 ? "" : k % 5 == 0 ? " and " : " or ");
             snprintf(part, sizeof part, tests[i], k * 2 + 1);
@@ -235,5 +255,6 @@ TEST(cbpf_is_accepted_and_agrees_with_the_evaluator)
 }
 
 TEST_MAIN(cmocka_unit_test(ebpf_is_accepted_and_agrees_with_the_evaluator),
+          cmocka_unit_test(ebpf_agrees_with_a_naive_walk_of_the_expression),
           cmocka_unit_test(ebpf_is_accepted_at_its_longest),
           cmocka_unit_test(cbpf_is_accepted_and_agrees_with_the_evaluator))

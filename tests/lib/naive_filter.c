@@ -97,6 +97,19 @@ const struct naive_field naive_fields[] = {
     { "length", NAIVE_VALUE, 0, 32 },
     { "tcp.PayloadLength", NAIVE_VALUE, 0, 16 },
     { "udp.PayloadLength", NAIVE_VALUE, 0, 16 },
+    { "eth.DstAddr", NAIVE_ETHERNET, 0, 48 },
+    { "eth.SrcAddr", NAIVE_ETHERNET, 48, 48 },
+    { "eth.Type", NAIVE_VALUE, 0, 16 },
+    { "vlan.Id", NAIVE_VALUE, 0, 12 },
+    { "arp", NAIVE_VALUE, 0, 1 },
+    { "arp.Op", NAIVE_ARP, 48, 16 },
+    { "arp.SrcMac", NAIVE_ARP, 64, 48 },
+    { "arp.SrcAddr", NAIVE_ARP, 112, 32 },
+    { "arp.DstMac", NAIVE_ARP, 144, 48 },
+    { "arp.DstAddr", NAIVE_ARP, 192, 32 },
+    { "tcp.Mss", NAIVE_VALUE, 0, 16 },
+    { "mark", NAIVE_VALUE, 0, 32 },
+    { "uid", NAIVE_VALUE, 0, 32 },
 };
 
 const unsigned naive_field_count = NSP_ARRAY_LEN(naive_fields);
@@ -156,6 +169,72 @@ read_side(const struct naive_field *field, const struct nsp_pkt *pkt,
     return true;
 }
 
+/* Byte 'i' of the TCP options, 0 (the end of them) behind the last. */
+static unsigned
+option_byte(const struct nsp_pkt *pkt, unsigned i)
+{
+    unsigned at = pkt->l4_off + 20 + i;
+
+    return at < pkt->payload_off ? pkt->data[at] : 0;
+}
+
+/* Options are a kind, a length and a value, but for two without a length. */
+static bool
+read_mss(const struct nsp_pkt *pkt, struct naive_number *ret)
+{
+    unsigned at = 0, room = 0;
+
+    if (pkt->l4 != NSP_L4_TCP)
+        return false;
+    room = pkt->payload_off - pkt->l4_off - 20u;
+    while (option_byte(pkt, at) != 0) {
+        unsigned bytes =
+            option_byte(pkt, at) == 1 ? 1 : option_byte(pkt, at + 1);
+
+        if (bytes == 0 || at + bytes > room)
+            return false;
+        if (option_byte(pkt, at) == 2) {
+            ret->lo = option_byte(pkt, at + 2) << 8 | option_byte(pkt, at + 3);
+            return bytes == 4;
+        }
+        at += bytes;
+    }
+    return false;
+}
+
+static bool
+has_ethernet(const struct nsp_pkt *pkt)
+{
+    return pkt->link == NSP_LINK_ETHERNET && pkt->cap_bytes >= 14;
+}
+
+/* What the device and the link say. */
+static bool
+read_around(const struct naive_field *field, const struct nsp_pkt *pkt,
+            struct naive_number *ret)
+{
+    *ret = (struct naive_number){ 0, 0, false };
+    if (is(field, "tcp.Mss"))
+        return read_mss(pkt, ret);
+    if (is(field, "arp"))
+        ret->lo = pkt->l3 == NSP_L3_ARP;
+    if (is(field, "mark"))
+        ret->lo = pkt->mark;
+    if (is(field, "uid")) {
+        ret->lo = pkt->uid;
+        return pkt->uid != UINT32_MAX;
+    }
+    if (is(field, "eth.Type")) {
+        ret->lo = pkt->ether_type;
+        return has_ethernet(pkt);
+    }
+    if (is(field, "vlan.Id")) {
+        ret->lo = pkt->vlan_tci[0] & 0xfff;
+        return pkt->vlan_count > 0;
+    }
+    return true;
+}
+
 static bool
 read_value(const struct naive_field *field, const struct nsp_pkt *pkt,
            struct naive_number *ret)
@@ -171,6 +250,9 @@ read_value(const struct naive_field *field, const struct nsp_pkt *pkt,
     if (strncmp(field->name, "local", 5) == 0 ||
         strncmp(field->name, "remote", 6) == 0)
         return read_side(field, pkt, ret);
+    if (is(field, "tcp.Mss") || is(field, "arp") || is(field, "mark") ||
+        is(field, "uid") || is(field, "eth.Type") || is(field, "vlan.Id"))
+        return read_around(field, pkt, ret);
     if (strstr(field->name, ".PayloadLength")) {
         if (pkt->l4 != (field->name[0] == 't' ? NSP_L4_TCP : NSP_L4_UDP))
             return false;
@@ -250,6 +332,16 @@ naive_read(const struct naive_node *node, const struct nsp_pkt *pkt,
             return false;
         *ret = read_bits(pkt->data + pkt->l3_off, field->bit, field->bits);
         if (field->base == NAIVE_IP4 && field->bits == 32)
+            *ret = mapped(*ret);
+        return true;
+    case NAIVE_ETHERNET:
+        *ret = read_bits(pkt->data, field->bit, field->bits);
+        return has_ethernet(pkt);
+    case NAIVE_ARP:
+        if (pkt->l3 != NSP_L3_ARP)
+            return false;
+        *ret = read_bits(pkt->data + pkt->l3_off, field->bit, field->bits);
+        if (field->bits == 32)
             *ret = mapped(*ret);
         return true;
     default:

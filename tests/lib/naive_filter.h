@@ -30,6 +30,8 @@ enum naive_base {
     NAIVE_UDP,
     NAIVE_ICMP,
     NAIVE_ICMPV6,
+    NAIVE_ETHERNET,
+    NAIVE_ARP,
     NAIVE_ELEMENT, /* Indexed: 'bit' is the transport whose payload it is of. */
 };
 

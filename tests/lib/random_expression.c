@@ -61,15 +61,23 @@ random_set(struct grower *g, struct naive_node *node)
 static bool
 is_address(const struct naive_field *field)
 {
-    return strstr(field->name, "Addr") != NULL;
+    return strstr(field->name, "Addr") != NULL && field->bits != 48;
 }
 
-/* A header's number, of more than a bit where it is to be masked. */
+static bool
+is_mac(const struct naive_field *field)
+{
+    return field->bits == 48;
+}
+
+/* Of more than a bit where it is to be masked. */
 static bool
 is_number(const struct naive_field *field)
 {
-    return field->base != NAIVE_VALUE && field->bits <= 32 &&
-           !is_address(field);
+    if (field->base == NAIVE_VALUE &&
+        (field->bits == 1 || strcmp(field->name, "event") == 0))
+        return false;
+    return field->bits <= 32 && !is_address(field);
 }
 
 static void
@@ -96,6 +104,7 @@ random_other(struct grower *g, struct naive_node *node)
 
     if (node->bare || other->base == NAIVE_ELEMENT ||
         !((is_number(other) && is_number(node->field)) ||
+          (is_mac(other) && is_mac(node->field)) ||
           (is_address(other) && is_address(node->field))))
         return;
     node->other = other;

@@ -6,6 +6,7 @@
 #include "filter/fields.h"
 #include "netshaper/bpf.h"
 #include "tests/lib/filter.h"
+#include "tests/lib/random_expression.h"
 
 /* Random filters, packets and sites, for back ends to agree on. */
 
@@ -25,6 +26,12 @@ struct random_world {
     const struct nsp_field *few[6]; /* Fields that meet in one filter. */
     char text[RANDOM_TEXT_BYTES];
     size_t used;
+    bool has_naive; /* 'naive' is what 'text' says. */
+    struct naive_filter naive;
+};
+
+static const struct nsp_filter_context random_context = {
+    .timestamp = NAIVE_TIMESTAMP,
 };
 
 static inline unsigned
@@ -135,6 +142,8 @@ random_packet(struct random_world *w, struct random_packet *ret)
     if (w->site.facts & NSP_SITE_LOOPBACK ? w->site.loopback : below(w, 2) == 0)
         ret->pkt.flags = NSP_PKT_LOOPBACK;
     ret->pkt.in_ifindex = ret->pkt.out_ifindex = w->site.ifindex;
+    ret->pkt.mark = below(w, 512);
+    ret->pkt.uid = below(w, 2) == 0 ? UINT32_MAX : below(w, 4);
     nsp_pkt_parse(&ret->pkt);
 }
 
@@ -244,7 +253,22 @@ random_filter(struct random_world *w)
     for (unsigned i = 0; i < NSP_ARRAY_LEN(w->few); i++)
         w->few[i] = random_field(w);
     w->used = 0;
+    w->has_naive = false;
     put_expression(w, below(w, 5));
+}
+
+/* The same, of all that the language has but random numbers, with the
+ * expression to walk. */
+static inline void
+random_naive_filter(struct random_world *w)
+{
+    struct nsp_pkt *pkts[RANDOM_PACKETS];
+
+    for (unsigned i = 0; i < RANDOM_PACKETS; i++)
+        pkts[i] = &w->packets[i].pkt;
+    random_expression(&w->prng, pkts, RANDOM_PACKETS, &w->naive);
+    naive_write(&w->naive, &w->prng, w->text, sizeof w->text);
+    w->has_naive = true;
 }
 
 /* Makes a site for 'link', and packets for it. */
@@ -262,14 +286,17 @@ random_site(struct random_world *w, enum nsp_link link, uint32_t ifindex)
         random_packet(w, &w->packets[i]);
 }
 
-/* Requires the answer of a back end to be right, or to err on the safe side. */
+/* Requires the answer of a back end to be right, or to err on the safe side;
+ * and that of the evaluator to be that of a naive walk, where there is one. */
 static inline void
 check_answer(const struct random_world *w, const struct nsp_filter *filter,
              const struct nsp_widened *widened, unsigned i, bool accepted)
 {
     const struct nsp_pkt *pkt = &w->packets[i].pkt;
-    bool matched = nsp_filter_match(filter, pkt, NULL);
+    bool matched = nsp_filter_match(filter, pkt, &random_context);
 
+    if (w->has_naive && naive_match(&w->naive, pkt) != matched)
+        fail_msg("the evaluator says %d: %s", matched, w->text);
     if (accepted == matched || (accepted && !widened->exact))
         return;
     print_message("link %d facts %u direction %d, packet of %u:\n",

@@ -75,6 +75,21 @@ TEST(cbpf_agrees_with_the_evaluator)
     CHECK(exact > count / 4);
 }
 
+TEST(cbpf_agrees_with_a_naive_walk_of_the_expression)
+{
+    unsigned count = random_filter_count(2000), exact = 0;
+
+    nsp_prng_init(&world.prng, 15, 0);
+    for (unsigned i = 0; i < count; i++) {
+        if (i % 8 == 0)
+            random_site(&world, (enum nsp_link)below(&world, NSP_LINK_NULL), 3);
+        random_naive_filter(&world);
+        check_random_filter(NSP_CBPF_INSNS_MAX);
+        exact += program.widened.exact;
+    }
+    CHECK(exact > count / 4);
+}
+
 TEST(cbpf_agrees_with_the_evaluator_on_each_field_alone)
 {
     nsp_prng_init(&world.prng, 12, 0);
@@ -88,6 +103,7 @@ TEST(cbpf_agrees_with_the_evaluator_on_each_field_alone)
         for (unsigned k = 0; k < NSP_ARRAY_LEN(world.few); k++)
             world.few[k] = field;
         world.used = 0;
+        world.has_naive = false;
         put_expression(&world, 1);
         check_random_filter(NSP_CBPF_INSNS_MAX);
     }
@@ -415,6 +431,7 @@ TEST(cbpf_takes_the_length_of_a_packet_too_long_for_the_field)
 
 TEST_MAIN(
     cmocka_unit_test(cbpf_agrees_with_the_evaluator),
+    cmocka_unit_test(cbpf_agrees_with_a_naive_walk_of_the_expression),
     cmocka_unit_test(cbpf_agrees_with_the_evaluator_on_each_field_alone),
     cmocka_unit_test(cbpf_widens_what_the_site_does_not_tell),
     cmocka_unit_test(cbpf_jumps_as_far_as_it_has_to),
