@@ -385,7 +385,9 @@ test_holds(const struct naive_node *node, const struct nsp_pkt *pkt)
     if (!naive_read(node, pkt, &value))
         return false;
     if (node->other) {
-        const struct naive_node right = { .field = node->other };
+        const struct naive_node right = { .field = node->other,
+                                          .distance = node->other_distance,
+                                          .from_end = node->other_from_end };
         struct naive_number number;
 
         return naive_read(&right, pkt, &number) &&
@@ -468,11 +470,40 @@ write_number(struct writer *w, struct naive_number number)
 }
 
 static void
+write_prefix(struct writer *w, struct naive_number address, unsigned bits)
+{
+    char part[64];
+
+    if (bits >= 96 && address.hi == 0 && address.lo >> 32 == 0xffff) {
+        snprintf(part, sizeof part, "%u.%u.%u.%u/%u",
+                 (unsigned)(address.lo >> 24 & 255),
+                 (unsigned)(address.lo >> 16 & 255),
+                 (unsigned)(address.lo >> 8 & 255),
+                 (unsigned)(address.lo & 255), bits - 96);
+        put(w, part);
+        return;
+    }
+    for (unsigned i = 0; i < 8; i++) {
+        uint64_t half = i < 4 ? address.hi : address.lo;
+
+        snprintf(part, sizeof part, "%s%x", i > 0 ? ":" : "",
+                 (unsigned)(half >> (48 - 16 * (i % 4)) & 0xffff));
+        put(w, part);
+    }
+    snprintf(part, sizeof part, "/%u", bits);
+    put(w, part);
+}
+
+static void
 write_set(struct writer *w, const struct naive_node *node)
 {
     put(w, node->not_in ? " not in {" : " in { ");
     for (unsigned i = 0; i < node->set_count; i++) {
         put(w, i > 0 ? ", " : "");
+        if (node->set_bits[i] != 0) {
+            write_prefix(w, node->set_lo[i], node->set_bits[i]);
+            continue;
+        }
         write_number(w, node->set_lo[i]);
         if (naive_compare(node->set_lo[i], node->set_hi[i]) == 0)
             continue;
@@ -483,17 +514,25 @@ write_set(struct writer *w, const struct naive_node *node)
 }
 
 static void
+write_field(struct writer *w, const struct naive_field *field, int distance,
+            bool from_end)
+{
+    char part[32];
+
+    put(w, field->name);
+    if (field->base != NAIVE_ELEMENT)
+        return;
+    snprintf(part, sizeof part, "[%s%db]", from_end ? "-" : "", distance);
+    put(w, part);
+}
+
+static void
 write_test(struct writer *w, const struct naive_node *node)
 {
     char part[128];
 
     put(w, node->negated ? nsp_prng_next(w->prng) % 2 == 0 ? "not " : "!" : "");
-    put(w, node->field->name);
-    if (node->field->base == NAIVE_ELEMENT) {
-        snprintf(part, sizeof part, "[%s%ub]", node->from_end ? "-" : "",
-                 (unsigned)node->distance);
-        put(w, part);
-    }
+    write_field(w, node->field, node->distance, node->from_end);
     if (node->mask != 0) {
         snprintf(part, sizeof part, " & 0x%x", node->mask);
         put(w, part);
@@ -506,7 +545,7 @@ write_test(struct writer *w, const struct naive_node *node)
         return;
     put(w, relations[node->relation]);
     if (node->other) {
-        put(w, node->other->name);
+        write_field(w, node->other, node->other_distance, node->other_from_end);
         return;
     }
     write_number(w, node->number);

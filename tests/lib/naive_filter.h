@@ -59,9 +59,13 @@ struct naive_node {
     struct naive_number number;
     unsigned set_count; /* Not 0: the field is in one of these ranges. */
     struct naive_number set_lo[NAIVE_RANGES_MAX], set_hi[NAIVE_RANGES_MAX];
+    unsigned set_bits[NAIVE_RANGES_MAX]; /* Not 0: written as a prefix of so
+                                          * many of 128 bits. */
     bool not_in;
     uint32_t mask;                   /* Not 0: of these bits. */
     const struct naive_field *other; /* Compared with this one. */
+    int other_distance;
+    bool other_from_end;
 };
 
 #define NAIVE_RELATIONS 6

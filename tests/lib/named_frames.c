@@ -426,6 +426,20 @@ vlan4(struct frame *f)
     f->ip_cut = 3;
 }
 
+/* Two tags: the outer has identifier 7. */
+static void
+qinq4(struct frame *f)
+{
+    put_ethernet(f, 0x020000000002, 0x020000000001);
+    put16(f, 0x88a8);
+    put16(f, 0xe007);
+    put16(f, 0x8100);
+    put16(f, 100);
+    put16(f, 0x0800);
+    put_ipv4(f, &(struct ipv4){ .ttl = 64, .protocol = 17 });
+    put_udp(f, 5000, 80, 8, 0);
+}
+
 /* Who has 192.0.2.2? */
 static void
 arp(struct frame *f)
@@ -471,6 +485,7 @@ static const struct {
     { "icmp6_in4", icmp6_in4 },
     { "broken4", broken4 },
     { "vlan4", vlan4 },
+    { "qinq4", qinq4 },
     { "arp", arp },
 };
 

@@ -39,6 +39,30 @@ random_number(struct grower *g, const struct naive_node *node)
     return n;
 }
 
+static bool
+is_address(const struct naive_field *field)
+{
+    return strstr(field->name, "Addr") != NULL && field->bits != 48;
+}
+
+/* Turns range 'i' to the prefix of an address near some packet's. */
+static void
+random_prefix(struct grower *g, struct naive_node *node, unsigned i)
+{
+    struct naive_number address = random_number(g, node);
+    unsigned bits = 1 + below(g, 128);
+    uint64_t open_hi = bits >= 64 ? 0 : UINT64_MAX >> bits;
+    uint64_t open_lo = bits <= 64    ? UINT64_MAX
+                       : bits == 128 ? 0
+                                     : UINT64_MAX >> (bits - 64);
+
+    node->set_bits[i] = bits;
+    node->set_lo[i] = (struct naive_number){ address.hi & ~open_hi,
+                                             address.lo & ~open_lo, false };
+    node->set_hi[i] = (struct naive_number){ address.hi | open_hi,
+                                             address.lo | open_lo, false };
+}
+
 static void
 random_set(struct grower *g, struct naive_node *node)
 {
@@ -50,18 +74,16 @@ random_set(struct grower *g, struct naive_node *node)
                             b = random_number(g, node);
         bool swap;
 
+        if (is_address(node->field) && below(g, 2) == 0) {
+            random_prefix(g, node, i);
+            continue;
+        }
         if (below(g, 2) == 0)
             a = b;
         swap = naive_compare(a, b) > 0;
         node->set_lo[i] = swap ? b : a;
         node->set_hi[i] = swap ? a : b;
     }
-}
-
-static bool
-is_address(const struct naive_field *field)
-{
-    return strstr(field->name, "Addr") != NULL && field->bits != 48;
 }
 
 static bool
@@ -97,17 +119,27 @@ random_mask(struct grower *g, struct naive_node *node)
 }
 
 static void
+random_place(struct grower *g, const struct naive_field *field,
+             int *ret_distance, bool *ret_from_end)
+{
+    *ret_distance = (int)below(g, 60);
+    *ret_from_end = below(g, 3) == 0;
+    if (*ret_from_end)
+        *ret_distance += (int)field->bits / 8;
+}
+
+static void
 random_other(struct grower *g, struct naive_node *node)
 {
     const struct naive_field *other =
         &naive_fields[below(g, naive_field_count)];
 
-    if (node->bare || other->base == NAIVE_ELEMENT ||
-        !((is_number(other) && is_number(node->field)) ||
-          (is_mac(other) && is_mac(node->field)) ||
-          (is_address(other) && is_address(node->field))))
+    if (node->bare || !((is_number(other) && is_number(node->field)) ||
+                        (is_mac(other) && is_mac(node->field)) ||
+                        (is_address(other) && is_address(node->field))))
         return;
     node->other = other;
+    random_place(g, other, &node->other_distance, &node->other_from_end);
 }
 
 static void
@@ -118,10 +150,7 @@ random_test(struct grower *g, struct naive_node *node)
 
     node->field =
         &naive_fields[(g->first_field + below(g, few)) % naive_field_count];
-    node->distance = (int)below(g, 60);
-    node->from_end = below(g, 3) == 0;
-    if (node->from_end)
-        node->distance += (int)node->field->bits / 8;
+    random_place(g, node->field, &node->distance, &node->from_end);
     node->negated = below(g, 5) == 0;
     node->bare = below(g, 5) == 0;
     node->relation = node->bare ? 1 : below(g, NAIVE_RELATIONS);
