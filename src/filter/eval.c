@@ -314,6 +314,13 @@ fetch_operand(const struct nsp_insn *insn, struct nsp_u128 min,
     return true;
 }
 
+bool
+nsp_eval_read(const struct nsp_insn *fetch, const struct nsp_pkt *pkt,
+              struct nsp_u128 *ret)
+{
+    return fetch_operand(fetch, nsp_u128(0), pkt, &no_context, ret);
+}
+
 static bool
 fetch_derived(const struct nsp_eval *eval, const struct nsp_insn *insn,
               const struct nsp_pkt *pkt,

@@ -75,4 +75,16 @@ uint64_t nsp_eval_match_burst(const struct nsp_eval *eval,
                               struct nsp_pkt *const pkts[], uint32_t n,
                               const struct nsp_filter_context *context);
 
+/* --- Fields alone, for those who index filters --- */
+
+/* The instruction that fetches 'field', its table and targets left empty. */
+struct nsp_insn nsp_eval_fetch_insn(const struct nsp_field *field,
+                                    int32_t position);
+
+/* Reads what 'fetch' fetches, as the program does: stores the distance from the
+ * field's minimum and returns true, or returns false when 'pkt' has no such
+ * field. The field depends on nothing beside the packet. */
+bool nsp_eval_read(const struct nsp_insn *fetch, const struct nsp_pkt *pkt,
+                   struct nsp_u128 *ret);
+
 #endif /* NSP_FILTER_EVAL_H */

@@ -138,8 +138,8 @@ emit_jump(struct translator *t, uint32_t test)
                                .target = target_of(t, test) });
 }
 
-static struct nsp_insn
-insn_of_field(const struct nsp_field *field, int32_t position)
+struct nsp_insn
+nsp_eval_fetch_insn(const struct nsp_field *field, int32_t position)
 {
     struct nsp_insn insn = {
         .op = field->fetch,
@@ -172,8 +172,8 @@ insn_of_test(struct translator *t, const struct nsp_ir_test *test)
     uint32_t index;
 
     if (!operand)
-        return insn_of_field(test->field, test->position);
-    insn = insn_of_field(operand, test->position);
+        return nsp_eval_fetch_insn(test->field, test->position);
+    insn = nsp_eval_fetch_insn(operand, test->position);
     if (test->mask != 0 &&
         (operand->fetch == NSP_FETCH_L3 || operand->fetch == NSP_FETCH_L4)) {
         insn.mask &= test->mask; /* As good as a field of its own. */
@@ -186,7 +186,7 @@ insn_of_test(struct translator *t, const struct nsp_ir_test *test)
         *pair = (struct nsp_operands){ .left = insn, .mask = test->mask };
         pair->left_min = min_of(t, operand);
         if (other) {
-            pair->right = insn_of_field(other, test->other_position);
+            pair->right = nsp_eval_fetch_insn(other, test->other_position);
             pair->right_min = min_of(t, other);
         }
         if (test->set) {
