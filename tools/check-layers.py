@@ -19,7 +19,9 @@ LAYERS = {
     "src/filter": ["src/base", "src/packet"],
     "src/shape": ["src/base", "src/packet"],
     "src/impair": ["src/base", "src/packet"],
-    "src/policy": ["src/base", "src/packet", "src/filter"],
+    "src/policy": ["src/base", "src/packet", "src/filter", "src/policy/x86"],
+    # Not portable: vector instructions, built for such processors alone.
+    "src/policy/x86": ["src/base", "src/packet", "src/filter", "src/policy"],
     "src/io": ["src/base", "src/os", "src/packet"],
     "src/engine": ["src/base", "src/os", "src/packet", "src/filter",
                    "src/shape", "src/impair", "src/policy", "src/io"],

@@ -1,0 +1,441 @@
+/* The lookup, once for each set of instructions: code for the files that
+ * include it, and nothing for others. They define before
+ *
+ *     LOOKUP_OPS, LOOKUP_NAME   the table to fill, and its name
+ *     struct bits               a block of 512 bits
+ *     load_and, load            of a block in memory, with AND
+ *     nonzero_words             a bit for each of its 64-bit words
+ *     store                     its words
+ *     rank32, rank64            how many keys of a line are <= a key
+ *
+ * All loops go over the packets of a burst inside the loop over what they need,
+ * so that loads that miss the cache overlap. */
+#include "policy/classifier_state.h"
+#ifdef LOOKUP_OPS
+
+/* Keys of a burst, sorted by part. */
+struct keys {
+    uint32_t narrow_count, wide_count;
+    uint8_t narrow_pkts[NSP_BURST_MAX], wide_pkts[NSP_BURST_MAX];
+    uint32_t narrow[NSP_BURST_MAX];
+    struct nsp_u128 wide[NSP_BURST_MAX];
+};
+
+/* --- From packets to keys ------------------------------------------------- */
+
+static NSP_ALWAYS_INLINE void
+add_narrow(struct keys *keys, uint32_t pkt, uint32_t key)
+{
+    keys->narrow_pkts[keys->narrow_count] = (uint8_t)pkt;
+    keys->narrow[keys->narrow_count++] = key;
+}
+
+static NSP_ALWAYS_INLINE void
+add_wide(struct keys *keys, uint32_t pkt, struct nsp_u128 key)
+{
+    keys->wide_pkts[keys->wide_count] = (uint8_t)pkt;
+    keys->wide[keys->wide_count++] = key;
+}
+
+static NSP_ALWAYS_INLINE struct nsp_u128
+load_u128(const uint8_t *p)
+{
+    return (struct nsp_u128){
+        (uint64_t)nsp_load_be32(p) << 32 | nsp_load_be32(p + 4),
+        (uint64_t)nsp_load_be32(p + 8) << 32 | nsp_load_be32(p + 12),
+    };
+}
+
+/* Offsets are those of the address in either header. */
+static NSP_ALWAYS_INLINE void
+read_address(struct keys *keys, uint32_t i, const struct nsp_pkt *pkt,
+             bool of_source)
+{
+    const uint8_t *ip = pkt->data + pkt->l3_off;
+
+    if (nsp_likely(pkt->l3 == NSP_L3_IPV4))
+        add_narrow(keys, i, nsp_load_be32(ip + (of_source ? 12 : 16)));
+    else if (pkt->l3 == NSP_L3_IPV6)
+        add_wide(keys, i, load_u128(ip + (of_source ? 8 : 24)));
+}
+
+static void
+read_addresses(const struct nsp_classifier_walk *walk, bool of_source,
+               struct keys *keys)
+{
+    for (uint32_t i = 0; i < walk->count; i++)
+        read_address(keys, i, walk->pkts[i], of_source);
+}
+
+static void
+read_sides(const struct nsp_classifier_walk *walk, bool local,
+           struct keys *keys)
+{
+    for (uint32_t i = 0; i < walk->count; i++) {
+        const struct nsp_pkt *pkt = walk->pkts[i];
+
+        if (pkt->direction != NSP_DIRECTION_NONE)
+            read_address(keys, i, pkt,
+                         local == (pkt->direction == NSP_OUTBOUND));
+    }
+}
+
+/* Packets without ports read zeros, and have none of the number's bits used. */
+static void
+read_ports(const struct nsp_classifier_walk *walk, uint32_t at,
+           struct keys *keys)
+{
+    static const uint8_t nothing[4];
+    static const uint32_t bases[] = {
+        [NSP_L4_NONE] = NSP_PORTS_OTHER + NSP_L4_NONE,
+        [NSP_L4_TCP] = 0,
+        [NSP_L4_UDP] = NSP_PORTS_UDP,
+        [NSP_L4_ICMP] = NSP_PORTS_OTHER + NSP_L4_ICMP,
+        [NSP_L4_ICMPV6] = NSP_PORTS_OTHER + NSP_L4_ICMPV6,
+    };
+
+    for (uint32_t i = 0; i < walk->count; i++) {
+        const struct nsp_pkt *pkt = walk->pkts[i];
+        bool has = pkt->l4 == NSP_L4_TCP || pkt->l4 == NSP_L4_UDP;
+        const uint8_t *from = has ? pkt->data + pkt->l4_off : nothing;
+
+        keys->narrow[i] = bases[pkt->l4] + nsp_load_be16(from + at);
+    }
+}
+
+static void
+read_field(const struct nsp_classifier_walk *walk,
+           const struct nsp_class_index *index, struct keys *keys)
+{
+    for (uint32_t i = 0; i < walk->count; i++) {
+        struct nsp_u128 value;
+        bool has = nsp_eval_read(&index->fetch, walk->pkts[i], &value);
+
+        if (index->is_small)
+            keys->narrow[i] = has ? (uint32_t)value.lo : index->small_none;
+        else if (has && index->is_wide)
+            add_wide(keys, i, value);
+        else if (has)
+            add_narrow(keys, i, (uint32_t)value.lo);
+    }
+}
+
+static void
+read_keys(const struct nsp_classifier_walk *walk,
+          const struct nsp_class_index *index, struct keys *keys)
+{
+    keys->narrow_count = keys->wide_count = 0;
+    switch (index->kind) {
+    case NSP_COLUMN_SHAPE:
+        for (uint32_t i = 0; i < walk->count; i++)
+            keys->narrow[i] = nsp_shape_of(walk->pkts[i]);
+        break;
+    case NSP_COLUMN_PROTOCOL:
+        for (uint32_t i = 0; i < walk->count; i++)
+            keys->narrow[i] = walk->pkts[i]->ip_proto;
+        break;
+    case NSP_COLUMN_SRC_ADDR:
+    case NSP_COLUMN_DST_ADDR:
+        read_addresses(walk, index->kind == NSP_COLUMN_SRC_ADDR, keys);
+        break;
+    case NSP_COLUMN_LOCAL_ADDR:
+    case NSP_COLUMN_REMOTE_ADDR:
+        read_sides(walk, index->kind == NSP_COLUMN_LOCAL_ADDR, keys);
+        break;
+    case NSP_COLUMN_SRC_PORT:
+        read_ports(walk, 0, keys);
+        break;
+    case NSP_COLUMN_DST_PORT:
+        read_ports(walk, 2, keys);
+        break;
+    case NSP_COLUMN_FIELD:
+        read_field(walk, index, keys);
+        break;
+    }
+}
+
+/* --- From keys to records ------------------------------------------------- */
+
+static NSP_ALWAYS_INLINE const uint8_t *
+record_of(const struct nsp_class_index *index, uint32_t class)
+{
+    const uint8_t *record = index->records;
+
+    record += (size_t) class * index->stride;
+    nsp_prefetch(record);
+    return record;
+}
+
+static void
+find_in_table(const struct nsp_class_index *index, const uint32_t keys[],
+              uint32_t count, const uint8_t *ret[])
+{
+    const uint16_t *directory = index->directory, *pages = index->pages;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t page = directory[keys[i] >> NSP_PAGE_BITS];
+
+        ret[i] = record_of(
+            index,
+            pages[page << NSP_PAGE_BITS | (keys[i] & (NSP_PAGE_SIZE - 1))]);
+    }
+}
+
+static void
+find_narrow(const struct nsp_class_index *index, struct keys *keys,
+            const uint8_t *ret[])
+{
+    const struct nsp_tree *tree = &index->narrow;
+    const uint16_t *classes = tree->classes;
+    uint32_t at[NSP_BURST_MAX] = { 0 };
+
+    for (uint32_t i = 0; i < keys->narrow_count; i++)
+        keys->narrow[i] ^= NSP_SIGN32;
+    for (uint32_t l = 0; l < tree->levels; l++) {
+        const uint32_t *level = tree->keys[l];
+        uint32_t last = tree->counts[l] - 1;
+
+        for (uint32_t i = 0; i < keys->narrow_count; i++) {
+            uint32_t line = at[i] * NSP_TREE_FANOUT;
+
+            /* Padding counts as keys where the key is the greatest. */
+            at[i] = nsp_min_u32(
+                line + rank32(level + line, keys->narrow[i]) - 1, last);
+        }
+    }
+    for (uint32_t i = 0; i < keys->narrow_count; i++)
+        ret[keys->narrow_pkts[i]] = record_of(index, classes[at[i]]);
+}
+
+/* The place of the bound that 'key' is behind, given the place of its upper
+ * half. */
+static uint32_t
+find_lower_half(const struct nsp_class_index *index, struct nsp_u128 key,
+                uint32_t at)
+{
+    const uint64_t *highs = index->wide.keys[index->wide.levels - 1];
+    const uint32_t *first = index->wide_first;
+    const uint64_t *lows = index->wide_lows;
+    uint32_t lo = first[at], hi = first[at + 1];
+
+    if (highs[at] != (key.hi ^ NSP_SIGN64))
+        return hi - 1;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+
+        if (lows[mid] <= key.lo)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo - 1;
+}
+
+static void
+find_wide(const struct nsp_class_index *index, const struct keys *keys,
+          const uint8_t *ret[])
+{
+    const struct nsp_tree *tree = &index->wide;
+    const uint16_t *classes = index->wide_classes;
+    uint32_t at[NSP_BURST_MAX] = { 0 };
+
+    for (uint32_t l = 0; l < tree->levels; l++) {
+        const uint64_t *level = tree->keys[l];
+        uint32_t last = tree->counts[l] - 1;
+
+        for (uint32_t i = 0; i < keys->wide_count; i++) {
+            uint32_t line = at[i] * (NSP_TREE_FANOUT / 2);
+
+            at[i] = nsp_min_u32(
+                line + rank64(level + line, keys->wide[i].hi ^ NSP_SIGN64) - 1,
+                last);
+        }
+    }
+    for (uint32_t i = 0; i < keys->wide_count; i++) {
+        uint32_t bound = find_lower_half(index, keys->wide[i], at[i]);
+
+        ret[keys->wide_pkts[i]] = record_of(index, classes[bound]);
+    }
+}
+
+static void
+find_records(const struct nsp_classifier_walk *walk,
+             const struct nsp_class_index *index, const uint8_t *ret[])
+{
+    struct keys keys;
+
+    read_keys(walk, index, &keys);
+    if (index->directory) {
+        find_in_table(index, keys.narrow, walk->count, ret);
+        return;
+    }
+    if (keys.narrow_count + keys.wide_count < walk->count) {
+        for (uint32_t i = 0; i < walk->count; i++)
+            ret[i] = record_of(index, index->none_class);
+    }
+    if (keys.narrow_count > 0)
+        find_narrow(index, &keys, ret);
+    if (keys.wide_count > 0)
+        find_wide(index, &keys, ret);
+}
+
+/* --- From records to cubes ------------------------------------------------ */
+
+static NSP_ALWAYS_INLINE uint64_t
+summary_of(const uint8_t *record)
+{
+    return *(const uint64_t *)(const void *)record;
+}
+
+static NSP_ALWAYS_INLINE const struct nsp_block *
+block_of(const struct nsp_class_index *index, const uint8_t *record, uint32_t b)
+{
+    const uint16_t *ids = (const void *)(record + sizeof(uint64_t));
+    const struct nsp_block *blocks = index->blocks;
+
+    return &blocks[ids[b]];
+}
+
+/* Blocks fetched ahead for each packet: most packets need no more. */
+#define AHEAD 4
+
+static void
+summarise(struct nsp_classifier_walk *walk)
+{
+    const struct nsp_classifier *c = walk->classifier;
+
+    for (uint32_t i = 0; i < walk->count; i++) {
+        uint64_t summary = summary_of(walk->records[0][i]), rest;
+
+        for (uint32_t k = 1; k < c->column_count; k++)
+            summary &= summary_of(walk->records[k][i]);
+        walk->summaries[i] = rest = summary;
+        for (uint32_t n = 0; n < AHEAD && rest != 0; n++, rest &= rest - 1) {
+            for (uint32_t k = 0; k < c->column_count; k++)
+                nsp_prefetch(block_of(&c->columns[k], walk->records[k][i],
+                                      nsp_ctz_u64(rest)));
+        }
+    }
+}
+
+static void
+begin(struct nsp_classifier_walk *walk)
+{
+    const struct nsp_classifier *c = walk->classifier;
+
+    for (uint32_t k = 0; k < c->column_count; k++)
+        find_records(walk, &c->columns[k], walk->records[k]);
+    summarise(walk);
+}
+
+/* The first rule of a set bit of 'words' that matches. */
+static inline uint32_t
+first_rule(const struct nsp_classifier_walk *walk, uint32_t i, uint64_t words[],
+           uint32_t nonzero, uint32_t first_cube)
+{
+    const struct nsp_classifier *c = walk->classifier;
+    uint32_t refused = NSP_CLASSIFIER_NONE;
+
+    for (; nonzero != 0; nonzero &= nonzero - 1) {
+        uint32_t w = nsp_ctz_u64(nonzero);
+
+        for (uint64_t word = words[w]; word != 0; word &= word - 1) {
+            uint32_t cube = first_cube + w * 64 + nsp_ctz_u64(word);
+            uint32_t rule = c->cube_rules[cube];
+
+            if (!(rule & NSP_CUBE_MARK))
+                return rule;
+            rule &= ~NSP_CUBE_MARK;
+            if (rule == refused)
+                continue;
+            if (nsp_rule_matches(&c->rules[rule], walk->pkts[i], walk->context))
+                return rule;
+            refused = rule;
+        }
+    }
+    return NSP_CLASSIFIER_NONE;
+}
+
+static NSP_ALWAYS_INLINE uint32_t
+search(const struct nsp_classifier_walk *walk, uint32_t i, uint32_t first_cube,
+       const uint32_t columns)
+{
+    const struct nsp_classifier *c = walk->classifier;
+    uint32_t first_block = first_cube / NSP_BLOCK_BITS;
+    uint64_t summary = first_cube < c->cube_count
+                           ? walk->summaries[i] & UINT64_MAX << first_block
+                           : 0;
+
+    for (; summary != 0; summary &= summary - 1) {
+        uint32_t b = nsp_ctz_u64(summary), nonzero, rule;
+        uint64_t words[NSP_BLOCK_BITS / 64];
+        struct bits bits =
+            load(block_of(&c->columns[0], walk->records[0][i], b));
+
+        for (uint32_t k = 1; k < columns; k++)
+            bits = load_and(bits,
+                            block_of(&c->columns[k], walk->records[k][i], b));
+        nonzero = nonzero_words(bits);
+        if (nonzero == 0)
+            continue;
+        store(bits, words);
+        if (b == first_block && first_cube % NSP_BLOCK_BITS != 0) {
+            uint32_t from = first_cube % NSP_BLOCK_BITS;
+
+            nonzero &= ~0u << from / 64;
+            words[from / 64] &= UINT64_MAX << from % 64;
+        }
+        rule = first_rule(walk, i, words, nonzero, b * NSP_BLOCK_BITS);
+        if (rule != NSP_CLASSIFIER_NONE)
+            return rule;
+    }
+    return NSP_CLASSIFIER_NONE;
+}
+
+static NSP_ALWAYS_INLINE void
+search_all(const struct nsp_classifier_walk *walk, uint64_t mask,
+           const uint32_t start[], uint32_t ret[], const uint32_t columns)
+{
+    const struct nsp_classifier *c = walk->classifier;
+
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t i = nsp_ctz_u64(mask);
+        uint32_t rule = start ? nsp_min_u32(start[i], c->rule_count) : 0;
+
+        ret[i] = search(walk, i, c->first_cubes[rule], columns);
+    }
+}
+
+/* A copy of the loop for each usual number of columns. */
+static void
+next(const struct nsp_classifier_walk *walk, uint64_t mask,
+     const uint32_t start[], uint32_t ret[])
+{
+    uint32_t columns = walk->classifier->column_count;
+
+    switch (columns) {
+#define COPY(n)                                                                \
+    case n:                                                                    \
+        search_all(walk, mask, start, ret, n);                                 \
+        break;
+        COPY(1)
+        COPY(2)
+        COPY(3)
+        COPY(4)
+        COPY(5)
+        COPY(6)
+        COPY(7)
+        COPY(8)
+#undef COPY
+    default:
+        search_all(walk, mask, start, ret, columns);
+        break;
+    }
+}
+
+const struct nsp_lookup_ops LOOKUP_OPS = {
+    .name = LOOKUP_NAME,
+    .begin = begin,
+    .next = next,
+};
+#endif /* LOOKUP_OPS */
