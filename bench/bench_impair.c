@@ -2,12 +2,13 @@
  *
  *     effect                                  ns per packet
  *
- * Each line is the median of RUNS runs. */
+ * Each line is the median of RUNS runs, in processor time. */
 #define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "impair/delay.h"
 #include "impair/loss.h"
 #include "netshaper/packet.h"
 
@@ -23,7 +24,7 @@ clock_ns(void)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
     return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
@@ -106,9 +107,67 @@ bench_loss(void)
     }
 }
 
+/* --- Delay ---------------------------------------------------------------- */
+
+static uint64_t
+run_delay(const void *effect, struct nsp_prng *random)
+{
+    const struct nsp_delay *delay = effect;
+    struct nsp_delay_state state = { 0 };
+    uint64_t sum_ns = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        sum_ns += nsp_delay_depart_ns(delay, &state, i * 1000, random);
+    return sum_ns;
+}
+
+static void
+bench_delay(void)
+{
+    static int16_t table[4096];
+    static const struct {
+        const char *what;
+        uint8_t kind;
+        bool keep_order;
+        uint32_t correlation_ppm;
+    } delays[] = {
+        { "delay, constant", NSP_DELAY_CONSTANT, false, 0 },
+        { "delay, uniform", NSP_DELAY_UNIFORM, false, 0 },
+        { "delay, uniform, correlation 25 %", NSP_DELAY_UNIFORM, false,
+          250000 },
+        { "delay, normal", NSP_DELAY_NORMAL, false, 0 },
+        { "delay, normal, in order", NSP_DELAY_NORMAL, true, 0 },
+        { "delay, normal, correlation 25 %", NSP_DELAY_NORMAL, false, 250000 },
+        { "delay, Pareto, correlation 25 %", NSP_DELAY_PARETO, false, 250000 },
+        { "delay, table", NSP_DELAY_TABLE, false, 0 },
+        { "delay, table, correlation 25 %", NSP_DELAY_TABLE, false, 250000 },
+    };
+
+    for (int i = 0; i < 4096; i++)
+        table[i] = (int16_t)(i * 8 - 16384);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(delays); i++) {
+        const struct nsp_delay_config cfg = {
+            .kind = delays[i].kind,
+            .keep_order = delays[i].keep_order,
+            .correlation_ppm = delays[i].correlation_ppm,
+            .mean_ns = 40000000,
+            .spread_ns = delays[i].kind == NSP_DELAY_CONSTANT ? 0 : 10000000,
+            .table = table,
+            .table_count = NSP_ARRAY_LEN(table),
+        };
+        struct nsp_delay delay;
+
+        if (nsp_delay_init(&delay, &cfg, NULL) != 0)
+            abort();
+        measure(delays[i].what, run_delay, &delay);
+        nsp_delay_fini(&delay);
+    }
+}
+
 int
 main(void)
 {
     bench_loss();
+    bench_delay();
     return 0;
 }
