@@ -1,13 +1,16 @@
 /* The cost of asking whether an address is in a set of prefixes, beside a plain
- * binary search in the same ranges, in plain lines of text:
+ * binary search in the same ranges, in lines of columns that two blanks part:
  *
- *     set    one  chained  burst  search | one  chained  burst  search | ...
+ *     set  one  chained  burst  search  one  chained  burst  search  MiB  ...
  *
  * in ns per address. Left the same 256 addresses again and again, so that what
  * they need stays in cache; right a million different ones. 'one' asks one by
  * one, 'chained' asks for an address that depends on the last answer, 'burst'
- * for 32 at once. Half of the addresses are in the set. The least of a few
- * runs counts. */
+ * for 64 at once. Half of the addresses are in the set. At last the set's size,
+ * and how long it takes to build from prefixes and to load from text.
+ *
+ * All take turns in short slices, of which the least counts: what else the
+ * machine does hits some slices, hardly all of one side. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +19,16 @@
 #include "base/prng.h"
 #include "filter/prefix_set.h"
 #include "filter/ranges.h"
+#include "filter/set_file.h"
 
 #define QUERIES      (1u << 20)
 #define CACHED       256u
-#define BURST        32u
-#define REPEATS      5
+#define BURST        64u
+#define SLICE        (1u << 15)
+#define REPEATS      4
 #define PREFIXES_MAX 1000000u
+#define LINE_BYTES   48u
+#define LOADS        3
 
 /* Keeps results that nothing else looks at. */
 static volatile uint64_t sink;
@@ -52,7 +59,7 @@ struct contest {
     uint32_t *ipv4;
     uint8_t (*bytes)[16];
     const uint8_t **pointers;
-    double build_ms;
+    double build_ms, load_ms;
 };
 
 static double
@@ -140,6 +147,48 @@ build(struct contest *contest)
     contest->build_ms = (now_ns() - since) / 1e6;
 }
 
+static int
+write_prefix(char *at, const struct contest *contest, uint32_t i)
+{
+    const struct nsp_range *r = &contest->ranges[i];
+    struct nsp_u128 open = nsp_u128_sub(r->hi, r->lo);
+    unsigned open_bits = nsp_popcount_u64(open.hi) + nsp_popcount_u64(open.lo);
+    uint64_t hi = r->lo.hi, lo = r->lo.lo;
+
+    if (!contest->ipv6)
+        return sprintf(at, "%u.%u.%u.%u/%u\n", (unsigned)(lo >> 24 & 255),
+                       (unsigned)(lo >> 16 & 255), (unsigned)(lo >> 8 & 255),
+                       (unsigned)(lo & 255), 32 - open_bits);
+    return sprintf(at, "%x:%x:%x:%x:%x:%x:%x:%x/%u\n", (unsigned)(hi >> 48),
+                   (unsigned)(hi >> 32 & 65535), (unsigned)(hi >> 16 & 65535),
+                   (unsigned)(hi & 65535), (unsigned)(lo >> 48),
+                   (unsigned)(lo >> 32 & 65535), (unsigned)(lo >> 16 & 65535),
+                   (unsigned)(lo & 65535), 128 - open_bits);
+}
+
+/* Loads the same set from text. */
+static void
+load(struct contest *contest)
+{
+    char *text = room(contest->prefixes, LINE_BYTES);
+    struct nsp_named_set *set;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < contest->prefixes; i++)
+        bytes += (size_t)write_prefix(text + bytes, contest, i);
+    contest->load_ms = 1e9;
+    for (int repeat = 0; repeat < LOADS; repeat++) {
+        double since = now_ns(), ms;
+
+        if (nsp_set_file_read(text, bytes, NULL, &set, NULL) != NSP_OK)
+            die("the text is not read");
+        ms = (now_ns() - since) / 1e6;
+        contest->load_ms = ms < contest->load_ms ? ms : contest->load_ms;
+        nsp_named_set_destroy(set);
+    }
+    free(text);
+}
+
 /* An address of a random range, or from anywhere. */
 static struct nsp_u128
 make_query(const struct contest *contest, uint32_t i, struct nsp_prng *random)
@@ -179,6 +228,7 @@ fill(struct contest *contest)
         contest->pointers[i] = contest->bytes[i];
     }
     build(contest);
+    load(contest);
     contest->range_count =
         nsp_ranges_normalise(contest->ranges, contest->prefixes);
 }
@@ -194,31 +244,31 @@ ask(const struct contest *contest, uint32_t i)
 }
 
 static uint64_t
-run_one(const struct contest *contest, uint32_t mask)
+run_one(const struct contest *contest, uint32_t from, uint32_t mask)
 {
     uint64_t members = 0;
 
-    for (uint32_t i = 0; i < QUERIES; i++)
+    for (uint32_t i = from; i < from + SLICE; i++)
         members += ask(contest, i & mask);
     return members;
 }
 
 static uint64_t
-run_chained(const struct contest *contest, uint32_t mask)
+run_chained(const struct contest *contest, uint32_t from, uint32_t mask)
 {
     uint64_t members = 0;
 
-    for (uint32_t i = 0; i < QUERIES; i++)
+    for (uint32_t i = from; i < from + SLICE; i++)
         members += ask(contest, (i ^ (members & 1)) & mask);
     return members;
 }
 
 static uint64_t
-run_burst(const struct contest *contest, uint32_t mask)
+run_burst(const struct contest *contest, uint32_t from, uint32_t mask)
 {
     uint64_t members = 0;
 
-    for (uint32_t i = 0; i < QUERIES; i += BURST) {
+    for (uint32_t i = from; i < from + SLICE; i += BURST) {
         uint32_t at = i & mask;
 
         members += nsp_popcount_u64(
@@ -248,11 +298,11 @@ search(const struct contest *contest, struct nsp_u128 value)
 }
 
 static uint64_t
-run_search(const struct contest *contest, uint32_t mask)
+run_search(const struct contest *contest, uint32_t from, uint32_t mask)
 {
     uint64_t members = 0;
 
-    for (uint32_t i = 0; i < QUERIES; i++) {
+    for (uint32_t i = from; i < from + SLICE; i++) {
         const uint8_t *b = contest->bytes[i & mask];
         struct nsp_u128 value = {
             (uint64_t)nsp_load_be32(b) << 32 | nsp_load_be32(b + 4),
@@ -266,7 +316,8 @@ run_search(const struct contest *contest, uint32_t mask)
 
 /* --- Measuring ------------------------------------------------------------ */
 
-typedef uint64_t run_fn(const struct contest *contest, uint32_t mask);
+typedef uint64_t run_fn(const struct contest *contest, uint32_t from,
+                        uint32_t mask);
 
 static void
 measure(const struct contest *contest, uint32_t mask)
@@ -276,36 +327,39 @@ measure(const struct contest *contest, uint32_t mask)
     double least[NSP_ARRAY_LEN(runs)] = { 1e9, 1e9, 1e9, 1e9 };
     uint64_t members[NSP_ARRAY_LEN(runs)];
 
-    /* Taking turns, so that a slow moment of the machine hits all. */
-    for (int repeat = 0; repeat < REPEATS; repeat++) {
+    for (uint32_t slice = 0; slice < REPEATS * (QUERIES / SLICE); slice++) {
+        uint32_t from = slice * SLICE % QUERIES;
+
         for (size_t r = 0; r < NSP_ARRAY_LEN(runs); r++) {
             double since = now_ns();
             double ns;
 
-            members[r] = runs[r](contest, mask);
-            ns = (now_ns() - since) / QUERIES;
+            members[r] = runs[r](contest, from, mask);
+            ns = (now_ns() - since) / SLICE;
             least[r] = ns < least[r] ? ns : least[r];
         }
+        sink = members[1];
+        if (members[0] != members[2] || members[0] != members[3])
+            die("the answers differ");
     }
-    sink = members[1];
-    if (members[0] != members[2] || members[0] != members[3])
-        die("the answers differ");
-    printf(" %7.1f %7.1f %7.1f %7.1f", least[0], least[1], least[2], least[3]);
+    for (size_t r = 0; r < NSP_ARRAY_LEN(runs); r++)
+        printf("  %7.1f", least[r]);
 }
 
 static void
 run(bool ipv6, uint32_t prefixes)
 {
     struct contest contest = { .ipv6 = ipv6, .prefixes = prefixes };
+    char name[32];
 
     fill(&contest);
-    printf("%s %7u", ipv6 ? "IPv6" : "IPv4", prefixes);
+    snprintf(name, sizeof name, "%s %u", ipv6 ? "IPv6" : "IPv4", prefixes);
+    printf("%-12s", name);
     measure(&contest, CACHED - 1);
-    printf("  ");
     measure(&contest, QUERIES - 1);
-    printf(" %7.2f %7.1f\n",
+    printf("  %7.2f  %8.1f  %8.1f\n",
            (double)nsp_prefix_set_info(contest.set).bytes / (1 << 20),
-           contest.build_ms);
+           contest.build_ms, contest.load_ms);
     nsp_prefix_set_destroy(contest.set);
     free(contest.ranges);
     free(contest.ipv4);
@@ -318,11 +372,12 @@ main(void)
 {
     static const uint32_t sizes[] = { 1000, 100000, PREFIXES_MAX };
 
-    printf("%-12s %31s   %31s\n", "ns per lookup", "256 addresses",
+    printf("%-12s  %34s  %34s\n", "ns per lookup", "256 addresses",
            "1 M addresses");
-    printf("%-12s %7s %7s %7s %7s   %7s %7s %7s %7s %7s %7s\n", "prefixes",
-           "one", "chained", "burst", "search", "one", "chained", "burst",
-           "search", "MiB", "build ms");
+    printf("%-12s", "prefixes");
+    for (int i = 0; i < 2; i++)
+        printf("  %7s  %7s  %7s  %7s", "one", "chained", "burst", "search");
+    printf("  %7s  %8s  %8s\n", "MiB", "build ms", "load ms");
     for (int ipv6 = 0; ipv6 < 2; ipv6++) {
         for (size_t i = 0; i < NSP_ARRAY_LEN(sizes); i++)
             run(ipv6 != 0, sizes[i]);

@@ -13,7 +13,10 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     delay    a fixed delay at 500 packets/s, beyond the untouched path; beside
              it how late a bare ppoll() ends
     kill     a ping's first answer after kill -9 of a shaper that holds packets
-    modules  ns per operation of single modules
+    filter   one filter on parsed packets; beside it libpcap's filter machine,
+             and a plain walk of the tests in order
+    prefix   a set of a million prefixes; beside it a binary search
+    modules  ns per operation of other modules
 
 Rates and errors of 'rate' count IP bytes from the first to the last arrival in
 the window, stamped by the receiving kernel.
@@ -23,6 +26,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import signal
 import statistics
 import subprocess
@@ -321,15 +325,68 @@ def measure_delay(args, table):
                   ">= 0", early >= 0)
 
 
+def columns_of(args, program):
+    """The lines of a program's output, cut where there are two blanks."""
+    out = subprocess.run([args.build / "bench" / program], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return [re.split(r"\s{2,}", line.strip()) for line in out.splitlines()]
+
+
+FILTER_TARGETS_NS = {"outbound and tcp": 3, "8 mixed tests": 10,
+                     "255 ports": 12}
+
+
+def measure_filter(args, table):
+    """Our burst against each peer. libpcap parses as it goes: with our parser's
+    time beside it, the ratio is printed too, without a target."""
+    *lines, compiling = columns_of(args, "bench_filter")[1:]
+    for what, *figures in lines:
+        single, burst, parsed, libpcap, walk = map(float, figures)
+        most = FILTER_TARGETS_NS.get(what)
+        table.add(f"{what}, ns, to libpcap", "%.2f" % burst, "%.2f" % libpcap,
+                  "%.1f" % (libpcap / burst), ">= 3.0", libpcap >= 3 * burst)
+        table.add("  to a walk of the tests", "%.2f" % burst, "%.2f" % walk,
+                  "%.1f" % (walk / burst), f"<= {most} ns" if most else "",
+                  burst <= most if most else None)
+        table.add("  one at a time, to libpcap", "%.2f" % single,
+                  "%.2f" % libpcap, "%.1f" % (libpcap / single))
+        table.add("  parsing included, to libpcap", "%.2f" % parsed,
+                  "%.2f" % libpcap, "%.1f" % (libpcap / parsed))
+    what, ours, libpcap = compiling[0], *map(float, compiling[1:])
+    table.add(f"{what}, us, to libpcap", "%.1f" % ours, "%.1f" % libpcap,
+              "%.1f" % (libpcap / ours), "<= 20 us", ours <= 20)
+
+
+def measure_prefix(args, table):
+    """A million prefixes, asked for a million different addresses, beside a
+    binary search in the same ranges."""
+    for line in columns_of(args, "bench_prefix")[2:]:
+        family, prefixes = line[0].split()
+        if prefixes != "1000000":
+            continue
+        one, _, burst, search, mib, _, load_ms = map(float, line[5:])
+        table.add(f"1,000,000 {family} prefixes, ns", "%.1f" % burst,
+                  "%.1f" % search, "%.1f" % (search / burst), "<= 40 ns",
+                  burst <= 40)
+        table.add("  one at a time", "%.1f" % one, "%.1f" % search,
+                  "%.1f" % (search / one))
+        table.add("  memory, MiB", "%.1f" % mib, "", "", "<= 64 MiB",
+                  mib <= 64)
+        table.add("  loading from text, s", "%.2f" % (load_ms / 1e3), "", "",
+                  "<= 1 s", load_ms <= 1000)
+
+
 def measure_modules(args, table):
     del table  # Nothing to compare with: printed as they are.
     for program in sorted((args.build / "bench").glob("bench_*")):
-        if program.is_file() and program.name != "bench_engine":
+        if program.is_file() and program.name not in (
+                "bench_engine", "bench_filter", "bench_prefix"):
             print(f"{program.name}:", flush=True)
             subprocess.run([program], check=True)
 
 
-SECTIONS = {"engine": measure_engine, "modules": measure_modules,
+SECTIONS = {"engine": measure_engine, "filter": measure_filter,
+            "prefix": measure_prefix, "modules": measure_modules,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
             "kill": measure_kill}
 LIVE = {"tcp", "rate", "delay", "kill"}
