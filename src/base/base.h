@@ -22,12 +22,14 @@
 #define nsp_likely(x)        __builtin_expect(!!(x), 1)
 #define nsp_unlikely(x)      __builtin_expect(!!(x), 0)
 #define NSP_ALWAYS_INLINE    inline __attribute__((always_inline))
+#define NSP_NEVER_INLINE     __attribute__((noinline))
 #define NSP_PRINTF(fmt, arg) __attribute__((format(printf, fmt, arg)))
 #define nsp_prefetch(p)      __builtin_prefetch(p)
 #else
 #define nsp_likely(x)     (x)
 #define nsp_unlikely(x)   (x)
 #define NSP_ALWAYS_INLINE inline
+#define NSP_NEVER_INLINE
 #define NSP_PRINTF(fmt, arg)
 #define nsp_prefetch(p) ((void)(p))
 #endif

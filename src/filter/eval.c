@@ -394,11 +394,55 @@ falls_through(const struct nsp_eval *eval, const struct nsp_insn *insn,
     X(NSP_FETCH_L3)                                                            \
     X(NSP_FETCH_L4)
 
-/* A packet whose network header cannot be used matches nothing. */
-static inline bool
-is_unusable(const struct nsp_pkt *pkt)
+/* Tells whether a packet gets as far as the first instruction. One whose
+ * network header cannot be used matches nothing. */
+static NSP_ALWAYS_INLINE bool
+passes_guard(const struct nsp_eval *eval, const struct nsp_pkt *pkt)
 {
-    return pkt->l3 == NSP_L3_NONE && (pkt->flags & NSP_PKT_MALFORMED) != 0;
+    static const struct nsp_pkt looked_at = { .l3 = UINT8_MAX,
+                                              .flags = NSP_PKT_MALFORMED };
+    static const struct nsp_pkt unusable = { .l3 = NSP_L3_NONE,
+                                             .flags = NSP_PKT_MALFORMED };
+    uint64_t state = nsp_state_of(pkt);
+
+    return ((state & eval->guard.mask) == eval->guard.value) &
+           ((state & nsp_state_of(&looked_at)) != nsp_state_of(&unusable));
+}
+
+static NSP_ALWAYS_INLINE bool
+has_state(const struct nsp_insn *chain, const struct nsp_pkt *pkt)
+{
+    return (nsp_state_of(pkt) & chain->state.mask) == chain->state.value;
+}
+
+/* The state has told that the header is there. */
+static NSP_ALWAYS_INLINE bool
+has_word(const struct nsp_word *word, const struct nsp_pkt *pkt)
+{
+    uint16_t header_off;
+    uint32_t bits;
+
+    memcpy(&header_off, (const uint8_t *)pkt + word->header, sizeof header_off);
+    bits = nsp_load_be32(pkt->data + header_off + word->offset) & word->mask;
+    return bits - word->lo <= word->span;
+}
+
+static NSP_ALWAYS_INLINE bool
+passes_chain(const struct nsp_eval *eval, const struct nsp_insn *chain,
+             const struct nsp_pkt *pkt)
+{
+    const struct nsp_word *word = eval->words + chain->words;
+    const struct nsp_word *end = word + chain->word_count;
+
+    bool any = (chain->extra & NSP_INSN_ANY) != 0;
+
+    if (!has_state(chain, pkt))
+        return false;
+    for (; word < end; word++) {
+        if (has_word(word, pkt) == any)
+            return any;
+    }
+    return !any;
 }
 
 static bool
@@ -420,22 +464,21 @@ execute(const struct nsp_eval *eval, const struct nsp_insn *insn,
         return falls_through(eval, insn, pkt, context, op, has_table(insn));
         COMMON_OPS(STEP)
 #undef STEP
+    case NSP_INSN_CHAIN:
+        return passes_chain(eval, insn, pkt);
     default:
         return falls_through_rarely(eval, insn, pkt, context);
     }
 }
 
-/* Every target lies ahead, so the program's length bounds the loop. */
-bool
-nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
-               const struct nsp_filter_context *context)
+/* Every target lies ahead, so the program's length bounds the loop. Apart from
+ * the guard, which then needs no stack. */
+static NSP_NEVER_INLINE bool
+match_insns(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
+            const struct nsp_filter_context *context)
 {
     const struct nsp_insn *insn = eval->insns;
 
-    if (!context)
-        context = &no_context;
-    if (nsp_unlikely(is_unusable(pkt)))
-        return false;
     for (;;) {
         if (execute(eval, insn, pkt, context)) {
             if (insn->extra & NSP_INSN_ACCEPT)
@@ -447,6 +490,17 @@ nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
             insn = eval->insns + insn->target;
         }
     }
+}
+
+bool
+nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
+               const struct nsp_filter_context *context)
+{
+    bool passed = passes_guard(eval, pkt);
+
+    if (eval->count == 0 || !passed)
+        return passed;
+    return match_insns(eval, pkt, context ? context : &no_context);
 }
 
 /* --- Bursts -------------------------------------------------------------- */
@@ -490,6 +544,68 @@ sweep_addresses(const struct nsp_eval *eval, const struct nsp_insn *insn,
     return through;
 }
 
+/* All words of a packet are looked at: cheaper than a wrong guess whether to go
+ * on. */
+static NSP_ALWAYS_INLINE uint64_t
+sweep_words(const struct nsp_word words[], uint32_t count,
+            struct nsp_pkt *const pkts[], uint64_t mask, const bool any)
+{
+    uint64_t through = 0;
+
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t i = nsp_ctz_u64(mask);
+        bool passes = !any;
+
+        for (uint32_t w = 0; w < count; w++) {
+            bool has = has_word(&words[w], pkts[i]);
+
+            passes = any ? passes | has : passes & has;
+        }
+        through |= (uint64_t)passes << i;
+    }
+    return through;
+}
+
+/* Few words stay in registers. */
+static NSP_ALWAYS_INLINE uint64_t
+sweep_counted(const struct nsp_word words[], uint32_t count,
+              struct nsp_pkt *const pkts[], uint64_t mask, const bool any)
+{
+    switch (count) {
+    case 0:
+        return mask;
+    case 1:
+        return sweep_words(words, 1, pkts, mask, any);
+    case 2:
+        return sweep_words(words, 2, pkts, mask, any);
+    case 3:
+        return sweep_words(words, 3, pkts, mask, any);
+    default:
+        return sweep_words(words, count, pkts, mask, any);
+    }
+}
+
+static uint64_t
+sweep_chain(const struct nsp_eval *eval, const struct nsp_insn *chain,
+            struct nsp_pkt *const pkts[], uint64_t mask)
+{
+    const struct nsp_word *words = eval->words + chain->words;
+    uint32_t count = chain->word_count;
+
+    if (chain->state.mask != 0) {
+        uint64_t asked = mask;
+
+        for (mask = 0; asked != 0; asked &= asked - 1) {
+            uint32_t i = nsp_ctz_u64(asked);
+
+            mask |= (uint64_t)has_state(chain, pkts[i]) << i;
+        }
+    }
+    return chain->extra & NSP_INSN_ANY
+               ? sweep_counted(words, count, pkts, mask, true)
+               : sweep_counted(words, count, pkts, mask, false);
+}
+
 static uint64_t
 execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
               struct nsp_pkt *const pkts[], uint64_t mask,
@@ -503,6 +619,8 @@ execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
                    : sweep(eval, insn, pkts, mask, context, op, false);
         COMMON_OPS(SWEEP)
 #undef SWEEP
+    case NSP_INSN_CHAIN:
+        return sweep_chain(eval, insn, pkts, mask);
     case NSP_FETCH_IN_SET:
         if (eval->operands[insn->operands].addresses)
             return sweep_addresses(eval, insn, pkts, mask);
@@ -515,11 +633,13 @@ execute_burst(const struct nsp_eval *eval, const struct nsp_insn *insn,
 
 static uint64_t
 match_by_insn(const struct nsp_eval *eval, struct nsp_pkt *const pkts[],
-              uint64_t usable, const struct nsp_filter_context *context)
+              uint64_t passed, const struct nsp_filter_context *context)
 {
-    uint64_t pending[BURST_INSNS_MAX + 1] = { usable };
+    uint64_t pending[BURST_INSNS_MAX + 1];
     uint64_t accepted = 0;
 
+    memset(pending, 0, (eval->count + 1) * sizeof pending[0]);
+    pending[0] = passed;
     for (uint32_t i = 0; i < eval->count; i++) {
         const struct nsp_insn *insn = &eval->insns[i];
         uint64_t through, jumped;
@@ -546,14 +666,14 @@ nsp_eval_match_burst(const struct nsp_eval *eval, struct nsp_pkt *const pkts[],
 {
     uint64_t result = 0;
 
-    if (!context)
-        context = &no_context;
     if (eval->count > BURST_INSNS_MAX) {
         for (uint32_t i = 0; i < n; i++)
             result |= (uint64_t)nsp_eval_match(eval, pkts[i], context) << i;
         return result;
     }
     for (uint32_t i = 0; i < n; i++)
-        result |= (uint64_t)!is_unusable(pkts[i]) << i;
-    return match_by_insn(eval, pkts, result, context);
+        result |= (uint64_t)passes_guard(eval, pkts[i]) << i;
+    if (eval->count == 0)
+        return result;
+    return match_by_insn(eval, pkts, result, context ? context : &no_context);
 }

@@ -1,5 +1,7 @@
 #ifndef NSP_FILTER_EVAL_H
 #define NSP_FILTER_EVAL_H
+#include <string.h>
+
 #include "filter/ir.h"
 
 /* The user-space back end: the graph as a program for a small machine that runs
@@ -12,6 +14,16 @@
  * (modulo 2^32), so that the values outside one are a range, too, and a test
  * can be turned around to fall through when it fails.
  *
+ * Most filters begin with, or consist of, tests that must all pass: "outbound
+ * and tcp and tcp.DstPort == 80 and ...". Those become one instruction, a
+ * chain. What the parser and the device say of a packet (direction, headers,
+ * flags) is one word of struct nsp_pkt, its state, so all tests of it and the
+ * presence of all headers that later tests read are one masked comparison;
+ * after it the header words are compared without asking again whether they are
+ * there. If the program begins with a chain that a packet must pass, the
+ * comparison of the state is the program's guard, which comes before any
+ * instruction.
+ *
  * A burst is matched by instruction, not by packet: each instruction runs over
  * all packets that have come to it before the next one does, so it is decoded
  * once and its loop has no branch that depends on a packet. That takes a word
@@ -22,24 +34,50 @@ enum nsp_insn_extra {
     NSP_INSN_BITS = 1,   /* In the set also needs bit value - lo of 'bits', */
     NSP_INSN_BOUNDS = 2, /* or one of the ranges of 'bounds'. */
     NSP_INSN_ACCEPT = 4, /* Accept instead of falling through. */
+    NSP_INSN_ANY = 8,    /* One word as wanted is enough for the chain. */
+};
+
+/* Not a fetch: falls through if the state and the words are as wanted. */
+#define NSP_INSN_CHAIN 255u
+
+/* Bytes of struct nsp_pkt as one word, in whatever order the machine has. */
+#define NSP_STATE_OFF offsetof(struct nsp_pkt, l3)
+
+/* Wanted: state & mask == value. */
+struct nsp_state {
+    uint64_t mask, value;
+};
+
+/* Bits of the network-order word at 'offset' of a header that is there. In the
+ * set if (word & mask) - lo <= span: nothing is shifted. */
+struct nsp_word {
+    uint8_t header; /* Where struct nsp_pkt has the header's offset. */
+    uint8_t offset;
+    uint32_t mask, lo, span;
 };
 
 struct nsp_insn {
-    uint8_t op;          /* enum nsp_fetch. */
+    uint8_t op;          /* enum nsp_fetch or NSP_INSN_CHAIN. */
     uint8_t extra;       /* Set of enum nsp_insn_extra. */
     bool jump_if_absent; /* Jump when the packet has no such field. */
     uint8_t arg;         /* As in the field table, like the next two; */
     uint8_t shift;       /* of indexed fields the size in bytes. */
     uint8_t offset;
-    uint8_t unused[2];
+    uint16_t word_count; /* Of a chain. */
     union {
         uint32_t mask;     /* Of the value's bits. */
         int32_t position;  /* Of an indexed field. */
         uint32_t operands; /* Place of a masked or compared value's. */
+        uint32_t words;    /* Place of a chain's. */
     };
-    uint32_t lo, span;       /* In the set if value - lo <= span; 'extra'. */
-    uint32_t table, entries; /* The set's place in its table. */
     uint32_t target; /* An instruction's number, NSP_IR_ACCEPT or _REJECT. */
+    union {
+        struct {
+            uint32_t lo, span; /* In the set if value - lo <= span; 'extra'. */
+            uint32_t table, entries; /* The set's place in its table. */
+        };
+        struct nsp_state state; /* Of a chain. */
+    };
 };
 
 /* What a value that is no field is made of. */
@@ -53,8 +91,10 @@ struct nsp_operands {
 };
 
 struct nsp_eval {
+    struct nsp_state guard; /* Other packets are rejected. */
     struct nsp_insn *insns;
-    uint32_t count;
+    uint32_t count; /* None: accepts what passes the guard. */
+    struct nsp_word *words;
     uint64_t *bits;           /* Of sets of small numbers. */
     uint32_t *bounds;         /* Of sets of 32-bit numbers: lows, then highs. */
     struct nsp_range *ranges; /* Of wider fields. */
@@ -67,6 +107,15 @@ int nsp_eval_build(const struct nsp_ir *ir,
                    struct nsp_eval *ret) NSP_MUSTCHECK;
 void nsp_eval_fini(struct nsp_eval *eval,
                    const struct nsp_allocator *allocator);
+
+static inline uint64_t
+nsp_state_of(const struct nsp_pkt *pkt)
+{
+    uint64_t state;
+
+    memcpy(&state, (const uint8_t *)pkt + NSP_STATE_OFF, sizeof state);
+    return state;
+}
 
 /* Runs the program over a parsed packet. */
 bool nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "filter/eval_chain.h"
+
 /* A set whose values lie closer together than this is a bitmap of at most 8
  * KiB. */
 #define BITMAP_MAX 65536u
@@ -9,7 +11,7 @@
 /* Where the next entry of each table goes; also, in a first pass that writes
  * nothing, how long each has to be. */
 struct sizes {
-    uint32_t insns, bits, bounds, ranges, operands;
+    uint32_t insns, words, bits, bounds, ranges, operands;
 };
 
 struct translator {
@@ -17,6 +19,7 @@ struct translator {
     struct nsp_eval *eval; /* Its tables are NULL in the first pass. */
     struct sizes at;
     uint32_t *insn_of; /* First instruction of each test. */
+    uint32_t *entries; /* How many targets each test is. */
 };
 
 static bool
@@ -224,12 +227,144 @@ translate_test(struct translator *t, uint32_t i)
         emit_jump(t, test->success);
 }
 
+/* --- Chains --------------------------------------------------------------- */
+
+/* Collects in 'head' what a chain wants of the state and of words. Returns
+ * false if it cannot pass. The first pass counts words that the second may
+ * join. */
+static bool
+gather_chain(struct translator *t, uint32_t first, uint32_t length, bool any,
+             struct nsp_insn *head)
+{
+    struct nsp_word word, *words = t->eval->words;
+    bool never = false;
+
+    *head = (struct nsp_insn){ .op = NSP_INSN_CHAIN,
+                               .extra = any ? NSP_INSN_ANY : 0,
+                               .words = t->at.words };
+    for (uint32_t i = first; i < first + length; i++) {
+        const struct nsp_ir_test *test = &t->ir->tests[i];
+
+        if (nsp_chain_take_state(t->ir, test, &head->state, &never) ||
+            !nsp_chain_take_word(t->ir, test, &head->state, &never, &word) ||
+            (words && !any &&
+             nsp_chain_join_word(words + head->words, head->word_count, &word)))
+            continue;
+        if (words)
+            words[t->at.words] = word;
+        t->at.words++;
+        head->word_count++;
+    }
+    return !never;
+}
+
+static bool
+is_gathered(const struct translator *t, const struct nsp_ir_test *test)
+{
+    struct nsp_state state = { 0 };
+    struct nsp_word word;
+    bool never = false;
+
+    return nsp_chain_take_state(t->ir, test, &state, &never) ||
+           nsp_chain_take_word(t->ir, test, &state, &never, &word);
+}
+
+/* Adds the tests that are neither of the state nor of one word, cheap ones
+ * first. */
+static void
+emit_rest(struct translator *t, uint32_t first, uint32_t length)
+{
+    for (uint32_t cost = 0; cost <= NSP_CHAIN_COST_MAX; cost++) {
+        for (uint32_t i = first; i < first + length; i++) {
+            const struct nsp_ir_test *test = &t->ir->tests[i];
+            struct nsp_insn insn;
+
+            if (is_gathered(t, test) || nsp_chain_cost(test) != cost)
+                continue;
+            insn = insn_of_test(t, test);
+            translate_set(t, test, true, &insn);
+            insn.jump_if_absent = true;
+            insn.target = target_of(t, test->failure);
+            emit(t, insn);
+        }
+    }
+}
+
+/* The state that a packet must have not to be rejected at once goes into the
+ * guard. */
+static void
+emit_chain(struct translator *t, uint32_t first, uint32_t length, bool any)
+{
+    uint32_t failure = t->ir->tests[first + (any ? length - 1 : 0)].failure;
+    struct nsp_insn head;
+
+    if (!gather_chain(t, first, length, any, &head)) {
+        emit_jump(t, failure);
+        return;
+    }
+    head.target = target_of(t, failure);
+    if (first == 0 && failure == NSP_IR_REJECT) {
+        t->eval->guard = head.state;
+        head.state = (struct nsp_state){ 0 };
+    }
+    if (head.state.mask != 0 || head.word_count > 0)
+        emit(t, head);
+    emit_rest(t, first, length);
+}
+
+static void
+translate_chain(struct translator *t, uint32_t first, uint32_t length, bool any)
+{
+    uint32_t last = first + length - 1, start = t->at.insns;
+    uint32_t success = t->ir->tests[last].success;
+
+    t->insn_of[first] = start;
+    emit_chain(t, first, length, any);
+    if (success == last + 1 || (t->at.insns == 0 && length == t->ir->count))
+        return;
+    if (success != NSP_IR_ACCEPT || t->at.insns == start)
+        emit_jump(t, success);
+    else if (t->eval->insns)
+        t->eval->insns[t->at.insns - 1].extra |= NSP_INSN_ACCEPT;
+}
+
+/* One test makes a chain where it can be the program's guard. */
+static bool
+is_chain(const struct translator *t, uint32_t first, uint32_t length)
+{
+    const struct nsp_ir_test *test = &t->ir->tests[first];
+
+    return length > 1 || (first == 0 && test->failure == NSP_IR_REJECT &&
+                          is_gathered(t, test));
+}
+
+static void
+count_entries(const struct nsp_ir *ir, uint32_t entries[])
+{
+    for (uint32_t i = 0; i < ir->count; i++) {
+        if (ir->tests[i].success < ir->count)
+            entries[ir->tests[i].success]++;
+        if (ir->tests[i].failure < ir->count)
+            entries[ir->tests[i].failure]++;
+    }
+}
+
 static struct sizes
 translate(struct translator *t)
 {
     t->at = (struct sizes){ 0 };
-    for (uint32_t i = 0; i < t->ir->count; i++)
-        translate_test(t, i);
+    for (uint32_t i = 0; i < t->ir->count;) {
+        uint32_t all = nsp_chain_length(t->ir, t->entries, i);
+        uint32_t any = nsp_chain_any_length(t->ir, t->entries, i);
+
+        if (any > 1)
+            translate_chain(t, i, any, true);
+        else if (is_chain(t, i, all))
+            translate_chain(t, i, all, false);
+        else
+            translate_test(t, i);
+        i += any > 1 ? any : all;
+    }
     if (t->ir->count == 0)
         emit_jump(t, t->ir->entry);
     return t->at;
@@ -245,18 +380,21 @@ nsp_eval_build(const struct nsp_ir *ir, const struct nsp_allocator *allocator,
 
     *ret = eval;
     assert(ir->count == 0 || ir->entry == 0);
-    t.insn_of = nsp_alloc(allocator, ir->count + 1, sizeof t.insn_of[0]);
+    t.insn_of = nsp_alloc(allocator, 2 * ir->count + 1, sizeof t.insn_of[0]);
     if (!t.insn_of)
         return -ENOMEM;
+    t.entries = t.insn_of + ir->count;
+    count_entries(ir, t.entries);
     sizes = translate(&t);
-    eval.insns = nsp_alloc(allocator, sizes.insns, sizeof eval.insns[0]);
+    eval.insns = nsp_alloc(allocator, sizes.insns + 1, sizeof eval.insns[0]);
+    eval.words = nsp_alloc(allocator, sizes.words + 1, sizeof eval.words[0]);
     eval.bits = nsp_alloc(allocator, sizes.bits + 1, sizeof eval.bits[0]);
     eval.bounds = nsp_alloc(allocator, sizes.bounds + 1, sizeof eval.bounds[0]);
     eval.ranges = nsp_alloc(allocator, sizes.ranges + 1, sizeof eval.ranges[0]);
     eval.operands =
         nsp_alloc(allocator, sizes.operands + 1, sizeof eval.operands[0]);
-    if (!eval.insns || !eval.bits || !eval.bounds || !eval.ranges ||
-        !eval.operands) {
+    if (!eval.insns || !eval.words || !eval.bits || !eval.bounds ||
+        !eval.ranges || !eval.operands) {
         nsp_release(allocator, t.insn_of);
         nsp_eval_fini(&eval, allocator);
         return -ENOMEM;
@@ -272,6 +410,7 @@ void
 nsp_eval_fini(struct nsp_eval *eval, const struct nsp_allocator *allocator)
 {
     nsp_release(allocator, eval->insns);
+    nsp_release(allocator, eval->words);
     nsp_release(allocator, eval->bits);
     nsp_release(allocator, eval->bounds);
     nsp_release(allocator, eval->ranges);

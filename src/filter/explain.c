@@ -241,8 +241,55 @@ print_condition(struct nsp_text *text, const struct nsp_insn *insn)
                    insn->jump_if_absent ? " else or if absent " : " else ");
 }
 
+/* Prints what must hold of a packet's state, with a comma after each. */
 static void
-print_program(struct explainer *e, const struct nsp_eval *eval)
+print_state(struct nsp_text *text, const struct nsp_state *state)
+{
+    static const struct {
+        size_t offset;
+        const char *name;
+    } bytes[] = {
+        { offsetof(struct nsp_pkt, direction), "direction" },
+        { offsetof(struct nsp_pkt, l3), "l3" },
+        { offsetof(struct nsp_pkt, l4), "l4" },
+        { offsetof(struct nsp_pkt, ip_proto), "protocol" },
+    };
+    struct nsp_pkt mask = { 0 }, value = { 0 };
+
+    memcpy((uint8_t *)&mask + NSP_STATE_OFF, &state->mask, sizeof state->mask);
+    memcpy((uint8_t *)&value + NSP_STATE_OFF, &state->value,
+           sizeof state->value);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(bytes); i++) {
+        if (((uint8_t *)&mask)[bytes[i].offset] != 0)
+            nsp_text_print(text, " %s %u,", bytes[i].name,
+                           (unsigned)((uint8_t *)&value)[bytes[i].offset]);
+    }
+    if (mask.flags != 0)
+        nsp_text_print(text, " flags & %u == %u,", (unsigned)mask.flags,
+                       (unsigned)value.flags);
+}
+
+static void
+print_chain(struct nsp_text *text, const struct nsp_eval *eval,
+            const struct nsp_insn *chain)
+{
+    nsp_text_print(text, "%s", chain->extra & NSP_INSN_ANY ? "any" : "all");
+    print_state(text, &chain->state);
+    for (uint32_t i = 0; i < chain->word_count; i++) {
+        const struct nsp_word *word = &eval->words[chain->words + i];
+        bool is_l3 = word->header == offsetof(struct nsp_pkt, l3_off);
+
+        nsp_text_print(text, " %s[%u] & 0x%x in 0x%x..0x%x,",
+                       is_l3 ? "l3" : "l4", (unsigned)word->offset, word->mask,
+                       word->lo, word->lo + word->span);
+    }
+    nsp_text_print(text, "%s else ",
+                   chain->extra & NSP_INSN_ACCEPT ? " accept," : "");
+}
+
+static void
+print_insn(struct nsp_text *text, const struct nsp_eval *eval,
+           const struct nsp_insn *insn)
 {
     static const char *const names[] = {
         [NSP_FETCH_NEVER] = "jump",
@@ -274,18 +321,35 @@ print_program(struct explainer *e, const struct nsp_eval *eval)
         [NSP_FETCH_TIMESTAMP] = "timestamp",
         [NSP_FETCH_MAC] = "mac",
     };
+
+    if (insn->op == NSP_INSN_CHAIN) {
+        print_chain(text, eval, insn);
+    } else {
+        nsp_text_print(text, "%s ", names[insn->op]);
+        if (insn->op != NSP_FETCH_NEVER)
+            print_condition(text, insn);
+    }
+    print_target(text, insn->target);
+    nsp_text_print(text, "\n");
+}
+
+static void
+print_program(struct explainer *e, const struct nsp_eval *eval)
+{
     struct nsp_text *text = &e->text;
 
     nsp_text_print(text, "program\n");
-    for (uint32_t i = 0; i < eval->count; i++) {
-        const struct nsp_insn *insn = &eval->insns[i];
-
-        nsp_text_print(text, "  %u: %s ", i, names[insn->op]);
-        if (insn->op != NSP_FETCH_NEVER)
-            print_condition(text, insn);
-        print_target(text, insn->target);
-        nsp_text_print(text, "\n");
+    if (eval->guard.mask != 0) {
+        nsp_text_print(text, "  guard:");
+        print_state(text, &eval->guard);
+        nsp_text_print(text, " else reject\n");
     }
+    for (uint32_t i = 0; i < eval->count; i++) {
+        nsp_text_print(text, "  %u: ", i);
+        print_insn(text, eval, &eval->insns[i]);
+    }
+    if (eval->count == 0)
+        nsp_text_print(text, "  accept\n");
 }
 
 static int
