@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #define GROUPS 8
 
@@ -134,9 +135,10 @@ append_group(struct ipv6_groups *addr, const char *word, size_t bytes,
 {
     uint32_t value = 0;
     size_t i = *at;
+    int digit;
 
-    for (; i < bytes && i - *at < 4 && hex_value(word[i]) >= 0; i++)
-        value = value << 4 | (uint32_t)hex_value(word[i]);
+    for (; i < bytes && i - *at < 4 && (digit = hex_value(word[i])) >= 0; i++)
+        value = value << 4 | (uint32_t)digit;
     if (i == *at || addr->count == GROUPS)
         return false;
     addr->group[addr->count++] = (uint16_t)value;
@@ -157,6 +159,7 @@ has_dot_before_colon(const char *word, size_t bytes)
 static bool
 scan_ipv6(const char *word, size_t bytes, struct ipv6_groups *addr)
 {
+    bool dotted = memchr(word, '.', bytes) != NULL;
     size_t i = 0;
 
     addr->count = 0;
@@ -174,7 +177,7 @@ scan_ipv6(const char *word, size_t bytes, struct ipv6_groups *addr)
                 return false;
             i++;
         }
-        if (has_dot_before_colon(word + i, bytes - i))
+        if (dotted && has_dot_before_colon(word + i, bytes - i))
             return append_tail(addr, word + i, bytes - i);
         if (!append_group(addr, word, bytes, &i))
             return false;

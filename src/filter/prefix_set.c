@@ -190,7 +190,8 @@ nsp_prefix_builder_add_ipv6_prefix(struct nsp_prefix_builder *builder,
 
 /* --- Building ------------------------------------------------------------- */
 
-#define DIGITS 16 /* Of 8 bits, the least significant first. */
+#define DIGITS  16  /* Of 8 bits, the least significant first. */
+#define FEW_MAX 48u /* Ranges that are sorted by insertion. */
 
 static uint32_t
 digit_of(const struct nsp_range *range, uint32_t digit)
@@ -200,21 +201,64 @@ digit_of(const struct nsp_range *range, uint32_t digit)
     return half >> 8 * (digit % 8) & 255;
 }
 
-/* Moves ranges from 'from' to 'to' in the order of one digit, keeping that of
- * equal ones. 'counts' are how often each digit occurs. */
 static void
-sort_by_digit(const struct nsp_range from[], struct nsp_range to[],
-              uint32_t count, uint32_t digit, const uint32_t counts[256])
+sort_few(struct nsp_range ranges[], uint32_t count)
 {
-    uint32_t place[256];
+    for (uint32_t i = 1; i < count; i++) {
+        struct nsp_range range = ranges[i];
+        uint32_t at = i;
+
+        for (; at > 0 && nsp_u128_less(range.lo, ranges[at - 1].lo); at--)
+            ranges[at] = ranges[at - 1];
+        ranges[at] = range;
+    }
+}
+
+/* Parts ranges by one digit. 'ret_end' is set to where those with each digit
+ * end. Returns false, having done nothing, if it is the same in all. */
+static bool
+part_by_digit(struct nsp_range ranges[], struct nsp_range spare[],
+              uint32_t count, uint32_t digit, uint32_t ret_end[256])
+{
     uint32_t at = 0;
 
+    memset(ret_end, 0, 256 * sizeof ret_end[0]);
+    for (uint32_t i = 0; i < count; i++)
+        ret_end[digit_of(&ranges[i], digit)]++;
+    if (ret_end[digit_of(&ranges[0], digit)] == count)
+        return false;
     for (uint32_t i = 0; i < 256; i++) {
-        place[i] = at;
-        at += counts[i];
+        uint32_t of_digit = ret_end[i];
+
+        ret_end[i] = at;
+        at += of_digit;
     }
     for (uint32_t i = 0; i < count; i++)
-        to[place[digit_of(&from[i], digit)]++] = from[i];
+        spare[ret_end[digit_of(&ranges[i], digit)]++] = ranges[i];
+    memcpy(ranges, spare, count * sizeof ranges[0]);
+    return true;
+}
+
+/* Sorts by the digits below 'digits', most significant first: from the second
+ * on, parts lie in cache (Knuth, The Art of Computer Programming, vol. 3,
+ * section 5.2.5). No deeper than there are digits. */
+static void
+sort_by_digits(struct nsp_range ranges[], struct nsp_range spare[],
+               uint32_t count, uint32_t digits)
+{
+    uint32_t end[256];
+    uint32_t start = 0;
+
+    if (count <= FEW_MAX) {
+        sort_few(ranges, count);
+        return;
+    }
+    while (digits > 0 && !part_by_digit(ranges, spare, count, digits - 1, end))
+        digits--;
+    for (uint32_t i = 0; digits > 0 && i < 256; i++) {
+        sort_by_digits(ranges + start, spare, end[i] - start, digits - 1);
+        start = end[i];
+    }
 }
 
 static bool
@@ -227,34 +271,18 @@ is_sorted(const struct nsp_range_list *list)
     return true;
 }
 
-/* Sorts by first address: least significant digit first, leaving out digits
- * that are the same in all (Knuth, The Art of Computer Programming, vol. 3,
- * section 5.2.5). A comparison sort takes several times as long. */
+/* Sorts by first address. */
 static int
 sort(struct nsp_range_list *list, const struct nsp_allocator *allocator)
 {
-    uint32_t counts[DIGITS][256] = { 0 };
     struct nsp_range *spare;
 
     if (is_sorted(list))
         return 0;
-    spare = nsp_alloc(allocator, list->room, sizeof *spare);
+    spare = nsp_alloc(allocator, list->count, sizeof *spare);
     if (!spare)
         return -ENOMEM;
-
-    for (uint32_t i = 0; i < list->count; i++) {
-        for (uint32_t d = 0; d < DIGITS; d++)
-            counts[d][digit_of(&list->ranges[i], d)]++;
-    }
-    for (uint32_t d = 0; d < DIGITS; d++) {
-        struct nsp_range *from = list->ranges;
-
-        if (counts[d][digit_of(&from[0], d)] == list->count)
-            continue;
-        sort_by_digit(from, spare, list->count, d, counts[d]);
-        list->ranges = spare;
-        spare = from;
-    }
+    sort_by_digits(list->ranges, spare, list->count, DIGITS);
     nsp_release(allocator, spare);
     return 0;
 }

@@ -75,21 +75,22 @@ skip_blanks(struct reader *r)
 static bool
 is_word_char(char c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
-           (c >= 'A' && c <= 'Z') || c == '.' || c == ':' || c == '_' ||
-           c == '%';
+    return (c >= '0' && c <= ':') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+           c == '.' || c == '_' || c == '%';
 }
 
 /* A word ends where a range begins: 80..90. */
 static struct word
 take_word(struct reader *r)
 {
-    struct word word = { r->at, r->at };
+    const char *text = r->source.text;
+    uint32_t at = r->at, end = r->source.bytes;
+    struct word word = { at, at };
 
-    while (is_word_char(peek(r, 0)) &&
-           !(peek(r, 0) == '.' && peek(r, 1) == '.'))
-        r->at++;
-    word.end = r->at;
+    while (at < end && is_word_char(text[at]) &&
+           !(text[at] == '.' && at + 1 < end && text[at + 1] == '.'))
+        at++;
+    word.end = r->at = at;
     return word;
 }
 
