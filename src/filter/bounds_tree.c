@@ -7,7 +7,7 @@
 #define CHILDREN    (KEYS + 1)
 #define LEVEL_BITS  3u
 #define LEVEL_MASK  7u
-#define ENTRIES_MAX (UINT32_C(1) << 18)
+#define ENTRIES_MAX (UINT32_C(1) << 20)
 
 /* A node on the way down, numbered within its level. */
 struct place {
@@ -19,7 +19,7 @@ static uint32_t
 rank_equal(const struct nsp_bounds_tree *tree, uint32_t node,
            struct nsp_u128 value)
 {
-    const uint64_t *hi = tree->hi[node].keys, *lo = tree->lo[node].keys;
+    const uint64_t *hi = tree->nodes[node].hi, *lo = tree->nodes[node].lo;
     uint32_t rank = 0;
 
     for (uint32_t i = 0; i < KEYS; i++)
@@ -58,7 +58,7 @@ rank_in(const struct nsp_bounds_tree *tree, struct place at,
         struct nsp_u128 value)
 {
     uint32_t node = number_of(tree, at);
-    const uint64_t *hi = tree->hi[node].keys;
+    const uint64_t *hi = tree->nodes[node].hi;
     uint32_t rank = rank_upper(hi, value.hi);
 
     if (nsp_unlikely(is_tied(hi, rank, value.hi)))
@@ -118,12 +118,12 @@ leaves_have(const struct nsp_bounds_tree *tree, const struct place at[],
 
     for (uint32_t i = 0; i < count; i++) {
         uint32_t node = number_of(tree, at[i]);
-        const uint64_t *hi = tree->hi[node].keys;
+        const uint64_t *hi = tree->nodes[node].hi;
         uint32_t rank = rank_upper(hi, values[i].hi);
 
         has |= (uint64_t)is_inside(tree, rank) << i;
         if (is_tied(hi, rank, values[i].hi)) {
-            nsp_prefetch(&tree->lo[node]);
+            nsp_prefetch(tree->nodes[node].lo);
             tied[tied_count++] = (uint8_t)i;
         }
     }
@@ -140,7 +140,7 @@ leaves_have(const struct nsp_bounds_tree *tree, const struct place at[],
 static NSP_ALWAYS_INLINE void
 prefetch_node(const struct nsp_bounds_tree *tree, struct place at)
 {
-    nsp_prefetch(&tree->hi[number_of(tree, at)]);
+    nsp_prefetch(tree->nodes[number_of(tree, at)].hi);
 }
 
 uint64_t
@@ -180,7 +180,7 @@ nsp_bounds_tree_has_burst(const struct nsp_bounds_tree *tree,
 
 /* The parts of a tree while they are written. */
 struct draft {
-    struct nsp_bounds_node *hi, *lo;
+    struct nsp_bounds_node *nodes;
     uint32_t *entries;
     uint32_t sizes[NSP_BOUNDS_LEVELS_MAX]; /* Nodes of each level. */
     uint32_t total;
@@ -195,8 +195,8 @@ divide_up(uint32_t a, uint32_t b)
 static void
 set_key(struct draft *draft, uint32_t node, uint32_t i, struct nsp_u128 key)
 {
-    draft->hi[node].keys[i] = key.hi;
-    draft->lo[node].keys[i] = key.lo;
+    draft->nodes[node].hi[i] = key.hi;
+    draft->nodes[node].lo[i] = key.lo;
 }
 
 /* Stores the bounds of 'ranges' in the leaves, from node 'first' on. */
@@ -234,8 +234,8 @@ fill_inner(const struct nsp_bounds_tree *tree, struct draft *draft,
             if (next >= leaf_count)
                 return;
             set_key(draft, tree->level_start[level] + i, k,
-                    (struct nsp_u128){ draft->hi[greatest].keys[KEYS - 1],
-                                       draft->lo[greatest].keys[KEYS - 1] });
+                    (struct nsp_u128){ draft->nodes[greatest].hi[KEYS - 1],
+                                       draft->nodes[greatest].lo[KEYS - 1] });
         }
     }
 }
@@ -287,8 +287,8 @@ lay_out(struct nsp_bounds_tree *tree, struct draft *draft, uint32_t leaf_count)
     }
 }
 
-/* About one entry for each leaf, and such a shift that the bounds spread over
- * all entries. */
+/* About four entries for each leaf, so that most lie in one, and such a shift
+ * that the bounds spread over all entries. */
 static void
 scale_entries(struct nsp_bounds_tree *tree, const struct nsp_range ranges[],
               uint32_t count, uint32_t leaf_count)
@@ -296,7 +296,7 @@ scale_entries(struct nsp_bounds_tree *tree, const struct nsp_range ranges[],
     uint32_t entries = 1;
     uint64_t spread = 0;
 
-    while (entries < leaf_count && entries < ENTRIES_MAX)
+    while (entries / 4 < leaf_count && entries < ENTRIES_MAX)
         entries *= 2;
     tree->last_entry = entries - 1;
     if (count > 0) {
@@ -312,10 +312,10 @@ static int
 allocate(struct nsp_bounds_tree *tree, struct draft *draft,
          const struct nsp_allocator *allocator)
 {
-    size_t nodes_bytes = draft->total * sizeof *draft->hi;
+    size_t nodes_bytes = draft->total * sizeof *draft->nodes;
     uintptr_t start;
 
-    tree->bytes = 2 * nodes_bytes +
+    tree->bytes = nodes_bytes +
                   ((size_t)tree->last_entry + 1) * sizeof *draft->entries +
                   NSP_CACHE_LINE;
     tree->memory = nsp_alloc(allocator, 1, tree->bytes);
@@ -323,12 +323,10 @@ allocate(struct nsp_bounds_tree *tree, struct draft *draft,
         return -ENOMEM;
     start = ((uintptr_t)tree->memory + NSP_CACHE_LINE - 1) &
             ~(uintptr_t)(NSP_CACHE_LINE - 1);
-    draft->hi = (struct nsp_bounds_node *)start;
-    draft->lo = draft->hi + draft->total;
-    draft->entries = (uint32_t *)(void *)(draft->lo + draft->total);
-    memset(draft->hi, 0xff, 2 * nodes_bytes);
-    tree->hi = draft->hi;
-    tree->lo = draft->lo;
+    draft->nodes = (struct nsp_bounds_node *)start;
+    draft->entries = (uint32_t *)(void *)(draft->nodes + draft->total);
+    memset(draft->nodes, 0xff, nodes_bytes);
+    tree->nodes = draft->nodes;
     tree->entries = draft->entries;
     return 0;
 }

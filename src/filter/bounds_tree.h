@@ -10,28 +10,28 @@
  * Idea       A B+-tree without pointers: a node is 8 keys and has 9 children,
  *            which lie at computed places (Khuong and Morin, "Array layouts for
  *            comparison-based searching", 2017). A table by the value's upper
- *            bits tells the lowest node that all such values pass, so two or
- *            three nodes are left to visit where the bounds lie evenly, and
+ *            bits tells the lowest node that all such values pass, so one or
+ *            two nodes are left to visit where the bounds lie evenly, and
  *            never more than the tree has levels, however they lie.
  * Invariant  A key is the last value before membership changes, so a value is
  *            in the set when the number of keys less than it is odd, or even if
  *            'starts_inside'. Unused keys are the largest value, and less than
  *            none. Key k of an inner node is the greatest below child k.
  * Halves     The upper halves of a node's keys fill one cache line. The lower
- *            halves lie elsewhere, read only when an upper one is equal.
- * Bytes      18 per bound, and up to 1 MiB for the table.
+ *            halves are the next one, read only when an upper one is equal; it
+ *            is in the same page, so that finding it is cheap.
+ * Bytes      18 per bound, and up to 4 MiB for the table.
  * Threads    Immutable once built; any number of readers. */
 
 #define NSP_BOUNDS_KEYS       8u
 #define NSP_BOUNDS_LEVELS_MAX 8u
 
 struct nsp_bounds_node {
-    uint64_t keys[NSP_BOUNDS_KEYS];
+    uint64_t hi[NSP_BOUNDS_KEYS], lo[NSP_BOUNDS_KEYS];
 };
 
 struct nsp_bounds_tree {
-    const struct nsp_bounds_node *hi; /* The root, then level by level. */
-    const struct nsp_bounds_node *lo; /* The other halves, in the same order. */
+    const struct nsp_bounds_node *nodes; /* The root, then level by level. */
     const uint32_t *entries; /* By (hi - base) >> shift: node << 3 | level. */
     uint64_t base;
     uint32_t shift;

@@ -12,7 +12,7 @@
  *            IPv6 ranges, a static search tree (bounds_tree.h).
  * Meaning    IPv4 and IPv6 are two worlds: ::ffff:10.0.0.1 is in no IPv4
  *            prefix.
- * Bytes      At most 64 MiB, for a million prefixes about 37 MiB. While built,
+ * Bytes      At most 64 MiB, for a million prefixes about 40 MiB. While built,
  *            some 64 more for each entry.
  * Threads    A builder has one owner. A set is immutable: any number of
  *            readers, without locks. */
