@@ -20,6 +20,7 @@
 #include "packet/checksum.h"
 #include "packet/options.h"
 #include "packet/proto.h"
+#include "packet/tcp.h"
 
 #define IPV4_CSUM_OFF 10u
 
@@ -240,21 +241,9 @@ nsp_pkt_set_ecn(struct nsp_pkt *pkt, uint8_t ecn)
 uint32_t
 nsp_pkt_mss_off(const struct nsp_pkt *pkt)
 {
-    enum { END = 0, NO_OPERATION = 1, MSS = 2, MSS_BYTES = 4 };
-    uint32_t at = pkt->l4_off + NSP_TCP_BYTES, end = pkt->payload_off;
+    enum { MSS = 2, MSS_BYTES = 4 };
 
-    while (at + MSS_BYTES <= end && pkt->data[at] != END) {
-        uint32_t bytes = 1;
-
-        if (pkt->data[at] != NO_OPERATION)
-            bytes = pkt->data[at + 1];
-        if (bytes == 0 || bytes > end - at)
-            return NSP_OFF_NONE;
-        if (pkt->data[at] == MSS)
-            return bytes == MSS_BYTES ? at + 2 : NSP_OFF_NONE;
-        at += bytes;
-    }
-    return NSP_OFF_NONE;
+    return nsp_tcp_option_off(pkt, MSS, MSS_BYTES);
 }
 
 int

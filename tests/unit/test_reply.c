@@ -251,7 +251,156 @@ TEST(no_answer_where_none_may_be_sent)
                  NSP_LINK_SLL, 0, reply, &parsed) > 0);
 }
 
-TEST_MAIN(cmocka_unit_test(rst_has_the_numbers_of_the_rfc),
+/* A RST to one end of a connection, which must have right checksums. */
+static struct nsp_pkt
+reset(const char *hex, enum nsp_reply_to to, bool delivered, uint8_t *rst)
+{
+    uint8_t bytes[256];
+    uint32_t n = (uint32_t)hex_bytes(hex, bytes, sizeof bytes);
+    struct nsp_pkt pkt = { .data = bytes, .cap_bytes = n, .wire_bytes = n };
+    struct nsp_pkt built = { .data = rst };
+
+    nsp_pkt_parse(&pkt);
+    built.cap_bytes = nsp_reply_build_rst(&pkt, to, delivered, rst);
+    built.wire_bytes = built.cap_bytes;
+    if (built.cap_bytes > 0) {
+        nsp_pkt_parse(&built);
+        CHECK_EQ(built.l4, NSP_L4_TCP);
+        CHECK_EQ(built.flags, 0);
+        CHECK(nsp_pkt_checksums_ok(&built));
+    }
+    return built;
+}
+
+TEST(rst_to_the_receiver_continues_the_segment)
+{
+    static const struct {
+        const char *hex;
+        bool delivered;
+        uint32_t seq, ack;
+        uint8_t flags;
+    } rows[] = {
+        { IPV4("002B", "0000", "06")
+              SEGMENT("00000064", "000003E8", "18") "616263",
+          false, 100, 1000, NSP_TCP_RST | NSP_TCP_ACK },
+        { IPV4("002B", "0000", "06")
+              SEGMENT("00000064", "000003E8", "19") "616263",
+          true, 104, 1000, NSP_TCP_RST | NSP_TCP_ACK },
+        { IPV4("0028", "0000", "06") SEGMENT("FFFFFFFF", "00000000", "02"),
+          true, 0, 0, NSP_TCP_RST },
+        { IPV4("0028", "0000", "06") SEGMENT("00000007", "00000009", "12"),
+          false, 7, 9, NSP_TCP_RST | NSP_TCP_ACK },
+    };
+    uint8_t rst[NSP_REPLY_BYTES_MAX];
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
+        struct nsp_pkt pkt =
+            reset(rows[i].hex, NSP_REPLY_TO_RECEIVER, rows[i].delivered, rst);
+
+        CHECK_EQ(pkt.cap_bytes, 40);
+        CHECK_EQ(nsp_load_be32(rst + 12), 0xC0000201);
+        CHECK_EQ(nsp_load_be32(rst + 16), 0xC0000202);
+        CHECK_EQ(nsp_load_be16(rst + 20), 5000);
+        CHECK_EQ(nsp_load_be16(rst + 22), 80);
+        CHECK_EQ(nsp_load_be32(rst + 24), rows[i].seq);
+        CHECK_EQ(nsp_load_be32(rst + 28), rows[i].ack);
+        CHECK_EQ(rst[33], rows[i].flags);
+    }
+}
+
+TEST(rst_to_the_sender_is_that_of_a_rejection)
+{
+    static const char hex[] =
+        IPV6("0018", "06") SEGMENT("00000064", "000003E8", "18") "61626364";
+    uint8_t rst[NSP_REPLY_BYTES_MAX], reply[NSP_REPLY_BYTES_MAX];
+    struct nsp_pkt rejection;
+
+    CHECK_EQ(answer(hex, NSP_LINK_RAW, 0, reply, &rejection), 60);
+    CHECK_EQ(reset(hex, NSP_REPLY_TO_SENDER, true, rst).cap_bytes, 60);
+    CHECK_MEM_EQ(rst, reply, 60);
+    CHECK_EQ(reset(hex, NSP_REPLY_TO_RECEIVER, true, rst).cap_bytes, 60);
+    CHECK_EQ(rst[23], 1);
+    CHECK_EQ(rst[39], 2);
+}
+
+TEST(rst_answers_no_rst_and_no_datagram)
+{
+    uint8_t rst[NSP_REPLY_BYTES_MAX];
+
+    CHECK_EQ(reset(IPV4("0028", "0000", "06") TCP("50", "04"),
+                   NSP_REPLY_TO_RECEIVER, false, rst)
+                 .cap_bytes,
+             0);
+    CHECK_EQ(reset(IPV4("001C", "0000", "11") UDP("0008"), NSP_REPLY_TO_SENDER,
+                   false, rst)
+                 .cap_bytes,
+             0);
+}
+
+/* The error to a packet larger than 'mtu'; 0 bytes when there is none. */
+static struct nsp_pkt
+too_big(const char *hex, uint32_t mtu, uint8_t *error)
+{
+    uint8_t bytes[256];
+    uint32_t n = (uint32_t)hex_bytes(hex, bytes, sizeof bytes);
+    struct nsp_pkt pkt = { .data = bytes, .cap_bytes = n, .wire_bytes = 9000 };
+    struct nsp_pkt built = { .data = error };
+
+    nsp_pkt_parse(&pkt);
+    built.cap_bytes = nsp_reply_build_too_big(&pkt, mtu, error);
+    built.wire_bytes = built.cap_bytes;
+    if (built.cap_bytes > 0) {
+        nsp_pkt_parse(&built);
+        CHECK(nsp_pkt_checksums_ok(&built));
+        CHECK_MEM_EQ(error + built.cap_bytes - n, bytes, n); /* Quoted. */
+    }
+    return built;
+}
+
+TEST(icmp_says_how_large_a_packet_may_be)
+{
+    static const char v4[] =
+        IPV4("05DC", "4000", "06") SEGMENT("00000064", "000003E8", "10");
+    static const char v6[] =
+        IPV6("05B4", "06") SEGMENT("00000064", "000003E8", "10");
+    uint8_t error[NSP_REPLY_BYTES_MAX];
+
+    CHECK_EQ(too_big(v4, 1400, error).cap_bytes, 28 + 40);
+    CHECK_EQ(nsp_load_be32(error + 16), 0xC0000201);
+    CHECK_EQ(nsp_load_be16(error + 20), 0x0304);
+    CHECK_EQ(nsp_load_be32(error + 24), 1400);
+
+    CHECK_EQ(too_big(v6, 1280, error).cap_bytes, 48 + 60);
+    CHECK_EQ(error[39], 1);
+    CHECK_EQ(nsp_load_be16(error + 40), 0x0200);
+    CHECK_EQ(nsp_load_be32(error + 44), 1280);
+}
+
+TEST(icmp_leaves_what_may_be_fragmented_to_fragmentation)
+{
+    uint8_t error[NSP_REPLY_BYTES_MAX];
+
+    CHECK_EQ(
+        too_big(IPV4("05DC", "0000", "11") UDP("05C8"), 1400, error).cap_bytes,
+        0);
+    CHECK(
+        too_big(IPV4("05DC", "4000", "11") UDP("05C8"), 1400, error).cap_bytes >
+        0);
+    /* A later fragment, and an ICMP error. */
+    CHECK_EQ(
+        too_big(IPV4("05DC", "4001", "11") UDP("05C8"), 1400, error).cap_bytes,
+        0);
+    CHECK_EQ(
+        too_big(IPV4("05DC", "4000", "01") ICMP("03"), 1400, error).cap_bytes,
+        0);
+}
+
+TEST_MAIN(cmocka_unit_test(rst_to_the_receiver_continues_the_segment),
+          cmocka_unit_test(rst_to_the_sender_is_that_of_a_rejection),
+          cmocka_unit_test(rst_answers_no_rst_and_no_datagram),
+          cmocka_unit_test(icmp_says_how_large_a_packet_may_be),
+          cmocka_unit_test(icmp_leaves_what_may_be_fragmented_to_fragmentation),
+          cmocka_unit_test(rst_has_the_numbers_of_the_rfc),
           cmocka_unit_test(rst_goes_over_ipv6_and_counts_bytes_not_held),
           cmocka_unit_test(icmp_port_unreachable_quotes_the_packet),
           cmocka_unit_test(icmpv6_port_unreachable_quotes_the_packet),
