@@ -9,8 +9,11 @@
 #include <time.h>
 
 #include "impair/delay.h"
+#include "impair/duplicate.h"
 #include "impair/loss.h"
-#include "netshaper/packet.h"
+#include "impair/reorder.h"
+#include "impair/tamper.h"
+#include "packet/tcp.h"
 
 #define PACKETS UINT64_C(4000000)
 #define RUNS    7
@@ -164,10 +167,100 @@ bench_delay(void)
     }
 }
 
+/* --- Others --------------------------------------------------------------- */
+
+static uint64_t
+run_duplicate(const void *effect, struct nsp_prng *random)
+{
+    uint64_t copies = 0;
+    uint8_t state = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        copies += nsp_duplicate_decide(effect, &state, random);
+    return copies;
+}
+
+static uint64_t
+run_reorder(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_reorder_state state = { 0 };
+    uint64_t at_once = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        at_once += nsp_reorder_decide(effect, &state, random);
+    return at_once;
+}
+
+/* A full-sized TCP segment over IPv4. */
+static uint8_t segment[1500] = {
+    0x45, 0, 1500 >> 8, 1500 & 255, 0,  0, 0x40, 0, 64,   6,    0,   0,
+    10,   0, 0,         1,          10, 0, 0,    2, 0x13, 0x88, 0,   80,
+    0,    0, 0,         1,          0,  0, 0,    1, 0x50, 0x10, 255,
+};
+
+static struct nsp_pkt
+make_segment(void)
+{
+    struct nsp_pkt pkt = { .data = segment,
+                           .cap_bytes = sizeof segment,
+                           .wire_bytes = sizeof segment };
+
+    if (nsp_pkt_fix_checksums(&pkt) != 0)
+        abort();
+    return pkt;
+}
+
+static uint64_t
+run_tamper(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_pkt pkt = make_segment();
+    uint64_t changed = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        changed += nsp_tamper_apply(effect, &pkt, random);
+    return changed;
+}
+
+static uint64_t
+run_clamp_window(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_pkt pkt = make_segment();
+    uint64_t errors = 0;
+
+    (void)effect;
+    (void)random;
+    for (uint64_t i = 0; i < PACKETS; i++)
+        errors +=
+            nsp_tcp_clamp_window(&pkt, 65535 - (uint32_t)(i & 255), 0) != 0;
+    return errors;
+}
+
+static void
+bench_others(void)
+{
+    const struct nsp_duplicate_config duplicate_cfg = {
+        .ppm = 10000,
+        .copies = 1,
+    };
+    const struct nsp_reorder_config reorder_cfg = { .ppm = 250000, .gap = 5 };
+    const struct nsp_tamper flip = { .flip_bits = 1 };
+    struct nsp_duplicate duplicate;
+    struct nsp_reorder reorder;
+
+    if (nsp_duplicate_init(&duplicate, &duplicate_cfg) != 0 ||
+        nsp_reorder_init(&reorder, &reorder_cfg) != 0)
+        abort();
+    measure("duplicate 1 %", run_duplicate, &duplicate);
+    measure("reorder 25 %, gap 5", run_reorder, &reorder);
+    measure("flip a bit of every packet", run_tamper, &flip);
+    measure("clamp the window of every packet", run_clamp_window, NULL);
+}
+
 int
 main(void)
 {
     bench_loss();
     bench_delay();
+    bench_others();
     return 0;
 }

@@ -54,4 +54,15 @@ nsp_prng_next(struct nsp_prng *prng)
     return result;
 }
 
+/* A number below 'n' > 0, each as likely as any other but for less than one
+ * part in 2^32. */
+static inline uint32_t
+nsp_prng_below(struct nsp_prng *prng, uint32_t n)
+{
+    uint64_t draw = nsp_prng_next(prng);
+
+    return (uint32_t)(((draw >> 32) * n + ((draw & UINT32_MAX) * n >> 32)) >>
+                      32);
+}
+
 #endif /* NSP_BASE_PRNG_H */

@@ -116,7 +116,24 @@ TEST(prng_streams_and_seeds_differ)
     }
 }
 
-TEST_MAIN(cmocka_unit_test(prng_mix_gives_the_known_answers_of_splitmix64),
+TEST(prng_below_is_the_product_rounded_down)
+{
+    __extension__ typedef unsigned __int128 uwide;
+    struct nsp_prng a, b;
+
+    nsp_prng_init(&a, 8, 0);
+    nsp_prng_init(&b, 8, 0);
+    for (int i = 0; i < 100000; i++) {
+        uint32_t n = (uint32_t)(nsp_prng_next(&a) >> 32 >> i % 32) | 1;
+
+        (void)nsp_prng_next(&b);
+        CHECK_EQ(nsp_prng_below(&a, n),
+                 (uint32_t)((uwide)nsp_prng_next(&b) * n >> 64));
+    }
+}
+
+TEST_MAIN(cmocka_unit_test(prng_below_is_the_product_rounded_down),
+          cmocka_unit_test(prng_mix_gives_the_known_answers_of_splitmix64),
           cmocka_unit_test(prng_gives_the_known_answers_of_xoshiro256plusplus),
           cmocka_unit_test(prng_agrees_with_the_paper_over_a_long_run),
           cmocka_unit_test(prng_repeats_for_one_seed_and_stream),
