@@ -136,6 +136,12 @@ struct nsp_io_ops {
      * before still comes out of rx_burst. Called once, by one thread. */
     void (*quiesce)(struct nsp_io *io);
 
+    /* Changes what open was asked for of 'snap_bytes' and 'superpackets' while
+     * packets flow, from some packet soon on. Called from any one thread.
+     * Returns 0 or a negative errno. NULL where devices give all there is, or
+     * cannot. */
+    int (*adjust)(struct nsp_io *io, uint32_t snap_bytes, bool superpackets);
+
     /* Counters since open. May read the kernel's; any thread. */
     void (*read_stats)(struct nsp_io *io, struct nsp_io_stats *ret);
 

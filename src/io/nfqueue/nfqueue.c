@@ -554,6 +554,18 @@ nfqueue_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
     return 0;
 }
 
+static int
+nfqueue_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
+{
+    int err = 0;
+
+    if (!io->queues[0].config.edits)
+        return -EINVAL;
+    for (uint32_t i = 0; i < io->queue_count && err == 0; i++)
+        err = nsp_nfq_queue_adjust(&io->queues[i], snap_bytes, superpackets);
+    return err;
+}
+
 extern const struct nsp_io_ops nsp_nfqueue_ops;
 const struct nsp_io_ops nsp_nfqueue_ops = {
     .name = "nfqueue",
@@ -569,6 +581,7 @@ const struct nsp_io_ops nsp_nfqueue_ops = {
     .wait = nfqueue_wait,
     .wake = nfqueue_wake,
     .quiesce = nfqueue_quiesce,
+    .adjust = nfqueue_adjust,
     .read_stats = nfqueue_read_stats,
     .status = nfqueue_status,
     .probe = nsp_nfq_probe,

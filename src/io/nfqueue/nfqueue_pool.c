@@ -30,7 +30,8 @@ static int
 init_receive(struct nsp_nfq_queue *queue)
 {
     const struct nsp_allocator *allocator = &queue->config.allocator;
-    uint32_t payload = queue->config.snap_bytes;
+    /* With edits it may be told later to copy all. */
+    uint32_t payload = queue->config.edits ? 0 : queue->config.snap_bytes;
 
     if (payload == 0 || payload > NSP_NFQ_PAYLOAD_BYTES_MAX)
         payload = NSP_NFQ_PAYLOAD_BYTES_MAX;

@@ -17,6 +17,7 @@ struct nsp_nfq_slot {
     struct nsp_pkt pkt;
     bool lent;
     bool whole;     /* All of the packet was copied. */
+    uint32_t mark;  /* The kernel's packet has. */
     void *retained; /* Its copy, or NULL. */
 };
 

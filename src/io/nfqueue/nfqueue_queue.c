@@ -165,7 +165,8 @@ nsp_nfq_force_receive_buffer(int fd, uint32_t bytes)
 static uint32_t
 receive_buffer_bytes(const struct nsp_nfq_queue_config *cfg)
 {
-    uint32_t copied = cfg->snap_bytes ? cfg->snap_bytes : TYPICAL_COPY_BYTES;
+    uint32_t copied = cfg->snap_bytes != 0 && !cfg->edits ? cfg->snap_bytes
+                                                          : TYPICAL_COPY_BYTES;
     uint64_t bytes = (uint64_t)WAITING_PKTS * (copied + MESSAGE_OVERHEAD_BYTES);
 
     if (bytes < RECEIVE_BUFFER_BYTES_MIN)
@@ -291,6 +292,34 @@ nsp_nfq_queue_start(struct nsp_nfq_queue *queue)
         return err;
     return post_copy_range(&queue->nl, queue->number,
                            cfg->snap_bytes ? cfg->snap_bytes : UINT16_MAX);
+}
+
+static int
+post_superpackets(struct nsp_nl *nl, uint16_t number, bool wanted)
+{
+    struct nsp_nl_batch batch;
+    struct nlmsghdr *message;
+
+    nsp_nl_batch_init(&batch, nl);
+    message = nsp_nl_begin(&batch, QUEUE_MESSAGE(NFQNL_MSG_CONFIG), 0,
+                           AF_UNSPEC, number);
+    mnl_attr_put_u32(message, NFQA_CFG_FLAGS,
+                     htonl(wanted ? NFQA_CFG_F_GSO : 0));
+    mnl_attr_put_u32(message, NFQA_CFG_MASK, htonl(NFQA_CFG_F_GSO));
+    nsp_nl_end(&batch, message);
+    return nsp_nl_post(&batch);
+}
+
+int
+nsp_nfq_queue_adjust(struct nsp_nfq_queue *queue, uint32_t snap_bytes,
+                     bool superpackets)
+{
+    int err = post_superpackets(&queue->nl, queue->number, superpackets);
+
+    if (err == 0)
+        err = post_copy_range(&queue->nl, queue->number,
+                              snap_bytes ? snap_bytes : UINT16_MAX);
+    return err;
 }
 
 /* One message answers for all, without receiving them. */

@@ -98,6 +98,11 @@ void nsp_nfq_queue_unbind(struct nsp_nfq_queue *queue);
 /* Sets limits and flags, and makes the kernel queue packets from now on. */
 int nsp_nfq_queue_start(struct nsp_nfq_queue *queue) NSP_MUSTCHECK;
 
+/* As struct nsp_io_ops; the queue was opened with edits, which make room for
+ * whole packets. */
+int nsp_nfq_queue_adjust(struct nsp_nfq_queue *queue, uint32_t snap_bytes,
+                         bool superpackets) NSP_MUSTCHECK;
+
 /* Accepts everything the kernel still holds, unless verdicts were lost: among
  * that are then packets reported as dropped, and closing drops it all. */
 void nsp_nfq_queue_accept_all(struct nsp_nfq_queue *queue);

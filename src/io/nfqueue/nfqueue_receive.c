@@ -224,7 +224,7 @@ fill_pkt(struct nsp_nfq_slot *slot, struct nsp_nfq_queue *queue,
     pkt->queue = (uint16_t)queue->config.index;
     pkt->in_ifindex = fields->in_ifindex;
     pkt->out_ifindex = fields->out_ifindex;
-    pkt->mark = fields->mark;
+    pkt->mark = slot->mark = fields->mark;
     pkt->uid = fields->uid;
     pkt->device_ref = fields->id;
     if (loopback != 0 &&

@@ -8,6 +8,12 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <string.h>
 
+/* A mark to set, in network order. */
+struct mark_attribute {
+    struct nlattr attribute;
+    uint32_t mark;
+};
+
 /* A verdict is retried this often while the kernel is short of memory. */
 #define SEND_TRIES_MAX 64
 
@@ -45,11 +51,20 @@ flush_verdicts(struct nsp_nfq_queue *queue)
     return -errno;
 }
 
+static bool
+is_marked(const struct nsp_pkt *pkt)
+{
+    return pkt->mark != nsp_nfq_slot_of(pkt)->mark;
+}
+
+/* Of a verdict on 'pkt'. */
 static uint32_t
-verdict_bytes(uint32_t payload_bytes)
+verdict_bytes(const struct nsp_pkt *pkt, uint32_t payload_bytes)
 {
     uint32_t bytes = sizeof(struct verdict_message);
 
+    if (is_marked(pkt))
+        bytes += sizeof(struct mark_attribute);
     if (payload_bytes > 0)
         bytes += NSP_NFQ_ATTRIBUTE_HEADER_BYTES + nsp_nfq_padded(payload_bytes);
     return bytes;
@@ -62,7 +77,7 @@ put_verdict(struct nsp_nfq_queue *queue, const struct nsp_pkt *pkt,
             uint32_t verdict, uint32_t payload_bytes)
 {
     uint8_t *at = queue->verdicts + queue->verdict_used_bytes;
-    uint32_t bytes = verdict_bytes(payload_bytes);
+    uint32_t bytes = verdict_bytes(pkt, payload_bytes);
     struct verdict_message message = {
         .header = {
             .nlmsg_len = bytes,
@@ -84,6 +99,16 @@ put_verdict(struct nsp_nfq_queue *queue, const struct nsp_pkt *pkt,
     };
 
     memcpy(at, &message, sizeof message);
+    at += sizeof message;
+    if (is_marked(pkt)) {
+        struct mark_attribute mark = {
+            .attribute = { .nla_len = sizeof mark, .nla_type = NFQA_MARK },
+            .mark = htonl(pkt->mark),
+        };
+
+        memcpy(at, &mark, sizeof mark);
+        at += sizeof mark;
+    }
     if (payload_bytes > 0) {
         struct nlattr payload = {
             .nla_len =
@@ -92,7 +117,6 @@ put_verdict(struct nsp_nfq_queue *queue, const struct nsp_pkt *pkt,
         };
         uint32_t padding = nsp_nfq_padded(payload_bytes) - payload_bytes;
 
-        at += sizeof message;
         memcpy(at, &payload, sizeof payload);
         memcpy(at + NSP_NFQ_ATTRIBUTE_HEADER_BYTES, pkt->data, payload_bytes);
         memset(at + NSP_NFQ_ATTRIBUTE_HEADER_BYTES + payload_bytes, 0, padding);
@@ -141,7 +165,7 @@ nsp_nfq_tx_burst(struct nsp_nfq_queue *queue, struct nsp_pkt *const pkts[],
         if (edited && !ret_refused[i])
             payload_bytes = pkts[i]->cap_bytes;
 
-        if (queue->verdict_used_bytes + verdict_bytes(payload_bytes) >
+        if (queue->verdict_used_bytes + verdict_bytes(pkts[i], payload_bytes) >
             queue->verdict_room_bytes) {
             if (flush_verdicts(queue) < 0)
                 refused += refuse_range(ret_refused, unsent, i);
@@ -162,7 +186,7 @@ nsp_nfq_drop_burst(struct nsp_nfq_queue *queue, struct nsp_pkt *const pkts[],
                    uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
-        if (queue->verdict_used_bytes + verdict_bytes(0) >
+        if (queue->verdict_used_bytes + verdict_bytes(pkts[i], 0) >
             queue->verdict_room_bytes)
             (void)flush_verdicts(queue); /* Failure shows in 'status'. */
         put_verdict(queue, pkts[i], NF_DROP, 0);
