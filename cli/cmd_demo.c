@@ -53,24 +53,25 @@ start_engine(struct nsp_runner *runner, const struct nsp_demo_phase *phase,
         {
             .name = "stream",
             .match = "tcp and tcp.DstPort == 7071",
-            .rate_bitps = phase->rate_bitps,
-            .queue_unit = phase->rate_bitps ? NSP_QUEUE_NS : NSP_QUEUE_DEFAULT,
-            .queue_limit = phase->rate_bitps ? STREAM_QUEUE_NS : 0,
-            .delay_ns = phase->delay_ns,
-            .loss_ppm = phase->loss_ppm,
+            .link.rate_bitps = phase->rate_bitps,
+            .link.queue_unit =
+                phase->rate_bitps ? NSP_QUEUE_NS : NSP_QUEUE_DEFAULT,
+            .link.queue_limit = phase->rate_bitps ? STREAM_QUEUE_NS : 0,
+            .effects.delay.mean_ns = phase->delay_ns,
+            .effects.loss.chance.ppm = phase->loss_ppm,
         },
         {
             .name = "probe",
             .match = "udp.DstPort == 7072 and udp.PayloadLength == 24",
-            .delay_ns = phase->delay_ns,
-            .loss_ppm = phase->loss_ppm,
+            .effects.delay.mean_ns = phase->delay_ns,
+            .effects.loss.chance.ppm = phase->loss_ppm,
         },
     };
     const struct nsp_engine_config cfg = {
         .backend = "nfqueue",
         .hooks = NSP_HOOK_FORWARD,
         .seed = seed,
-        .policy = { rules, phase->rate_bitps ? 2 : 0 },
+        .policy = { .rules = rules, .rule_count = phase->rate_bitps ? 2 : 0 },
     };
 
     return nsp_runner_start(runner, &cfg, "true", reterr);

@@ -140,7 +140,7 @@ set_queue_drop(struct nsp_cli *cli, struct request *r, const char *text)
     int status =
         read_word(cli, "--queue-drop", text, words, "write tail or head", &end);
 
-    r->job.rule.queue_drop = (uint8_t)end;
+    r->job.rule.link.queue_drop = (uint8_t)end;
     return status;
 }
 
@@ -155,17 +155,18 @@ set_quantity(struct nsp_cli *cli, struct request *r, enum option option,
 
     switch (option) {
     case OPT_RATE:
-        result = nsp_units_read_rate(text, &rule->rate_bitps, &diag);
+        result = nsp_units_read_rate(text, &rule->link.rate_bitps, &diag);
         break;
     case OPT_QUEUE:
-        result = nsp_units_read_queue(text, &rule->queue_limit,
-                                      &rule->queue_unit, &diag);
+        result = nsp_units_read_queue(text, &rule->link.queue_limit,
+                                      &rule->link.queue_unit, &diag);
         break;
     case OPT_DELAY:
-        result = nsp_units_read_time(text, &rule->delay_ns, &diag);
+        result = nsp_units_read_time(text, &rule->effects.delay.mean_ns, &diag);
         break;
     case OPT_LOSS:
-        result = nsp_units_read_percent(text, &rule->loss_ppm, &diag);
+        result =
+            nsp_units_read_percent(text, &rule->effects.loss.chance.ppm, &diag);
         break;
     default:
         result = nsp_units_read_time(text, &r->job.for_ns, &diag);
@@ -188,7 +189,7 @@ set_number(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_OVERHEAD:
         status = nsp_cli_read_int(cli, "--overhead", text, NSP_OVERHEAD_MIN,
                                   NSP_OVERHEAD_MAX, &value);
-        r->job.rule.overhead_bytes = (int32_t)value;
+        r->job.rule.link.overhead_bytes = (int32_t)value;
         return status;
     case OPT_SEED:
         status = nsp_cli_read_int(cli, "--seed", text, 0,
@@ -307,20 +308,20 @@ check_values(struct nsp_cli *cli, const struct request *r)
     const struct nsp_rule *rule = &r->job.rule;
     const char *const *values = r->values;
 
-    if (values[OPT_RATE] && rule->rate_bitps == 0)
+    if (values[OPT_RATE] && rule->link.rate_bitps == 0)
         return nsp_cli_usage(cli, "to let nothing through, use --drop",
                              "--rate: a rate of 0 is no rate");
-    if (values[OPT_RATE] && (rule->rate_bitps < NSP_RATE_BITPS_MIN ||
-                             rule->rate_bitps > NSP_RATE_BITPS_MAX))
+    if (values[OPT_RATE] && (rule->link.rate_bitps < NSP_RATE_BITPS_MIN ||
+                             rule->link.rate_bitps > NSP_RATE_BITPS_MAX))
         return nsp_cli_usage(cli, "rates go from 8bit to 1tbit",
                              "--rate: %s is out of range", values[OPT_RATE]);
-    if (values[OPT_DELAY] && rule->delay_ns == 0)
+    if (values[OPT_DELAY] && rule->effects.delay.mean_ns == 0)
         return nsp_cli_usage(cli, "leave it out for no delay",
                              "--delay: a delay of 0 does nothing");
-    if (rule->delay_ns > NSP_DELAY_NS_MAX)
+    if (rule->effects.delay.mean_ns > NSP_DELAY_NS_MAX)
         return nsp_cli_usage(cli, "delays go up to 1h",
                              "--delay: %s is out of range", values[OPT_DELAY]);
-    if (values[OPT_LOSS] && rule->loss_ppm == 0)
+    if (values[OPT_LOSS] && rule->effects.loss.chance.ppm == 0)
         return nsp_cli_usage(cli, "leave it out for no loss",
                              "--loss: a loss of 0%% does nothing");
     if (values[OPT_FOR] && r->job.for_ns == 0)

@@ -50,17 +50,19 @@ describe_effects(char *ret, size_t bytes, const struct nsp_rule *rule)
                  rule->action == NSP_ACTION_DROP ? "drop" : "reject");
     else
         snprintf(ret, bytes, "count");
-    if (rule->loss_ppm)
+    if (rule->effects.loss.chance.ppm)
         used += (size_t)snprintf(
             ret + used, bytes - used, "loss %s",
-            nsp_units_write_percent(unit, sizeof unit, rule->loss_ppm));
-    if (rule->rate_bitps)
+            nsp_units_write_percent(unit, sizeof unit,
+                                    rule->effects.loss.chance.ppm));
+    if (rule->link.rate_bitps)
         used += (size_t)snprintf(
             ret + used, bytes - used, "%srate %s", used ? ", " : "",
-            nsp_units_write_rate(unit, sizeof unit, rule->rate_bitps));
-    if (rule->delay_ns)
+            nsp_units_write_rate(unit, sizeof unit, rule->link.rate_bitps));
+    if (rule->effects.delay.mean_ns)
         snprintf(ret + used, bytes - used, "%sdelay %s", used ? ", " : "",
-                 nsp_units_write_time(unit, sizeof unit, rule->delay_ns));
+                 nsp_units_write_time(unit, sizeof unit,
+                                      rule->effects.delay.mean_ns));
 }
 
 static void
@@ -247,9 +249,9 @@ write_begin(const struct nsp_shape_report *report)
     nsp_json_string(&json, "backend", job->engine.backend);
     nsp_json_string(&json, "on", job->where);
     nsp_json_string(&json, "filter", job->filter);
-    nsp_json_uint(&json, "rate_bitps", job->rule.rate_bitps);
-    nsp_json_uint(&json, "delay_ns", job->rule.delay_ns);
-    nsp_json_uint(&json, "loss_ppm", job->rule.loss_ppm);
+    nsp_json_uint(&json, "rate_bitps", job->rule.link.rate_bitps);
+    nsp_json_uint(&json, "delay_ns", job->rule.effects.delay.mean_ns);
+    nsp_json_uint(&json, "loss_ppm", job->rule.effects.loss.chance.ppm);
     nsp_json_uint(&json, "seed", job->engine.seed);
     nsp_json_finish(&json);
 }

@@ -60,16 +60,16 @@ nsp_chaos_create_engine(struct nsp_chaos *chaos, struct nsp_memory *memory,
                         struct nsp_engine **ret)
 {
     const struct nsp_rule rule = { .match = "udp",
-                                   .rate_bitps = 1000000000,
-                                   .delay_ns = 10000,
-                                   .loss_ppm = 1000 };
+                                   .link.rate_bitps = 1000000000,
+                                   .effects.delay.mean_ns = 10000,
+                                   .effects.loss.chance.ppm = 1000 };
     const struct nsp_engine_config cfg = {
         .backend = chaos->cfg->live ? "nfqueue" : "memory",
         .memory = memory,
         .hooks = chaos->cfg->live ? NSP_HOOK_FORWARD : 0,
         .max_held_pkts = 64,
         .seed = chaos->cfg->seed,
-        .policy = { &rule, 1 },
+        .policy = { .rules = &rule, .rule_count = 1 },
         .allocator = nsp_stress_allocator(&chaos->report->heap),
     };
 

@@ -230,13 +230,13 @@ nsp_stress_stability(const struct nsp_stress_config *cfg,
                      struct nsp_stress_report *report, struct nsp_diag *reterr)
 {
     const struct nsp_rule rule = { .match = "udp.DstPort == 7073",
-                                   .rate_bitps = 1000000000 };
+                                   .link.rate_bitps = 1000000000 };
     struct nsp_stress_target target;
     struct cycle cycle = { .report = report, .target = &target };
     struct nsp_engine_config engine_cfg = {
         .max_held_pkts = 256,
         .seed = cfg->seed,
-        .policy = { &rule, 1 },
+        .policy = { .rules = &rule, .rule_count = 1 },
         .callback = want_stop,
         .callback_context = &cycle,
         .allocator = nsp_stress_allocator(&report->heap),

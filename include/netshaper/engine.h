@@ -123,6 +123,9 @@ struct nsp_engine_config {
     bool callback_takes_superpackets; /* And edits none. */
 
     struct nsp_policy_spec policy;
+    bool policy_may_change; /* Take memory for any policy at start, so that
+                             * nsp_engine_set_policy() may bring one that holds
+                             * or edits packets where this one does not. */
     nsp_burst_fn *callback;
     void *callback_context;
 
@@ -149,6 +152,19 @@ NSP_API int nsp_engine_create(const struct nsp_engine_config *cfg,
  * behind. */
 NSP_API int nsp_engine_start(struct nsp_engine *engine, const char *filter,
                              struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Puts 'policy' in the place of the present one, also while packets flow. Every
+ * packet is decided by the one or the other, and those of a burst by the same.
+ * Rules and classes that keep their name keep counters, queues and the state of
+ * their effects; packets held go on as they would have. When it returns, no
+ * packet is decided by the old policy any more. Returns NSP_OK,
+ * NSP_INVALID_PARAMETER, NSP_INVALID_FILTER, NSP_NOT_POSSIBLE (the device that
+ * is open cannot do it), NSP_NO_MEMORY, NSP_DISPOSED, NSP_INVALID_HANDLE, or
+ * NSP_INVALID_STATE (called from the loop's own callback, or while it starts);
+ * the present one then stays in force. */
+NSP_API int nsp_engine_set_policy(struct nsp_engine *engine,
+                                  const struct nsp_policy_spec *policy,
+                                  struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* The capture loop; returns when it has ended and the engine is idle: NSP_OK
  * (end of input), NSP_STOPPED, NSP_INVALID_STATE (not started, or another
@@ -195,11 +211,17 @@ NSP_API int nsp_engine_capture(struct nsp_engine *engine, const char *filter,
 NSP_API int nsp_engine_read_stats(struct nsp_engine *engine,
                                   struct nsp_stats *ret);
 
-/* Copies the counters of rule 'index' (from 0). Returns NSP_OK, NSP_NOT_FOUND
- * or NSP_INVALID_HANDLE. */
+/* Copies the counters of rule 'index' (from 0) of the policy in force. Returns
+ * NSP_OK, NSP_NOT_FOUND or NSP_INVALID_HANDLE. */
 NSP_API int nsp_engine_read_rule_stats(struct nsp_engine *engine,
                                        uint32_t index,
                                        struct nsp_rule_stats *ret);
+
+/* The same of class 'index': those of the policy, then the rates of single
+ * rules, in the order of the rules. */
+NSP_API int nsp_engine_read_class_stats(struct nsp_engine *engine,
+                                        uint32_t index,
+                                        struct nsp_class_stats *ret);
 
 /* Why the last run ended, in words, when its result was negative. */
 NSP_API int nsp_engine_read_diag(struct nsp_engine *engine,

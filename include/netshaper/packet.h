@@ -89,6 +89,14 @@ struct nsp_wheel_node {
     uint64_t due_ns;
 };
 
+/* A queue and its serialiser, then a delay line. */
+struct nsp_pkt_stage {
+    uint64_t delay_ns;
+    uint32_t class_slot, rule_slot;
+    bool keep_order;
+};
+#define NSP_PKT_STAGES_MAX 5u
+
 struct nsp_pkt {
     uint8_t *data;
     uint32_t cap_bytes;  /* Held at 'data'; 0 while a device holds them. */
@@ -126,9 +134,11 @@ struct nsp_pkt {
 
     /* The engine's, while it owns the packet. */
     struct nsp_wheel_node timer; /* When the current stage lets it go. */
-    uint64_t extra_delay_ns;     /* Still to be added, after the serialiser. */
-    uint32_t rule;               /* Index of the deciding rule. */
+    uint64_t extra_delay_ns;     /* Of the callback's verdict. */
+    uint32_t rule;               /* The deciding one, by its slot. */
     uint32_t charged_bytes;      /* IP bytes it was counted with on arrival. */
+    uint8_t stage, stage_count;  /* Where it is, of those it passes. */
+    struct nsp_pkt_stage stages[NSP_PKT_STAGES_MAX];
 };
 
 /* Parses 'pkt' from data, cap_bytes, wire_bytes and link, filling the second

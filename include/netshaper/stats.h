@@ -1,5 +1,6 @@
 #ifndef NETSHAPER_STATS_H
 #define NETSHAPER_STATS_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "netshaper/api.h"
@@ -12,6 +13,7 @@ NSP_BEGIN_DECLS
     X(NSP_DROP_REJECT, "reject", "a rule says reject")                         \
     X(NSP_DROP_CALLBACK, "callback", "the packet callback says drop")          \
     X(NSP_DROP_LOSS, "loss", "random loss")                                    \
+    X(NSP_DROP_LIMIT, "limit", "more than a rule's limit lets through")        \
     X(NSP_DROP_QUEUE_FULL, "queue-full", "a rate limit's queue was full")      \
     X(NSP_DROP_HELD_FULL, "held-full",                                         \
       "more packets to hold at once than the engine was sized for")            \
@@ -62,13 +64,28 @@ struct nsp_stats {
     uint64_t wakeups; /* Times a worker slept and woke. */
 };
 
-/* Counters of one rule; the same identity holds. */
+/* Counters of one rule. A rule that goes on acts on packets that another
+ * decides; so what it hit is more than what it decided, for which the same
+ * identity holds. */
 struct nsp_rule_stats {
     char name[64];
-    uint64_t in_pkts, in_bytes; /* It decided these. */
+    uint64_t hit_pkts, hit_bytes; /* It acted on these. */
+    uint64_t last_hit_ns;         /* Of the engine's clock; 0: never. */
+    uint64_t in_pkts, in_bytes;   /* It decided these. */
     uint64_t delivered_pkts, delivered_bytes;
     uint64_t dropped_pkts[NSP_DROP_COUNT];
     uint64_t dropped_bytes;
+    uint64_t queued_pkts, queued_bytes;
+};
+
+/* Counters of one class: in = sent + dropped + queued, in packets and bytes. A
+ * packet is sent when it has passed the serialiser. */
+struct nsp_class_stats {
+    char name[64];
+    bool of_rule; /* The rate of the rule of this name. */
+    uint64_t in_pkts, in_bytes;
+    uint64_t sent_pkts, sent_bytes;
+    uint64_t dropped_pkts, dropped_bytes; /* The queue was full. */
     uint64_t queued_pkts, queued_bytes;
 };
 

@@ -1,13 +1,10 @@
 #include "engine/config.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/diag.h"
-#include "engine/plan.h"
 #include "io/registry.h"
 #include "os/os.h"
-#include "policy/policy.h"
 
 #define HELD_PKTS_DEFAULT 65536u
 #define HELD_PKTS_MIN     64u
@@ -47,52 +44,6 @@ disown_string(const struct nsp_allocator *allocator, const char *text)
 }
 
 static int
-own_rules(struct nsp_config *config)
-{
-    struct nsp_policy_spec *spec = &config->user.policy;
-    const struct nsp_rule *from = spec->rules;
-    struct nsp_rule *rules;
-    int result = NSP_OK;
-
-    spec->rules = NULL;
-    if (spec->rule_count == 0)
-        return NSP_OK;
-    rules = nsp_alloc(&config->allocator, spec->rule_count, sizeof *rules);
-    if (!rules)
-        return NSP_NO_MEMORY;
-    spec->rules = rules;
-
-    for (uint32_t i = 0; i < spec->rule_count; i++) {
-        rules[i] = from[i];
-        if (result != NSP_OK) {
-            /* Not ours: fini must not release it. */
-            rules[i].name = rules[i].match = NULL;
-            continue;
-        }
-        result = own_string(&config->allocator, &rules[i].name);
-        if (result != NSP_OK)
-            rules[i].match = NULL;
-        else
-            result = own_string(&config->allocator, &rules[i].match);
-    }
-    return result;
-}
-
-static void
-disown_rules(struct nsp_config *config)
-{
-    const struct nsp_policy_spec *spec = &config->user.policy;
-
-    if (!spec->rules)
-        return;
-    for (uint32_t i = 0; i < spec->rule_count; i++) {
-        disown_string(&config->allocator, spec->rules[i].name);
-        disown_string(&config->allocator, spec->rules[i].match);
-    }
-    nsp_release(&config->allocator, (void *)(uintptr_t)spec->rules);
-}
-
-static int
 own_strings(struct nsp_config *config)
 {
     const char **const strings[] = {
@@ -107,11 +58,7 @@ own_strings(struct nsp_config *config)
         else
             *strings[i] = NULL;
     }
-    if (result != NSP_OK) {
-        config->user.policy.rules = NULL;
-        return result;
-    }
-    return own_rules(config);
+    return result;
 }
 
 /* The first function that a backend needs and 'ops' lacks, NULL if none. */
@@ -210,17 +157,6 @@ check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
                             "0 is 65536",
                             "max_held_pkts %u is outside %u to %u",
                             user->max_held_pkts, HELD_PKTS_MIN, HELD_PKTS_MAX);
-
-    /* Until queues can be handed from worker to worker, one worker must see all
-     * packets of a rate. */
-    if (user->workers > 1)
-        for (uint32_t i = 0; i < user->policy.rule_count; i++)
-            if (user->policy.rules[i].rate_bitps != 0)
-                return nsp_diag_set(reterr, NSP_INVALID_PARAMETER,
-                                    "shared-rate", "use one worker",
-                                    "rule %u: a rate needs one worker, %u "
-                                    "would each have a queue of their own",
-                                    i + 1, user->workers);
     return NSP_OK;
 }
 
@@ -236,20 +172,6 @@ nsp_config_device(const struct nsp_config *config)
     if (strcmp(user->backend, "pcapfile") == 0)
         return &user->pcapfile;
     return &user->nfqueue;
-}
-
-/* A rule's filter is compiled once here so that create, not start, reports its
- * errors; start compiles for the layer that it runs on. */
-static int
-check_filters(const struct nsp_config *config, struct nsp_diag *reterr)
-{
-    struct nsp_policy *policy = NULL;
-    int result;
-
-    result = nsp_policy_compile(&config->user.policy, nsp_plan_layer(config),
-                                &config->allocator, &policy, reterr);
-    nsp_policy_destroy(policy);
-    return result;
 }
 
 static void
@@ -276,8 +198,6 @@ nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
 
     *config = (struct nsp_config){ 0 };
     if (result == NSP_OK)
-        result = nsp_policy_check(&user->policy, reterr);
-    if (result == NSP_OK)
         result = check_numbers(user, reterr);
     if (result != NSP_OK)
         return result;
@@ -293,11 +213,9 @@ nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
                       ? user->custom.ops
                       : nsp_io_resolve(user->backend, config->device);
     config->user.backend = config->custom ? "custom" : config->ops->name;
-
-    result = check_filters(config, reterr);
-    if (result != NSP_OK)
-        nsp_config_fini(config);
-    return result;
+    /* What they point at is the caller's. */
+    config->user.policy = (struct nsp_policy_spec){ .rules = NULL };
+    return NSP_OK;
 }
 
 void
@@ -305,7 +223,6 @@ nsp_config_fini(struct nsp_config *config)
 {
     if (!config->allocator.release)
         return;
-    disown_rules(config);
     disown_string(&config->allocator, config->user.pcapfile.in_path);
     disown_string(&config->allocator, config->user.pcapfile.out_path);
     *config = (struct nsp_config){ 0 };

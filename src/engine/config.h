@@ -3,8 +3,9 @@
 #include "base/memory.h"
 #include "netshaper/engine.h"
 
-/* An engine's configuration, checked, complete and owned: every string and rule
- * of the caller's is copied, every default filled in. Immutable. */
+/* An engine's configuration, checked, complete and owned: every string of the
+ * caller's is copied, every default filled in. The policy is kept elsewhere,
+ * compiled. Immutable. */
 struct nsp_config {
     struct nsp_engine_config user; /* Pointers lead into the copies here. */
     const struct nsp_io_ops *ops;

@@ -42,9 +42,12 @@ struct nsp_engine {
     _Atomic(struct nsp_session *) session;
     struct nsp_gate *gate;
 
+    struct nsp_ruleset *ruleset; /* Changed under the gate. */
+
     /* Of the last run, under the gate; read when there is no session. */
     struct nsp_stats last_stats;
-    struct nsp_rule_stats *last_rules;
+    struct nsp_rule_stats *last_rules; /* One for each of the ruleset's. */
+    struct nsp_class_stats *last_classes;
     struct nsp_diag last_diag;
 };
 
@@ -55,16 +58,117 @@ free_engine(struct nsp_engine *engine)
 
     nsp_gate_destroy(engine->gate);
     nsp_release(&allocator, engine->last_rules);
+    nsp_release(&allocator, engine->last_classes);
+    nsp_ruleset_unref(engine->ruleset);
     nsp_config_fini(&engine->config);
     nsp_release(&allocator, engine);
+}
+
+static int
+out_of_memory(struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                        "no memory for an engine");
+}
+
+/* Checks and compiles 'policy' for this engine. */
+static int
+compile_policy(const struct nsp_config *config,
+               const struct nsp_policy_spec *policy, struct nsp_ruleset **ret,
+               struct nsp_diag *reterr)
+{
+    struct nsp_ruleset *ruleset;
+    int result = nsp_ruleset_create(policy, nsp_plan_layer(config),
+                                    &config->allocator, &ruleset, reterr);
+
+    if (result == NSP_OK)
+        result =
+            nsp_plan_check_workers(config, nsp_ruleset_policy(ruleset), reterr);
+    else
+        return result;
+    if (result != NSP_OK) {
+        nsp_ruleset_unref(ruleset);
+        return result;
+    }
+    *ret = ruleset;
+    return NSP_OK;
+}
+
+/* Room for the last counters of 'ruleset', zeroed. */
+struct last_counters {
+    struct nsp_rule_stats *rules;
+    struct nsp_class_stats *classes;
+};
+
+static int
+make_room(const struct nsp_config *config, const struct nsp_ruleset *ruleset,
+          struct last_counters *ret)
+{
+    const struct nsp_policy *policy = nsp_ruleset_policy(ruleset);
+    const struct nsp_allocator *allocator = &config->allocator;
+
+    ret->rules = nsp_alloc(allocator, nsp_policy_rule_count(policy) + 1u,
+                           sizeof *ret->rules);
+    ret->classes = nsp_alloc(allocator, nsp_policy_class_count(policy) + 1u,
+                             sizeof *ret->classes);
+    if (ret->rules && ret->classes)
+        return NSP_OK;
+    nsp_release(allocator, ret->rules);
+    nsp_release(allocator, ret->classes);
+    return NSP_NO_MEMORY;
+}
+
+/* Takes both over. */
+static void
+take_ruleset(struct nsp_engine *engine, struct nsp_ruleset *ruleset,
+             const struct last_counters *room)
+{
+    const struct nsp_allocator *allocator = &engine->config.allocator;
+
+    nsp_ruleset_unref(engine->ruleset);
+    engine->ruleset = ruleset;
+    nsp_release(allocator, engine->last_rules);
+    nsp_release(allocator, engine->last_classes);
+    engine->last_rules = room->rules;
+    engine->last_classes = room->classes;
+}
+
+/* Builds an engine of the complete 'config', of which it takes a copy, and of
+ * 'ruleset', which it takes over when all went well. */
+static int
+build_engine(const struct nsp_config *config, struct nsp_ruleset *ruleset,
+             struct nsp_engine **ret)
+{
+    struct nsp_engine *engine =
+        nsp_alloc(&config->allocator, 1, sizeof *engine);
+    struct last_counters room;
+
+    if (!engine)
+        return NSP_NO_MEMORY;
+    if (nsp_gate_create(&config->allocator, &engine->gate) < 0)
+        goto oom;
+    if (make_room(config, ruleset, &room) != NSP_OK)
+        goto oom;
+    engine->config = *config;
+    /* Pointers into the configuration must lead into this copy of it. */
+    engine->config.device = nsp_config_device(&engine->config);
+    atomic_init(&engine->refs, 1);
+    take_ruleset(engine, ruleset, &room);
+    *ret = engine;
+    return NSP_OK;
+
+oom:
+    nsp_gate_destroy(engine->gate);
+    nsp_release(&config->allocator, engine);
+    return NSP_NO_MEMORY;
 }
 
 int
 nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
                   struct nsp_diag *reterr)
 {
+    struct nsp_ruleset *ruleset = NULL;
     struct nsp_config config;
-    struct nsp_engine *engine;
     int result;
 
     if (!cfg || !ret)
@@ -74,30 +178,14 @@ nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
     result = nsp_config_init(&config, cfg, reterr);
     if (result != NSP_OK)
         return result;
-
-    engine = nsp_alloc(&config.allocator, 1, sizeof *engine);
-    if (!engine) {
+    result = compile_policy(&config, &cfg->policy, &ruleset, reterr);
+    if (result == NSP_OK && build_engine(&config, ruleset, ret) != NSP_OK)
+        result = out_of_memory(reterr);
+    if (result != NSP_OK) {
+        nsp_ruleset_unref(ruleset);
         nsp_config_fini(&config);
-        goto oom;
     }
-    engine->config = config;
-    /* Pointers into the configuration must lead into this copy of it. */
-    engine->config.device = nsp_config_device(&engine->config);
-    atomic_init(&engine->refs, 1);
-    engine->last_rules =
-        nsp_alloc(&config.allocator, config.user.policy.rule_count + 1u,
-                  sizeof *engine->last_rules);
-    if (!engine->last_rules ||
-        nsp_gate_create(&config.allocator, &engine->gate) < 0) {
-        free_engine(engine);
-        goto oom;
-    }
-    *ret = engine;
-    return NSP_OK;
-
-oom:
-    return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
-                        "no memory for an engine");
+    return result;
 }
 
 /* --- Session, under the gate --------------------------------------------- */
@@ -105,9 +193,13 @@ oom:
 static void
 keep_counters(struct nsp_engine *engine, struct nsp_session *session)
 {
+    const struct nsp_policy *policy = nsp_ruleset_policy(engine->ruleset);
+
     nsp_session_read_stats(session, &engine->last_stats);
-    for (uint32_t i = 0; i < engine->config.user.policy.rule_count; i++)
+    for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++)
         nsp_session_read_rule_stats(session, i, &engine->last_rules[i]);
+    for (uint32_t i = 0; i < nsp_policy_class_count(policy); i++)
+        nsp_session_read_class_stats(session, i, &engine->last_classes[i]);
     engine->last_diag = session->diag;
 }
 
@@ -211,7 +303,9 @@ start(struct nsp_engine *engine, const struct nsp_config *config,
     if (result != NSP_OK)
         return refuse_start(result, reterr);
 
-    result = nsp_session_open(config, filter, &engine->stop, &session, reterr);
+    /* Nobody changes the ruleset while the engine is starting. */
+    result = nsp_session_open(config, engine->ruleset, filter, &engine->stop,
+                              &session, reterr);
     if (result != NSP_OK) {
         give_up_start(engine);
     } else {
@@ -229,6 +323,63 @@ nsp_engine_start(struct nsp_engine *engine, const char *filter,
 {
     return start(engine, engine ? &engine->config : NULL, filter, STATE_STARTED,
                  reterr);
+}
+
+/* Under the gate: what keeps the policy from being changed. */
+static int
+refuse_policy(struct nsp_engine *engine)
+{
+    struct nsp_session *session = atomic_load(&engine->session);
+
+    if (atomic_load(&engine->disposed))
+        return NSP_DISPOSED;
+    if (atomic_load(&engine->state) == STATE_STARTING)
+        return NSP_INVALID_STATE;
+    if (session && nsp_session_on_worker(session))
+        return NSP_INVALID_STATE;
+    return NSP_OK;
+}
+
+int
+nsp_engine_set_policy(struct nsp_engine *engine,
+                      const struct nsp_policy_spec *policy,
+                      struct nsp_diag *reterr)
+{
+    struct last_counters room = { NULL, NULL };
+    struct nsp_ruleset *ruleset;
+    struct nsp_session *session;
+    int result;
+
+    if (!engine)
+        return refuse_start(NSP_INVALID_HANDLE, reterr);
+    if (!policy)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
+                            NULL, "no policy");
+    result = compile_policy(&engine->config, policy, &ruleset, reterr);
+    if (result != NSP_OK)
+        return result;
+    if (make_room(&engine->config, ruleset, &room) != NSP_OK) {
+        nsp_ruleset_unref(ruleset);
+        return out_of_memory(reterr);
+    }
+
+    nsp_gate_lock(engine->gate);
+    result = refuse_policy(engine);
+    session = atomic_load(&engine->session);
+    if (result != NSP_OK)
+        refuse_start(result, reterr);
+    else if (session)
+        result = nsp_session_set_ruleset(session, ruleset, reterr);
+    if (result == NSP_OK)
+        take_ruleset(engine, ruleset, &room);
+    nsp_gate_unlock(engine->gate);
+
+    if (result != NSP_OK) {
+        nsp_ruleset_unref(ruleset);
+        nsp_release(&engine->config.allocator, room.rules);
+        nsp_release(&engine->config.allocator, room.classes);
+    }
+    return result;
 }
 
 /* Runs the session of an engine that the caller moved to RUNNING. */
@@ -466,19 +617,41 @@ nsp_engine_read_rule_stats(struct nsp_engine *engine, uint32_t index,
                            struct nsp_rule_stats *ret)
 {
     struct nsp_session *session;
+    int result = NSP_OK;
 
     if (!engine || !ret)
         return NSP_INVALID_HANDLE;
-    if (index >= engine->config.user.policy.rule_count)
-        return NSP_NOT_FOUND;
     nsp_gate_lock(engine->gate);
     session = atomic_load(&engine->session);
-    if (session)
+    if (index >= nsp_policy_rule_count(nsp_ruleset_policy(engine->ruleset)))
+        result = NSP_NOT_FOUND;
+    else if (session)
         nsp_session_read_rule_stats(session, index, ret);
     else
         *ret = engine->last_rules[index];
     nsp_gate_unlock(engine->gate);
-    return NSP_OK;
+    return result;
+}
+
+int
+nsp_engine_read_class_stats(struct nsp_engine *engine, uint32_t index,
+                            struct nsp_class_stats *ret)
+{
+    struct nsp_session *session;
+    int result = NSP_OK;
+
+    if (!engine || !ret)
+        return NSP_INVALID_HANDLE;
+    nsp_gate_lock(engine->gate);
+    session = atomic_load(&engine->session);
+    if (index >= nsp_policy_class_count(nsp_ruleset_policy(engine->ruleset)))
+        result = NSP_NOT_FOUND;
+    else if (session)
+        nsp_session_read_class_stats(session, index, ret);
+    else
+        *ret = engine->last_classes[index];
+    nsp_gate_unlock(engine->gate);
+    return result;
 }
 
 int

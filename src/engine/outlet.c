@@ -7,18 +7,23 @@
 /* --- Counting ------------------------------------------------------------ */
 
 struct nsp_rule_counters *
+nsp_outlet_counters(struct nsp_worker *w, struct nsp_tally *tally)
+{
+    if (!tally->changed) {
+        tally->changed = true;
+        tally->next_changed = w->changed;
+        w->changed = tally;
+    }
+    return &tally->counted;
+}
+
+struct nsp_rule_counters *
 nsp_outlet_rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
 {
-    struct nsp_rule_state *state;
-
     if (pkt->rule == NSP_RULE_NONE)
         return NULL;
-    state = &w->rules[pkt->rule];
-    if (!state->changed) {
-        state->changed = true;
-        w->changed_rules[w->changed_count++] = pkt->rule;
-    }
-    return &state->counted;
+    return nsp_outlet_counters(w,
+                               &nsp_state_rule(&w->states, pkt->rule)->tally);
 }
 
 void
@@ -30,6 +35,7 @@ nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
     for (uint32_t i = 0; i < n; i++) {
         pkts[i]->rule = NSP_RULE_NONE;
         pkts[i]->extra_delay_ns = 0;
+        pkts[i]->stage_count = 0;
         pkts[i]->charged_bytes = pkts[i]->ip_bytes;
         bytes += pkts[i]->ip_bytes;
         malformed += (pkts[i]->flags & NSP_PKT_MALFORMED) != 0;
@@ -110,16 +116,15 @@ uncount_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
 void
 nsp_outlet_publish(struct nsp_worker *w)
 {
-    nsp_counters_publish(&w->published, (const uint64_t *)&w->counted,
+    nsp_counters_publish(&w->published_stats, (const uint64_t *)&w->counted,
                          NSP_STATS_WORDS);
-    for (uint32_t i = 0; i < w->changed_count; i++) {
-        struct nsp_rule_state *state = &w->rules[w->changed_rules[i]];
-
-        nsp_counters_publish(&state->published,
-                             (const uint64_t *)&state->counted, NSP_RULE_WORDS);
-        state->changed = false;
+    for (struct nsp_tally *tally = w->changed; tally;
+         tally = tally->next_changed) {
+        nsp_counters_publish(&tally->published,
+                             (const uint64_t *)&tally->counted, NSP_RULE_WORDS);
+        tally->changed = false;
     }
-    w->changed_count = 0;
+    w->changed = NULL;
 }
 
 /* --- Ways out ------------------------------------------------------------ */

@@ -20,6 +20,10 @@ void nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
 void nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt);
 void nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt);
 
+/* The counters of 'tally', to be published. */
+struct nsp_rule_counters *nsp_outlet_counters(struct nsp_worker *w,
+                                              struct nsp_tally *tally);
+
 /* The counters of the rule that decided 'pkt', to be published; NULL if none.
  */
 struct nsp_rule_counters *nsp_outlet_rule_counters(struct nsp_worker *w,

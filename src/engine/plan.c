@@ -99,6 +99,14 @@ reads_payload(const struct nsp_filter *filter)
     return needs.payload;
 }
 
+/* Segments of a superpacket must meet it one by one. */
+static bool
+acts_per_packet(const struct nsp_policy_rule *rule)
+{
+    return rule->loses || rule->class_index != NSP_CLASS_NONE ||
+           rule->limit.unit == NSP_LIMIT_PPS;
+}
+
 /* How much of each packet is needed, and whether several may come as one. */
 static void
 plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
@@ -111,20 +119,40 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
 
         whole |= reads_payload(rule->filter);
-        per_packet |= rule->rule.loss_ppm != 0 || rule->rule.rate_bitps != 0;
+        per_packet |= acts_per_packet(rule);
+        plan->edits |= (rule->edits.which & ~(uint32_t)NSP_EDIT_MARK) != 0;
     }
     plan->io.snap_bytes = HEADER_SNAP_BYTES;
     if (config->user.callback) {
-        plan->io.edits = !config->user.callback_takes_superpackets;
-        per_packet |= plan->io.edits;
-        if (config->user.snap_bytes == 0 || plan->io.edits)
+        plan->edits |= !config->user.callback_takes_superpackets;
+        if (config->user.snap_bytes == 0)
             whole = true;
         else if (config->user.snap_bytes > HEADER_SNAP_BYTES)
             plan->io.snap_bytes = config->user.snap_bytes;
     }
-    if (whole)
+    if (whole || plan->edits)
         plan->io.snap_bytes = 0;
-    plan->io.superpackets = !per_packet;
+    plan->io.superpackets = !per_packet && !plan->edits;
+}
+
+int
+nsp_plan_check_workers(const struct nsp_config *config,
+                       const struct nsp_policy *policy, struct nsp_diag *reterr)
+{
+    if (config->user.workers <= 1)
+        return NSP_OK;
+    for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
+
+        if (rule->class_index != NSP_CLASS_NONE ||
+            rule->limit.unit != NSP_LIMIT_NONE)
+            return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "shared-rate",
+                                "use one worker",
+                                "rule %s: a rate needs one worker, %u would "
+                                "each have a queue of their own",
+                                rule->name, config->user.workers);
+    }
+    return NSP_OK;
 }
 
 int
@@ -150,6 +178,10 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     if (result != NSP_OK)
         return result;
     plan_bytes(config, filter, policy, &plan);
+    /* Room that a later policy may need is taken now. */
+    plan.holds |= config->user.policy_may_change;
+    plan.edits |= config->user.policy_may_change;
+    plan.io.edits = plan.edits;
     if (plan.holds)
         plan.io.max_held_pkts = config->user.max_held_pkts;
     *ret = plan;

@@ -8,11 +8,18 @@
 struct nsp_plan {
     struct nsp_io_config io;
     bool holds;        /* Packets may have to wait. */
+    bool edits;        /* Packets may be changed. */
     uint32_t holdable; /* Set of enum nsp_hook. */
 };
 
 /* The layer that filters are compiled for on this configuration. */
 enum nsp_layer nsp_plan_layer(const struct nsp_config *config);
+
+/* Until packets are handed from worker to worker, one worker must see all that
+ * share a rate. Returns NSP_OK, or NSP_INVALID_PARAMETER naming the rule. */
+int nsp_plan_check_workers(const struct nsp_config *config,
+                           const struct nsp_policy *policy,
+                           struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* Plans. Returns NSP_OK, or NSP_NOT_POSSIBLE with 'reterr' saying which rule
  * asks for what the device cannot do, and what to do instead. */

@@ -5,7 +5,6 @@
 
 #include "base/diag.h"
 #include "engine/pacer.h"
-#include "engine/plan.h"
 
 /* Waits that may fail in a row before the loop gives up. */
 #define WAIT_ERRORS_MAX 100u
@@ -22,8 +21,7 @@ static const struct nsp_thread_timing prompt = { .slack_ns = 1,
 #define QUIESCE_WAIT_NS UINT64_C(1000000)
 
 static int
-open_workers(struct nsp_session *s, const struct nsp_plan *plan,
-             struct nsp_diag *reterr)
+open_workers(struct nsp_session *s, struct nsp_diag *reterr)
 {
     s->workers = nsp_alloc(&s->config->allocator, s->config->user.workers,
                            sizeof *s->workers);
@@ -37,13 +35,13 @@ open_workers(struct nsp_session *s, const struct nsp_plan *plan,
             .ops = s->ops,
             .io = s->io,
             .filter = s->filter,
-            .policy = s->policy,
+            .published = &s->snapshot,
             .queue = q,
-            .holdable = plan->holdable,
+            .holdable = s->plan.holdable,
             .virtual_time = s->virtual_time,
         };
         s->worker_count++;
-        if (nsp_worker_init(w, plan->holds) < 0)
+        if (nsp_worker_init(w, s->plan.holds) < 0)
             goto oom;
     }
     return NSP_OK;
@@ -55,30 +53,30 @@ oom:
 }
 
 static int
-open_parts(struct nsp_session *s, const char *filter, struct nsp_diag *reterr)
+open_parts(struct nsp_session *s, struct nsp_ruleset *ruleset,
+           const char *filter, struct nsp_diag *reterr)
 {
     const struct nsp_allocator *allocator = &s->config->allocator;
     enum nsp_layer layer = nsp_plan_layer(s->config);
-    struct nsp_plan plan;
     int result;
 
     result = nsp_filter_compile(filter, layer, allocator, &s->filter, reterr);
     if (result == NSP_OK)
-        result = nsp_policy_compile(&s->config->user.policy, layer, allocator,
-                                    &s->policy, reterr);
+        result = nsp_plan_make(s->config, s->filter,
+                               nsp_ruleset_policy(ruleset), &s->plan, reterr);
     if (result == NSP_OK)
-        result = nsp_plan_make(s->config, s->filter, s->policy, &plan, reterr);
+        result = s->ops->open(&s->plan.io, &s->io, reterr);
     if (result == NSP_OK)
-        result = s->ops->open(&plan.io, &s->io, reterr);
+        result = open_workers(s, reterr);
     if (result == NSP_OK)
-        result = open_workers(s, &plan, reterr);
+        result = nsp_session_publish(s, ruleset, reterr);
     return result;
 }
 
 int
-nsp_session_open(const struct nsp_config *config, const char *filter,
-                 const atomic_bool *stop, struct nsp_session **ret,
-                 struct nsp_diag *reterr)
+nsp_session_open(const struct nsp_config *config, struct nsp_ruleset *ruleset,
+                 const char *filter, const atomic_bool *stop,
+                 struct nsp_session **ret, struct nsp_diag *reterr)
 {
     struct nsp_session *s = nsp_alloc(&config->allocator, 1, sizeof *s);
     int result;
@@ -92,7 +90,7 @@ nsp_session_open(const struct nsp_config *config, const char *filter,
     s->virtual_time = (config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0;
     atomic_flag_clear(&s->quiesce_won);
 
-    result = open_parts(s, filter, reterr);
+    result = open_parts(s, ruleset, filter, reterr);
     if (result != NSP_OK) {
         nsp_session_close(s);
         return result;
@@ -111,7 +109,7 @@ nsp_session_close(struct nsp_session *s)
     for (uint32_t q = 0; q < s->worker_count; q++)
         nsp_worker_fini(&s->workers[q]);
     nsp_release(&s->config->allocator, s->workers);
-    nsp_policy_destroy(s->policy);
+    nsp_session_unpublish(s);
     nsp_filter_destroy(s->filter);
     nsp_release(&s->config->allocator, s);
     return NULL;
@@ -290,6 +288,8 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
 {
     struct nsp_thread_timing before; /* The caller's thread gets it back. */
 
+    /* Before the first look at the snapshot: who replaces it waits for those
+     * that run. */
     atomic_store(&s->threads[w->queue], nsp_thread_self());
     before = nsp_thread_set_timing(prompt);
     if (s->virtual_time)
@@ -341,8 +341,11 @@ nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
     for (uint32_t q = 1; q <= started; q++)
         nsp_thread_join(&threads[q]);
     /* A worker that could not be started still has its queue to empty. */
-    for (uint32_t q = started + 1; q < s->worker_count; q++)
+    for (uint32_t q = started + 1; q < s->worker_count; q++) {
+        atomic_store(&s->threads[q], nsp_thread_self());
         drain(s, &s->workers[q]);
+        atomic_store(&s->threads[q], 0);
+    }
     return atomic_load(&s->result);
 }
 
@@ -387,14 +390,36 @@ void
 nsp_session_read_rule_stats(struct nsp_session *s, uint32_t index,
                             struct nsp_rule_stats *ret)
 {
-    const struct nsp_policy_rule *rule = nsp_policy_get_rule(s->policy, index);
+    const struct nsp_snapshot *snapshot = atomic_load(&s->snapshot);
+    const struct nsp_policy_rule *rule =
+        nsp_policy_get_rule(snapshot->policy, index);
 
     *ret = (struct nsp_rule_stats){ 0 };
     memcpy(ret->name, rule->name, sizeof ret->name);
     for (uint32_t q = 0; q < s->worker_count; q++) {
         struct nsp_rule_counters one;
 
-        nsp_worker_read_rule_stats(&s->workers[q], index, &one);
+        nsp_worker_read_rule_stats(&s->workers[q], snapshot->rule_slots[index],
+                                   &one);
         nsp_rule_stats_add(ret, &one);
+    }
+}
+
+void
+nsp_session_read_class_stats(struct nsp_session *s, uint32_t index,
+                             struct nsp_class_stats *ret)
+{
+    const struct nsp_snapshot *snapshot = atomic_load(&s->snapshot);
+    const struct nsp_policy_class *class_ =
+        nsp_policy_get_class(snapshot->policy, index);
+
+    *ret = (struct nsp_class_stats){ .of_rule = class_->of_rule };
+    memcpy(ret->name, class_->name, sizeof ret->name);
+    for (uint32_t q = 0; q < s->worker_count; q++) {
+        struct nsp_rule_counters one;
+
+        nsp_worker_read_class_stats(&s->workers[q],
+                                    snapshot->class_slots[index], &one);
+        nsp_class_stats_add(ret, &one);
     }
 }

@@ -3,22 +3,26 @@
 #include <stdatomic.h>
 
 #include "engine/config.h"
+#include "engine/plan.h"
+#include "engine/slots.h"
 #include "engine/worker.h"
 #include "os/os.h"
 
 /* One time between start and the end of a run: the open device, the compiled
  * filter and policy, and the workers.
  *
- * Threads  open and close by one thread at a time. loop runs on the caller's
- *          thread and one more for each further worker. wake from any thread or
- *          signal handler while the session is open. Readers from any thread.
+ * Threads  open, close and set_ruleset by one thread at a time. loop runs on
+ * the caller's thread and one more for each further worker. wake from any
+ * thread or signal handler while the session is open. Readers from any thread.
  */
 struct nsp_session {
     const struct nsp_config *config;
     const struct nsp_io_ops *ops;
     struct nsp_io *io;
     struct nsp_filter *filter;
-    struct nsp_policy *policy;
+    struct nsp_plan plan;       /* Of the policy in force. */
+    nsp_snapshot_cell snapshot; /* In force; changed by the control side. */
+    struct nsp_slots *rule_slots, *class_slots;
     uint32_t worker_count;
     struct nsp_worker *workers;
     bool virtual_time;
@@ -33,11 +37,25 @@ struct nsp_session {
     struct nsp_diag diag; /* Of a negative result. */
 };
 
-/* Compiles 'filter', plans what the device must do, and opens it. Returns
- * NSP_OK or a negative result with 'reterr' filled and nothing held. */
-int nsp_session_open(const struct nsp_config *config, const char *filter,
+/* Compiles 'filter', plans what the device must do for 'ruleset', and opens it.
+ * Returns NSP_OK or a negative result with 'reterr' filled and nothing held. */
+int nsp_session_open(const struct nsp_config *config,
+                     struct nsp_ruleset *ruleset, const char *filter,
                      const atomic_bool *stop, struct nsp_session **ret,
                      struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Puts 'ruleset' in force and waits until every worker has left the one before.
+ * Returns NSP_OK, NSP_NOT_POSSIBLE (the open device cannot do it) or
+ * NSP_NO_MEMORY; nothing is then changed. Not on a worker's thread. */
+int nsp_session_set_ruleset(struct nsp_session *session,
+                            struct nsp_ruleset *ruleset,
+                            struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Publishes the first snapshot, before any worker runs (publish.c). */
+int nsp_session_publish(struct nsp_session *session,
+                        struct nsp_ruleset *ruleset,
+                        struct nsp_diag *reterr) NSP_MUSTCHECK;
+void nsp_session_unpublish(struct nsp_session *session);
 
 /* Closes the device; what it still keeps is let go. NULL is ignored. */
 struct nsp_session *nsp_session_close(struct nsp_session *session);
@@ -56,5 +74,7 @@ bool nsp_session_on_worker(const struct nsp_session *session);
 void nsp_session_read_stats(struct nsp_session *session, struct nsp_stats *ret);
 void nsp_session_read_rule_stats(struct nsp_session *session, uint32_t index,
                                  struct nsp_rule_stats *ret);
+void nsp_session_read_class_stats(struct nsp_session *session, uint32_t index,
+                                  struct nsp_class_stats *ret);
 
 #endif /* NSP_ENGINE_SESSION_H */

@@ -14,12 +14,29 @@ void
 nsp_rule_stats_add(struct nsp_rule_stats *to,
                    const struct nsp_rule_counters *from)
 {
+    to->hit_pkts += from->hit_pkts;
+    to->hit_bytes += from->hit_bytes;
+    to->last_hit_ns = nsp_max_u64(to->last_hit_ns, from->last_hit_ns);
     to->in_pkts += from->in_pkts;
     to->in_bytes += from->in_bytes;
     to->delivered_pkts += from->delivered_pkts;
     to->delivered_bytes += from->delivered_bytes;
     for (uint32_t i = 0; i < NSP_DROP_COUNT; i++)
         to->dropped_pkts[i] += from->dropped_pkts[i];
+    to->dropped_bytes += from->dropped_bytes;
+    to->queued_pkts += from->queued_pkts;
+    to->queued_bytes += from->queued_bytes;
+}
+
+void
+nsp_class_stats_add(struct nsp_class_stats *to,
+                    const struct nsp_rule_counters *from)
+{
+    to->in_pkts += from->in_pkts;
+    to->in_bytes += from->in_bytes;
+    to->sent_pkts += from->delivered_pkts;
+    to->sent_bytes += from->delivered_bytes;
+    to->dropped_pkts += from->dropped_pkts[NSP_DROP_QUEUE_FULL];
     to->dropped_bytes += from->dropped_bytes;
     to->queued_pkts += from->queued_pkts;
     to->queued_bytes += from->queued_bytes;

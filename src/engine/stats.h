@@ -63,8 +63,9 @@ nsp_counters_read(const struct nsp_counters *counters, uint64_t *ret,
 #define NSP_STATS_WORDS                                                        \
     ((uint32_t)(sizeof(struct nsp_stats) / sizeof(uint64_t)))
 
-/* What one worker counts for one rule. */
+/* What one worker counts for one rule or class. */
 struct nsp_rule_counters {
+    uint64_t hit_pkts, hit_bytes, last_hit_ns;
     uint64_t in_pkts, in_bytes;
     uint64_t delivered_pkts, delivered_bytes;
     uint64_t dropped_pkts[NSP_DROP_COUNT], dropped_bytes;
@@ -82,5 +83,7 @@ _Static_assert(NSP_RULE_WORDS <= NSP_COUNTERS_MAX,
 void nsp_stats_add(struct nsp_stats *to, const struct nsp_stats *from);
 void nsp_rule_stats_add(struct nsp_rule_stats *to,
                         const struct nsp_rule_counters *from);
+void nsp_class_stats_add(struct nsp_class_stats *to,
+                         const struct nsp_rule_counters *from);
 
 #endif /* NSP_ENGINE_STATS_H */

@@ -1,11 +1,12 @@
 /* Life of a burst in a worker:
  *
- *     release what is due
- *     rx -> parse -> start filter -> callback -> first rule that matches
- *                         |             |          |     |      |
- *                         |          drop, ...   drop  reject  effects
- *                         |                                     |
- *                         +------------> tx <---- queue, delay -+
+ *     take up a new snapshot, if one was published
+ *     release what is due (stages.h)
+ *     rx -> parse -> start filter -> callback -> rules (act.h)
+ *                         |             |           |
+ *                         |          drop, ...   drop, reject, stages
+ *                         |                         |
+ *                         +------------> tx <-------+
  *
  * Counters are published once, at the end of an iteration, when the accounting
  * identity holds again. */
@@ -14,127 +15,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "engine/act.h"
 #include "engine/outlet.h"
-
-static struct nsp_pkt *
-pkt_of_timer(struct nsp_wheel_node *node)
-{
-    return NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
-}
-
-/* --- Stages that hold ---------------------------------------------------- */
-
-static void
-hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
-{
-    pkt->timer.due_ns = nsp_min_u64(
-        nsp_add_sat_u64(from_ns, pkt->extra_delay_ns), NSP_TIME_NEVER - 1);
-    nsp_wheel_add(w->delays, &pkt->timer);
-}
-
-static void
-arm(struct nsp_worker *w, struct nsp_rule_queue *queue)
-{
-    uint64_t due_ns = nsp_bottleneck_due_ns(queue->bottleneck);
-
-    queue->armed = due_ns != NSP_TIME_NEVER;
-    if (!queue->armed)
-        return;
-    queue->timer.due_ns = due_ns;
-    nsp_wheel_add(w->serialisers, &queue->timer);
-}
-
-static void
-hold_in_queue(struct nsp_worker *w, struct nsp_rule_queue *queue,
-              struct nsp_pkt *pkt)
-{
-    struct nsp_pkt *victim =
-        nsp_bottleneck_enqueue(queue->bottleneck, w->now_ns, pkt);
-
-    while (victim) {
-        struct nsp_wheel_node *next = victim->timer.next;
-
-        nsp_outlet_count_unheld(w, victim);
-        nsp_outlet_drop(w, victim, NSP_DROP_QUEUE_FULL);
-        victim = next ? pkt_of_timer(next) : NULL;
-    }
-    if (!queue->armed)
-        arm(w, queue);
-}
-
-/* Says whether 'pkt' can be made to wait; if not it has been dropped. */
-static bool
-can_hold(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    if (pkt->hook != 0 && (w->holdable & pkt->hook) == 0) {
-        nsp_outlet_drop(w, pkt, NSP_DROP_CANNOT_HOLD);
-        return false;
-    }
-    if (w->counted.queued_pkts >= w->config->user.max_held_pkts) {
-        nsp_outlet_drop(w, pkt, NSP_DROP_HELD_FULL);
-        return false;
-    }
-    if ((pkt->flags & NSP_PKT_MODIFIED) != 0 && w->ops->retain &&
-        w->ops->retain(w->io, w->queue, pkt) < 0) {
-        nsp_outlet_drop(w, pkt, NSP_DROP_NO_BUFFER);
-        return false;
-    }
-    return true;
-}
-
-static void
-apply_effects(struct nsp_worker *w, struct nsp_pkt *pkt,
-              struct nsp_rule_state *state)
-{
-    struct nsp_rule_queue *queue = NULL;
-
-    if (state) {
-        if (state->rule->loss_ppm != 0 &&
-            nsp_loss_decide(&state->loss, &state->loss_state, w->now_ns,
-                            &state->random)) {
-            nsp_outlet_drop(w, pkt, NSP_DROP_LOSS);
-            return;
-        }
-        pkt->extra_delay_ns =
-            nsp_add_sat_u64(pkt->extra_delay_ns, state->rule->delay_ns);
-        queue = &state->queues[pkt->direction];
-        if (!queue->bottleneck)
-            queue = NULL;
-    }
-    if (!queue && pkt->extra_delay_ns == 0) {
-        nsp_outlet_deliver(w, pkt);
-        return;
-    }
-    if (!can_hold(w, pkt))
-        return;
-    nsp_outlet_count_held(w, pkt);
-    if (queue)
-        hold_in_queue(w, queue, pkt);
-    else
-        hold_in_delay(w, pkt, pkt->arrival_ns);
-}
-
-static void
-apply_rule(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    struct nsp_rule_state *state = NULL;
-    struct nsp_rule_counters *counters = nsp_outlet_rule_counters(w, pkt);
-
-    if (counters) {
-        counters->in_pkts++;
-        counters->in_bytes += pkt->charged_bytes;
-        state = &w->rules[pkt->rule];
-        if (state->rule->action == NSP_ACTION_DROP) {
-            nsp_outlet_drop(w, pkt, NSP_DROP_RULE);
-            return;
-        }
-        if (state->rule->action == NSP_ACTION_REJECT) {
-            nsp_outlet_reject(w, pkt);
-            return;
-        }
-    }
-    apply_effects(w, pkt, state);
-}
+#include "engine/stages.h"
 
 /* --- Deciding ------------------------------------------------------------ */
 
@@ -215,7 +98,8 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     w->filter_context.timestamp = (int64_t)w->now_ns;
     hits = nsp_filter_match_burst(w->filter, pkts, n, &w->filter_context);
 
-    if (w->rule_count == 0 && !w->config->user.callback) {
+    if (nsp_policy_rule_count(w->snapshot->policy) == 0 &&
+        !w->config->user.callback) {
         w->counted.matched_pkts += nsp_popcount_u64(hits);
         nsp_outlet_flush(w); /* What was released before goes first. */
         nsp_outlet_send_burst(w, pkts, n);
@@ -231,61 +115,25 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     w->counted.matched_pkts += matched;
     if (w->config->user.callback && matched > 0)
         matched = call_back(w, pkts, matched);
-    nsp_policy_classify_burst(w->policy, pkts, matched, &w->filter_context);
+    nsp_policy_match_burst(w->snapshot->policy, pkts, matched,
+                           &w->filter_context, &w->matches);
     for (uint32_t i = 0; i < matched; i++)
-        apply_rule(w, pkts[i]);
+        nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
 }
 
-/* --- Letting go ---------------------------------------------------------- */
-
+/* Takes up the snapshot published last: from here to the next call nothing of
+ * another is used. Pairs with the exchange of the control side, which then
+ * waits for the generation. */
 static void
-leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
+take_snapshot(struct nsp_worker *w)
 {
-    if (pkt->extra_delay_ns > 0) {
-        hold_in_delay(w, pkt, pkt->timer.due_ns);
+    const struct nsp_snapshot *snapshot = atomic_load(w->published);
+
+    if (snapshot == w->snapshot)
         return;
-    }
-    nsp_outlet_count_unheld(w, pkt);
-    nsp_outlet_deliver(w, pkt);
-}
-
-static uint32_t
-serve_queue(struct nsp_worker *w, struct nsp_rule_queue *queue)
-{
-    struct nsp_pkt *pkts[NSP_BURST_MAX];
-    uint32_t n = nsp_bottleneck_dequeue(queue->bottleneck, w->now_ns, pkts,
-                                        NSP_BURST_MAX);
-
-    for (uint32_t i = 0; i < n; i++)
-        leave_queue(w, pkts[i]);
-    arm(w, queue);
-    return n;
-}
-
-/* Serialisers first: what they let go may be due at the end of its delay, too.
- * Bounded, so that a flood of due packets cannot keep the worker from the
- * device. */
-static uint32_t
-release_due(struct nsp_worker *w)
-{
-    struct nsp_wheel_node *due[NSP_BURST_MAX];
-    uint32_t n, moved = 0;
-
-    if (!w->delays)
-        return 0;
-    n = nsp_wheel_expire(w->serialisers, w->now_ns, due, NSP_BURST_MAX);
-    for (uint32_t i = 0; i < n; i++)
-        moved += serve_queue(
-            w, NSP_CONTAINER_OF(due[i], struct nsp_rule_queue, timer));
-
-    n = nsp_wheel_expire(w->delays, w->now_ns, due, NSP_BURST_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        struct nsp_pkt *pkt = pkt_of_timer(due[i]);
-
-        nsp_outlet_count_unheld(w, pkt);
-        nsp_outlet_deliver(w, pkt);
-    }
-    return moved + n;
+    w->snapshot = snapshot;
+    nsp_stages_adopt(w);
+    atomic_store(&w->generation, snapshot->generation);
 }
 
 uint32_t
@@ -295,7 +143,8 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     uint32_t moved, n;
 
     w->now_ns = now_ns;
-    moved = release_due(w);
+    take_snapshot(w);
+    moved = nsp_stages_release_due(w);
     n = w->ops->rx_burst(w->io, w->queue, now_ns, pkts, NSP_BURST_MAX);
     if (n > 0)
         decide_burst(w, pkts, n);
@@ -314,92 +163,24 @@ nsp_worker_due_ns(const struct nsp_worker *w)
                        nsp_wheel_due_ns(w->delays));
 }
 
-static void
-drain_queue(struct nsp_worker *w, struct nsp_bottleneck *bottleneck)
-{
-    struct nsp_pkt *pkts[NSP_BURST_MAX];
-    uint32_t n;
-
-    while ((n = nsp_bottleneck_flush(bottleneck, pkts, NSP_BURST_MAX)) > 0) {
-        for (uint32_t i = 0; i < n; i++) {
-            nsp_outlet_count_unheld(w, pkts[i]);
-            nsp_outlet_deliver(w, pkts[i]);
-        }
-    }
-}
-
 void
 nsp_worker_drain(struct nsp_worker *w)
 {
-    struct nsp_wheel_node *due[NSP_BURST_MAX];
-    uint32_t n;
-
-    if (!w->delays)
-        return;
-    /* Delay lines lie behind the queues, so their packets are the older. */
-    while ((n = nsp_wheel_expire(w->delays, NSP_TIME_NEVER - 1, due,
-                                 NSP_BURST_MAX)) > 0) {
-        for (uint32_t i = 0; i < n; i++) {
-            nsp_outlet_count_unheld(w, pkt_of_timer(due[i]));
-            nsp_outlet_deliver(w, pkt_of_timer(due[i]));
-        }
-    }
-    for (uint32_t r = 0; r < w->rule_count; r++)
-        for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
-            if (w->rules[r].queues[d].bottleneck)
-                drain_queue(w, w->rules[r].queues[d].bottleneck);
+    nsp_stages_drain(w);
     nsp_outlet_flush(w);
     nsp_outlet_publish(w);
 }
 
 /* --- Lifetime ------------------------------------------------------------ */
 
-static int
-init_rule(struct nsp_worker *w, uint32_t index)
-{
-    const struct nsp_rule *rule = &nsp_policy_get_rule(w->policy, index)->rule;
-    struct nsp_rule_state *state = &w->rules[index];
-    struct nsp_bottleneck_config cfg = {
-        .rate_bitps = rule->rate_bitps,
-        .limit = rule->queue_limit,
-        .unit = rule->queue_unit,
-        .drop = rule->queue_drop,
-        .overhead_bytes = rule->overhead_bytes,
-    };
-    const struct nsp_loss_config loss = {
-        .kind = NSP_LOSS_CHANCE,
-        .chance.ppm = rule->loss_ppm,
-    };
-    int err = nsp_loss_init(&state->loss, &loss, &w->config->allocator);
-
-    state->rule = rule;
-    nsp_prng_init(&state->random, w->config->user.seed,
-                  (uint64_t)index << 8 | w->queue);
-    if (rule->rate_bitps == 0)
-        return err;
-    for (uint32_t d = 0; d < NSP_DIRECTIONS && err == 0; d++)
-        err = nsp_bottleneck_create(&cfg, &w->config->allocator,
-                                    &state->queues[d].bottleneck);
-    return err;
-}
-
 int
 nsp_worker_init(struct nsp_worker *w, bool holds)
 {
     const struct nsp_allocator *allocator = &w->config->allocator;
-    uint32_t count = nsp_policy_rule_count(w->policy);
     int err = 0;
 
     w->filter_context.random_seed = w->config->user.seed;
-    w->rules = nsp_alloc(allocator, count + 1, sizeof *w->rules);
-    w->changed_rules =
-        nsp_alloc(allocator, count + 1, sizeof *w->changed_rules);
-    if (!w->rules || !w->changed_rules)
-        return -ENOMEM;
-    w->rule_count = count;
-    for (uint32_t i = 0; i < count && err == 0; i++)
-        err = init_rule(w, i);
-    if (err == 0 && holds)
+    if (holds)
         err = nsp_wheel_create(allocator, 0, &w->delays);
     if (err == 0 && holds)
         err = nsp_wheel_create(allocator, 0, &w->serialisers);
@@ -409,30 +190,29 @@ nsp_worker_init(struct nsp_worker *w, bool holds)
 void
 nsp_worker_fini(struct nsp_worker *w)
 {
-    const struct nsp_allocator *allocator = &w->config->allocator;
-
-    for (uint32_t r = 0; r < w->rule_count; r++) {
-        for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
-            nsp_bottleneck_destroy(w->rules[r].queues[d].bottleneck);
-        nsp_loss_fini(&w->rules[r].loss);
-    }
+    nsp_state_fini(&w->states, &w->config->allocator);
     nsp_wheel_destroy(w->delays);
     nsp_wheel_destroy(w->serialisers);
-    nsp_release(allocator, w->rules);
-    nsp_release(allocator, w->changed_rules);
 }
 
 void
 nsp_worker_read_stats(const struct nsp_worker *w, struct nsp_stats *ret)
 {
-    nsp_counters_read(&w->published, (uint64_t *)ret, NSP_STATS_WORDS);
+    nsp_counters_read(&w->published_stats, (uint64_t *)ret, NSP_STATS_WORDS);
 }
 
 void
-nsp_worker_read_rule_stats(const struct nsp_worker *w, uint32_t index,
+nsp_worker_read_rule_stats(const struct nsp_worker *w, uint32_t slot,
                            struct nsp_rule_counters *ret)
 {
-    assert(index < w->rule_count);
-    nsp_counters_read(&w->rules[index].published, (uint64_t *)ret,
-                      NSP_RULE_WORDS);
+    nsp_counters_read(&nsp_state_rule(&w->states, slot)->tally.published,
+                      (uint64_t *)ret, NSP_RULE_WORDS);
+}
+
+void
+nsp_worker_read_class_stats(const struct nsp_worker *w, uint32_t slot,
+                            struct nsp_rule_counters *ret)
+{
+    nsp_counters_read(&nsp_state_class(&w->states, slot)->tally.published,
+                      (uint64_t *)ret, NSP_RULE_WORDS);
 }

@@ -1,39 +1,18 @@
 #ifndef NSP_ENGINE_WORKER_H
 #define NSP_ENGINE_WORKER_H
-#include "base/prng.h"
+#include <stdatomic.h>
+
 #include "engine/config.h"
-#include "engine/stats.h"
-#include "impair/loss.h"
+#include "engine/snapshot.h"
+#include "engine/state.h"
 #include "netshaper/filter.h"
-#include "policy/policy.h"
-#include "shape/bottleneck.h"
-#include "shape/wheel.h"
 
 /* A worker: one thread, one device queue, and everything that its packets wait
  * in. Shares nothing with other workers but what is immutable while they run.
  *
  * Threads  One thread runs a worker; any thread may read its counters. */
 
-/* The queue of one rule and direction in front of its serialiser. */
-struct nsp_rule_queue {
-    struct nsp_wheel_node timer;       /* In the worker's 'serialisers'. */
-    struct nsp_bottleneck *bottleneck; /* NULL: no rate. */
-    bool armed;
-};
-
-#define NSP_DIRECTIONS 3u /* enum nsp_direction. */
-
-/* One rule's live state. */
-struct nsp_rule_state {
-    const struct nsp_rule *rule;
-    struct nsp_loss loss;
-    struct nsp_loss_state loss_state;
-    struct nsp_prng random;
-    struct nsp_rule_queue queues[NSP_DIRECTIONS];
-    struct nsp_rule_counters counted;
-    bool changed; /* Since it was last published. */
-    struct nsp_counters published;
-};
+typedef _Atomic(struct nsp_snapshot *) nsp_snapshot_cell;
 
 struct nsp_worker {
     /* Given by the session, immutable. */
@@ -41,19 +20,19 @@ struct nsp_worker {
     const struct nsp_io_ops *ops;
     struct nsp_io *io;
     const struct nsp_filter *filter;
-    const struct nsp_policy *policy;
+    nsp_snapshot_cell *published;
     uint32_t queue;
     uint32_t holdable; /* Set of enum nsp_hook, 0 bit: none. */
     bool virtual_time;
 
     uint64_t now_ns;
+    const struct nsp_snapshot *snapshot; /* Of this iteration. */
+    _Atomic uint64_t generation;         /* Of 'snapshot'; 0: none yet. */
     struct nsp_filter_context filter_context;
     struct nsp_wheel *delays;      /* Packets. */
-    struct nsp_wheel *serialisers; /* Rule queues. */
-    struct nsp_rule_state *rules;
-    uint32_t rule_count;
-    uint32_t changed_count;
-    uint32_t *changed_rules;
+    struct nsp_wheel *serialisers; /* Class queues. */
+    struct nsp_state_store states;
+    struct nsp_tally *changed; /* Linked by next_changed. */
 
     /* Packets on their way out of this iteration. */
     struct nsp_pkt *tx[NSP_BURST_MAX];
@@ -62,10 +41,11 @@ struct nsp_worker {
     uint32_t dropped_count;
 
     struct nsp_verdict verdicts[NSP_BURST_MAX];
+    struct nsp_matches matches;
     uint8_t reply[1280];
 
     struct nsp_stats counted;
-    struct nsp_counters published;
+    struct nsp_counters published_stats;
 };
 
 /* Prepares the zeroed 'worker', whose first block of fields is set. 'holds'
@@ -85,7 +65,9 @@ void nsp_worker_drain(struct nsp_worker *worker);
 
 void nsp_worker_read_stats(const struct nsp_worker *worker,
                            struct nsp_stats *ret);
-void nsp_worker_read_rule_stats(const struct nsp_worker *worker, uint32_t index,
+void nsp_worker_read_rule_stats(const struct nsp_worker *worker, uint32_t slot,
                                 struct nsp_rule_counters *ret);
+void nsp_worker_read_class_stats(const struct nsp_worker *worker, uint32_t slot,
+                                 struct nsp_rule_counters *ret);
 
 #endif /* NSP_ENGINE_WORKER_H */

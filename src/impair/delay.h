@@ -2,6 +2,7 @@
 #define NSP_IMPAIR_DELAY_H
 #include "base/memory.h"
 #include "base/prng.h"
+#include "netshaper/impair.h"
 
 /* How long each packet is delayed. A rule holds one nsp_delay; every stream of
  * packets that is to be independent has an nsp_delay_state, all zero at first,
@@ -29,43 +30,6 @@
  * Cost     At most one number of the generator for each packet, whatever it was
  *          before; below 20 ns. No allocation after init: up to 16 KiB beside a
  *          table or trace. */
-
-enum nsp_delay_kind {
-    NSP_DELAY_CONSTANT = 0,
-    NSP_DELAY_UNIFORM, /* mean - spread to mean + spread, that excluded. */
-    /* Of these, spread is the standard deviation: */
-    NSP_DELAY_NORMAL,
-    NSP_DELAY_PARETO, /* Of shape 3; least mean - 0.577 spread. */
-    /* A quarter of the normal quantile and three of the Pareto's, scaled. */
-    NSP_DELAY_PARETO_NORMAL,
-    NSP_DELAY_LOGNORMAL, /* Of the delay itself; never negative. */
-
-    /* mean + spread * t / 8192 with each t of a table as likely as any other,
-     * as netem's distribution files have it; they are sorted for correlation,
-     * so their order does not matter. */
-    NSP_DELAY_TABLE,
-
-    /* A list of delays, repeated: one for each packet or, with a step, for each
-     * 'trace_step_ns' of time since the stream's first packet. */
-    NSP_DELAY_TRACE,
-};
-
-#define NSP_DELAY_TABLE_MAX 16384u
-#define NSP_DELAY_TRACE_MAX (1u << 20)
-
-struct nsp_delay_config {
-    uint8_t kind; /* enum nsp_delay_kind. */
-    bool keep_order;
-    uint32_t correlation_ppm; /* Not of constants and traces. */
-    uint64_t mean_ns;         /* 0..NSP_DELAY_NS_MAX. */
-    uint64_t spread_ns;       /* 0..NSP_DELAY_NS_MAX; lognormal: at most ten
-                               * times the mean, which is not 0. */
-    const int16_t *table;     /* Copied. */
-    uint32_t table_count;     /* 1..NSP_DELAY_TABLE_MAX. */
-    const uint64_t *trace_ns; /* Each 0..NSP_DELAY_NS_MAX; copied. */
-    uint32_t trace_count;     /* 1..NSP_DELAY_TRACE_MAX. */
-    uint64_t trace_step_ns;   /* 0..NSP_DELAY_NS_MAX. */
-};
 
 struct nsp_delay {
     uint8_t kind;

@@ -121,7 +121,7 @@ intern(struct interner *in, const void *item,
     }
     slot = find_slot(in, item);
     if (*slot == 0) {
-        if (in->items.count == NSP_CLASSES_MAX)
+        if (in->items.count == NSP_VALUE_CLASSES_MAX)
             return -EFBIG;
         r = push(&in->items, item, allocator);
         if (r != 0)

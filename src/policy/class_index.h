@@ -26,7 +26,7 @@
 #define NSP_TREE_FANOUT                                                        \
     16u /* Keys of 32 bits in a line; of 64 half as many.                      \
          */
-#define NSP_CLASSES_MAX 65535u
+#define NSP_VALUE_CLASSES_MAX 65535u
 #define NSP_SIGN32      UINT32_C(0x80000000)
 #define NSP_SIGN64      (UINT64_C(1) << 63)
 

@@ -1,104 +1,224 @@
 #include "policy/policy.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/diag.h"
+#include "policy/policy_spec.h"
+
+#define LIMIT_BURST_BYTES_MIN 65536u
+#define LIMIT_BURST_PKTS_MIN  16u
 
 struct nsp_policy {
     struct nsp_allocator allocator;
-    uint32_t rule_count;
-    struct nsp_policy_rule rules[];
+    atomic_uint refs;
+    uint32_t rule_count, class_count;
+    struct nsp_policy_rule *rules;
+    struct nsp_policy_class *classes;
 };
 
-static void
-write_name(char *ret, size_t bytes, const struct nsp_rule *rule, uint32_t index)
+/* --- Names --------------------------------------------------------------- */
+
+/* A name and which of its kind has it. */
+struct name_entry {
+    const char *name;
+    uint32_t index;
+};
+
+struct name_index {
+    struct name_entry *entries; /* Sorted. */
+    uint32_t count;
+};
+
+static int
+compare_names(const void *a, const void *b)
 {
-    if (rule->name)
-        snprintf(ret, bytes, "%s", rule->name);
-    else
-        snprintf(ret, bytes, "rule-%u", index + 1);
+    return strcmp(((const struct name_entry *)a)->name,
+                  ((const struct name_entry *)b)->name);
 }
 
-/* What is wrong with 'rule' beside its filter, NULL when nothing is. */
+/* Sorts what the caller filled in; returns a name that is there twice. */
 static const char *
-rule_fault(const struct nsp_rule *rule)
+sort_names(struct name_index *index)
 {
-    bool effects = rule->loss_ppm || rule->delay_ns || rule->rate_bitps;
-    bool queue = rule->queue_unit || rule->queue_drop || rule->queue_limit;
-
-    if (rule->apply > NSP_APPLY_OUTBOUND)
-        return "apply is not one of enum nsp_apply";
-    if (rule->action > NSP_ACTION_REJECT)
-        return "action is not one of enum nsp_action";
-    if (rule->action != NSP_ACTION_PASS && effects)
-        return "a packet that is dropped or rejected can have no delay, loss "
-               "or rate";
-    if (rule->loss_ppm > NSP_PPM_ONE)
-        return "loss_ppm is above 1000000 (100 %)";
-    if (rule->delay_ns > NSP_DELAY_NS_MAX)
-        return "delay_ns is above one hour";
-    if (rule->rate_bitps != 0 && (rule->rate_bitps < NSP_RATE_BITPS_MIN ||
-                                  rule->rate_bitps > NSP_RATE_BITPS_MAX))
-        return "rate_bitps is outside 8 bit/s to 1 Tbit/s";
-    if (rule->rate_bitps == 0 && queue)
-        return "a queue needs rate_bitps";
-    if (rule->rate_bitps == 0 && rule->overhead_bytes != 0)
-        return "overhead_bytes needs rate_bitps";
-    if (rule->queue_unit > NSP_QUEUE_NS)
-        return "queue_unit is not one of enum nsp_queue_unit";
-    if (rule->queue_drop > NSP_QUEUE_DROP_HEAD)
-        return "queue_drop is not one of enum nsp_queue_drop";
-    if ((rule->queue_unit == NSP_QUEUE_DEFAULT) != (rule->queue_limit == 0))
-        return "queue_unit and queue_limit go together";
-    if (rule->overhead_bytes < NSP_OVERHEAD_MIN ||
-        rule->overhead_bytes > NSP_OVERHEAD_MAX)
-        return "overhead_bytes is outside -64 to 256";
+    if (index->count > 1)
+        qsort(index->entries, index->count, sizeof index->entries[0],
+              compare_names);
+    for (uint32_t i = 1; i < index->count; i++)
+        if (strcmp(index->entries[i - 1].name, index->entries[i].name) == 0)
+            return index->entries[i].name;
     return NULL;
 }
 
-int
-nsp_policy_check(const struct nsp_policy_spec *spec, struct nsp_diag *reterr)
+static uint32_t
+find_name(const struct name_index *index, const char *name)
 {
-    if (spec->rule_count > NSP_RULES_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "too-many-rules",
-                            "merge rules", "%u rules are more than %u",
-                            spec->rule_count, NSP_RULES_MAX);
-    if (spec->rule_count > 0 && !spec->rules)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-rules", NULL,
-                            "rule_count is %u and rules is NULL",
-                            spec->rule_count);
+    const struct name_entry key = { .name = name };
+    const struct name_entry *found = NULL;
 
-    for (uint32_t i = 0; i < spec->rule_count; i++) {
-        const char *fault = rule_fault(&spec->rules[i]);
-        char name[64];
+    if (index->count > 0)
+        found = bsearch(&key, index->entries, index->count, sizeof key,
+                        compare_names);
+    return found ? found->index : UINT32_MAX;
+}
 
-        if (!fault)
-            continue;
-        write_name(name, sizeof name, &spec->rules[i], i);
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-rule", NULL,
-                            "rule %s: %s", name, fault);
-    }
-    return NSP_OK;
+/* The names of a spec, while it is compiled. */
+struct names {
+    struct name_index rules, classes, impairments;
+};
+
+static void
+release_names(struct names *names, const struct nsp_allocator *allocator)
+{
+    nsp_release(allocator, names->rules.entries);
+    nsp_release(allocator, names->classes.entries);
+    nsp_release(allocator, names->impairments.entries);
 }
 
 static int
-compile_rule(const struct nsp_rule *rule, uint32_t index, enum nsp_layer layer,
-             const struct nsp_allocator *allocator, struct nsp_policy_rule *ret,
-             struct nsp_diag *reterr)
+begin_names(struct name_index *index, uint32_t count,
+            const struct nsp_allocator *allocator)
+{
+    index->entries = nsp_alloc(allocator, count + 1u, sizeof *index->entries);
+    index->count = count;
+    return index->entries ? NSP_OK : NSP_NO_MEMORY;
+}
+
+static int
+twice(struct nsp_diag *reterr, const char *kind, const char *name)
+{
+    return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "name-twice",
+                        "counters and queues are kept by name: choose another",
+                        "two %s are called %.63s", kind, name);
+}
+
+static int
+read_names(const struct nsp_policy_spec *spec, const struct nsp_policy *policy,
+           const struct nsp_allocator *allocator, struct names *ret,
+           struct nsp_diag *reterr)
+{
+    const char *name;
+
+    if (begin_names(&ret->rules, spec->rule_count, allocator) < 0 ||
+        begin_names(&ret->classes, spec->class_count, allocator) < 0 ||
+        begin_names(&ret->impairments, spec->impairment_count, allocator) < 0)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < spec->rule_count; i++)
+        ret->rules.entries[i] = (struct name_entry){ policy->rules[i].name, i };
+    for (uint32_t i = 0; i < spec->class_count; i++)
+        ret->classes.entries[i] =
+            (struct name_entry){ spec->classes[i].name, i };
+    for (uint32_t i = 0; i < spec->impairment_count; i++)
+        ret->impairments.entries[i] =
+            (struct name_entry){ spec->impairments[i].name, i };
+
+    if ((name = sort_names(&ret->rules)) != NULL)
+        return twice(reterr, "rules", name);
+    if ((name = sort_names(&ret->classes)) != NULL)
+        return twice(reterr, "classes", name);
+    if ((name = sort_names(&ret->impairments)) != NULL)
+        return twice(reterr, "impairments", name);
+    return NSP_OK;
+}
+
+/* --- Compiling ----------------------------------------------------------- */
+
+static int
+unknown_name(struct nsp_diag *reterr, const char *rule, const char *kind,
+             const char *name)
+{
+    return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-rule", NULL,
+                        "rule %s: there is no %s called %.63s", rule, kind,
+                        name);
+}
+
+static uint32_t
+add_class(struct nsp_policy *policy, const char *name, bool of_rule,
+          const struct nsp_link_rate *link)
+{
+    struct nsp_policy_class *class_ = &policy->classes[policy->class_count];
+
+    snprintf(class_->name, sizeof class_->name, "%s", name);
+    class_->of_rule = of_rule;
+    class_->link = *link;
+    return policy->class_count++;
+}
+
+static struct nsp_limit
+complete_limit(struct nsp_limit limit)
+{
+    if (limit.unit == NSP_LIMIT_NONE || limit.burst != 0)
+        return limit;
+    if (limit.unit == NSP_LIMIT_BITPS)
+        limit.burst = nsp_max_u64(limit.rate / 80, LIMIT_BURST_BYTES_MIN);
+    else
+        limit.burst = nsp_max_u64(limit.rate / 10, LIMIT_BURST_PKTS_MIN);
+    return limit;
+}
+
+/* Resolves the names in 'rule'. */
+static int
+link_rule(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
+          const struct names *names, uint32_t index, struct nsp_diag *reterr)
+{
+    const struct nsp_rule *rule = &spec->rules[index];
+    struct nsp_policy_rule *ret = &policy->rules[index];
+    const struct nsp_effects *effects = &rule->effects;
+
+    if (rule->class_name) {
+        ret->class_index = find_name(&names->classes, rule->class_name);
+        if (ret->class_index == UINT32_MAX)
+            return unknown_name(reterr, ret->name, "class", rule->class_name);
+    } else if (rule->link.rate_bitps != 0) {
+        ret->class_index = add_class(policy, ret->name, true, &rule->link);
+    }
+    if (rule->impairment) {
+        ret->impairment_index =
+            find_name(&names->impairments, rule->impairment);
+        if (ret->impairment_index == UINT32_MAX)
+            return unknown_name(reterr, ret->name, "impairment",
+                                rule->impairment);
+        effects = &spec->impairments[ret->impairment_index].effects;
+    }
+    ret->loses = nsp_loss_any(&effects->loss);
+    ret->delays = nsp_delay_any(&effects->delay);
+    ret->has_effects = ret->loses || ret->delays;
+    return NSP_OK;
+}
+
+static void
+begin_rule(struct nsp_policy_rule *ret, const struct nsp_rule *rule,
+           uint32_t index)
+{
+    *ret = (struct nsp_policy_rule){
+        .class_index = NSP_CLASS_NONE,
+        .impairment_index = NSP_IMPAIRMENT_NONE,
+        .limit = complete_limit(rule->limit),
+        .edits = rule->edits,
+        .log_pps = rule->log_pps,
+        .apply = rule->apply,
+        .action = rule->action,
+        .disabled = rule->disabled,
+        .go_on = rule->go_on,
+        .capture = rule->capture,
+    };
+    nsp_rule_write_name(ret->name, sizeof ret->name, rule, index);
+}
+
+static int
+compile_filter(struct nsp_policy_rule *ret, const struct nsp_rule *rule,
+               const struct nsp_filter_options *options, enum nsp_layer layer,
+               const struct nsp_allocator *allocator, struct nsp_diag *reterr)
 {
     char text[sizeof reterr->text];
     int result;
 
-    ret->rule = *rule;
-    ret->rule.match = NULL;
-    write_name(ret->name, sizeof ret->name, rule, index);
-    ret->rule.name = ret->name;
     if (!rule->match)
         return NSP_OK;
-
-    result =
-        nsp_filter_compile(rule->match, layer, allocator, &ret->filter, reterr);
+    result = nsp_filter_compile_with(rule->match, layer, options, allocator,
+                                     &ret->filter, reterr);
     if (result < 0 && reterr) {
         memcpy(text, reterr->text, sizeof text);
         snprintf(reterr->text, sizeof reterr->text, "rule %s: %.180s",
@@ -107,44 +227,107 @@ compile_rule(const struct nsp_rule *rule, uint32_t index, enum nsp_layer layer,
     return result;
 }
 
+/* A packet has room for so many stages, one of each rule that holds it; all of
+ * those that go on may match, and one that does not. */
+static int
+check_stages(const struct nsp_policy *policy, struct nsp_diag *reterr)
+{
+    const uint32_t max = NSP_STAGES_PER_PKT_MAX - 1;
+    uint32_t going_on = 0;
+
+    for (uint32_t i = 0; i < policy->rule_count; i++) {
+        const struct nsp_policy_rule *rule = &policy->rules[i];
+
+        if (!rule->go_on ||
+            (rule->class_index == NSP_CLASS_NONE && !rule->delays))
+            continue;
+        if (++going_on > max)
+            return nsp_diag_set(
+                reterr, NSP_INVALID_PARAMETER, "too-many-stages",
+                "put their effects into fewer rules",
+                "rule %s: more than %u rules hold packets and go on",
+                rule->name, max);
+    }
+    return NSP_OK;
+}
+
+static int
+compile_rules(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
+              enum nsp_layer layer, struct nsp_diag *reterr)
+{
+    struct names names = { 0 };
+    int result;
+
+    for (uint32_t i = 0; i < spec->rule_count; i++)
+        begin_rule(&policy->rules[i], &spec->rules[i], i);
+    policy->rule_count = spec->rule_count;
+    for (uint32_t i = 0; i < spec->class_count; i++)
+        add_class(policy, spec->classes[i].name, false, &spec->classes[i].link);
+
+    result = read_names(spec, policy, &policy->allocator, &names, reterr);
+    for (uint32_t i = 0; i < spec->rule_count && result == NSP_OK; i++) {
+        result = link_rule(policy, spec, &names, i, reterr);
+        if (result == NSP_OK)
+            result = compile_filter(&policy->rules[i], &spec->rules[i],
+                                    spec->filters, layer, &policy->allocator,
+                                    reterr);
+    }
+    release_names(&names, &policy->allocator);
+    return result == NSP_OK ? check_stages(policy, reterr) : result;
+}
+
 int
 nsp_policy_compile(const struct nsp_policy_spec *spec, enum nsp_layer layer,
                    const struct nsp_allocator *allocator,
                    struct nsp_policy **ret, struct nsp_diag *reterr)
 {
-    struct nsp_policy *policy;
-    int result = NSP_OK;
+    struct nsp_policy *policy = nsp_alloc(allocator, 1, sizeof *policy);
+    int result = NSP_NO_MEMORY;
 
-    policy =
-        nsp_alloc(allocator, 1,
-                  sizeof *policy + spec->rule_count * sizeof policy->rules[0]);
-    if (!policy)
-        return nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
-                            "no memory for %u rules", spec->rule_count);
-    policy->allocator = *allocator;
-    policy->rule_count = spec->rule_count;
-
-    for (uint32_t i = 0; i < spec->rule_count && result == NSP_OK; i++)
-        result = compile_rule(&spec->rules[i], i, layer, allocator,
-                              &policy->rules[i], reterr);
-    if (result != NSP_OK) {
-        nsp_policy_destroy(policy);
-        return result;
+    if (policy) {
+        policy->allocator = *allocator;
+        atomic_init(&policy->refs, 1);
+        policy->rules =
+            nsp_alloc(allocator, spec->rule_count + 1u, sizeof *policy->rules);
+        policy->classes =
+            nsp_alloc(allocator, spec->rule_count + spec->class_count + 1u,
+                      sizeof *policy->classes);
+        if (policy->rules && policy->classes)
+            result = compile_rules(policy, spec, layer, reterr);
     }
-    *ret = policy;
-    return NSP_OK;
+    if (result == NSP_OK) {
+        *ret = policy;
+        return NSP_OK;
+    }
+    nsp_policy_unref(policy);
+    if (result == NSP_NO_MEMORY)
+        nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                     "no memory for %u rules", spec->rule_count);
+    return result;
 }
 
 struct nsp_policy *
-nsp_policy_destroy(struct nsp_policy *policy)
+nsp_policy_ref(struct nsp_policy *policy)
 {
-    if (!policy)
+    if (policy)
+        atomic_fetch_add(&policy->refs, 1);
+    return policy;
+}
+
+struct nsp_policy *
+nsp_policy_unref(struct nsp_policy *policy)
+{
+    if (!policy || atomic_fetch_sub(&policy->refs, 1) != 1)
         return NULL;
     for (uint32_t i = 0; i < policy->rule_count; i++)
         nsp_filter_destroy(policy->rules[i].filter);
+    nsp_release(&policy->allocator, policy->rules);
+    nsp_release(&policy->allocator, policy->classes);
     nsp_release(&policy->allocator, policy);
     return NULL;
 }
+
+/* --- Reading ------------------------------------------------------------- */
 
 uint32_t
 nsp_policy_rule_count(const struct nsp_policy *policy)
@@ -159,17 +342,30 @@ nsp_policy_get_rule(const struct nsp_policy *policy, uint32_t index)
     return &policy->rules[index];
 }
 
+uint32_t
+nsp_policy_class_count(const struct nsp_policy *policy)
+{
+    return policy->class_count;
+}
+
+const struct nsp_policy_class *
+nsp_policy_get_class(const struct nsp_policy *policy, uint32_t index)
+{
+    assert(index < policy->class_count);
+    return &policy->classes[index];
+}
+
 bool
 nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
                       enum nsp_direction direction)
 {
     struct nsp_filter_needs needs;
 
-    if (rule->rule.delay_ns == 0 && rule->rule.rate_bitps == 0)
+    if (rule->class_index == NSP_CLASS_NONE && !rule->delays)
         return false;
-    if (rule->rule.apply == NSP_APPLY_INBOUND && direction != NSP_INBOUND)
+    if (rule->apply == NSP_APPLY_INBOUND && direction != NSP_INBOUND)
         return false;
-    if (rule->rule.apply == NSP_APPLY_OUTBOUND && direction != NSP_OUTBOUND)
+    if (rule->apply == NSP_APPLY_OUTBOUND && direction != NSP_OUTBOUND)
         return false;
     if (!rule->filter)
         return true;
@@ -191,17 +387,20 @@ applies(uint8_t apply, uint8_t direction)
 }
 
 void
-nsp_policy_classify_burst(const struct nsp_policy *policy,
-                          struct nsp_pkt *const pkts[], uint32_t n,
-                          const struct nsp_filter_context *context)
+nsp_policy_match_burst(const struct nsp_policy *policy,
+                       struct nsp_pkt *const pkts[], uint32_t n,
+                       const struct nsp_filter_context *context,
+                       struct nsp_matches *ret)
 {
     struct nsp_pkt *open[NSP_BURST_MAX];
+    uint8_t at[NSP_BURST_MAX]; /* open[i] is pkts[at[i]]. */
     uint32_t open_count = n;
 
     assert(n <= NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++) {
-        pkts[i]->rule = NSP_RULE_NONE;
+        ret->count[i] = 0;
         open[i] = pkts[i];
+        at[i] = (uint8_t)i;
     }
 
     for (uint32_t r = 0; r < policy->rule_count && open_count > 0; r++) {
@@ -209,15 +408,24 @@ nsp_policy_classify_burst(const struct nsp_policy *policy,
         uint64_t hits = UINT64_MAX;
         uint32_t kept = 0;
 
+        if (rule->disabled)
+            continue;
         if (rule->filter)
             hits =
                 nsp_filter_match_burst(rule->filter, open, open_count, context);
         for (uint32_t i = 0; i < open_count; i++) {
+            bool done = false;
+
             if ((hits >> i & 1) != 0 &&
-                applies(rule->rule.apply, open[i]->direction))
-                open[i]->rule = r;
-            else
-                open[kept++] = open[i];
+                applies(rule->apply, open[i]->direction)) {
+                ret->rules[at[i]][ret->count[at[i]]++] = r;
+                done =
+                    !rule->go_on || ret->count[at[i]] == NSP_RULES_PER_PKT_MAX;
+            }
+            if (!done) {
+                open[kept] = open[i];
+                at[kept++] = at[i];
+            }
         }
         open_count = kept;
     }

@@ -6,25 +6,47 @@
 #include "netshaper/packet.h"
 #include "netshaper/policy.h"
 
-/* A policy compiled for one layer: an ordered list of rules, immutable, which
- * names shapers and impairments by the index of their rule only.
+/* A policy compiled for one layer: an ordered list of rules and the classes
+ * that they name, immutable.
  *
- * Ownership  compile copies everything it needs; destroy frees.
- * Threads    Any number of threads may classify with one policy at once.
- * Cost       classify: no allocation; each rule's filter runs over the packets
- *            of the burst that no earlier rule has taken. */
+ * Ownership  compile copies everything it keeps and gives one reference; the
+ *            last unref frees.
+ * Threads    Any number of threads may classify with one policy at once; any
+ *            may ref and unref.
+ * Cost       match: no allocation; each rule's filter runs over the packets of
+ *            the burst that no earlier rule has kept. */
 struct nsp_policy;
 
-#define NSP_RULE_NONE UINT32_MAX
+#define NSP_RULE_NONE       UINT32_MAX
+#define NSP_CLASS_NONE      UINT32_MAX
+#define NSP_IMPAIRMENT_NONE UINT32_MAX
 
-/* One compiled rule, as given, with a name of its own. */
+/* Rules that may act on one packet; of those that go on, the last decides. */
+#define NSP_RULES_PER_PKT_MAX 16u
+
+/* Rules that may hold one packet, one after the other. */
+#define NSP_STAGES_PER_PKT_MAX 4u
+
 struct nsp_policy_rule {
-    struct nsp_rule rule;      /* 'name' set, 'match' NULL. */
+    char name[NSP_NAME_MAX + 1];
     struct nsp_filter *filter; /* NULL matches everything. */
-    char name[64];
+    uint32_t class_index;      /* A rule's own rate is a class of its own. */
+    uint32_t impairment_index; /* Of the spec; effects of its own: NONE. */
+    struct nsp_limit limit;    /* The burst filled in. */
+    struct nsp_edits edits;
+    uint32_t log_pps;
+    uint8_t apply, action;
+    bool disabled, go_on, capture;
+    bool has_effects, loses, delays; /* Of its own or of its impairment. */
 };
 
-/* Checks every rule of 'spec' but its filter. Returns NSP_OK, or
+struct nsp_policy_class {
+    char name[NSP_NAME_MAX + 1];
+    bool of_rule; /* The rate of the rule of this name, no class of the spec. */
+    struct nsp_link_rate link;
+};
+
+/* Checks all of 'spec' but its filters. Returns NSP_OK, or
  * NSP_INVALID_PARAMETER with 'reterr' naming the rule and the field. */
 int nsp_policy_check(const struct nsp_policy_spec *spec,
                      struct nsp_diag *reterr) NSP_MUSTCHECK;
@@ -37,10 +59,14 @@ int nsp_policy_compile(const struct nsp_policy_spec *spec, enum nsp_layer layer,
                        struct nsp_policy **ret,
                        struct nsp_diag *reterr) NSP_MUSTCHECK;
 
-struct nsp_policy *nsp_policy_destroy(struct nsp_policy *policy);
+struct nsp_policy *nsp_policy_ref(struct nsp_policy *policy);
+struct nsp_policy *nsp_policy_unref(struct nsp_policy *policy);
 
 uint32_t nsp_policy_rule_count(const struct nsp_policy *policy);
 const struct nsp_policy_rule *nsp_policy_get_rule(
+    const struct nsp_policy *policy, uint32_t index);
+uint32_t nsp_policy_class_count(const struct nsp_policy *policy);
+const struct nsp_policy_class *nsp_policy_get_class(
     const struct nsp_policy *policy, uint32_t index);
 
 /* Tells whether rule 'rule' can make a packet of 'direction' wait: only what
@@ -48,10 +74,17 @@ const struct nsp_policy_rule *nsp_policy_get_rule(
 bool nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
                            enum nsp_direction direction);
 
-/* Sets pkt->rule of each of 'n' parsed packets to the first rule that matches,
- * or NSP_RULE_NONE. */
-void nsp_policy_classify_burst(const struct nsp_policy *policy,
-                               struct nsp_pkt *const pkts[], uint32_t n,
-                               const struct nsp_filter_context *context);
+/* The rules that act on each packet of a burst, in order. */
+struct nsp_matches {
+    uint8_t count[NSP_BURST_MAX];
+    uint32_t rules[NSP_BURST_MAX][NSP_RULES_PER_PKT_MAX];
+};
+
+/* Finds the rules for 'n' parsed packets: those that match and go on, up to and
+ * including the first that does not. */
+void nsp_policy_match_burst(const struct nsp_policy *policy,
+                            struct nsp_pkt *const pkts[], uint32_t n,
+                            const struct nsp_filter_context *context,
+                            struct nsp_matches *ret);
 
 #endif /* NSP_POLICY_POLICY_H */

@@ -184,6 +184,39 @@ run_link(struct nsp_bottleneck *b, uint64_t now_ns)
         serve_next(b);
 }
 
+/* What waits, counted again. */
+static uint64_t
+sum_waiting(const struct nsp_bottleneck *b)
+{
+    uint64_t bytes = 0;
+
+    if (b->serving)
+        for (struct nsp_wheel_node *node = b->serving->next; node;
+             node = node->next)
+            bytes += charged_bytes(b, pkt_of(node));
+    return bytes;
+}
+
+int
+nsp_bottleneck_set_config(struct nsp_bottleneck *b, uint64_t now_ns,
+                          const struct nsp_bottleneck_config *cfg)
+{
+    if (!config_valid(cfg))
+        return -EINVAL;
+    run_link(b, now_ns);
+    /* Remainders are of the old rate. */
+    b->free_ns = nsp_add_sat_u64(b->free_ns, b->free_rem != 0);
+    b->free_rem = 0;
+    b->rate_bitps = cfg->rate_bitps;
+    b->drop_head = cfg->drop == NSP_QUEUE_DROP_HEAD;
+    if (b->overhead_bytes != cfg->overhead_bytes) {
+        b->overhead_bytes = cfg->overhead_bytes;
+        b->waiting_bytes = sum_waiting(b);
+    }
+    set_limit(b, cfg);
+    return 0;
+}
+
 /* --- The queue --- */
 
 static bool

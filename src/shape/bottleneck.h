@@ -43,6 +43,14 @@ int nsp_bottleneck_create(const struct nsp_bottleneck_config *cfg,
                           struct nsp_bottleneck **ret) NSP_MUSTCHECK;
 struct nsp_bottleneck *nsp_bottleneck_destroy(struct nsp_bottleneck *b);
 
+/* Changes rate, limit and overhead at 'now_ns'. The packet on the wire leaves
+ * when it would have; no packet that waits is dropped, even if the new limit is
+ * below what waits. Returns 0 or -EINVAL, with nothing changed. Cost: with
+ * another overhead, a walk over what waits. */
+int nsp_bottleneck_set_config(struct nsp_bottleneck *b, uint64_t now_ns,
+                              const struct nsp_bottleneck_config *cfg)
+    NSP_MUSTCHECK;
+
 /* Offers 'pkt' at 'now_ns'. Returns the packets dropped for it, a list linked
  * by timer.next that may be 'pkt' itself; NULL when all fit. The caller owns
  * them. */

@@ -78,7 +78,7 @@ run_on_memory(const struct nsp_rule rules[], uint32_t rule_count,
         .backend = "memory",
         .memory = open_memory(),
         .seed = 1,
-        .policy = { rules, rule_count },
+        .policy = { .rules = rules, .rule_count = rule_count },
         .callback = watch_burst,
         .callback_context = &watch,
     };
@@ -154,9 +154,9 @@ TEST(filter_loss_rate_and_delay_call_nothing)
     static const struct nsp_rule rules[] = {
         { .match = "udp.DstPort == 9", .action = NSP_ACTION_DROP },
         { .match = "udp.DstPort == 7 and ip.SrcAddr == 10.77.1.2",
-          .loss_ppm = 10000,
-          .rate_bitps = 700000,
-          .delay_ns = 40 * MS },
+          .effects.loss.chance.ppm = 10000,
+          .link.rate_bitps = 700000,
+          .effects.delay.mean_ns = 40 * MS },
     };
     struct nsp_stats stats;
 
@@ -209,14 +209,14 @@ play_ping_pong(void *opaque)
 TEST(holding_live_packets_allocates_and_locks_nothing)
 {
     static const struct nsp_rule rule = { .match = "udp.DstPort == 7",
-                                          .rate_bitps = 10000000,
-                                          .delay_ns = MS / 10 };
+                                          .link.rate_bitps = 10000000,
+                                          .effects.delay.mean_ns = MS / 10 };
     struct watch watch = { .forbidden = CALLS_MEMORY | CALLS_LOCKS,
                            .expected_pkts = 2 * ROUND_TRIPS };
     const struct nsp_engine_config cfg = {
         .backend = "nfqueue",
         .hooks = NSP_HOOK_FORWARD,
-        .policy = { &rule, 1 },
+        .policy = { .rules = &rule, .rule_count = 1 },
         .callback = watch_burst,
         .callback_context = &watch,
     };

@@ -77,7 +77,8 @@ static void
 run_rule(struct nsp_memory *memory, struct nsp_rule rule, struct run *ret)
 {
     run_all(memory,
-            (struct nsp_engine_config){ .policy = { &rule, 1 }, .seed = 1 },
+            (struct nsp_engine_config){
+                .policy = { .rules = &rule, .rule_count = 1 }, .seed = 1 },
             "true", ret);
 }
 
@@ -103,7 +104,8 @@ TEST(fixed_delay_is_exact_and_keeps_order)
     struct nsp_memory *memory = new_memory();
 
     push_udp(memory, 200, 100, 53, 0, MS, 7, NSP_INBOUND);
-    run_rule(memory, (struct nsp_rule){ .delay_ns = 40 * MS + 3 }, &run);
+    run_rule(memory, (struct nsp_rule){ .effects.delay.mean_ns = 40 * MS + 3 },
+             &run);
     CHECK_EQ(run.count, 200);
     for (uint32_t i = 0; i < run.count; i++) {
         CHECK_EQ(run.tags[i], i);
@@ -118,9 +120,9 @@ TEST(rate_spaces_packets_by_their_serialisation_time)
 
     push_udp(memory, 10, 1000, 53, 0, 2 * MS, 0, NSP_INBOUND);
     run_rule(memory,
-             (struct nsp_rule){ .rate_bitps = 8000000,
-                                .queue_unit = NSP_QUEUE_PKTS,
-                                .queue_limit = 100 },
+             (struct nsp_rule){ .link.rate_bitps = 8000000,
+                                .link.queue_unit = NSP_QUEUE_PKTS,
+                                .link.queue_limit = 100 },
              &run);
     CHECK_EQ(run.count, 10);
     for (uint32_t i = 0; i < run.count; i++)
@@ -133,7 +135,8 @@ TEST(delay_follows_the_serialiser)
 
     push_udp(memory, 5, 1000, 53, 0, 0, 0, NSP_INBOUND);
     run_rule(memory,
-             (struct nsp_rule){ .rate_bitps = 8000000, .delay_ns = 10 * MS },
+             (struct nsp_rule){ .link.rate_bitps = 8000000,
+                                .effects.delay.mean_ns = 10 * MS },
              &run);
     CHECK_EQ(run.count, 5);
     for (uint32_t i = 0; i < run.count; i++)
@@ -146,7 +149,8 @@ TEST(overhead_is_charged)
 
     push_udp(memory, 4, 962, 53, 0, 0, 0, NSP_INBOUND);
     run_rule(memory,
-             (struct nsp_rule){ .rate_bitps = 8000000, .overhead_bytes = 38 },
+             (struct nsp_rule){ .link.rate_bitps = 8000000,
+                                .link.overhead_bytes = 38 },
              &run);
     for (uint32_t i = 0; i < run.count; i++)
         CHECK_EQ(run.out[i].at_ns, (i + 1) * MS);
@@ -167,10 +171,10 @@ TEST(full_queue_drops_the_tail_or_the_head)
 
         push_udp(memory, 10, 1000, 53, 0, 0, 0, NSP_INBOUND);
         run_rule(memory,
-                 (struct nsp_rule){ .rate_bitps = 8000000,
-                                    .queue_unit = NSP_QUEUE_PKTS,
-                                    .queue_limit = 3,
-                                    .queue_drop = rows[r].drop },
+                 (struct nsp_rule){ .link.rate_bitps = 8000000,
+                                    .link.queue_unit = NSP_QUEUE_PKTS,
+                                    .link.queue_limit = 3,
+                                    .link.queue_drop = rows[r].drop },
                  &run);
         CHECK_EQ(run.count, 4);
         CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_QUEUE_FULL], 6);
@@ -186,7 +190,7 @@ TEST(each_direction_has_its_own_queue)
     push_udp(memory, 1, 1000, 53, 0, 0, 0, NSP_INBOUND);
     push_udp(memory, 1, 1000, 53, 1, 0, 0, NSP_OUTBOUND);
     push_udp(memory, 1, 1000, 53, 2, 0, 0, NSP_INBOUND);
-    run_rule(memory, (struct nsp_rule){ .rate_bitps = 8000000 }, &run);
+    run_rule(memory, (struct nsp_rule){ .link.rate_bitps = 8000000 }, &run);
     CHECK_EQ(run.count, 3);
     CHECK_EQ(run.out[0].at_ns, MS);
     CHECK_EQ(run.out[1].at_ns, MS);
@@ -219,7 +223,9 @@ TEST(the_first_rule_that_matches_decides)
 
     push_udp(memory, 3, 100, 53, 0, 0, 0, NSP_INBOUND);
     push_udp(memory, 4, 100, 54, 3, 0, 0, NSP_INBOUND);
-    run_all(memory, (struct nsp_engine_config){ .policy = { rules, 2 } },
+    run_all(memory,
+            (struct nsp_engine_config){
+                .policy = { .rules = rules, .rule_count = 2 } },
             "true", &run);
     CHECK_EQ(run.count, 3);
     CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_RULE], 4);
@@ -231,8 +237,9 @@ TEST(loss_has_its_rate_and_repeats_with_its_seed)
     uint64_t lost[3] = { 0 };
 
     for (uint32_t round = 0; round < 3; round++) {
-        const struct nsp_rule rule = { .loss_ppm = 10000 };
-        struct nsp_engine_config cfg = { .policy = { &rule, 1 },
+        const struct nsp_rule rule = { .effects.loss.chance.ppm = 10000 };
+        struct nsp_engine_config cfg = { .policy = { .rules = &rule,
+                                                     .rule_count = 1 },
                                          .seed = round == 2 ? 2 : 1 };
         const struct nsp_memory_config mem = { .virtual_time = true,
                                                .repeat = 100000 };
@@ -270,12 +277,13 @@ TEST(reject_answers_and_drops)
 TEST(more_packets_than_the_engine_may_hold_are_refused_and_counted)
 {
     struct nsp_memory *memory = new_memory();
-    const struct nsp_rule rule = { .delay_ns = 100 * MS };
+    const struct nsp_rule rule = { .effects.delay.mean_ns = 100 * MS };
 
     push_udp(memory, 100, 100, 53, 0, 0, 0, NSP_INBOUND);
     run_all(memory,
-            (struct nsp_engine_config){ .policy = { &rule, 1 },
-                                        .max_held_pkts = 64 },
+            (struct nsp_engine_config){
+                .policy = { .rules = &rule, .rule_count = 1 },
+                .max_held_pkts = 64 },
             "true", &run);
     CHECK_EQ(run.count, 64);
     CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_HELD_FULL], 36);

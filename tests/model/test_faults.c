@@ -36,14 +36,14 @@ whole_life(struct nsp_memory *memory, const struct nsp_allocator *allocator)
     static const struct nsp_rule rules[] = {
         { .name = "slow",
           .match = "udp.DstPort == 53",
-          .rate_bitps = 8000000,
-          .delay_ns = MS },
-        { .match = "tcp", .loss_ppm = 10 },
+          .link.rate_bitps = 8000000,
+          .effects.delay.mean_ns = MS },
+        { .match = "tcp", .effects.loss.chance.ppm = 10 },
     };
     struct nsp_engine_config cfg = {
         .backend = "memory",
         .memory = memory,
-        .policy = { rules, 2 },
+        .policy = { .rules = rules, .rule_count = 2 },
         .allocator = *allocator,
     };
     struct nsp_engine *engine = NULL;
@@ -89,17 +89,21 @@ TEST(every_allocation_may_fail_without_a_leak)
 TEST(bad_configuration_is_refused_by_name)
 {
     static const struct nsp_rule rules[] = {
-        { .name = "a", .action = NSP_ACTION_DROP, .delay_ns = 1 },
-        { .name = "b", .loss_ppm = NSP_PPM_ONE + 1 },
-        { .name = "c", .delay_ns = NSP_DELAY_NS_MAX + 1 },
-        { .name = "d", .rate_bitps = 7 },
-        { .name = "e", .rate_bitps = NSP_RATE_BITPS_MAX + 1 },
-        { .name = "f", .queue_unit = NSP_QUEUE_PKTS, .queue_limit = 1 },
-        { .name = "g", .rate_bitps = 8000, .queue_unit = NSP_QUEUE_PKTS },
-        { .name = "h", .rate_bitps = 8000, .overhead_bytes = 257 },
+        { .name = "a", .action = NSP_ACTION_DROP, .effects.delay.mean_ns = 1 },
+        { .name = "b", .effects.loss.chance.ppm = NSP_PPM_ONE + 1 },
+        { .name = "c", .effects.delay.mean_ns = NSP_DELAY_NS_MAX + 1 },
+        { .name = "d", .link.rate_bitps = 7 },
+        { .name = "e", .link.rate_bitps = NSP_RATE_BITPS_MAX + 1 },
+        { .name = "f",
+          .link.queue_unit = NSP_QUEUE_PKTS,
+          .link.queue_limit = 1 },
+        { .name = "g",
+          .link.rate_bitps = 8000,
+          .link.queue_unit = NSP_QUEUE_PKTS },
+        { .name = "h", .link.rate_bitps = 8000, .link.overhead_bytes = 257 },
         { .name = "i", .apply = 3 },
         { .name = "j", .action = 3 },
-        { .name = "k", .overhead_bytes = 1 },
+        { .name = "k", .link.overhead_bytes = 1 },
     };
     struct nsp_memory *memory = new_memory(true);
     struct nsp_engine *engine = NULL;
@@ -108,7 +112,7 @@ TEST(bad_configuration_is_refused_by_name)
         struct nsp_engine_config cfg = {
             .backend = "memory",
             .memory = memory,
-            .policy = { &rules[i], 1 },
+            .policy = { .rules = &rules[i], .rule_count = 1 },
         };
         char expected[16];
         struct nsp_diag diag;
@@ -185,7 +189,7 @@ TEST(a_rule_whose_filter_is_wrong_is_named)
     struct nsp_engine_config cfg = {
         .backend = "memory",
         .memory = memory,
-        .policy = { &rule, 1 },
+        .policy = { .rules = &rule, .rule_count = 1 },
     };
     struct nsp_engine *engine = NULL;
     struct nsp_diag diag;
@@ -351,7 +355,7 @@ start_with(const struct nsp_io_ops *ops, struct nsp_memory *memory,
         .backend = "custom",
         .custom = { ops, memory },
         .hooks = tapped,
-        .policy = { rule, 1 },
+        .policy = { .rules = rule, .rule_count = 1 },
     };
     struct nsp_engine *engine;
     int result;
@@ -371,14 +375,23 @@ TEST(holding_local_output_is_refused_where_the_device_cannot)
         const char *filter;
         int result;
     } rows[] = {
-        { { .delay_ns = 1 }, HOST, "true", NSP_NOT_POSSIBLE },
-        { { .delay_ns = 1 }, HOST, "outbound", NSP_NOT_POSSIBLE },
-        { { .rate_bitps = 8000 }, NSP_HOOK_OUTPUT, "tcp", NSP_NOT_POSSIBLE },
-        { { .delay_ns = 1 }, HOST, "inbound and tcp", NSP_OK },
-        { { .delay_ns = 1, .apply = NSP_APPLY_INBOUND }, HOST, "tcp", NSP_OK },
-        { { .delay_ns = 1, .match = "inbound" }, HOST, "tcp", NSP_OK },
-        { { .delay_ns = 1 }, NSP_HOOK_INPUT, "true", NSP_OK },
-        { { .loss_ppm = 1 }, HOST, "true", NSP_OK },
+        { { .effects.delay.mean_ns = 1 }, HOST, "true", NSP_NOT_POSSIBLE },
+        { { .effects.delay.mean_ns = 1 }, HOST, "outbound", NSP_NOT_POSSIBLE },
+        { { .link.rate_bitps = 8000 },
+          NSP_HOOK_OUTPUT,
+          "tcp",
+          NSP_NOT_POSSIBLE },
+        { { .effects.delay.mean_ns = 1 }, HOST, "inbound and tcp", NSP_OK },
+        { { .effects.delay.mean_ns = 1, .apply = NSP_APPLY_INBOUND },
+          HOST,
+          "tcp",
+          NSP_OK },
+        { { .effects.delay.mean_ns = 1, .match = "inbound" },
+          HOST,
+          "tcp",
+          NSP_OK },
+        { { .effects.delay.mean_ns = 1 }, NSP_HOOK_INPUT, "true", NSP_OK },
+        { { .effects.loss.chance.ppm = 1 }, HOST, "true", NSP_OK },
         { { .action = NSP_ACTION_DROP }, HOST, "true", NSP_OK },
     };
     struct nsp_memory *memory = new_memory(true);
@@ -474,16 +487,17 @@ run_engine(void *opaque)
 TEST(in_is_delivered_plus_dropped_plus_queued_in_every_sample)
 {
     static const struct nsp_rule rule = {
-        .rate_bitps = UINT64_C(2000000000),
-        .delay_ns = MS,
-        .loss_ppm = 50000,
-        .queue_unit = NSP_QUEUE_PKTS,
-        .queue_limit = 50,
+        .link.rate_bitps = UINT64_C(2000000000),
+        .effects.delay.mean_ns = MS,
+        .effects.loss.chance.ppm = 50000,
+        .link.queue_unit = NSP_QUEUE_PKTS,
+        .link.queue_limit = 50,
     };
     struct nsp_memory *memory = new_memory(false);
     struct nsp_engine_config cfg = { .backend = "memory",
                                      .memory = memory,
-                                     .policy = { &rule, 1 } };
+                                     .policy = { .rules = &rule,
+                                                 .rule_count = 1 } };
     struct sampler sampler = { 0 };
     pthread_t runner, reader;
     void *stopped;

@@ -212,10 +212,12 @@ TEST(a_signal_handler_may_stop_the_loop_it_interrupts)
 TEST(packets_held_when_the_loop_ends_are_delivered_in_order)
 {
     struct nsp_memory *memory = new_memory(false);
-    const struct nsp_rule rule = { .delay_ns = NSP_DELAY_NS_MAX };
+    const struct nsp_rule rule = { .effects.delay.mean_ns = NSP_DELAY_NS_MAX };
     struct runner runner = {
-        .engine = new_engine(
-            memory, (struct nsp_engine_config){ .policy = { &rule, 1 } }),
+        .engine =
+            new_engine(memory,
+                       (struct nsp_engine_config){
+                           .policy = { .rules = &rule, .rule_count = 1 } }),
     };
     struct nsp_stats stats = { 0 };
     struct nsp_memory_frame out;
@@ -243,9 +245,10 @@ TEST(packets_held_when_the_loop_ends_are_delivered_in_order)
 TEST(run_for_ends_with_the_time_given)
 {
     struct nsp_memory *memory = new_memory(true);
-    const struct nsp_rule rule = { .delay_ns = 60 * MS };
-    struct nsp_engine *engine = new_engine(
-        memory, (struct nsp_engine_config){ .policy = { &rule, 1 } });
+    const struct nsp_rule rule = { .effects.delay.mean_ns = 60 * MS };
+    struct nsp_engine *engine =
+        new_engine(memory, (struct nsp_engine_config){
+                               .policy = { .rules = &rule, .rule_count = 1 } });
     struct nsp_stats stats;
 
     push_udp(memory, 10, 100, 53, 0, 0, 10 * MS, NSP_INBOUND);

@@ -1,0 +1,40 @@
+#ifndef NSP_ENGINE_RULESET_H
+#define NSP_ENGINE_RULESET_H
+#include "impair/delay.h"
+#include "impair/loss.h"
+#include "policy/policy.h"
+
+/* A policy and all that its rules need to act: immutable, for any number of
+ * workers. What changes from packet to packet is the workers'.
+ *
+ * Ownership  create gives one reference, the last unref frees.
+ * Threads    Any. */
+
+/* What a rule does to the packets' way. */
+struct nsp_effects_plan {
+    struct nsp_loss loss;   /* If 'loses'. */
+    struct nsp_delay delay; /* If 'delays'. */
+    bool loses, delays;
+    uint64_t identity; /* Plans that act alike have the same; never 0. */
+};
+
+struct nsp_ruleset;
+
+/* Checks and compiles 'spec' for 'layer'. Returns NSP_OK,
+ * NSP_INVALID_PARAMETER, NSP_INVALID_FILTER (both naming the rule) or
+ * NSP_NO_MEMORY; '*ret' is then untouched. */
+int nsp_ruleset_create(const struct nsp_policy_spec *spec, enum nsp_layer layer,
+                       const struct nsp_allocator *allocator,
+                       struct nsp_ruleset **ret,
+                       struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+struct nsp_ruleset *nsp_ruleset_ref(struct nsp_ruleset *ruleset);
+struct nsp_ruleset *nsp_ruleset_unref(struct nsp_ruleset *ruleset);
+
+const struct nsp_policy *nsp_ruleset_policy(const struct nsp_ruleset *ruleset);
+
+/* The effects of rule 'index', NULL if it has none. */
+const struct nsp_effects_plan *nsp_ruleset_effects(
+    const struct nsp_ruleset *ruleset, uint32_t index);
+
+#endif /* NSP_ENGINE_RULESET_H */

@@ -1,0 +1,44 @@
+#include "engine/snapshot.h"
+
+#include <errno.h>
+
+int
+nsp_snapshot_create(struct nsp_ruleset *ruleset, uint64_t generation,
+                    const struct nsp_allocator *allocator,
+                    struct nsp_snapshot **ret)
+{
+    struct nsp_snapshot *snapshot = nsp_alloc(allocator, 1, sizeof *snapshot);
+
+    if (!snapshot)
+        return -ENOMEM;
+    snapshot->allocator = *allocator;
+    snapshot->ruleset = nsp_ruleset_ref(ruleset);
+    snapshot->policy = nsp_ruleset_policy(ruleset);
+    snapshot->generation = generation;
+    snapshot->rule_slots =
+        nsp_alloc(allocator, nsp_policy_rule_count(snapshot->policy) + 1u,
+                  sizeof *snapshot->rule_slots);
+    snapshot->class_slots =
+        nsp_alloc(allocator, nsp_policy_class_count(snapshot->policy) + 1u,
+                  sizeof *snapshot->class_slots);
+    if (!snapshot->rule_slots || !snapshot->class_slots) {
+        nsp_snapshot_destroy(snapshot);
+        return -ENOMEM;
+    }
+    *ret = snapshot;
+    return 0;
+}
+
+struct nsp_snapshot *
+nsp_snapshot_destroy(struct nsp_snapshot *snapshot)
+{
+    if (snapshot) {
+        struct nsp_allocator allocator = snapshot->allocator;
+
+        nsp_ruleset_unref(snapshot->ruleset);
+        nsp_release(&allocator, snapshot->rule_slots);
+        nsp_release(&allocator, snapshot->class_slots);
+        nsp_release(&allocator, snapshot);
+    }
+    return NULL;
+}

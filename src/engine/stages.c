@@ -1,0 +1,261 @@
+#include "engine/stages.h"
+
+#include "engine/outlet.h"
+
+static struct nsp_pkt *
+pkt_of_timer(struct nsp_wheel_node *node)
+{
+    return NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
+}
+
+void
+nsp_stages_add(struct nsp_pkt *pkt, uint32_t class_slot, uint64_t delay_ns,
+               uint32_t rule_slot, bool keep_order)
+{
+    assert(pkt->stage_count < NSP_PKT_STAGES_MAX);
+    pkt->stages[pkt->stage_count++] = (struct nsp_pkt_stage){
+        .class_slot = class_slot,
+        .delay_ns = delay_ns,
+        .rule_slot = rule_slot,
+        .keep_order = keep_order,
+    };
+}
+
+/* --- Holding ------------------------------------------------------------- */
+
+static void
+hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+{
+    const struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
+    uint64_t due_ns = nsp_min_u64(nsp_add_sat_u64(from_ns, stage->delay_ns),
+                                  NSP_TIME_NEVER - 1);
+
+    if (stage->keep_order) {
+        struct nsp_rule_state *state =
+            nsp_state_rule(&w->states, stage->rule_slot);
+
+        state->left_ns = nsp_max_u64(state->left_ns, due_ns);
+        due_ns = state->left_ns;
+    }
+    pkt->timer.due_ns = due_ns;
+    nsp_wheel_add(w->delays, &pkt->timer);
+}
+
+static void
+arm(struct nsp_worker *w, struct nsp_class_queue *queue)
+{
+    uint64_t due_ns = nsp_bottleneck_due_ns(queue->bottleneck);
+
+    queue->armed = due_ns != NSP_TIME_NEVER;
+    if (!queue->armed)
+        return;
+    queue->timer.due_ns = due_ns;
+    nsp_wheel_add(w->serialisers, &queue->timer);
+}
+
+static void
+hold_in_queue(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+{
+    uint32_t slot = pkt->stages[pkt->stage].class_slot;
+    struct nsp_class_state *class_ = nsp_state_class(&w->states, slot);
+    struct nsp_class_queue *queue = &class_->queues[pkt->direction];
+    struct nsp_rule_counters *counted = nsp_outlet_counters(w, &class_->tally);
+    struct nsp_pkt *victim;
+
+    counted->in_pkts++;
+    counted->in_bytes += pkt->charged_bytes;
+    counted->queued_pkts++;
+    counted->queued_bytes += pkt->charged_bytes;
+    victim = nsp_bottleneck_enqueue(queue->bottleneck, from_ns, pkt);
+    while (victim) {
+        struct nsp_wheel_node *next = victim->timer.next;
+
+        counted->queued_pkts--;
+        counted->queued_bytes -= victim->charged_bytes;
+        counted->dropped_pkts[NSP_DROP_QUEUE_FULL]++;
+        counted->dropped_bytes += victim->charged_bytes;
+        nsp_outlet_count_unheld(w, victim);
+        nsp_outlet_drop(w, victim, NSP_DROP_QUEUE_FULL);
+        victim = next ? pkt_of_timer(next) : NULL;
+    }
+    if (!queue->armed)
+        arm(w, queue);
+}
+
+/* Enters the packet's next stage at 'from_ns', or delivers it. */
+static void
+enter_stage(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+{
+    if (pkt->stage == pkt->stage_count) {
+        nsp_outlet_count_unheld(w, pkt);
+        nsp_outlet_deliver(w, pkt);
+    } else if (pkt->stages[pkt->stage].class_slot != NSP_SLOT_NONE) {
+        hold_in_queue(w, pkt, w->now_ns);
+    } else {
+        hold_in_delay(w, pkt, from_ns);
+    }
+}
+
+/* Says whether 'pkt' can be made to wait; if not it has been dropped. */
+static bool
+can_hold(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    if (pkt->hook != 0 && (w->holdable & pkt->hook) == 0) {
+        nsp_outlet_drop(w, pkt, NSP_DROP_CANNOT_HOLD);
+        return false;
+    }
+    if (w->counted.queued_pkts >= w->config->user.max_held_pkts) {
+        nsp_outlet_drop(w, pkt, NSP_DROP_HELD_FULL);
+        return false;
+    }
+    if ((pkt->flags & NSP_PKT_MODIFIED) != 0 && w->ops->retain &&
+        w->ops->retain(w->io, w->queue, pkt) < 0) {
+        nsp_outlet_drop(w, pkt, NSP_DROP_NO_BUFFER);
+        return false;
+    }
+    return true;
+}
+
+void
+nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    pkt->stage = 0;
+    if (pkt->stage_count == 0) {
+        nsp_outlet_deliver(w, pkt);
+        return;
+    }
+    if (!can_hold(w, pkt))
+        return;
+    nsp_outlet_count_held(w, pkt);
+    enter_stage(w, pkt, pkt->arrival_ns);
+}
+
+/* --- Letting go ---------------------------------------------------------- */
+
+static void
+leave_queue(struct nsp_worker *w, struct nsp_class_state *class_,
+            struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *counted = nsp_outlet_counters(w, &class_->tally);
+
+    counted->queued_pkts--;
+    counted->queued_bytes -= pkt->charged_bytes;
+    counted->delivered_pkts++;
+    counted->delivered_bytes += pkt->charged_bytes;
+    if (pkt->stages[pkt->stage].delay_ns > 0) {
+        hold_in_delay(w, pkt, pkt->timer.due_ns);
+        return;
+    }
+    pkt->stage++;
+    enter_stage(w, pkt, pkt->timer.due_ns);
+}
+
+static uint32_t
+serve_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
+{
+    struct nsp_pkt *pkts[NSP_BURST_MAX];
+    uint32_t n = nsp_bottleneck_dequeue(queue->bottleneck, w->now_ns, pkts,
+                                        NSP_BURST_MAX);
+
+    /* Before anything else comes into this queue again. */
+    arm(w, queue);
+    for (uint32_t i = 0; i < n; i++)
+        leave_queue(w, queue->of, pkts[i]);
+    return n;
+}
+
+/* Serialisers first: what they let go may be due at the end of its delay, too.
+ */
+uint32_t
+nsp_stages_release_due(struct nsp_worker *w)
+{
+    struct nsp_wheel_node *due[NSP_BURST_MAX];
+    uint32_t n, moved = 0;
+
+    if (!w->delays)
+        return 0;
+    n = nsp_wheel_expire(w->serialisers, w->now_ns, due, NSP_BURST_MAX);
+    for (uint32_t i = 0; i < n; i++)
+        moved += serve_queue(
+            w, NSP_CONTAINER_OF(due[i], struct nsp_class_queue, timer));
+
+    n = nsp_wheel_expire(w->delays, w->now_ns, due, NSP_BURST_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        struct nsp_pkt *pkt = pkt_of_timer(due[i]);
+
+        pkt->stage++;
+        enter_stage(w, pkt, pkt->timer.due_ns);
+    }
+    return moved + n;
+}
+
+void
+nsp_stages_adopt(struct nsp_worker *w)
+{
+    const struct nsp_snapshot *snapshot = w->snapshot;
+    uint32_t count = nsp_policy_class_count(snapshot->policy);
+
+    for (uint32_t i = 0; i < count; i++) {
+        struct nsp_class_state *class_ =
+            nsp_state_class(&w->states, snapshot->class_slots[i]);
+
+        nsp_state_set_link(class_, w->now_ns,
+                           &nsp_policy_get_class(snapshot->policy, i)->link);
+    }
+}
+
+/* --- Draining ------------------------------------------------------------ */
+
+static void
+deliver_now(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    nsp_outlet_count_unheld(w, pkt);
+    nsp_outlet_deliver(w, pkt);
+}
+
+static void
+drain_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
+{
+    struct nsp_pkt *pkts[NSP_BURST_MAX];
+    uint32_t n;
+
+    while ((n = nsp_bottleneck_flush(queue->bottleneck, pkts, NSP_BURST_MAX)) >
+           0) {
+        struct nsp_rule_counters *counted =
+            nsp_outlet_counters(w, &queue->of->tally);
+
+        for (uint32_t i = 0; i < n; i++) {
+            counted->queued_pkts--;
+            counted->queued_bytes -= pkts[i]->charged_bytes;
+            counted->delivered_pkts++;
+            counted->delivered_bytes += pkts[i]->charged_bytes;
+            deliver_now(w, pkts[i]);
+        }
+    }
+}
+
+static void
+drain_classes(struct nsp_worker *w)
+{
+    for (uint32_t c = 0; c < NSP_STATE_CHUNKS; c++)
+        for (uint32_t i = 0; w->states.classes[c] && i < NSP_STATE_CHUNK; i++)
+            for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
+                if (w->states.classes[c][i].queues[d].bottleneck)
+                    drain_queue(w, &w->states.classes[c][i].queues[d]);
+}
+
+void
+nsp_stages_drain(struct nsp_worker *w)
+{
+    struct nsp_wheel_node *due[NSP_BURST_MAX];
+    uint32_t n;
+
+    if (!w->delays)
+        return;
+    /* Delay lines lie behind the queues, so their packets are the older. */
+    while ((n = nsp_wheel_expire(w->delays, NSP_TIME_NEVER - 1, due,
+                                 NSP_BURST_MAX)) > 0)
+        for (uint32_t i = 0; i < n; i++)
+            deliver_now(w, pkt_of_timer(due[i]));
+    drain_classes(w);
+}

@@ -1,0 +1,30 @@
+#ifndef NSP_ENGINE_STAGES_H
+#define NSP_ENGINE_STAGES_H
+#include "engine/worker.h"
+
+/* Where packets wait: each passes the stages it was given, one after the other,
+ * a class's queue and serialiser, then a delay line.
+ *
+ * Threads  The worker's own. Cost  No allocation, lock or system call. */
+
+/* Adds a stage behind those 'pkt' already has; there is room. Either part may
+ * be missing: NSP_SLOT_NONE, 0. 'rule_slot' keeps the order of what its delay
+ * lets go if 'keep_order'. */
+void nsp_stages_add(struct nsp_pkt *pkt, uint32_t class_slot, uint64_t delay_ns,
+                    uint32_t rule_slot, bool keep_order);
+
+/* Sends 'pkt' through its stages, and delivers it when there are none. Where it
+ * cannot be held, it is dropped with the reason. */
+void nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt);
+
+/* Lets go what is due; returns how many packets moved. Bounded, so that a flood
+ * of due packets cannot keep the worker from the device. */
+uint32_t nsp_stages_release_due(struct nsp_worker *w);
+
+/* Gives the classes of the snapshot their rates. */
+void nsp_stages_adopt(struct nsp_worker *w);
+
+/* Delivers all, at once, in order. */
+void nsp_stages_drain(struct nsp_worker *w);
+
+#endif /* NSP_ENGINE_STAGES_H */

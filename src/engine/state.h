@@ -1,0 +1,98 @@
+#ifndef NSP_ENGINE_STATE_H
+#define NSP_ENGINE_STATE_H
+#include "base/memory.h"
+#include "base/prng.h"
+#include "engine/slots.h"
+#include "engine/stats.h"
+#include "impair/delay.h"
+#include "impair/loss.h"
+#include "shape/bottleneck.h"
+#include "shape/policer.h"
+#include "shape/wheel.h"
+
+/* What one worker remembers of rules and classes, by slot.
+ *
+ * Threads  The worker's, once a snapshot that names the slot was published; the
+ *          control side's before, and after every worker has left the last one
+ *          that did. Any thread may read what was published. */
+
+/* Counters of the worker's own, and the copy that others read. */
+struct nsp_tally {
+    struct nsp_rule_counters counted;
+    bool changed; /* Since it was last published. */
+    struct nsp_tally *next_changed;
+    struct nsp_counters published;
+};
+
+struct nsp_rule_state {
+    struct nsp_tally tally;
+    struct nsp_prng random;
+    uint64_t effects; /* Identity of the plan that the next two belong to. */
+    struct nsp_loss_state loss;
+    struct nsp_delay_state delay;
+    struct nsp_policer policer;
+    uint64_t left_ns; /* The last packet that left in order. */
+};
+
+/* The queue of a class in one direction, in front of its serialiser. */
+struct nsp_class_queue {
+    struct nsp_wheel_node timer; /* In the worker's 'serialisers'. */
+    struct nsp_bottleneck *bottleneck;
+    struct nsp_class_state *of;
+    bool armed;
+};
+
+#define NSP_DIRECTIONS 3u /* enum nsp_direction. */
+
+struct nsp_class_state {
+    struct nsp_tally tally;
+    struct nsp_link_rate link;
+    struct nsp_class_queue queues[NSP_DIRECTIONS];
+};
+
+/* --- Stores --------------------------------------------------------------- */
+
+#define NSP_STATE_CHUNK  32u
+#define NSP_STATE_CHUNKS (NSP_SLOTS_MAX / NSP_STATE_CHUNK)
+
+/* Chunks never move, so the worker may use what it has while more is made. */
+struct nsp_state_store {
+    struct nsp_rule_state *rules[NSP_STATE_CHUNKS];
+    struct nsp_class_state *classes[NSP_STATE_CHUNKS];
+};
+
+static inline struct nsp_rule_state *
+nsp_state_rule(const struct nsp_state_store *store, uint32_t slot)
+{
+    return &store->rules[slot / NSP_STATE_CHUNK][slot % NSP_STATE_CHUNK];
+}
+
+static inline struct nsp_class_state *
+nsp_state_class(const struct nsp_state_store *store, uint32_t slot)
+{
+    return &store->classes[slot / NSP_STATE_CHUNK][slot % NSP_STATE_CHUNK];
+}
+
+/* Prepares the state of a slot that was given to a new name, for random numbers
+ * of 'seed' and 'stream'. Returns 0 or -ENOMEM. */
+int nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
+                         uint64_t seed, uint64_t stream,
+                         const struct nsp_allocator *allocator) NSP_MUSTCHECK;
+int nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
+                          const struct nsp_link_rate *link,
+                          const struct nsp_allocator *allocator) NSP_MUSTCHECK;
+
+/* Gives a class another rate and queue; what waits stays. */
+void nsp_state_set_link(struct nsp_class_state *state, uint64_t now_ns,
+                        const struct nsp_link_rate *link);
+
+void nsp_state_fini(struct nsp_state_store *store,
+                    const struct nsp_allocator *allocator);
+
+/* Packets that the slot's rule, or class, still holds, as last published. */
+uint64_t nsp_state_rule_queued(const struct nsp_state_store *store,
+                               uint32_t slot);
+uint64_t nsp_state_class_queued(const struct nsp_state_store *store,
+                                uint32_t slot);
+
+#endif /* NSP_ENGINE_STATE_H */

@@ -1,0 +1,33 @@
+#ifndef NSP_SHAPE_POLICER_H
+#define NSP_SHAPE_POLICER_H
+#include "base/base.h"
+#include "netshaper/policy.h"
+
+/* A policer: tells which packets come faster than a rate allows.
+ *
+ * In any interval of T seconds at most
+ *
+ *     rate * T + burst
+ *
+ * conforms, in bits or packets. It is the virtual scheduling form of a token
+ * bucket (ITU-T I.371's GCRA): 'full_ns' is when the bucket will be full again,
+ * and a packet of cost L conforms if that is at most burst / rate ahead once
+ * L / rate is added. Remainders are carried, so the rate is exact.
+ *
+ * Threads  One worker owns a policer; all zero at first: full.
+ * Cost     A division for each packet; no allocation. */
+struct nsp_policer {
+    struct nsp_limit limit; /* That the rest belongs to. */
+    uint64_t burst_ns;      /* burst / rate, rounded down. */
+    uint64_t full_ns;
+    uint64_t remainder; /* Of full_ns, in parts of 1 / rate of a ns. */
+};
+
+/* Whether a packet of 'bytes' conforms at 'now_ns', which does not go
+ * backwards; if so, it is charged. 'limit' has a unit and a burst; when it
+ * changes, the bucket stays as far from full, in time, as it was. */
+bool nsp_policer_conforms(struct nsp_policer *policer,
+                          const struct nsp_limit *limit, uint64_t now_ns,
+                          uint32_t bytes);
+
+#endif /* NSP_SHAPE_POLICER_H */

@@ -1,0 +1,571 @@
+/* Policies as a whole: shared classes, rules that go on, limits, edits, and a
+ * policy that takes the place of another while packets are held or flow. */
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "netshaper/engine.h"
+#include "tests/lib/frames.h"
+#include "tests/lib/test.h"
+
+#define MS  UINT64_C(1000000)
+#define MAX 4096
+
+/* --- Virtual time --------------------------------------------------------- */
+
+struct run {
+    struct nsp_stats stats;
+    struct nsp_memory_frame out[MAX];
+    uint32_t tags[MAX];
+    uint8_t tos[MAX], ttls[MAX];
+    uint32_t count;
+};
+
+static struct run run;
+
+static struct nsp_memory *
+new_memory(void)
+{
+    const struct nsp_memory_config cfg = { .virtual_time = true };
+    struct nsp_memory *memory;
+
+    CHECK_EQ(nsp_memory_create(&cfg, &memory), NSP_OK);
+    return memory;
+}
+
+static struct nsp_engine *
+new_engine(struct nsp_memory *memory, const struct nsp_policy_spec *policy)
+{
+    const struct nsp_engine_config cfg = {
+        .backend = "memory",
+        .memory = memory,
+        .policy = *policy,
+        .policy_may_change = true,
+    };
+    struct nsp_engine *engine = NULL;
+    struct nsp_diag diag;
+
+    if (nsp_engine_create(&cfg, &engine, &diag) != NSP_OK)
+        fail_msg("%s", diag.text);
+    return engine;
+}
+
+static void
+check_identity(const struct nsp_stats *stats)
+{
+    uint64_t dropped = 0;
+
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        dropped += stats->dropped_pkts[i];
+    CHECK_EQ(stats->in_pkts,
+             stats->delivered_pkts + dropped + stats->queued_pkts);
+}
+
+static void
+run_engine(struct nsp_engine *engine, struct nsp_memory *memory)
+{
+    CHECK_EQ(nsp_engine_start(engine, "true", NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_run(engine), NSP_OK);
+    CHECK_EQ(nsp_engine_read_stats(engine, &run.stats), NSP_OK);
+    check_identity(&run.stats);
+    run.count = 0;
+    while (nsp_memory_pop_burst(memory, 0, &run.out[run.count], 1) > 0) {
+        run.tags[run.count] = frame_tag(&run.out[run.count]);
+        run.tos[run.count] = run.out[run.count].data[1];
+        run.ttls[run.count] = run.out[run.count].data[8];
+        run.count++;
+    }
+}
+
+static struct nsp_rule_stats
+rule_stats(struct nsp_engine *engine, uint32_t index)
+{
+    struct nsp_rule_stats stats;
+
+    CHECK_EQ(nsp_engine_read_rule_stats(engine, index, &stats), NSP_OK);
+    return stats;
+}
+
+/* 1000 bytes take 1 ms at 8 Mbit/s. */
+TEST(rules_of_one_class_share_its_rate)
+{
+    static const struct nsp_class classes[] = {
+        { "shared", { .rate_bitps = 8000000 } },
+    };
+    static const struct nsp_rule rules[] = {
+        { .match = "udp.DstPort == 1", .class_name = "shared" },
+        { .match = "udp.DstPort == 2", .class_name = "shared" },
+    };
+    const struct nsp_policy_spec policy = {
+        .rules = rules, .rule_count = 2, .classes = classes, .class_count = 1
+    };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+    struct nsp_class_stats stats;
+
+    push_udp(memory, 5, 1000, 1, 0, MS, 0, NSP_INBOUND);
+    push_udp(memory, 5, 1000, 2, 5, MS, 0, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 10);
+    for (uint32_t i = 0; i < 10; i++)
+        CHECK_EQ(run.out[i].at_ns, MS + (i + 1) * MS);
+    CHECK_EQ(nsp_engine_read_class_stats(engine, 0, &stats), NSP_OK);
+    CHECK_STR_EQ(stats.name, "shared");
+    CHECK_EQ(stats.in_pkts, 10);
+    CHECK_EQ(stats.sent_bytes, 10000);
+    CHECK_EQ(stats.queued_pkts, 0);
+    CHECK_EQ(nsp_engine_read_class_stats(engine, 1, &stats), NSP_NOT_FOUND);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+/* A queue, a delay, another queue and another delay, one after the other. */
+TEST(effects_of_rules_that_go_on_add_up_in_their_order)
+{
+    static const struct nsp_rule rules[] = {
+        { .name = "seen", .go_on = true },
+        { .name = "first",
+          .go_on = true,
+          .link.rate_bitps = 8000000,
+          .effects.delay.mean_ns = 10 * MS },
+        { .name = "never", .match = "tcp", .action = NSP_ACTION_DROP },
+        { .name = "last",
+          .link.rate_bitps = 4000000,
+          .effects.delay.mean_ns = 100 * MS },
+        { .name = "hidden", .action = NSP_ACTION_DROP },
+    };
+    const struct nsp_policy_spec policy = { .rules = rules, .rule_count = 5 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+
+    push_udp(memory, 3, 1000, 1, 0, MS, 0, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 3);
+    for (uint32_t i = 0; i < 3; i++) /* The slower rate spaces them. */
+        CHECK_EQ(run.out[i].at_ns,
+                 MS + MS + 10 * MS + (i + 1) * 2 * MS + 100 * MS);
+    CHECK_EQ(rule_stats(engine, 0).hit_pkts, 3);
+    CHECK_EQ(rule_stats(engine, 0).in_pkts, 0);
+    CHECK_EQ(rule_stats(engine, 1).hit_pkts, 3);
+    CHECK_EQ(rule_stats(engine, 2).hit_pkts, 0);
+    CHECK_EQ(rule_stats(engine, 3).in_pkts, 3);
+    CHECK_EQ(rule_stats(engine, 3).delivered_pkts, 3);
+    CHECK_EQ(rule_stats(engine, 3).last_hit_ns, MS);
+    CHECK_EQ(rule_stats(engine, 4).hit_pkts, 0);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+TEST(a_limit_drops_what_exceeds_it)
+{
+    static const struct nsp_rule rule = {
+        .name = "ten",
+        .limit = { .unit = NSP_LIMIT_PPS, .rate = 10, .burst = 2 },
+    };
+    const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+
+    /* A packet each 10 ms for a second: two at once, then ten a second. */
+    push_udp(memory, 100, 100, 1, 0, 10 * MS, 10 * MS, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 2 + 9);
+    CHECK_EQ(run.stats.dropped_pkts[NSP_DROP_LIMIT], 89);
+    CHECK_EQ(rule_stats(engine, 0).dropped_pkts[NSP_DROP_LIMIT], 89);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+/* Rules judge packets as they came, whatever earlier ones set. */
+TEST(edits_are_made_last_and_the_later_rule_prevails)
+{
+    static const struct nsp_rule rules[] = {
+        { .go_on = true,
+          .edits = { .which = NSP_EDIT_DSCP | NSP_EDIT_TTL,
+                     .dscp = 46,
+                     .ttl = 9 } },
+        { .match = "ip.Dscp == 46", .action = NSP_ACTION_DROP },
+        { .edits = { .which = NSP_EDIT_TTL | NSP_EDIT_ECN,
+                     .ttl = 7,
+                     .ecn = 3 } },
+    };
+    const struct nsp_policy_spec policy = { .rules = rules, .rule_count = 3 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+
+    push_udp(memory, 2, 100, 1, 0, MS, 0, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 2);
+    CHECK_EQ(run.tos[1], 46 << 2 | 3);
+    CHECK_EQ(run.ttls[1], 7);
+    CHECK_EQ(run.stats.modified_pkts, 2);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+TEST(a_disabled_rule_never_matches)
+{
+    static const struct nsp_rule rule = { .disabled = true,
+                                          .action = NSP_ACTION_DROP };
+    const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+
+    push_udp(memory, 2, 100, 1, 0, MS, 0, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 2);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+/* --- Refused -------------------------------------------------------------- */
+
+TEST(nonsense_in_a_policy_is_refused_with_the_place)
+{
+    static const struct nsp_class classes[] = {
+        { "a", { .rate_bitps = 8000 } },
+        { "a", { .rate_bitps = 8000 } },
+        { "b", { .rate_bitps = 0 } },
+    };
+    static const struct {
+        struct nsp_rule rules[2];
+        uint32_t rule_count, first_class, class_count;
+        const char *text;
+    } rows[] = {
+        { { { .name = "x" }, { .name = "x" } },
+          2,
+          0,
+          0,
+          "two rules are called x" },
+        { { { .name = "x" } }, 1, 0, 2, "two classes are called a" },
+        { { { .name = "x" } }, 1, 2, 1, "class b: it has no rate_bitps" },
+        { { { .name = "x", .class_name = "c" } },
+          1,
+          0,
+          1,
+          "rule x: there is no class called c" },
+        { { { .name = "x", .impairment = "c" } },
+          1,
+          0,
+          0,
+          "rule x: there is no impairment called c" },
+        { { { .name = "x", .class_name = "a", .link.rate_bitps = 8000 } },
+          1,
+          0,
+          1,
+          "rule x: a class and a rate of its own; choose one" },
+        { { { .name = "x", .action = NSP_ACTION_DROP, .go_on = true } },
+          1,
+          0,
+          0,
+          "rule x: a packet that is dropped or rejected cannot go on" },
+        { { { .name = "x", .edits = { .which = NSP_EDIT_DSCP, .dscp = 64 } } },
+          1,
+          0,
+          0,
+          "rule x: edits.dscp is above 63" },
+        { { { .name = "x", .limit = { .unit = NSP_LIMIT_PPS } } },
+          1,
+          0,
+          0,
+          "rule x: limit.rate is outside 1 to 10^12" },
+        { { { .name = "x", .effects.loss.kind = NSP_LOSS_TIMED } },
+          1,
+          0,
+          0,
+          "rule x: " },
+        { { { .name = "" } }, 1, 0, 0, "rule : its name is empty" },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct nsp_engine_config cfg = {
+            .backend = "memory",
+            .memory = new_memory(),
+            .policy = { .rules = rows[i].rules,
+                        .rule_count = rows[i].rule_count,
+                        .classes = &classes[rows[i].first_class],
+                        .class_count = rows[i].class_count },
+        };
+        struct nsp_engine *engine = NULL;
+        struct nsp_diag diag;
+
+        CHECK_EQ(nsp_engine_create(&cfg, &engine, &diag),
+                 NSP_INVALID_PARAMETER);
+        CHECK(strstr(diag.text, rows[i].text) != NULL);
+        CHECK(!engine);
+        nsp_memory_destroy(cfg.memory);
+    }
+}
+
+/* --- Taking another policy -------------------------------------------------
+ */
+
+/* Changes the policy from the callback's burst on would deadlock; from a run
+ * that has ended it takes place. */
+TEST(counters_and_streams_stay_with_the_names)
+{
+    static const struct nsp_rule before[] = {
+        { .name = "a", .match = "udp.DstPort == 1" },
+        { .name = "b", .match = "udp.DstPort == 2" },
+    };
+    static const struct nsp_rule after[] = {
+        { .name = "new", .match = "udp.DstPort == 3" },
+        { .name = "b", .match = "udp.DstPort == 2" },
+    };
+    const struct nsp_policy_spec first = { .rules = before, .rule_count = 2 };
+    const struct nsp_policy_spec second = { .rules = after, .rule_count = 2 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &first);
+
+    CHECK_EQ(nsp_engine_start(engine, "true", NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_set_policy(engine, &second, NULL), NSP_OK);
+    push_udp(memory, 4, 100, 2, 0, MS, 0, NSP_INBOUND);
+    push_udp(memory, 1, 100, 3, 4, MS, 0, NSP_INBOUND);
+    CHECK_EQ(nsp_engine_run(engine), NSP_OK);
+    CHECK_STR_EQ(rule_stats(engine, 0).name, "new");
+    CHECK_EQ(rule_stats(engine, 0).in_pkts, 1);
+    CHECK_STR_EQ(rule_stats(engine, 1).name, "b");
+    CHECK_EQ(rule_stats(engine, 1).in_pkts, 4);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+/* A live engine whose policy is changed while 'held' packets wait, by the
+ * thread that also feeds it. */
+struct live {
+    struct nsp_memory *memory;
+    struct nsp_engine *engine;
+    pthread_t thread;
+};
+
+static void *
+live_main(void *opaque)
+{
+    const struct live *live = opaque;
+
+    nsp_engine_run(live->engine);
+    return NULL;
+}
+
+static void
+live_begin(struct live *live, const struct nsp_policy_spec *policy)
+{
+    const struct nsp_memory_config cfg = { .frames = 8192 };
+
+    CHECK_EQ(nsp_memory_create(&cfg, &live->memory), NSP_OK);
+    live->engine = new_engine(live->memory, policy);
+    CHECK_EQ(nsp_engine_start(live->engine, "true", NULL), NSP_OK);
+    CHECK_EQ(pthread_create(&live->thread, NULL, live_main, live), 0);
+}
+
+static void
+live_end(struct live *live)
+{
+    nsp_engine_stop(live->engine);
+    pthread_join(live->thread, NULL);
+    nsp_engine_destroy(live->engine);
+    nsp_memory_destroy(live->memory);
+}
+
+/* Waits until 'n' packets are queued. */
+static void
+await_queued(struct live *live, uint64_t n)
+{
+    struct nsp_stats stats;
+
+    do {
+        CHECK_EQ(nsp_engine_read_stats(live->engine, &stats), NSP_OK);
+        check_identity(&stats);
+    } while (stats.queued_pkts != n);
+}
+
+TEST(queues_and_counters_survive_and_packets_of_a_rule_that_goes_stay_held)
+{
+    /* An hour's delay; 8 bit/s. */
+    static const struct nsp_class classes[] = {
+        { "slow",
+          { .rate_bitps = 8,
+            .queue_unit = NSP_QUEUE_PKTS,
+            .queue_limit = 100 } },
+    };
+    static const struct nsp_class faster[] = {
+        { "slow",
+          { .rate_bitps = 16,
+            .queue_unit = NSP_QUEUE_PKTS,
+            .queue_limit = 2 } },
+    };
+    static const struct nsp_rule before[] = {
+        { .name = "queue", .match = "udp.DstPort == 1", .class_name = "slow" },
+        { .name = "delay",
+          .match = "udp.DstPort == 2",
+          .effects.delay.mean_ns = NSP_DELAY_NS_MAX },
+    };
+    static const struct nsp_rule after[] = {
+        { .name = "other", .match = "udp.DstPort == 9" },
+        { .name = "queue", .match = "udp.DstPort == 1", .class_name = "slow" },
+    };
+    const struct nsp_policy_spec first = {
+        .rules = before, .rule_count = 2, .classes = classes, .class_count = 1
+    };
+    const struct nsp_policy_spec second = {
+        .rules = after, .rule_count = 2, .classes = faster, .class_count = 1
+    };
+    struct nsp_class_stats class_stats;
+    struct live live;
+
+    live_begin(&live, &first);
+    push_udp(live.memory, 10, 100, 1, 0, 0, 0, NSP_INBOUND);
+    push_udp(live.memory, 10, 100, 2, 10, 0, 0, NSP_INBOUND);
+    await_queued(&live, 20);
+    CHECK_EQ(nsp_engine_set_policy(live.engine, &second, NULL), NSP_OK);
+    await_queued(&live, 20);
+    CHECK_EQ(rule_stats(live.engine, 1).queued_pkts, 10);
+    CHECK_EQ(rule_stats(live.engine, 1).in_pkts, 10);
+    CHECK_EQ(nsp_engine_read_class_stats(live.engine, 0, &class_stats), NSP_OK);
+    CHECK_EQ(class_stats.queued_pkts, 10);
+
+    /* And back: what the rule held is still its own. */
+    CHECK_EQ(nsp_engine_set_policy(live.engine, &first, NULL), NSP_OK);
+    CHECK_EQ(rule_stats(live.engine, 1).queued_pkts, 10);
+    CHECK_EQ(rule_stats(live.engine, 1).in_pkts, 10);
+    live_end(&live);
+}
+
+TEST(a_policy_that_does_not_compile_changes_nothing)
+{
+    static const struct nsp_rule good = { .name = "g",
+                                          .action = NSP_ACTION_DROP };
+    static const struct nsp_rule bad = { .name = "b", .match = "tcp and" };
+    const struct nsp_policy_spec first = { .rules = &good, .rule_count = 1 };
+    const struct nsp_policy_spec second = { .rules = &bad, .rule_count = 1 };
+    struct nsp_diag diag;
+    struct live live;
+
+    live_begin(&live, &first);
+    CHECK_EQ(nsp_engine_set_policy(live.engine, &second, &diag),
+             NSP_INVALID_FILTER);
+    CHECK_EQ(diag.offset, 7);
+    CHECK_STR_EQ(rule_stats(live.engine, 0).name, "g");
+    live_end(&live);
+}
+
+TEST(what_the_open_device_cannot_do_is_refused)
+{
+    static const struct nsp_rule hold = { .effects.delay.mean_ns = 1 };
+    const struct nsp_policy_spec none = { .rules = NULL };
+    const struct nsp_policy_spec holds = { .rules = &hold, .rule_count = 1 };
+    struct nsp_engine_config cfg = { .backend = "memory",
+                                     .memory = new_memory() };
+    struct nsp_engine *engine;
+    struct nsp_diag diag;
+
+    CHECK_EQ(nsp_engine_create(&cfg, &engine, NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_start(engine, "true", NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_set_policy(engine, &holds, &diag), NSP_NOT_POSSIBLE);
+    CHECK(strstr(diag.text, "holds packets") != NULL);
+    CHECK_EQ(nsp_engine_set_policy(engine, &none, NULL), NSP_OK);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(cfg.memory);
+}
+
+/* --- Under load ------------------------------------------------------------
+ */
+
+/* Two policies of which one marks all packets with DSCP 1, the other with 2,
+ * and both delay them alike: whatever the moment, no packet is lost or
+ * overtaken, and each bears one mark. */
+TEST(a_reload_under_load_loses_and_reorders_nothing)
+{
+    enum { ROUNDS = 300, BATCH = 64 };
+    static const struct nsp_rule one = {
+        .name = "same",
+        .edits = { .which = NSP_EDIT_DSCP, .dscp = 1 },
+        .effects.delay.mean_ns = MS / 10,
+    };
+    static const struct nsp_rule two = {
+        .name = "same",
+        .edits = { .which = NSP_EDIT_DSCP, .dscp = 2 },
+        .effects.delay.mean_ns = MS / 10,
+    };
+    const struct nsp_policy_spec policies[] = {
+        { .rules = &one, .rule_count = 1 },
+        { .rules = &two, .rule_count = 1 },
+    };
+    uint32_t sent = 0, received = 0, marks[3] = { 0 };
+    struct nsp_memory_frame frame;
+    struct live live;
+
+    live_begin(&live, &policies[0]);
+    for (int round = 0; round < ROUNDS; round++) {
+        push_udp(live.memory, BATCH, 100, 1, sent, 0, 0, NSP_INBOUND);
+        sent += BATCH;
+        CHECK_EQ(nsp_engine_set_policy(live.engine, &policies[round % 2], NULL),
+                 NSP_OK);
+        while (received < sent &&
+               nsp_memory_pop_burst(live.memory, 0, &frame, 1) > 0) {
+            CHECK_EQ(frame_tag(&frame), received);
+            marks[frame.data[1] >> 2]++;
+            received++;
+        }
+        while (sent - received > 4096) { /* The device's own bound. */
+            if (nsp_memory_pop_burst(live.memory, 0, &frame, 1) == 0)
+                continue;
+            CHECK_EQ(frame_tag(&frame), received);
+            marks[frame.data[1] >> 2]++;
+            received++;
+        }
+    }
+    while (received < sent)
+        if (nsp_memory_pop_burst(live.memory, 0, &frame, 1) > 0) {
+            CHECK_EQ(frame_tag(&frame), received);
+            marks[frame.data[1] >> 2]++;
+            received++;
+        }
+    CHECK_EQ(marks[0], 0);
+    CHECK(marks[1] > 0 && marks[2] > 0);
+    await_queued(&live, 0);
+    CHECK_EQ(rule_stats(live.engine, 0).in_pkts, sent);
+    live_end(&live);
+}
+
+/* Names that come and go must not use up the slots, nor get another's packets.
+ */
+TEST(names_may_change_without_end)
+{
+    enum { ROUNDS = 3000 };
+    struct nsp_policy_spec policy = { .rule_count = 20 };
+    struct nsp_rule rules[20];
+    char names[20][24];
+    struct live live;
+
+    policy.rules = rules;
+    memset(rules, 0, sizeof rules);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int i = 0; i < 20; i++) {
+            snprintf(names[i], sizeof names[i], "%d-%d", round, i);
+            rules[i].name = names[i];
+            rules[i].link.rate_bitps = 1000000000;
+        }
+        if (round == 0)
+            live_begin(&live, &policy);
+        else
+            CHECK_EQ(nsp_engine_set_policy(live.engine, &policy, NULL), NSP_OK);
+    }
+    CHECK_EQ(rule_stats(live.engine, 19).in_pkts, 0);
+    live_end(&live);
+}
+
+TEST_MAIN(
+    cmocka_unit_test(rules_of_one_class_share_its_rate),
+    cmocka_unit_test(effects_of_rules_that_go_on_add_up_in_their_order),
+    cmocka_unit_test(a_limit_drops_what_exceeds_it),
+    cmocka_unit_test(edits_are_made_last_and_the_later_rule_prevails),
+    cmocka_unit_test(a_disabled_rule_never_matches),
+    cmocka_unit_test(nonsense_in_a_policy_is_refused_with_the_place),
+    cmocka_unit_test(counters_and_streams_stay_with_the_names),
+    cmocka_unit_test(
+        queues_and_counters_survive_and_packets_of_a_rule_that_goes_stay_held),
+    cmocka_unit_test(a_policy_that_does_not_compile_changes_nothing),
+    cmocka_unit_test(what_the_open_device_cannot_do_is_refused),
+    cmocka_unit_test(a_reload_under_load_loses_and_reorders_nothing),
+    cmocka_unit_test(names_may_change_without_end))
