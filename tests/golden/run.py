@@ -8,8 +8,9 @@
 
 A line that ends in ' (re)' is a regular expression; '#' begins a comment. Each
 transcript runs in a folder of its own, in which a.pcap is a small capture (see
-packets below), back.pcap one whose clock goes back, and bad.pcap none. Prints
-TAP, a case for each command.
+packets below), ether.pcap, sll.pcap and sll2.pcap the same behind link headers,
+back.pcap one whose clock goes back, and bad.pcap none. Prints TAP, a case for
+each command.
 
 usage: run.py [--update] NSP TRANSCRIPT...
 """
@@ -50,7 +51,27 @@ def packets():
         yield ipv4(17, udp(5000, 5001, 972))         # 5..12: 1000 bytes each
 
 
+# By file: the link type and what stands before each IP packet. The cooked
+# headers say that this machine sent it.
+LINKS = {
+    "ether": (1, bytes(12) + b"\x08\x00"),
+    "sll": (113, struct.pack("!HHHQH", 4, 1, 6, 0, 0x0800)),
+    "sll2": (276, struct.pack("!HHIHBBQ", 0x0800, 0, 2, 1, 4, 6, 0)),
+}
+
+
+def write_linked(path, link, header):
+    with open(path, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, link))
+        for index, data in enumerate(packets()):
+            file.write(struct.pack("<IIII", 1000, index * 10000,
+                                   len(header + data), len(header + data)) +
+                       header + data)
+
+
 def write_captures(folder):
+    for name, (link, header) in LINKS.items():
+        write_linked(folder / f"{name}.pcap", link, header)
     with open(folder / "a.pcap", "wb") as file:
         file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101))
         for index, data in enumerate(packets()):

@@ -22,7 +22,7 @@ static const struct nsp_filter_context context = {
 
 struct row {
     unsigned line;
-    char answer[8], subject[32], where[8]; /* The three columns. */
+    char answer[8], subject[32], where[12]; /* The three columns. */
     char filter[FILTER_BYTES];
 };
 
@@ -93,7 +93,7 @@ next_row(FILE *file, struct row *row)
         row->line++;
         line[strcspn(line, "\n")] = '\0';
     } while (line[0] == '\0' || line[0] == '#');
-    if (sscanf(line, "%7s %31s %7s %n", row->answer, row->subject, row->where,
+    if (sscanf(line, "%7s %31s %11s %n", row->answer, row->subject, row->where,
                &at) != 3)
         fail_msg("line %u is no row", row->line);
     read_filter(at > 0 ? line + at : "", row);
@@ -223,6 +223,23 @@ check_layers(const struct row *row)
 }
 
 static void
+check_needs(const struct row *row)
+{
+    struct nsp_filter *filter = compile(row->filter, NSP_LAYER_NETWORK);
+    struct nsp_filter_needs n;
+    char letters[12];
+
+    nsp_filter_get_needs(filter, &n);
+    nsp_filter_destroy(filter);
+    snprintf(letters, sizeof letters, "%s%s%s%s%s%s%s%s%s", n.never ? "N" : "",
+             n.always ? "A" : "", n.inbound ? "i" : "", n.outbound ? "o" : "",
+             n.ipv4 ? "4" : "", n.ipv6 ? "6" : "", n.payload ? "p" : "",
+             n.timestamp ? "t" : "", n.random ? "r" : "");
+    if (strcmp(letters, row->where) != 0)
+        fail_msg("filter_rows.txt:%u: needs %s", row->line, letters);
+}
+
+static void
 check_refusal(const struct row *row, const struct nsp_filter_options *options)
 {
     struct nsp_filter *filter = NULL;
@@ -261,6 +278,8 @@ TEST(filters_mean_what_the_table_says)
     for (; next_row(file, &row); count++) {
         if (strcmp(row.answer, "layers") == 0)
             check_layers(&row);
+        else if (strcmp(row.answer, "needs") == 0)
+            check_needs(&row);
         else if (strcmp(row.answer, "error") == 0)
             check_refusal(&row, NULL);
         else if (strcmp(row.answer, "strict") == 0)
@@ -329,8 +348,9 @@ TEST(table_has_rows_for_every_field)
 TEST(table_has_rows_for_every_error)
 {
     static const char *const categories[] = {
-        "bad-token", "bad-token-for-layer", "not-available", "parse-error",
-        "bad-index", "bad-object",          "too-deep",      "too-long",
+        "bad-token",   "bad-token-for-layer", "not-available", "parse-error",
+        "bad-index",   "bad-object",          "too-deep",      "too-long",
+        "unknown-set",
     };
     static struct row row;
     unsigned seen = 0;
