@@ -10,11 +10,8 @@
 
 /* Numbers of the fields in the object format. */
 enum field {
-    INBOUND = 1,
     OUTBOUND = 2,
-    IP = 5,
     TCP = 8,
-    UDP = 9,
     IP_TTL = 18,
     IP_SRC = 21,
     IP_DST = 22,
@@ -124,11 +121,8 @@ static bool
 has_field(enum field field, const struct nsp_pkt *pkt)
 {
     switch (field) {
-    case INBOUND:
     case OUTBOUND:
-    case IP:
     case TCP:
-    case UDP:
         return true;
     case IP_TTL:
     case IP_SRC:
@@ -155,16 +149,10 @@ value_of(enum field field, const struct nsp_pkt *pkt)
     const uint8_t *l4 = pkt->data + pkt->l4_off;
 
     switch (field) {
-    case INBOUND:
-        return pkt->direction == NSP_INBOUND;
     case OUTBOUND:
         return pkt->direction == NSP_OUTBOUND;
-    case IP:
-        return pkt->l3 == NSP_L3_IPV4;
     case TCP:
         return pkt->l4 == NSP_L4_TCP;
-    case UDP:
-        return pkt->l4 == NSP_L4_UDP;
     case IP_TTL:
         return l3[8];
     case IP_SRC:
