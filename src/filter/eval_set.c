@@ -60,6 +60,8 @@ spread(uint64_t bits, uint64_t mask)
 {
     uint64_t result = 0;
 
+    if ((mask & (mask + 1)) == 0)
+        return bits; /* They are there. */
     for (; bits != 0 && mask != 0; mask &= mask - 1, bits >>= 1)
         result |= (bits & 1) << nsp_ctz_u64(mask);
     return result;
