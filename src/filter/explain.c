@@ -6,8 +6,8 @@
 #include "filter/compile.h"
 #include "filter/eval.h"
 #include "filter/explain_needs.h"
+#include "filter/explain_test.h"
 #include "filter/lexer.h"
-#include "filter/literal.h"
 #include "filter/parser.h"
 #include "filter/text.h"
 
@@ -39,32 +39,6 @@ print_tokens(struct explainer *e)
 }
 
 static void
-print_number(struct nsp_text *text, const struct nsp_field *field,
-             struct nsp_number number)
-{
-    char literal[NSP_LITERAL_BYTES];
-
-    if (field->type == NSP_TYPE_MAC)
-        nsp_literal_print_mac(number.magnitude, literal);
-    else if (field->type == NSP_TYPE_IPV4 || field->type == NSP_TYPE_IPV6)
-        nsp_literal_print_address(number.magnitude, literal);
-    else
-        nsp_literal_print_number(number.magnitude, literal);
-    nsp_text_print(text, "%s%s", number.negative ? "-" : "", literal);
-}
-
-static void
-print_left(struct nsp_text *text, const struct nsp_field *field,
-           int32_t position, uint32_t mask)
-{
-    nsp_text_print(text, "%s", field->name);
-    if (field->element_bytes > 0)
-        nsp_text_print(text, "[%db]", position);
-    if (mask != 0)
-        nsp_text_print(text, " & 0x%x", mask);
-}
-
-static void
 print_test(struct nsp_text *text, const struct nsp_test *test)
 {
     static const char *const relations[] = {
@@ -73,7 +47,7 @@ print_test(struct nsp_text *text, const struct nsp_test *test)
         [NSP_WITHIN] = "in", [NSP_BEYOND] = "not in",
     };
 
-    print_left(text, test->field, test->position, test->mask);
+    nsp_explain_operand(text, test->field, test->position, test->mask);
     if (test->set) {
         nsp_text_print(
             text, " %s %s",
@@ -83,13 +57,13 @@ print_test(struct nsp_text *text, const struct nsp_test *test)
     }
     nsp_text_print(text, " %s ", relations[test->relation]);
     if (test->other) {
-        print_left(text, test->other, test->other_position, 0);
+        nsp_explain_operand(text, test->other, test->other_position, 0);
         return;
     }
-    print_number(text, test->field, test->number);
+    nsp_explain_number(text, test->field, test->number);
     if (nsp_number_less(test->number, test->upper)) {
         nsp_text_print(text, "..");
-        print_number(text, test->field, test->upper);
+        nsp_explain_number(text, test->field, test->upper);
     }
 }
 
@@ -158,37 +132,6 @@ print_target(struct nsp_text *text, uint32_t target)
 }
 
 static void
-print_ranges(struct nsp_text *text, const struct nsp_ir *ir,
-             const struct nsp_ir_test *test)
-{
-    struct nsp_u128 min = { 0, 0 };
-
-    if (!test->operand)
-        min = nsp_number_wrap(nsp_field_range(test->field, ir->layer).min);
-    for (uint32_t i = 0; i < test->range_count; i++) {
-        struct nsp_range range = ir->ranges[test->first_range + i];
-        bool is_signed = !test->operand && test->field->type == NSP_TYPE_SIGNED;
-        struct nsp_number ends[2] = {
-            { .magnitude = nsp_u128_add(min, range.lo) },
-            { .magnitude = nsp_u128_add(min, range.hi) },
-        };
-
-        for (unsigned k = 0; k < 2; k++) {
-            ends[k].negative = ends[k].magnitude.hi >> 63 && is_signed;
-            if (ends[k].negative)
-                ends[k].magnitude =
-                    nsp_u128_sub(nsp_u128(0), ends[k].magnitude);
-        }
-        nsp_text_print(text, i > 0 ? ", " : "");
-        print_number(text, test->field, ends[0]);
-        if (nsp_u128_equal(range.lo, range.hi))
-            continue;
-        nsp_text_print(text, "..");
-        print_number(text, test->field, ends[1]);
-    }
-}
-
-static void
 print_graph(struct explainer *e, const struct nsp_ir *ir)
 {
     struct nsp_text *text = &e->text;
@@ -198,16 +141,16 @@ print_graph(struct explainer *e, const struct nsp_ir *ir)
         const struct nsp_ir_test *test = &ir->tests[i];
 
         nsp_text_print(text, "  %u: ", i);
-        print_left(text, test->operand ? test->operand : test->field,
-                   test->position, test->mask);
+        nsp_explain_operand(text, test->operand ? test->operand : test->field,
+                            test->position, test->mask);
         if (test->other) {
             nsp_text_print(text, " compared with ");
-            print_left(text, test->other, test->other_position, 0);
+            nsp_explain_operand(text, test->other, test->other_position, 0);
         }
         if (test->set)
             nsp_text_print(text, " in %s is", test->set->name);
         nsp_text_print(text, " in { ");
-        print_ranges(text, ir, test);
+        nsp_explain_ranges(text, ir, test, UINT32_MAX);
         nsp_text_print(text, " } ? ");
         print_target(text, test->success);
         nsp_text_print(text, " : ");
