@@ -5,6 +5,7 @@
 
 #include "netshaper/api.h"
 #include "netshaper/filter.h"
+#include "netshaper/policy.h"
 
 NSP_BEGIN_DECLS
 
@@ -17,7 +18,8 @@ struct nsp_pkt;
 struct nsp_filter_step {
     const char *test;  /* "tcp.DstPort in { 80, 443 }". */
     const char *value; /* What the packet has: "23"; NULL when it has no such
-                        * field, or the test reads more than one. */
+                        * field, and of tests that are a question of yes or no
+                        * or read more than one field. */
     bool is_absent;    /* The packet has no such field, so the test fails. */
     bool passed;
 };
@@ -42,6 +44,17 @@ NSP_API int nsp_filter_trace(const struct nsp_filter *filter,
 NSP_API bool nsp_filter_implies(const struct nsp_filter *filter,
                                 const struct nsp_filter *other,
                                 uint64_t *steps);
+
+#define NSP_HIDDEN_BY_NONE UINT32_MAX
+
+/* Finds rules that no packet ever comes to. 'filters' has the compiled filter
+ * of each rule of 'spec', NULL for rules that match everything. Stores in
+ * 'ret', for each rule, an earlier one that decides all of its packets, or
+ * NSP_HIDDEN_BY_NONE where no single one is proven to. Disabled rules hide
+ * nothing. Bounded: of many thousand rules, not all pairs are compared. */
+NSP_API void nsp_policy_find_hidden(const struct nsp_policy_spec *spec,
+                                    struct nsp_filter *const filters[],
+                                    uint32_t ret[]);
 
 NSP_END_DECLS
 #endif /* NETSHAPER_EXPLAIN_H */
