@@ -1,0 +1,39 @@
+#ifndef NSP_CONFIG_POLICY_BUILD_H
+#define NSP_CONFIG_POLICY_BUILD_H
+#include "config/policy_doc.h"
+#include "config/policy_file.h"
+
+/* From what is written to what the engine takes. Everything wrong is complained
+ * of; what is built is of use only where there are no errors. */
+struct nsp_policy_builder {
+    struct nsp_key_reader keys; /* For complaints and memory. */
+    const struct nsp_file_reader *files;
+    const struct nsp_policy_doc *doc;
+    struct nsp_policy_file *file;
+};
+
+/* The path 'path' as one opens it that is written in 'source'. NULL without
+ * memory. */
+const char *nsp_policy_resolve_path(struct nsp_store *store,
+                                    const struct nsp_text_source *source,
+                                    const char *path);
+
+/* Builds all of it. */
+void nsp_policy_build(struct nsp_policy_builder *b);
+
+/* Its parts. */
+void nsp_policy_build_names(struct nsp_policy_builder *b);
+void nsp_policy_build_sets(struct nsp_policy_builder *b);
+void nsp_policy_build_link(struct nsp_policy_builder *b,
+                           const struct nsp_object *object,
+                           const struct nsp_doc_link *doc,
+                           struct nsp_link_rate *ret);
+void nsp_policy_build_effects(struct nsp_policy_builder *b,
+                              const struct nsp_doc_effects *doc,
+                              struct nsp_effects *ret);
+
+/* Warns of what is allowed and of no use: rules that never match, empty sets,
+ * names that nobody uses, rates that do not add up. */
+void nsp_policy_warn(struct nsp_policy_builder *b);
+
+#endif /* NSP_CONFIG_POLICY_BUILD_H */

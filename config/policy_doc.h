@@ -1,0 +1,153 @@
+#ifndef NSP_CONFIG_POLICY_DOC_H
+#define NSP_CONFIG_POLICY_DOC_H
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/keys.h"
+#include "config/schedule.h"
+
+/* A policy file as written: a struct for each kind of mapping, a member for
+ * each key (config/policy_keys.c). Names are not looked up yet. Numbers are
+ * uint64_t whatever they count, in the library's units. */
+
+/* How a packet loss came to be; the order is that of the words of 'model'. */
+enum nsp_doc_model {
+    NSP_DOC_RANDOM = 0,
+    NSP_DOC_CORRELATED,
+    NSP_DOC_GILBERT,
+    NSP_DOC_FOUR_STATE,
+    NSP_DOC_PATTERN,
+    NSP_DOC_CONSECUTIVE,
+    NSP_DOC_NTH,
+    NSP_DOC_FIRST_N,
+    NSP_DOC_TIMED,
+    NSP_DOC_MODELS,
+};
+
+struct nsp_doc_loss {
+    struct nsp_object at;
+    uint64_t model;
+    uint64_t chance, correlation;
+    uint64_t p, r, bad_loss, good_loss, burst_milli;
+    uint64_t p13, p31, p32, p23, p14;
+    const char *pattern;
+    struct nsp_list chances;
+    uint64_t n;
+    uint64_t enter, loss, time_ns;
+};
+
+struct nsp_doc_delay {
+    struct nsp_object at;
+    uint64_t time_ns;
+    struct nsp_list trace_ns;
+    uint64_t step_ns;
+};
+
+struct nsp_doc_jitter {
+    struct nsp_object at;
+    uint64_t range_ns, sd_ns;
+    uint64_t distribution; /* enum nsp_delay_kind. */
+    uint64_t correlation;
+    bool keep_order;
+};
+
+struct nsp_doc_link {
+    uint64_t rate_bitps;
+    struct nsp_quantity queue; /* Its unit is an enum nsp_queue_unit. */
+    uint64_t queue_drop;
+    int64_t overhead_bytes;
+};
+
+struct nsp_doc_effects {
+    struct nsp_doc_delay delay;
+    struct nsp_doc_jitter jitter;
+    struct nsp_doc_loss loss;
+};
+
+struct nsp_doc_intercept {
+    struct nsp_object at;
+    struct nsp_list on; /* Of uint64_t: sets of enum nsp_hook. */
+};
+
+struct nsp_doc_set {
+    struct nsp_object at;
+    struct nsp_list prefixes, ports; /* Of text. */
+    const char *file;
+};
+
+struct nsp_doc_class {
+    struct nsp_object at;
+    struct nsp_doc_link link;
+};
+
+struct nsp_doc_impairment {
+    struct nsp_object at;
+    struct nsp_doc_effects effects;
+};
+
+struct nsp_doc_limit {
+    struct nsp_object at;
+    struct nsp_quantity rate;  /* Its unit is an enum nsp_limit_unit. */
+    struct nsp_quantity burst; /* The same: bytes go with bit/s. */
+};
+
+struct nsp_doc_when {
+    struct nsp_object at;
+    struct nsp_list days;  /* Of uint64_t: sets of days. */
+    struct nsp_list hours; /* Of struct nsp_hours. */
+};
+
+struct nsp_doc_mark {
+    uint32_t mark, mask;
+};
+
+struct nsp_doc_rule {
+    struct nsp_object at;
+    const char *name, *description;
+    bool enabled;
+    struct nsp_doc_when when;
+    uint64_t direction; /* enum nsp_apply. */
+    const char *match;
+    uint64_t action; /* enum nsp_action. */
+    bool go_on, count;
+    uint64_t log_pps;
+    const char *capture;
+    struct nsp_doc_limit limit;
+    uint64_t dscp, ecn, ttl, mss;
+    struct nsp_doc_mark mark;
+    const char *class_name, *impairment;
+    struct nsp_doc_link link;
+    struct nsp_doc_effects effects;
+};
+
+struct nsp_doc_default {
+    struct nsp_object at;
+    uint64_t action;
+};
+
+/* One file, or several taken together. */
+struct nsp_policy_doc {
+    struct nsp_object at;
+    uint64_t version;
+    struct nsp_list include; /* Of text. */
+    struct nsp_doc_intercept intercept;
+    struct nsp_list sets;        /* Of struct nsp_doc_set. */
+    struct nsp_list classes;     /* Of struct nsp_doc_class. */
+    struct nsp_list impairments; /* Of struct nsp_doc_impairment. */
+    struct nsp_list rules;       /* Of struct nsp_doc_rule. */
+    struct nsp_doc_default fallback;
+};
+
+extern const struct nsp_map nsp_policy_map, nsp_rule_map, nsp_class_map;
+extern const struct nsp_map nsp_set_map, nsp_impairment_map, nsp_default_map;
+extern const struct nsp_map nsp_loss_map, nsp_delay_map, nsp_jitter_map;
+
+/* Which keys each model of loss has. */
+struct nsp_doc_model_keys {
+    const char *needs[6], *may[3]; /* Ended by NULL. */
+};
+extern const struct nsp_doc_model_keys nsp_doc_models[NSP_DOC_MODELS];
+/* Of Gilbert-Elliott by what it does, not how. */
+extern const struct nsp_doc_model_keys nsp_doc_bursts;
+
+#endif /* NSP_CONFIG_POLICY_DOC_H */

@@ -1,0 +1,330 @@
+/* Delays, jitter and losses. */
+#include <string.h>
+
+#include "config/policy_build.h"
+
+#define ONE ((uint64_t)NSP_PPM_ONE)
+
+static const char *const model_names[NSP_DOC_MODELS] = {
+    [NSP_DOC_RANDOM] = "random",
+    [NSP_DOC_CORRELATED] = "correlated",
+    [NSP_DOC_GILBERT] = "gilbert-elliott",
+    [NSP_DOC_FOUR_STATE] = "four-state",
+    [NSP_DOC_PATTERN] = "pattern",
+    [NSP_DOC_CONSECUTIVE] = "consecutive",
+    [NSP_DOC_NTH] = "nth",
+    [NSP_DOC_FIRST_N] = "first-n",
+    [NSP_DOC_TIMED] = "timed",
+};
+
+/* --- Which keys a model has
+ * --------------------------------------------------- */
+
+static bool
+is_bursts(const struct nsp_doc_loss *doc)
+{
+    return doc->model == NSP_DOC_GILBERT &&
+           nsp_yaml_find(doc->at.node, "burst") != NULL;
+}
+
+static bool
+has_key(const char *const keys[], size_t most, const char *name)
+{
+    for (size_t i = 0; i < most && keys[i]; i++)
+        if (strcmp(keys[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool
+check_model_keys(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc)
+{
+    const struct nsp_doc_model_keys *keys =
+        is_bursts(doc) ? &nsp_doc_bursts : &nsp_doc_models[doc->model];
+    const char *model = model_names[doc->model];
+    bool good = true;
+
+    for (const struct nsp_key *key = nsp_loss_map.keys; key->name; key++) {
+        bool given = nsp_keys_given(&nsp_loss_map, &doc->at, key->name);
+        bool needed = has_key(keys->needs, 6, key->name);
+
+        if (given && !needed && strcmp(key->name, "model") != 0 &&
+            !has_key(keys->may, 3, key->name)) {
+            nsp_keys_complain_at(
+                &b->keys, &doc->at, key->name, "unknown-key",
+                is_bursts(doc) ? "'p' and 'burst' say it all; leave "
+                                 "'burst' out for 'p', 'r', '1-h', '1-k'"
+                               : "leave it out, or choose another model",
+                "the loss model %s has no key '%s'", model, key->name);
+            good = false;
+        }
+        if (needed && !nsp_yaml_find(doc->at.node, key->name) && !given) {
+            nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
+                                 key->doc, "the loss model %s needs '%s'",
+                                 model, key->name);
+            good = false;
+        }
+        /* What could not be read has been complained of. */
+        good &= !needed || given;
+    }
+    return good;
+}
+
+/* --- Losses
+ * ------------------------------------------------------------------- */
+
+static void
+complain_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+              const char *key, const char *text, const char *hint)
+{
+    nsp_keys_complain_at(&b->keys, &doc->at, key, "out-of-range", hint, "%s",
+                         text);
+}
+
+static void
+build_gilbert(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+              struct nsp_loss_config *ret)
+{
+    if (is_bursts(doc)) {
+        ret->kind = NSP_LOSS_BURSTS;
+        ret->bursts.ppm = (uint32_t)doc->p;
+        ret->bursts.burst_milli = (uint32_t)doc->burst_milli;
+        if (doc->p * 1000 > doc->burst_milli * (ONE - doc->p))
+            complain_loss(b, doc, "p",
+                          "so many losses cannot come in so short bursts",
+                          "'p' is at most burst / (burst + 1): ask for longer "
+                          "bursts");
+        return;
+    }
+    ret->kind = NSP_LOSS_GILBERT;
+    ret->gilbert.p_ppm = (uint32_t)doc->p;
+    ret->gilbert.r_ppm = (uint32_t)doc->r;
+    ret->gilbert.bad_loss_ppm = (uint32_t)doc->bad_loss;
+    ret->gilbert.good_loss_ppm = (uint32_t)doc->good_loss;
+    if (doc->r == 0 && doc->p != 0)
+        complain_loss(b, doc, "r", "with 'r' 0% the bad state never ends",
+                      "1 / r is how many packets it lasts, on average");
+}
+
+static void
+build_four_state(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+                 struct nsp_loss_config *ret)
+{
+    ret->kind = NSP_LOSS_FOUR_STATES;
+    ret->four_states.p13_ppm = (uint32_t)doc->p13;
+    ret->four_states.p31_ppm = (uint32_t)doc->p31;
+    ret->four_states.p32_ppm = (uint32_t)doc->p32;
+    ret->four_states.p23_ppm = (uint32_t)doc->p23;
+    ret->four_states.p14_ppm = (uint32_t)doc->p14;
+    if (doc->p13 + doc->p14 > ONE)
+        complain_loss(b, doc, "p14", "'p13' and 'p14' are more than 100%",
+                      "they leave the same state");
+    if (doc->p31 + doc->p32 > ONE)
+        complain_loss(b, doc, "p32", "'p31' and 'p32' are more than 100%",
+                      "they leave the same state");
+    if (doc->p13 != 0 && doc->p31 == 0)
+        complain_loss(b, doc, "p31", "with 'p31' 0% a burst never ends",
+                      "write more than 0%");
+    if (doc->p13 != 0 && doc->p32 != 0 && doc->p23 == 0)
+        complain_loss(b, doc, "p23", "with 'p23' 0% a burst never ends",
+                      "write more than 0%");
+}
+
+static void
+build_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+              struct nsp_loss_config *ret)
+{
+    size_t pkts = strlen(doc->pattern);
+    uint8_t *lost;
+
+    if (pkts > NSP_LOSS_PATTERN_MAX) {
+        complain_loss(b, doc, "pattern",
+                      "'pattern' is longer than 1048576 packets", "shorten it");
+        return;
+    }
+    lost = nsp_store_alloc(b->keys.store, pkts);
+    if (!lost)
+        return;
+    for (size_t i = 0; i < pkts; i++)
+        lost[i] = doc->pattern[i] == '1';
+    ret->kind = NSP_LOSS_PATTERN;
+    ret->pattern.lost = lost;
+    ret->pattern.pkts = (uint32_t)pkts;
+}
+
+static void
+build_consecutive(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+                  struct nsp_loss_config *ret)
+{
+    const uint64_t *chances = doc->chances.items;
+    uint32_t *ppm;
+
+    if (doc->chances.count == 0) {
+        complain_loss(b, doc, "chances", "'chances' is an empty list",
+                      "write at least one percentage");
+        return;
+    }
+    ppm = nsp_store_alloc(b->keys.store, doc->chances.count * sizeof *ppm);
+    if (!ppm)
+        return;
+    for (uint32_t i = 0; i < doc->chances.count; i++)
+        ppm[i] = (uint32_t)chances[i];
+    ret->kind = NSP_LOSS_CONSECUTIVE;
+    ret->consecutive.ppm = ppm;
+    ret->consecutive.count = doc->chances.count;
+}
+
+static void
+build_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+           struct nsp_loss_config *ret)
+{
+    if (!doc->at.node)
+        return;
+    if (nsp_yaml_find(doc->at.node, "model") &&
+        !nsp_keys_given(&nsp_loss_map, &doc->at, "model"))
+        return; /* Complained of, and what it needs is not known. */
+    if (!check_model_keys(b, doc))
+        return;
+    switch ((enum nsp_doc_model)doc->model) {
+    case NSP_DOC_GILBERT:
+        build_gilbert(b, doc, ret);
+        return;
+    case NSP_DOC_FOUR_STATE:
+        build_four_state(b, doc, ret);
+        return;
+    case NSP_DOC_PATTERN:
+        build_pattern(b, doc, ret);
+        return;
+    case NSP_DOC_CONSECUTIVE:
+        build_consecutive(b, doc, ret);
+        return;
+    case NSP_DOC_NTH:
+        ret->kind = NSP_LOSS_EVERY;
+        ret->every_pkts = (uint32_t)doc->n;
+        return;
+    case NSP_DOC_FIRST_N:
+        ret->kind = NSP_LOSS_FIRST;
+        ret->first_pkts = (uint32_t)doc->n;
+        return;
+    case NSP_DOC_TIMED:
+        ret->kind = NSP_LOSS_TIMED;
+        ret->timed.enter_ppm = (uint32_t)doc->enter;
+        ret->timed.loss_ppm = (uint32_t)doc->loss;
+        ret->timed.bad_ns = doc->time_ns;
+        return;
+    default:
+        ret->kind = NSP_LOSS_CHANCE;
+        ret->chance.ppm = (uint32_t)doc->chance;
+        ret->chance.correlation_ppm = (uint32_t)doc->correlation;
+    }
+}
+
+/* --- Delays
+ * --------------------------------------------------------------------- */
+
+static void
+build_delay(struct nsp_policy_builder *b, const struct nsp_doc_delay *doc,
+            struct nsp_delay_config *ret)
+{
+    bool time = nsp_keys_given(&nsp_delay_map, &doc->at, "time");
+    bool trace = nsp_keys_given(&nsp_delay_map, &doc->at, "trace");
+
+    if (time && trace)
+        nsp_keys_complain_at(&b->keys, &doc->at, "trace", "contradiction",
+                             "leave one of them out",
+                             "'time' and 'trace' exclude each other");
+    else if (!time && !nsp_yaml_find(doc->at.node, "time") &&
+             !nsp_yaml_find(doc->at.node, "trace"))
+        nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
+                             "write 'delay: 40ms'",
+                             "a delay needs 'time' or 'trace'");
+    else if (trace && doc->trace_ns.count == 0)
+        nsp_keys_complain_at(&b->keys, &doc->at, "trace", "out-of-range",
+                             "write at least one time",
+                             "'trace' is an empty list");
+    if (!trace && nsp_keys_given(&nsp_delay_map, &doc->at, "step"))
+        nsp_keys_complain_at(&b->keys, &doc->at, "step", "contradiction",
+                             "leave it out, or write a 'trace'",
+                             "'step' needs 'trace'");
+    ret->mean_ns = doc->time_ns;
+    if (!trace)
+        return;
+    ret->kind = NSP_DELAY_TRACE;
+    ret->trace_ns = doc->trace_ns.items;
+    ret->trace_count = doc->trace_ns.count;
+    ret->trace_step_ns = doc->step_ns;
+}
+
+/* What is wrong with jitter beside what it is added to; NULL when nothing is.
+ */
+static const char *
+jitter_fault(const struct nsp_doc_jitter *doc, const char **ret_key)
+{
+    bool range = nsp_keys_given(&nsp_jitter_map, &doc->at, "range");
+    bool sd = nsp_keys_given(&nsp_jitter_map, &doc->at, "sd");
+    bool named = nsp_keys_given(&nsp_jitter_map, &doc->at, "distribution");
+    bool uniform = doc->distribution == NSP_DELAY_UNIFORM;
+
+    *ret_key = "sd";
+    if (range && sd)
+        return "'range' and 'sd' exclude each other";
+    *ret_key = NULL;
+    if (!range && !sd && !nsp_yaml_find(doc->at.node, "range") &&
+        !nsp_yaml_find(doc->at.node, "sd"))
+        return "a jitter needs 'range' or 'sd'";
+    *ret_key = "distribution";
+    if (named && range && !uniform)
+        return "'range' goes with a uniform distribution, others have an 'sd'";
+    if (named && sd && uniform)
+        return "a uniform distribution has a 'range', not an 'sd'";
+    return NULL;
+}
+
+static void
+build_jitter(struct nsp_policy_builder *b, const struct nsp_doc_effects *doc,
+             struct nsp_delay_config *ret)
+{
+    const struct nsp_doc_jitter *jitter = &doc->jitter;
+    bool range = nsp_keys_given(&nsp_jitter_map, &jitter->at, "range");
+    const char *key, *fault = jitter_fault(jitter, &key);
+
+    if (!doc->delay.at.node || ret->kind == NSP_DELAY_TRACE) {
+        nsp_keys_complain_at(&b->keys, &jitter->at, NULL, "contradiction",
+                             "a jitter is what is added to a delay of one time",
+                             "'jitter' needs a 'delay' without 'trace'");
+        return;
+    }
+    if (fault) {
+        nsp_keys_complain_at(&b->keys, &jitter->at, key, "contradiction",
+                             "see nsp-policy(5)", "%s", fault);
+        return;
+    }
+    ret->spread_ns = range ? jitter->range_ns : jitter->sd_ns;
+    ret->correlation_ppm = (uint32_t)jitter->correlation;
+    ret->keep_order = jitter->keep_order;
+    ret->kind = range ? NSP_DELAY_UNIFORM : NSP_DELAY_NORMAL;
+    if (nsp_keys_given(&nsp_jitter_map, &jitter->at, "distribution"))
+        ret->kind = (uint8_t)jitter->distribution;
+
+    if (range && ret->spread_ns > ret->mean_ns)
+        nsp_keys_complain_at(&b->keys, &jitter->at, "range", "out-of-range",
+                             "a range is at most the delay",
+                             "some delays would be negative");
+    if (ret->kind == NSP_DELAY_LOGNORMAL &&
+        (ret->mean_ns == 0 || ret->spread_ns / 10 > ret->mean_ns))
+        nsp_keys_complain_at(&b->keys, &jitter->at, "sd", "out-of-range",
+                             "at most ten times the delay, which is not 0",
+                             "so wide a lognormal distribution cannot be made");
+}
+
+void
+nsp_policy_build_effects(struct nsp_policy_builder *b,
+                         const struct nsp_doc_effects *doc,
+                         struct nsp_effects *ret)
+{
+    build_loss(b, &doc->loss, &ret->loss);
+    if (doc->delay.at.node)
+        build_delay(b, &doc->delay, &ret->delay);
+    if (doc->jitter.at.node)
+        build_jitter(b, doc, &ret->delay);
+}
