@@ -3,11 +3,14 @@
 #include "cli/cli.h"
 
 /* The commands, one file cmd_<name>.c each; nsp.c lists them. */
+extern const struct nsp_command nsp_command_check;
 extern const struct nsp_command nsp_command_completion;
 extern const struct nsp_command nsp_command_demo;
 extern const struct nsp_command nsp_command_doctor;
+extern const struct nsp_command nsp_command_explain;
 extern const struct nsp_command nsp_command_filter;
 extern const struct nsp_command nsp_command_filter_eval; /* Below it. */
+extern const struct nsp_command nsp_command_policy;
 extern const struct nsp_command nsp_command_shape;
 extern const struct nsp_command nsp_command_stress;
 extern const struct nsp_command nsp_command_version;

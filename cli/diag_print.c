@@ -7,6 +7,7 @@
 
 #define WINDOW_COLUMNS 72u
 #define RED            "\033[1;31m"
+#define YELLOW         "\033[33m"
 #define GREEN          "\033[1;32m"
 #define CYAN           "\033[36m"
 #define PLAIN          "\033[0m"
@@ -149,11 +150,13 @@ print_line(FILE *to, const char *line, size_t bytes, size_t caret, bool color)
             color ? PLAIN : "");
 }
 
-void
-nsp_diag_print(FILE *to, const struct nsp_diag *diag, const char *source_name,
-               const char *source, bool color)
+static void
+print_as(FILE *to, const char *severity, const char *paint,
+         const struct nsp_diag *diag, const char *source_name,
+         const char *source, bool color)
 {
-    fprintf(to, "nsp: %serror:%s ", color ? RED : "", color ? PLAIN : "");
+    fprintf(to, "nsp: %s%s:%s ", color ? paint : "", severity,
+            color ? PLAIN : "");
     if (source && diag->line > 0)
         fprintf(to, "%s:%u:%u: ", source_name ? source_name : "input",
                 (unsigned)diag->line, (unsigned)diag->column);
@@ -178,4 +181,18 @@ nsp_diag_print(FILE *to, const struct nsp_diag *diag, const char *source_name,
         nsp_print_safe(to, diag->hint);
         putc('\n', to);
     }
+}
+
+void
+nsp_diag_print(FILE *to, const struct nsp_diag *diag, const char *source_name,
+               const char *source, bool color)
+{
+    print_as(to, "error", RED, diag, source_name, source, color);
+}
+
+void
+nsp_diag_print_warning(FILE *to, const struct nsp_diag *diag,
+                       const char *source_name, const char *source, bool color)
+{
+    print_as(to, "warning", YELLOW, diag, source_name, source, color);
 }

@@ -21,6 +21,11 @@
 void nsp_diag_print(FILE *to, const struct nsp_diag *diag,
                     const char *source_name, const char *source, bool color);
 
+/* The same as a warning: "nsp: warning: ...". */
+void nsp_diag_print_warning(FILE *to, const struct nsp_diag *diag,
+                            const char *source_name, const char *source,
+                            bool color);
+
 /* Prints 'text' with everything unprintable made visible. */
 void nsp_print_safe(FILE *to, const char *text);
 

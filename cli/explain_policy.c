@@ -1,0 +1,246 @@
+#include "cli/explain.h"
+
+#include <stdarg.h>
+#include <string.h>
+
+#include "cli/diag_print.h"
+#include "config/units.h"
+
+static const struct {
+    const char *name;
+    uint32_t hook;
+} hooks[] = {
+    { "input", NSP_HOOK_INPUT },
+    { "output", NSP_HOOK_OUTPUT },
+    { "forward", NSP_HOOK_FORWARD },
+};
+#define HOOKS (sizeof hooks / sizeof hooks[0])
+
+const char *
+nsp_explain_rule_name(const struct nsp_policy_file *file, uint32_t index,
+                      char ret[64])
+{
+    if (file->rules[index].name)
+        snprintf(ret, 64, "%s", file->rules[index].name);
+    else
+        snprintf(ret, 64, "rule-%u", (unsigned)index + 1);
+    return ret;
+}
+
+/* --- What a rule does --------------------------------------------------------
+ */
+
+struct list {
+    char *text;
+    size_t bytes, used;
+};
+
+static void add(struct list *list, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static void
+add(struct list *list, const char *format, ...)
+{
+    va_list args;
+    int more;
+
+    if (list->used > 0 && list->used + 2 < list->bytes) {
+        memcpy(list->text + list->used, ", ", 3);
+        list->used += 2;
+    }
+    va_start(args, format);
+    more = vsnprintf(list->text + list->used, list->bytes - list->used, format,
+                     args);
+    va_end(args);
+    list->used += more > 0 ? (size_t)more : 0;
+    if (list->used >= list->bytes)
+        list->used = list->bytes - 1;
+}
+
+static void
+add_edits(struct list *list, const struct nsp_edits *edits)
+{
+    if (edits->which & NSP_EDIT_DSCP)
+        add(list, "dscp %u", edits->dscp);
+    if (edits->which & NSP_EDIT_ECN)
+        add(list, "ecn %u", edits->ecn);
+    if (edits->which & NSP_EDIT_TTL)
+        add(list, "ttl %u", edits->ttl);
+    if (edits->which & NSP_EDIT_MSS)
+        add(list, "mss %u", edits->mss);
+    if (edits->which & NSP_EDIT_MARK)
+        add(list, "mark 0x%x/0x%x", (unsigned)edits->mark,
+            (unsigned)edits->mark_mask);
+}
+
+static bool
+has_loss(const struct nsp_loss_config *loss)
+{
+    return loss->kind != NSP_LOSS_CHANCE || loss->chance.ppm != 0;
+}
+
+static bool
+has_delay(const struct nsp_delay_config *delay)
+{
+    return delay->kind != NSP_DELAY_CONSTANT || delay->mean_ns != 0;
+}
+
+static void
+add_effects(struct list *list, const struct nsp_effects *effects)
+{
+    char text[32];
+
+    if (has_loss(&effects->loss))
+        add(list, "loss");
+    if (has_delay(&effects->delay))
+        add(list, "delay %s",
+            effects->delay.kind == NSP_DELAY_TRACE
+                ? "by a trace"
+                : nsp_units_write_time(text, sizeof text,
+                                       effects->delay.mean_ns));
+}
+
+void
+nsp_explain_rule_actions(const struct nsp_rule *rule, char *ret, size_t bytes)
+{
+    struct list list = { .text = ret, .bytes = bytes };
+    char text[32];
+
+    ret[0] = '\0';
+    if (rule->action != NSP_ACTION_PASS)
+        add(&list, rule->action == NSP_ACTION_DROP ? "drop" : "reject");
+    if (rule->limit.unit == NSP_LIMIT_PPS)
+        add(&list, "limit %llu packets/s",
+            (unsigned long long)rule->limit.rate);
+    if (rule->limit.unit == NSP_LIMIT_BITPS)
+        add(&list, "limit %s",
+            nsp_units_write_rate(text, sizeof text, rule->limit.rate));
+    add_edits(&list, &rule->edits);
+    if (rule->impairment)
+        add(&list, "impair %s", rule->impairment);
+    add_effects(&list, &rule->effects);
+    if (rule->class_name)
+        add(&list, "class %s", rule->class_name);
+    if (rule->link.rate_bitps)
+        add(&list, "rate %s",
+            nsp_units_write_rate(text, sizeof text, rule->link.rate_bitps));
+    if (rule->capture)
+        add(&list, "capture");
+    if (rule->log_pps)
+        add(&list, "log");
+    if (list.used == 0)
+        add(&list, "pass");
+    if (rule->go_on)
+        add(&list, "continue");
+}
+
+/* --- Where it runs
+ * -------------------------------------------------------------- */
+
+/* The hooks whose packets 'rule' may match. Of packets that are forwarded,
+ * filters do not say. */
+static uint32_t
+hooks_of(const struct nsp_policy_file *file, uint32_t index)
+{
+    struct nsp_filter_needs needs = { .inbound = true, .outbound = true };
+    const struct nsp_rule *rule = &file->rules[index];
+    uint32_t at = file->hooks;
+
+    if (file->filters[index])
+        nsp_filter_get_needs(file->filters[index], &needs);
+    if (needs.never)
+        return 0;
+    if (!needs.inbound || rule->apply == NSP_APPLY_OUTBOUND)
+        at &= ~(uint32_t)NSP_HOOK_INPUT;
+    if (!needs.outbound || rule->apply == NSP_APPLY_INBOUND)
+        at &= ~(uint32_t)NSP_HOOK_OUTPUT;
+    if (rule->apply != NSP_APPLY_BOTH)
+        at &= ~(uint32_t)NSP_HOOK_FORWARD;
+    return at;
+}
+
+/* Tells whether packets may have to wait for what 'rule' does. */
+static bool
+holds(const struct nsp_policy_file *file, const struct nsp_rule *rule)
+{
+    for (uint32_t i = 0; rule->impairment && i < file->spec.impairment_count;
+         i++)
+        if (strcmp(file->spec.impairments[i].name, rule->impairment) == 0)
+            return has_delay(&file->spec.impairments[i].effects.delay);
+    return rule->class_name || rule->link.rate_bitps ||
+           has_delay(&rule->effects.delay);
+}
+
+/* Packets that leave this host are charged to their sockets while they wait
+ * where verdicts are given, so they are to wait elsewhere. */
+static const char *
+device_of(bool held, uint32_t hook)
+{
+    return held && hook == NSP_HOOK_OUTPUT ? "tap" : "nfqueue";
+}
+
+static void
+write_rule(struct nsp_explain *e, uint32_t index)
+{
+    const struct nsp_rule *rule = &e->file->rules[index];
+    uint32_t at = hooks_of(e->file, index);
+    char text[256], name[64];
+
+    nsp_json_begin_object(&e->json, NULL);
+    nsp_json_string(&e->json, "rule",
+                    nsp_explain_rule_name(e->file, index, name));
+    nsp_explain_rule_actions(rule, text, sizeof text);
+    nsp_json_string(&e->json, "does", text);
+    nsp_json_bool(&e->json, "enabled", e->file->notes[index].enabled);
+    nsp_json_begin_array(&e->json, "runs");
+    for (size_t i = 0; i < HOOKS; i++) {
+        if ((at & hooks[i].hook) == 0)
+            continue;
+        nsp_json_begin_object(&e->json, NULL);
+        nsp_json_string(&e->json, "hook", hooks[i].name);
+        nsp_json_string(&e->json, "device",
+                        device_of(holds(e->file, rule), hooks[i].hook));
+        nsp_json_end(&e->json);
+    }
+    nsp_json_end(&e->json);
+    nsp_json_end(&e->json);
+}
+
+static void
+print_rule(const struct nsp_explain *e, uint32_t index)
+{
+    const struct nsp_rule *rule = &e->file->rules[index];
+    const struct nsp_policy_note *note = &e->file->notes[index];
+    uint32_t at = hooks_of(e->file, index);
+    char text[256], name[64];
+
+    nsp_explain_rule_actions(rule, text, sizeof text);
+    printf("%s%s%s: %s\n", nsp_cli_paint(e->cli, NSP_PAINT_BOLD),
+           nsp_explain_rule_name(e->file, index, name),
+           nsp_cli_paint(e->cli, NSP_PAINT_PLAIN), text);
+    printf("  runs at");
+    for (size_t i = 0; i < HOOKS; i++)
+        if ((at & hooks[i].hook) != 0)
+            printf(" %s (%s)", hooks[i].name,
+                   device_of(holds(e->file, rule), hooks[i].hook));
+    printf("%s%s%s\n", at == 0 ? " no hook" : "",
+           note->enabled ? "" : ", not enabled",
+           nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
+}
+
+void
+nsp_explain_policy(struct nsp_explain *e)
+{
+    if (e->cli->json)
+        nsp_json_begin_array(&e->json, "rules");
+    for (uint32_t i = 0; i < e->file->spec.rule_count; i++) {
+        if (e->cli->json)
+            write_rule(e, i);
+        else
+            print_rule(e, i);
+    }
+    if (e->cli->json)
+        nsp_json_end(&e->json);
+    else if (e->file->spec.rule_count == 0)
+        puts("no rules: every packet passes");
+}
