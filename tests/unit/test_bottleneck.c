@@ -319,6 +319,61 @@ check_windows(uint64_t rate_bitps, const uint64_t due_ns[],
     }
 }
 
+/* 1500 bytes at 12 Mbit/s take 1 ms, at 6 Mbit/s 2 ms. */
+TEST(bottleneck_changes_its_rate_from_the_next_packet_on)
+{
+    struct nsp_bottleneck *b =
+        create((struct nsp_bottleneck_config){ .rate_bitps = 12 * MBITPS });
+    const struct nsp_bottleneck_config slower = {
+        .rate_bitps = 6 * MBITPS,
+        .unit = NSP_QUEUE_BYTES,
+        .limit = 4600,
+        .overhead_bytes = 30,
+    };
+    struct nsp_pkt pkts[4] = {
+        { .ip_bytes = 1500 },
+        { .ip_bytes = 1470 },
+        { .ip_bytes = 1470 },
+        { .ip_bytes = 1470 },
+    };
+
+    for (int i = 0; i < 4; i++)
+        CHECK_EQ(offer(b, SECOND, &pkts[i]), 0);
+    CHECK_EQ(nsp_bottleneck_set_config(b, SECOND + 500000, &slower), 0);
+    /* 3 of 1500 bytes wait, charged with the new overhead. */
+    CHECK_EQ(offer(b, SECOND + 500000, &(struct nsp_pkt){ .ip_bytes = 71 }), 1);
+    check_next(b, &pkts[0], SECOND + 1000000);
+    check_next(b, &pkts[1], SECOND + 3000000);
+    check_next(b, &pkts[2], SECOND + 5000000);
+    check_next(b, &pkts[3], SECOND + 7000000);
+    nsp_bottleneck_destroy(b);
+}
+
+TEST(bottleneck_keeps_all_that_waits_under_a_lower_limit_or_a_bad_one)
+{
+    struct nsp_bottleneck *b =
+        create((struct nsp_bottleneck_config){ .rate_bitps = 12 * MBITPS });
+    struct nsp_bottleneck_config cfg = { .rate_bitps = 12 * MBITPS,
+                                         .unit = NSP_QUEUE_PKTS,
+                                         .limit = 1 };
+    struct nsp_pkt pkts[4], one = { .ip_bytes = 1500 };
+
+    for (int i = 0; i < 4; i++) {
+        pkts[i] = (struct nsp_pkt){ .ip_bytes = 1500 };
+        CHECK_EQ(offer(b, SECOND, &pkts[i]), 0);
+    }
+    cfg.rate_bitps = 0;
+    CHECK_EQ(nsp_bottleneck_set_config(b, SECOND, &cfg), -EINVAL);
+    CHECK_EQ(nsp_bottleneck_backlog_pkts(b), 4);
+    cfg.rate_bitps = 12 * MBITPS;
+    CHECK_EQ(nsp_bottleneck_set_config(b, SECOND, &cfg), 0);
+    CHECK_EQ(nsp_bottleneck_backlog_pkts(b), 4);
+    CHECK_EQ(offer(b, SECOND, &one), 1);
+    for (int i = 0; i < 4; i++)
+        check_next(b, &pkts[i], SECOND + (uint64_t)(i + 1) * 1000000);
+    nsp_bottleneck_destroy(b);
+}
+
 TEST(bottleneck_keeps_its_rate_in_every_window_however_late_dequeue_is)
 {
     const uint64_t rates[] = { 8, 999983, 20 * MBITPS, UINT64_C(9999999967),
@@ -547,4 +602,7 @@ TEST_MAIN(
         bottleneck_flush_takes_all_in_order_and_keeps_the_schedule),
     cmocka_unit_test(
         bottleneck_keeps_its_rate_in_every_window_however_late_dequeue_is),
+    cmocka_unit_test(bottleneck_changes_its_rate_from_the_next_packet_on),
+    cmocka_unit_test(
+        bottleneck_keeps_all_that_waits_under_a_lower_limit_or_a_bad_one),
     cmocka_unit_test(bottleneck_agrees_with_a_naive_model_on_random_traffic))
