@@ -11,6 +11,8 @@ run(void *opaque)
     struct nsp_runner *runner = opaque;
 
     runner->result = nsp_engine_run(runner->engine);
+    if (runner->ended)
+        runner->ended(runner->ended_context);
     return NULL;
 }
 

@@ -14,6 +14,10 @@ struct nsp_runner {
     pthread_t thread;
     bool started;
     int result; /* Of the run, once stopped. */
+
+    /* Not NULL: called in that thread when the run has ended. */
+    void (*ended)(void *context);
+    void *ended_context;
 };
 
 /* Creates an engine, starts it on 'filter' in the calling thread's network

@@ -1,0 +1,108 @@
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/policy_load.h"
+#include "cli/service.h"
+#include "config/units.h"
+#include "netshaper/io.h"
+
+enum option {
+    OPT_FOR,
+    OPT_SEED,
+    OPT_WORKERS,
+    OPT_FAIL_CLOSED,
+    OPT_CONTROL,
+    OPT_QUIET,
+    OPT_COUNT,
+};
+
+static const struct nsp_option options[] = {
+    [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
+    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
+    [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
+                      0 },
+    [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
+                          "drop, not pass, what does not fit the queue", 0 },
+    [OPT_CONTROL] = { "control", "PATH",
+                      "socket for 'nsp reload' and 'nsp status'; '' for none",
+                      0 },
+    [OPT_QUIET] = { "quiet", NULL, "print nothing but errors", 'q' },
+    [OPT_COUNT] = { NULL, NULL, NULL, 0 },
+};
+
+static int
+take_option(struct nsp_cli *cli, struct nsp_service_job *job,
+            enum option option, const char *value)
+{
+    int64_t number = 0;
+    int status = NSP_EXIT_OK;
+    struct nsp_diag diag;
+
+    switch (option) {
+    case OPT_FOR:
+        if (nsp_units_read_time(value, &job->for_ns, &diag) < 0)
+            return nsp_cli_fail_at(cli, &diag, "--for", value);
+        if (job->for_ns == 0)
+            return nsp_cli_usage(cli, "leave it out to run until stopped",
+                                 "--for: no time at all");
+        break;
+    case OPT_SEED:
+        status = nsp_cli_read_int(cli, "--seed", value, 0,
+                                  INT64_C(999999999999999999), &number);
+        job->seed = (uint64_t)number;
+        break;
+    case OPT_WORKERS:
+        status = nsp_cli_read_int(cli, "--workers", value, 1, NSP_IO_QUEUES_MAX,
+                                  &number);
+        job->workers = (uint32_t)number;
+        break;
+    case OPT_FAIL_CLOSED:
+        job->fail_closed = true;
+        break;
+    case OPT_CONTROL:
+        job->control_path = value;
+        break;
+    default:
+        job->quiet = true;
+        break;
+    }
+    return status;
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    struct nsp_service_job job = { .policy_path = NULL };
+    struct nsp_policy_file *file = NULL;
+    const char *value;
+    int option, status;
+
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        status = take_option(cli, &job, (enum option)option, value);
+        if (status != NSP_EXIT_OK)
+            return status;
+    }
+    if (option == NSP_CLI_EXIT)
+        return cli->status;
+    status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "POLICY");
+    if (status != NSP_EXIT_OK)
+        return status;
+    job.policy_path = argv[optind];
+    status = nsp_cli_load_policy(cli, job.policy_path, !cli->json, &file);
+    return status == NSP_EXIT_OK ? nsp_service_run(cli, &job, file) : status;
+}
+
+const struct nsp_command nsp_command_run = {
+    .name = "run",
+    .summary = "Enforce a policy file on live traffic",
+    .synopsis = "POLICY",
+    .details =
+        "SIGHUP and 'nsp reload' read the file again; one with errors changes "
+        "nothing.\nSIGUSR1 prints the counters, 'nsp status' shows them from "
+        "elsewhere. SIGINT and\nSIGTERM deliver what is held and leave the "
+        "network as it was found.\n",
+    .examples = "  nsp run policy.yaml\n"
+                "  nsp run --for 1h --quiet policy.yaml\n",
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,15 @@
+#ifndef NSP_CLI_POLICY_REPORT_H
+#define NSP_CLI_POLICY_REPORT_H
+#include "cli/json.h"
+#include "netshaper/engine.h"
+
+/* What an engine with a policy has counted, as people and programs read it. */
+
+/* Prints tables of the packets, the rules that acted and the classes. */
+void nsp_policy_report_print(FILE *to, struct nsp_engine *engine);
+
+/* Writes the members of the same into the open object of 'json': "in",
+ * "delivered", "dropped" by reason, "queued", "rules", "classes". */
+void nsp_policy_report_json(struct nsp_json *json, struct nsp_engine *engine);
+
+#endif /* NSP_CLI_POLICY_REPORT_H */
