@@ -12,27 +12,25 @@
 
 #include <errno.h>
 
-/* Bytes to nanoseconds: 8 * 10^9 * bytes / rate_bitps. */
-#define NS_BITS_PER_BYTE (8 * NSP_NS_PER_SECOND)
-
-/* Keeps NS_BITS_PER_BYTE * bytes + a remainder within 64 bits. No packet is as
- * long; only a capture file can claim it. */
+/* The most that a serialiser sends at once. No packet is as long; only a
+ * capture file can claim it. */
 #define CHARGE_BYTES_MAX INT32_MAX
 
 #define DEFAULT_LIMIT_NS  (NSP_NS_PER_SECOND / 10)
 #define DEFAULT_ROOM_PKTS 16
 
 struct nsp_bottleneck {
-    uint64_t rate_bitps;
+    struct nsp_serialiser link;
     int32_t overhead_bytes;
     bool drop_head;
+
+    /* As configured: a limit in time is that of the rate it was set at. */
+    uint64_t limit;
+    uint8_t unit;
 
     /* A packet fits when it is among the first 'room_pkts' that wait, or when
      * it exceeds neither limit. */
     uint64_t room_pkts, limit_pkts, limit_bytes;
-
-    /* When the link is or was free again: free_ns + free_rem / rate_bitps. */
-    uint64_t free_ns, free_rem;
 
     struct nsp_wheel_node *first, *serving, *last;
     uint32_t backlog_pkts; /* All three parts. */
@@ -75,33 +73,47 @@ bytes_in(uint64_t ns, uint64_t rate_bitps)
 }
 
 static void
-set_limit(struct nsp_bottleneck *b, const struct nsp_bottleneck_config *cfg)
+set_limit(struct nsp_bottleneck *b, uint64_t rate_bitps)
 {
     b->room_pkts = 1;
     b->limit_pkts = UINT64_MAX;
     b->limit_bytes = UINT64_MAX;
-    switch (cfg->unit) {
+    switch (b->unit) {
     case NSP_QUEUE_BYTES:
-        b->limit_bytes = cfg->limit;
+        b->limit_bytes = b->limit;
         break;
     case NSP_QUEUE_PKTS:
-        b->limit_pkts = cfg->limit;
+        b->limit_pkts = b->limit;
         break;
     case NSP_QUEUE_NS:
-        b->limit_bytes = bytes_in(cfg->limit, cfg->rate_bitps);
+        b->limit_bytes = bytes_in(b->limit, rate_bitps);
         break;
     default:
-        b->limit_bytes = bytes_in(DEFAULT_LIMIT_NS, cfg->rate_bitps);
+        b->limit_bytes = bytes_in(DEFAULT_LIMIT_NS, rate_bitps);
         b->room_pkts = DEFAULT_ROOM_PKTS;
     }
+}
+
+static void
+set_queue(struct nsp_bottleneck *b, const struct nsp_bottleneck_config *cfg)
+{
+    b->limit = cfg->limit;
+    b->unit = cfg->unit;
+    set_limit(b, cfg->plan ? nsp_rate_plan_mean_bitps(cfg->plan)
+                           : cfg->rate_bitps);
+}
+
+static bool
+rate_valid(uint64_t rate_bitps)
+{
+    return rate_bitps >= NSP_RATE_BITPS_MIN && rate_bitps <= NSP_RATE_BITPS_MAX;
 }
 
 static bool
 config_valid(const struct nsp_bottleneck_config *cfg)
 {
-    return cfg->rate_bitps >= NSP_RATE_BITPS_MIN &&
-           cfg->rate_bitps <= NSP_RATE_BITPS_MAX && cfg->unit <= NSP_QUEUE_NS &&
-           cfg->drop <= NSP_QUEUE_DROP_HEAD &&
+    return (cfg->plan ? cfg->rate_bitps == 0 : rate_valid(cfg->rate_bitps)) &&
+           cfg->unit <= NSP_QUEUE_NS && cfg->drop <= NSP_QUEUE_DROP_HEAD &&
            (cfg->limit >= 1 || cfg->unit == NSP_QUEUE_DEFAULT) &&
            cfg->overhead_bytes >= NSP_OVERHEAD_MIN &&
            cfg->overhead_bytes <= NSP_OVERHEAD_MAX;
@@ -121,10 +133,10 @@ nsp_bottleneck_create(const struct nsp_bottleneck_config *cfg,
     if (!b)
         return -ENOMEM;
     b->allocator = memory;
-    b->rate_bitps = cfg->rate_bitps;
+    nsp_serialiser_init(&b->link, cfg->rate_bitps, cfg->plan, cfg->start_ns);
     b->overhead_bytes = cfg->overhead_bytes;
     b->drop_head = cfg->drop == NSP_QUEUE_DROP_HEAD;
-    set_limit(b, cfg);
+    set_queue(b, cfg);
     *ret = b;
     return 0;
 }
@@ -143,19 +155,12 @@ nsp_bottleneck_destroy(struct nsp_bottleneck *b)
 /* --- The link --- */
 
 /* Puts the packet after 'serving', or the first, on the wire when the link is
- * free. A departure between two nanoseconds is due at the later: never early.
- */
+ * free. */
 static void
 serve(struct nsp_bottleneck *b, struct nsp_wheel_node *node)
 {
-    uint64_t product =
-        NS_BITS_PER_BYTE * charged_bytes(b, pkt_of(node)) + b->free_rem;
-
-    b->free_ns = nsp_add_sat_u64(b->free_ns, product / b->rate_bitps);
-    b->free_rem = product % b->rate_bitps;
-    /* Never is no departure; this one is merely centuries away. */
-    node->due_ns = nsp_min_u64(nsp_add_sat_u64(b->free_ns, b->free_rem != 0),
-                               NSP_TIME_NEVER - 1);
+    node->due_ns =
+        nsp_serialiser_send(&b->link, charged_bytes(b, pkt_of(node)));
     b->serving = node;
 }
 
@@ -201,19 +206,20 @@ int
 nsp_bottleneck_set_config(struct nsp_bottleneck *b, uint64_t now_ns,
                           const struct nsp_bottleneck_config *cfg)
 {
+    uint64_t free_ns;
+
     if (!config_valid(cfg))
         return -EINVAL;
     run_link(b, now_ns);
-    /* Remainders are of the old rate. */
-    b->free_ns = nsp_add_sat_u64(b->free_ns, b->free_rem != 0);
-    b->free_rem = 0;
-    b->rate_bitps = cfg->rate_bitps;
+    free_ns = nsp_serialiser_free_ns(&b->link);
+    nsp_serialiser_init(&b->link, cfg->rate_bitps, cfg->plan, cfg->start_ns);
+    nsp_serialiser_idle(&b->link, free_ns);
     b->drop_head = cfg->drop == NSP_QUEUE_DROP_HEAD;
     if (b->overhead_bytes != cfg->overhead_bytes) {
         b->overhead_bytes = cfg->overhead_bytes;
         b->waiting_bytes = sum_waiting(b);
     }
-    set_limit(b, cfg);
+    set_queue(b, cfg);
     return 0;
 }
 
@@ -269,10 +275,7 @@ nsp_bottleneck_enqueue(struct nsp_bottleneck *b, uint64_t now_ns,
 
     run_link(b, now_ns);
     if (!b->serving) {
-        if (now_ns > b->free_ns) {
-            b->free_ns = now_ns;
-            b->free_rem = 0;
-        }
+        nsp_serialiser_idle(&b->link, now_ns);
         append(b, &pkt->timer);
         serve(b, &pkt->timer);
         return NULL;
@@ -337,4 +340,20 @@ uint32_t
 nsp_bottleneck_backlog_pkts(const struct nsp_bottleneck *b)
 {
     return b->backlog_pkts;
+}
+
+int
+nsp_bottleneck_set_rate(struct nsp_bottleneck *b, uint64_t now_ns,
+                        uint64_t rate_bitps)
+{
+    uint64_t due_ns;
+
+    if (b->link.plan || !rate_valid(rate_bitps))
+        return -EINVAL;
+    run_link(b, now_ns);
+    due_ns = nsp_serialiser_set_rate(&b->link, now_ns, rate_bitps);
+    if (b->serving)
+        b->serving->due_ns = due_ns;
+    set_limit(b, rate_bitps);
+    return 0;
 }

@@ -3,8 +3,9 @@
 #include "base/memory.h"
 #include "netshaper/packet.h"
 #include "netshaper/policy.h"
+#include "shape/rate_plan.h"
 
-/* A bottleneck link: a finite buffer in front of a serialiser of fixed rate.
+/* A bottleneck link: a finite buffer in front of a serialiser.
  *
  * A packet of L charged bytes that reaches the head of the queue at time s
  * leaves at s + 8 L / rate: it takes its serialisation time even on an idle
@@ -13,7 +14,8 @@
  * most one packet, however late dequeue is called: a departure is counted from
  * the scheduled one before it, never from the call. (The "link" form of
  * netem's rate; arithmetic is exact, remainders are carried, and a departure
- * between two nanoseconds is due at the later one.)
+ * between two nanoseconds is due at the later one.) With a plan the same holds
+ * of the rate of each moment: shape/rate_plan.h.
  *
  * Order      First in, first out.
  * Bound      'limit' in 'unit', not counting the packet being serialised. When
@@ -29,11 +31,15 @@
 struct nsp_bottleneck;
 
 struct nsp_bottleneck_config {
-    uint64_t rate_bitps;    /* NSP_RATE_BITPS_MIN..NSP_RATE_BITPS_MAX. */
+    uint64_t rate_bitps;    /* NSP_RATE_BITPS_MIN..NSP_RATE_BITPS_MAX; 0 with a
+                             * plan. */
     uint64_t limit;         /* >= 1; ignored for NSP_QUEUE_DEFAULT. */
     uint8_t unit;           /* enum nsp_queue_unit. */
     uint8_t drop;           /* enum nsp_queue_drop. */
     int32_t overhead_bytes; /* NSP_OVERHEAD_MIN..NSP_OVERHEAD_MAX. */
+    const struct nsp_rate_plan *plan; /* NULL, or outlives the bottleneck. Its
+                                       * mean rate stands for limits in time. */
+    uint64_t start_ns;                /* Time 0 of the plan. */
 };
 
 /* Returns 0, -EINVAL for a field outside its range, or -ENOMEM. Packets left at
@@ -72,6 +78,13 @@ uint64_t nsp_bottleneck_due_ns(const struct nsp_bottleneck *b);
  * as busy afterwards as if they had left on schedule. */
 uint32_t nsp_bottleneck_flush(struct nsp_bottleneck *b,
                               struct nsp_pkt *ret_pkts[], uint32_t max);
+
+/* Changes the rate at 'now_ns', exactly: of the packet on the wire, what has
+ * not left yet leaves at the new rate. A limit in time becomes that of the new
+ * rate; what waits already stays. nsp_bottleneck_due_ns() may change. Returns
+ * 0, or -EINVAL for a rate outside its range or a bottleneck with a plan. */
+int nsp_bottleneck_set_rate(struct nsp_bottleneck *b, uint64_t now_ns,
+                            uint64_t rate_bitps) NSP_MUSTCHECK;
 
 /* Packets inside, the one being serialised included. */
 uint32_t nsp_bottleneck_backlog_pkts(const struct nsp_bottleneck *b);
