@@ -14,6 +14,11 @@
 #include "impair/reorder.h"
 #include "impair/tamper.h"
 #include "packet/tcp.h"
+#include "shape/cutoff.h"
+#include "shape/flap.h"
+#include "shape/rate_plan.h"
+#include "shape/throttle.h"
+#include "shape/window.h"
 
 #define PACKETS UINT64_C(4000000)
 #define RUNS    7
@@ -256,11 +261,119 @@ bench_others(void)
     measure("clamp the window of every packet", run_clamp_window, NULL);
 }
 
+/* --- Rate patterns -------------------------------------------------------- */
+
+static uint64_t
+run_window(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_window_state state = { 0 };
+    uint64_t sum_ns = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        sum_ns += nsp_window_depart_ns(effect, &state, i * 1000, 1500, random);
+    return sum_ns;
+}
+
+static uint64_t
+run_flap(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_flap_state state = { 0 };
+    uint64_t sum_ns = 0;
+
+    for (uint64_t i = 0; i < PACKETS; i++)
+        sum_ns += nsp_flap_up_ns(effect, &state, i * 1000, random);
+    return sum_ns;
+}
+
+static uint64_t
+run_throttle(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_throttle_state state = { 0 };
+    uint64_t sum_ns = 0;
+
+    (void)random;
+    for (uint64_t i = 0; i < PACKETS; i++)
+        sum_ns += nsp_throttle_depart_ns(effect, &state, i * 1000);
+    return sum_ns;
+}
+
+static uint64_t
+run_cutoff(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_cutoff_state state = { 0 };
+    uint64_t sum_ns = 0;
+
+    (void)random;
+    for (uint64_t i = 0; i < PACKETS; i++)
+        sum_ns += nsp_cutoff_pass_ns(effect, &state, i * 1000, 1500);
+    return sum_ns;
+}
+
+static uint64_t
+run_link(const void *effect, struct nsp_prng *random)
+{
+    struct nsp_serialiser s;
+    uint64_t sum_ns = 0;
+
+    (void)random;
+    nsp_serialiser_init(&s, effect ? 0 : UINT64_C(10000000000), effect, 0);
+    for (uint64_t i = 0; i < PACKETS; i++) {
+        nsp_serialiser_idle(&s, i * 1000);
+        sum_ns += nsp_serialiser_send(&s, 1500);
+    }
+    return sum_ns;
+}
+
+static struct nsp_rate_plan *
+make_plan(const struct nsp_rate_plan_config *cfg)
+{
+    struct nsp_rate_plan *plan;
+
+    if (nsp_rate_plan_create(cfg, NULL, &plan) != 0)
+        abort();
+    return plan;
+}
+
+static void
+bench_rates(void)
+{
+    static uint64_t at_ns[10000];
+    const struct nsp_rate_segment ramp = { UINT64_C(10000000000), 1000000000,
+                                           UINT64_C(20000000000) };
+    const struct nsp_window window = { 1000000, 1000000, 0, 0 };
+    const struct nsp_flap flap = { NSP_FLAP_EXPONENTIAL,
+                                   2,
+                                   { 1000000, 100000 } };
+    const struct nsp_throttle throttle = { 1000000, NSP_NS_PER_SECOND, 10,
+                                           100 };
+    const struct nsp_cutoff cutoff = { 0, NSP_NS_PER_SECOND, NSP_TIME_NEVER };
+    struct nsp_rate_plan *schedule = make_plan(&(struct nsp_rate_plan_config){
+        .segments = &ramp, .segment_count = 1, .repeat = true });
+    struct nsp_rate_plan *trace;
+
+    for (uint64_t i = 0; i < NSP_ARRAY_LEN(at_ns); i++)
+        at_ns[i] = i * 900 + 1;
+    trace = make_plan(&(struct nsp_rate_plan_config){
+        .opportunities_ns = at_ns,
+        .opportunity_count = NSP_ARRAY_LEN(at_ns),
+        .opportunity_bytes = 1504 });
+    measure("burst windows", run_window, &window);
+    measure("link flap, exponential", run_flap, &flap);
+    measure("throttle", run_throttle, &throttle);
+    measure("cut-off", run_cutoff, &cutoff);
+    measure("link of 10 Gbit/s", run_link, NULL);
+    measure("link with a ramp", run_link, schedule);
+    measure("link with a trace", run_link, trace);
+    nsp_rate_plan_destroy(schedule);
+    nsp_rate_plan_destroy(trace);
+}
+
 int
 main(void)
 {
     bench_loss();
     bench_delay();
     bench_others();
+    bench_rates();
     return 0;
 }
