@@ -145,16 +145,16 @@ static int
 settle_block(struct sweep *s, uint32_t b)
 {
     uint64_t summary, any = 0;
-    int r;
 
+    if (s->blocks_wide == 1)
+        return 0;
     for (uint32_t w = 0; w < NSP_ARRAY_LEN(s->now[b].words); w++)
         any |= s->now[b].words[w];
     memcpy(&summary, s->record, sizeof summary);
     summary =
         any != 0 ? summary | UINT64_C(1) << b : summary & ~(UINT64_C(1) << b);
     memcpy(s->record, &summary, sizeof summary);
-    r = intern(&s->blocks, &s->now[b], s->allocator, &ids_of(s->record)[b]);
-    return r;
+    return intern(&s->blocks, &s->now[b], s->allocator, &ids_of(s->record)[b]);
 }
 
 static size_t
@@ -171,7 +171,8 @@ add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
 {
     const struct bound *last = s->bounds.at;
     struct bound bound = { at, part, 0 };
-    int r = intern(&s->records, s->record, s->allocator, &bound.class);
+    const void *record = s->blocks_wide == 1 ? (const void *)s->now : s->record;
+    int r = intern(&s->records, record, s->allocator, &bound.class);
 
     if (r != 0)
         return r;
@@ -474,6 +475,8 @@ prepare(struct sweep *s, const struct nsp_entry entries[], uint32_t count,
         (uint32_t)(sizeof(uint64_t) + s->blocks_wide * sizeof(uint16_t) +
                    NSP_CACHE_LINE - 1) /
         NSP_CACHE_LINE * NSP_CACHE_LINE;
+    if (s->blocks_wide == 1)
+        s->stride = sizeof(struct nsp_block);
     s->blocks.items.item_bytes = sizeof(struct nsp_block);
     s->records.items.item_bytes = s->stride;
     s->bounds.item_bytes = sizeof(struct bound);

@@ -291,6 +291,21 @@ build_any_column(struct build *b)
     return r;
 }
 
+/* Those with the most blocks first: lookups fetch these ahead. Of direct ones
+ * the order does not matter. */
+static void
+sort_columns(struct nsp_classifier *c)
+{
+    for (uint32_t i = 1; i < c->column_count; i++) {
+        struct nsp_class_index index = c->columns[i];
+        uint32_t k = i;
+
+        for (; k > 0 && c->columns[k - 1].block_count < index.block_count; k--)
+            c->columns[k] = c->columns[k - 1];
+        c->columns[k] = index;
+    }
+}
+
 static int
 build_columns(struct build *b, size_t bytes_max)
 {
@@ -309,6 +324,7 @@ build_columns(struct build *b, size_t bytes_max)
         if (r == 0 && c->column_count > 0 && b->entries[i].count > 0)
             bytes_max -= c->columns[c->column_count - 1].bytes;
     }
+    sort_columns(c);
     return r == 0 ? build_any_column(b) : r;
 }
 
@@ -377,6 +393,7 @@ nsp_classifier_build(struct nsp_classifier *c,
         choose_columns(&b, rules);
         r = add_rules(&b, rules);
     }
+    c->is_direct = c->cube_count <= NSP_BLOCK_BITS;
     if (r == 0)
         r = build_columns(&b, limits->bytes_max);
     if (r == 0)

@@ -13,12 +13,21 @@
 #include "policy/classifier_state.h"
 #ifdef LOOKUP_OPS
 
-/* Keys of a burst, sorted by part. */
+/* Keys of a burst for one column: sorted by part, or, for columns that have a
+ * table, all narrow and in the order of the packets. */
 struct keys {
     uint32_t narrow_count, wide_count;
     uint8_t narrow_pkts[NSP_BURST_MAX], wide_pkts[NSP_BURST_MAX];
     uint32_t narrow[NSP_BURST_MAX];
     struct nsp_u128 wide[NSP_BURST_MAX];
+};
+
+/* Keys for columns. */
+struct burst_keys {
+    bool has_addresses, has_ports; /* Read already. */
+    struct keys src, dst;
+    struct keys src_port, dst_port;
+    struct keys other;
 };
 
 /* --- From packets to keys ------------------------------------------------- */
@@ -60,11 +69,17 @@ read_address(struct keys *keys, uint32_t i, const struct nsp_pkt *pkt,
 }
 
 static void
-read_addresses(const struct nsp_classifier_walk *walk, bool of_source,
-               struct keys *keys)
+read_addresses(const struct nsp_classifier_walk *walk, struct burst_keys *all)
 {
-    for (uint32_t i = 0; i < walk->count; i++)
-        read_address(keys, i, walk->pkts[i], of_source);
+    if (all->has_addresses)
+        return;
+    all->has_addresses = true;
+    all->src.narrow_count = all->src.wide_count = 0;
+    all->dst.narrow_count = all->dst.wide_count = 0;
+    for (uint32_t i = 0; i < walk->count; i++) {
+        read_address(&all->src, i, walk->pkts[i], true);
+        read_address(&all->dst, i, walk->pkts[i], false);
+    }
 }
 
 static void
@@ -82,8 +97,7 @@ read_sides(const struct nsp_classifier_walk *walk, bool local,
 
 /* Packets without ports read zeros, and have none of the number's bits used. */
 static void
-read_ports(const struct nsp_classifier_walk *walk, uint32_t at,
-           struct keys *keys)
+read_ports(const struct nsp_classifier_walk *walk, struct burst_keys *all)
 {
     static const uint8_t nothing[4];
     static const uint32_t bases[] = {
@@ -94,12 +108,17 @@ read_ports(const struct nsp_classifier_walk *walk, uint32_t at,
         [NSP_L4_ICMPV6] = NSP_PORTS_OTHER + NSP_L4_ICMPV6,
     };
 
+    if (all->has_ports)
+        return;
+    all->has_ports = true;
     for (uint32_t i = 0; i < walk->count; i++) {
         const struct nsp_pkt *pkt = walk->pkts[i];
         bool has = pkt->l4 == NSP_L4_TCP || pkt->l4 == NSP_L4_UDP;
         const uint8_t *from = has ? pkt->data + pkt->l4_off : nothing;
+        uint32_t both = nsp_load_be32(from), base = bases[pkt->l4];
 
-        keys->narrow[i] = bases[pkt->l4] + nsp_load_be16(from + at);
+        all->src_port.narrow[i] = base + (both >> 16);
+        all->dst_port.narrow[i] = base + (both & UINT16_MAX);
     }
 }
 
@@ -120,10 +139,12 @@ read_field(const struct nsp_classifier_walk *walk,
     }
 }
 
-static void
+static struct keys *
 read_keys(const struct nsp_classifier_walk *walk,
-          const struct nsp_class_index *index, struct keys *keys)
+          const struct nsp_class_index *index, struct burst_keys *all)
 {
+    struct keys *keys = &all->other;
+
     keys->narrow_count = keys->wide_count = 0;
     switch (index->kind) {
     case NSP_COLUMN_SHAPE:
@@ -135,23 +156,26 @@ read_keys(const struct nsp_classifier_walk *walk,
             keys->narrow[i] = walk->pkts[i]->ip_proto;
         break;
     case NSP_COLUMN_SRC_ADDR:
+        read_addresses(walk, all);
+        return &all->src;
     case NSP_COLUMN_DST_ADDR:
-        read_addresses(walk, index->kind == NSP_COLUMN_SRC_ADDR, keys);
-        break;
+        read_addresses(walk, all);
+        return &all->dst;
+    case NSP_COLUMN_SRC_PORT:
+        read_ports(walk, all);
+        return &all->src_port;
+    case NSP_COLUMN_DST_PORT:
+        read_ports(walk, all);
+        return &all->dst_port;
     case NSP_COLUMN_LOCAL_ADDR:
     case NSP_COLUMN_REMOTE_ADDR:
         read_sides(walk, index->kind == NSP_COLUMN_LOCAL_ADDR, keys);
-        break;
-    case NSP_COLUMN_SRC_PORT:
-        read_ports(walk, 0, keys);
-        break;
-    case NSP_COLUMN_DST_PORT:
-        read_ports(walk, 2, keys);
         break;
     case NSP_COLUMN_FIELD:
         read_field(walk, index, keys);
         break;
     }
+    return keys;
 }
 
 /* --- From keys to records ------------------------------------------------- */
@@ -260,23 +284,23 @@ find_wide(const struct nsp_class_index *index, const struct keys *keys,
 
 static void
 find_records(const struct nsp_classifier_walk *walk,
-             const struct nsp_class_index *index, const uint8_t *ret[])
+             const struct nsp_class_index *index, struct burst_keys *all,
+             const uint8_t *ret[])
 {
-    struct keys keys;
+    struct keys *keys = read_keys(walk, index, all);
 
-    read_keys(walk, index, &keys);
     if (index->directory) {
-        find_in_table(index, keys.narrow, walk->count, ret);
+        find_in_table(index, keys->narrow, walk->count, ret);
         return;
     }
-    if (keys.narrow_count + keys.wide_count < walk->count) {
+    if (keys->narrow_count + keys->wide_count < walk->count) {
         for (uint32_t i = 0; i < walk->count; i++)
             ret[i] = record_of(index, index->none_class);
     }
-    if (keys.narrow_count > 0)
-        find_narrow(index, &keys, ret);
-    if (keys.wide_count > 0)
-        find_wide(index, &keys, ret);
+    if (keys->narrow_count > 0)
+        find_narrow(index, keys, ret);
+    if (keys->wide_count > 0)
+        find_wide(index, keys, ret);
 }
 
 /* --- From records to cubes ------------------------------------------------ */
@@ -296,25 +320,16 @@ block_of(const struct nsp_class_index *index, const uint8_t *record, uint32_t b)
     return &blocks[ids[b]];
 }
 
-/* Blocks fetched ahead for each packet: most packets need no more. */
-#define AHEAD 4
-
 static void
 summarise(struct nsp_classifier_walk *walk)
 {
     const struct nsp_classifier *c = walk->classifier;
 
-    for (uint32_t i = 0; i < walk->count; i++) {
-        uint64_t summary = summary_of(walk->records[0][i]), rest;
-
-        for (uint32_t k = 1; k < c->column_count; k++)
-            summary &= summary_of(walk->records[k][i]);
-        walk->summaries[i] = rest = summary;
-        for (uint32_t n = 0; n < AHEAD && rest != 0; n++, rest &= rest - 1) {
-            for (uint32_t k = 0; k < c->column_count; k++)
-                nsp_prefetch(block_of(&c->columns[k], walk->records[k][i],
-                                      nsp_ctz_u64(rest)));
-        }
+    for (uint32_t i = 0; i < walk->count; i++)
+        walk->summaries[i] = summary_of(walk->records[0][i]);
+    for (uint32_t k = 1; k < c->column_count; k++) {
+        for (uint32_t i = 0; i < walk->count; i++)
+            walk->summaries[i] &= summary_of(walk->records[k][i]);
     }
 }
 
@@ -322,10 +337,35 @@ static void
 begin(struct nsp_classifier_walk *walk)
 {
     const struct nsp_classifier *c = walk->classifier;
+    struct burst_keys keys;
 
+    keys.has_addresses = keys.has_ports = false;
     for (uint32_t k = 0; k < c->column_count; k++)
-        find_records(walk, &c->columns[k], walk->records[k]);
-    summarise(walk);
+        find_records(walk, &c->columns[k], &keys, walk->records[k]);
+    if (!c->is_direct)
+        summarise(walk);
+}
+
+/* Blocks fetched ahead for a packet, in the columns that have most of them, and
+ * how many packets ahead: enough to wait for memory, few enough to stay in the
+ * nearest cache. */
+#define AHEAD_BLOCKS  6
+#define AHEAD_COLUMNS 2
+#define AHEAD_PKTS    4
+
+static NSP_ALWAYS_INLINE void
+fetch_ahead(const struct nsp_classifier_walk *walk, uint32_t i,
+            const uint32_t columns)
+{
+    const struct nsp_classifier *c = walk->classifier;
+    uint64_t summary = walk->summaries[i];
+
+    for (uint32_t n = 0; n < AHEAD_BLOCKS && summary != 0; n++) {
+        for (uint32_t k = 0; k < AHEAD_COLUMNS && k < columns; k++)
+            nsp_prefetch(block_of(&c->columns[k], walk->records[k][i],
+                                  nsp_ctz_u64(summary)));
+        summary &= summary - 1;
+    }
 }
 
 /* The first rule of a set bit of 'words' that matches. */
@@ -356,40 +396,59 @@ first_rule(const struct nsp_classifier_walk *walk, uint32_t i, uint64_t words[],
     return NSP_CLASSIFIER_NONE;
 }
 
+/* The first rule of 'bits', those of block 'b', that matches and begins at
+ * 'first_cube' or behind. */
+static NSP_ALWAYS_INLINE uint32_t
+search_bits(const struct nsp_classifier_walk *walk, uint32_t i,
+            struct bits bits, uint32_t b, uint32_t first_cube)
+{
+    uint64_t words[NSP_BLOCK_BITS / 64];
+    uint32_t nonzero = nonzero_words(bits);
+
+    if (nonzero == 0)
+        return NSP_CLASSIFIER_NONE;
+    store(bits, words);
+    if (first_cube > b * NSP_BLOCK_BITS) {
+        uint32_t from = first_cube - b * NSP_BLOCK_BITS;
+
+        nonzero &= ~0u << from / 64;
+        words[from / 64] &= UINT64_MAX << from % 64;
+    }
+    return first_rule(walk, i, words, nonzero, b * NSP_BLOCK_BITS);
+}
+
 static NSP_ALWAYS_INLINE uint32_t
 search(const struct nsp_classifier_walk *walk, uint32_t i, uint32_t first_cube,
        const uint32_t columns)
 {
     const struct nsp_classifier *c = walk->classifier;
-    uint32_t first_block = first_cube / NSP_BLOCK_BITS;
-    uint64_t summary = first_cube < c->cube_count
-                           ? walk->summaries[i] & UINT64_MAX << first_block
-                           : 0;
+    uint64_t summary = walk->summaries[i] & UINT64_MAX
+                                                << first_cube / NSP_BLOCK_BITS;
 
     for (; summary != 0; summary &= summary - 1) {
-        uint32_t b = nsp_ctz_u64(summary), nonzero, rule;
-        uint64_t words[NSP_BLOCK_BITS / 64];
+        uint32_t b = nsp_ctz_u64(summary), rule;
         struct bits bits =
             load(block_of(&c->columns[0], walk->records[0][i], b));
 
         for (uint32_t k = 1; k < columns; k++)
             bits = load_and(bits,
                             block_of(&c->columns[k], walk->records[k][i], b));
-        nonzero = nonzero_words(bits);
-        if (nonzero == 0)
-            continue;
-        store(bits, words);
-        if (b == first_block && first_cube % NSP_BLOCK_BITS != 0) {
-            uint32_t from = first_cube % NSP_BLOCK_BITS;
-
-            nonzero &= ~0u << from / 64;
-            words[from / 64] &= UINT64_MAX << from % 64;
-        }
-        rule = first_rule(walk, i, words, nonzero, b * NSP_BLOCK_BITS);
+        rule = search_bits(walk, i, bits, b, first_cube);
         if (rule != NSP_CLASSIFIER_NONE)
             return rule;
     }
     return NSP_CLASSIFIER_NONE;
+}
+
+static NSP_ALWAYS_INLINE uint32_t
+search_direct(const struct nsp_classifier_walk *walk, uint32_t i,
+              uint32_t first_cube, const uint32_t columns)
+{
+    struct bits bits = load((const void *)walk->records[0][i]);
+
+    for (uint32_t k = 1; k < columns; k++)
+        bits = load_and(bits, (const void *)walk->records[k][i]);
+    return search_bits(walk, i, bits, 0, first_cube);
 }
 
 static NSP_ALWAYS_INLINE void
@@ -397,12 +456,27 @@ search_all(const struct nsp_classifier_walk *walk, uint64_t mask,
            const uint32_t start[], uint32_t ret[], const uint32_t columns)
 {
     const struct nsp_classifier *c = walk->classifier;
+    uint64_t ahead = c->is_direct ? 0 : mask;
 
+    for (uint32_t n = 0; n < AHEAD_PKTS && ahead != 0; n++) {
+        fetch_ahead(walk, nsp_ctz_u64(ahead), columns);
+        ahead &= ahead - 1;
+    }
     for (; mask != 0; mask &= mask - 1) {
-        uint32_t i = nsp_ctz_u64(mask);
-        uint32_t rule = start ? nsp_min_u32(start[i], c->rule_count) : 0;
+        uint32_t i = nsp_ctz_u64(mask), first_cube = 0;
 
-        ret[i] = search(walk, i, c->first_cubes[rule], columns);
+        if (ahead != 0) {
+            fetch_ahead(walk, nsp_ctz_u64(ahead), columns);
+            ahead &= ahead - 1;
+        }
+        if (start)
+            first_cube = c->first_cubes[nsp_min_u32(start[i], c->rule_count)];
+        if (nsp_unlikely(first_cube == c->cube_count))
+            ret[i] = NSP_CLASSIFIER_NONE;
+        else if (c->is_direct)
+            ret[i] = search_direct(walk, i, first_cube, columns);
+        else
+            ret[i] = search(walk, i, first_cube, columns);
     }
 }
 
