@@ -6,14 +6,22 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "policy/classifier.h"
 #include "policy/policy_spec.h"
 
 #define LIMIT_BURST_BYTES_MIN 65536u
 #define LIMIT_BURST_PKTS_MIN  16u
 
+/* Up to so many rules, running each filter over a burst is as fast. */
+#define WALK_RULES_MAX 4u
+
+static_assert(NSP_RULES_MAX <= NSP_CLASSIFIER_CUBES_MAX,
+              "the classifier takes fewer rules");
+
 struct nsp_policy {
     struct nsp_allocator allocator;
     atomic_uint refs;
+    struct nsp_classifier *classifier; /* NULL: walk over the rules. */
     uint32_t rule_count, class_count;
     struct nsp_policy_rule *rules;
     struct nsp_policy_class *classes;
@@ -276,6 +284,30 @@ compile_rules(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
     return result == NSP_OK ? check_stages(policy, reterr) : result;
 }
 
+/* Indexes the compiled rules, if they are many. */
+static int
+index_rules(struct nsp_policy *policy)
+{
+    struct nsp_classifier_rule *rules;
+    int result;
+
+    if (policy->rule_count <= WALK_RULES_MAX)
+        return NSP_OK;
+    rules = nsp_alloc(&policy->allocator, policy->rule_count, sizeof rules[0]);
+    if (!rules)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < policy->rule_count; i++)
+        rules[i] = (struct nsp_classifier_rule){
+            .filter = policy->rules[i].filter,
+            .apply = policy->rules[i].apply,
+            .enabled = !policy->rules[i].disabled,
+        };
+    result = nsp_classifier_create(rules, policy->rule_count, NULL,
+                                   &policy->allocator, &policy->classifier);
+    nsp_release(&policy->allocator, rules);
+    return result == 0 ? NSP_OK : NSP_NO_MEMORY;
+}
+
 int
 nsp_policy_compile(const struct nsp_policy_spec *spec, enum nsp_layer layer,
                    const struct nsp_allocator *allocator,
@@ -294,6 +326,8 @@ nsp_policy_compile(const struct nsp_policy_spec *spec, enum nsp_layer layer,
                       sizeof *policy->classes);
         if (policy->rules && policy->classes)
             result = compile_rules(policy, spec, layer, reterr);
+        if (result == NSP_OK)
+            result = index_rules(policy);
     }
     if (result == NSP_OK) {
         *ret = policy;
@@ -319,6 +353,7 @@ nsp_policy_unref(struct nsp_policy *policy)
 {
     if (!policy || atomic_fetch_sub(&policy->refs, 1) != 1)
         return NULL;
+    nsp_classifier_destroy(policy->classifier);
     for (uint32_t i = 0; i < policy->rule_count; i++)
         nsp_filter_destroy(policy->rules[i].filter);
     nsp_release(&policy->allocator, policy->rules);
@@ -386,19 +421,25 @@ applies(uint8_t apply, uint8_t direction)
            (apply == NSP_APPLY_OUTBOUND && direction == NSP_OUTBOUND);
 }
 
-void
-nsp_policy_match_burst(const struct nsp_policy *policy,
-                       struct nsp_pkt *const pkts[], uint32_t n,
-                       const struct nsp_filter_context *context,
-                       struct nsp_matches *ret)
+/* Adds rule 'r' to those of packet 'i'. Returns false if it is the last. */
+static bool
+add_match(const struct nsp_policy *policy, uint32_t r, uint32_t i,
+          struct nsp_matches *ret)
+{
+    ret->rules[i][ret->count[i]++] = r;
+    return policy->rules[r].go_on && ret->count[i] < NSP_RULES_PER_PKT_MAX;
+}
+
+static void
+walk_rules(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
+           uint32_t n, const struct nsp_filter_context *context,
+           struct nsp_matches *ret)
 {
     struct nsp_pkt *open[NSP_BURST_MAX];
     uint8_t at[NSP_BURST_MAX]; /* open[i] is pkts[at[i]]. */
     uint32_t open_count = n;
 
-    assert(n <= NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++) {
-        ret->count[i] = 0;
         open[i] = pkts[i];
         at[i] = (uint8_t)i;
     }
@@ -417,11 +458,8 @@ nsp_policy_match_burst(const struct nsp_policy *policy,
             bool done = false;
 
             if ((hits >> i & 1) != 0 &&
-                applies(rule->apply, open[i]->direction)) {
-                ret->rules[at[i]][ret->count[at[i]]++] = r;
-                done =
-                    !rule->go_on || ret->count[at[i]] == NSP_RULES_PER_PKT_MAX;
-            }
+                applies(rule->apply, open[i]->direction))
+                done = !add_match(policy, r, at[i], ret);
             if (!done) {
                 open[kept] = open[i];
                 at[kept++] = at[i];
@@ -429,4 +467,40 @@ nsp_policy_match_burst(const struct nsp_policy *policy,
         }
         open_count = kept;
     }
+}
+
+static void
+look_rules_up(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
+              uint32_t n, const struct nsp_filter_context *context,
+              struct nsp_matches *ret)
+{
+    struct nsp_classifier_walk walk;
+    uint32_t next[NSP_BURST_MAX] = { 0 };
+    uint64_t open = UINT64_MAX >> (NSP_BURST_MAX - n);
+
+    nsp_classifier_begin(policy->classifier, pkts, n, context, &walk);
+    while (open != 0) {
+        nsp_classifier_next(&walk, open, next, next);
+        for (uint64_t rest = open; rest != 0; rest &= rest - 1) {
+            uint32_t i = nsp_ctz_u64(rest);
+
+            if (next[i] == NSP_CLASSIFIER_NONE ||
+                !add_match(policy, next[i]++, i, ret))
+                open &= ~(UINT64_C(1) << i);
+        }
+    }
+}
+
+void
+nsp_policy_match_burst(const struct nsp_policy *policy,
+                       struct nsp_pkt *const pkts[], uint32_t n,
+                       const struct nsp_filter_context *context,
+                       struct nsp_matches *ret)
+{
+    assert(n <= NSP_BURST_MAX);
+    memset(ret->count, 0, n * sizeof ret->count[0]);
+    if (policy->classifier && n > 0)
+        look_rules_up(policy, pkts, n, context, ret);
+    else
+        walk_rules(policy, pkts, n, context, ret);
 }

@@ -13,8 +13,8 @@
  *            last unref frees.
  * Threads    Any number of threads may classify with one policy at once; any
  *            may ref and unref.
- * Cost       match: no allocation; each rule's filter runs over the packets of
- *            the burst that no earlier rule has kept. */
+ * Cost       match: no allocation; a look-up in the classifier for each rule
+ *            that acts, or, in policies of few rules, a run of each filter. */
 struct nsp_policy;
 
 #define NSP_RULE_NONE       UINT32_MAX
