@@ -17,14 +17,16 @@ LAYERS = {
     "src/os": ["src/base"],
     "src/packet": ["src/base"],
     "src/filter": ["src/base", "src/packet"],
+    "src/flow": ["src/base", "src/packet"],
     "src/shape": ["src/base", "src/packet"],
     "src/impair": ["src/base", "src/packet"],
-    "src/policy": ["src/base", "src/packet", "src/filter", "src/policy/x86"],
+    "src/policy": ["src/base", "src/packet", "src/filter", "src/flow",
+                   "src/policy/x86"],
     # Not portable: vector instructions, built for such processors alone.
     "src/policy/x86": ["src/base", "src/packet", "src/filter", "src/policy"],
     "src/io": ["src/base", "src/os", "src/packet"],
     "src/engine": ["src/base", "src/os", "src/packet", "src/filter",
-                   "src/shape", "src/impair", "src/policy", "src/io"],
+                   "src/flow", "src/shape", "src/impair", "src/policy", "src/io"],
     "lab": ["src/base"],
     "config": [],
     "cli": ["config", "lab"],
@@ -32,7 +34,7 @@ LAYERS = {
 }
 
 PORTABLE = ["include/netshaper", "src/base", "src/packet", "src/filter",
-            "src/shape", "src/impair", "src/policy", "src/engine", "config"]
+            "src/flow", "src/shape", "src/impair", "src/policy", "src/engine", "config"]
 
 C11_HEADERS = {name + ".h" for name in (
     "assert complex ctype errno fenv float inttypes iso646 limits locale math "

@@ -1,0 +1,345 @@
+#include "flow/flow_store.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Buckets with this many flows send new ones to their second bucket. */
+#define SPILL_AT 6u
+
+/* Half-open flows looked at before the next one goes, used or not. */
+#define SECOND_CHANCES 4u
+
+/* Of a full table without anything better to evict. */
+#define IDLE_SAMPLE 8u
+
+/* Half-open flows are spared below this part of their maximum. */
+#define HALF_OPEN_SPARED 16u
+
+static uint32_t
+bucket_count_for(uint32_t capacity)
+{
+    return (uint32_t)(((uint64_t)capacity + 3) / 4);
+}
+
+/* --- Lists ---------------------------------------------------------------- */
+
+static uint32_t
+index_of(const struct nsp_flow_table *table, const struct nsp_flow *flow)
+{
+    return (uint32_t)(flow - table->flows);
+}
+
+void
+nsp_flow_list_add(struct nsp_flow_table *table, struct nsp_flow_list *list,
+                  struct nsp_flow *flow)
+{
+    uint32_t index = index_of(table, flow);
+
+    if (!list)
+        return;
+    flow->prev = list->last;
+    flow->next = NSP_FLOW_NONE;
+    if (list->last != NSP_FLOW_NONE)
+        table->flows[list->last].next = index;
+    else
+        list->first = index;
+    list->last = index;
+    list->count++;
+}
+
+void
+nsp_flow_list_drop(struct nsp_flow_table *table, struct nsp_flow_list *list,
+                   struct nsp_flow *flow)
+{
+    if (!list)
+        return;
+    if (flow->prev != NSP_FLOW_NONE)
+        table->flows[flow->prev].next = flow->next;
+    else
+        list->first = flow->next;
+    if (flow->next != NSP_FLOW_NONE)
+        table->flows[flow->next].prev = flow->prev;
+    else
+        list->last = flow->prev;
+    list->count--;
+}
+
+/* --- Places --------------------------------------------------------------- */
+
+static void *
+aligned(void *memory)
+{
+    uintptr_t address = (uintptr_t)memory;
+    uintptr_t padding = (0 - address) & (2 * NSP_CACHE_LINE - 1);
+
+    return (uint8_t *)memory + padding;
+}
+
+int
+nsp_flow_store_init(struct nsp_flow_table *table)
+{
+    const size_t padding = 2 * NSP_CACHE_LINE - 1;
+
+    table->bucket_count = bucket_count_for(table->capacity);
+    table->bucket_memory =
+        nsp_alloc(&table->allocator, 1,
+                  table->bucket_count * sizeof table->buckets[0] + padding);
+    table->flow_memory =
+        nsp_alloc(&table->allocator, 1,
+                  table->capacity * sizeof table->flows[0] + padding);
+    if (!table->bucket_memory || !table->flow_memory)
+        return -ENOMEM;
+    table->buckets = aligned(table->bucket_memory);
+    table->flows = aligned(table->flow_memory);
+    table->free = NSP_FLOW_NONE;
+    table->half_open = table->done =
+        (struct nsp_flow_list){ NSP_FLOW_NONE, NSP_FLOW_NONE, 0 };
+    return 0;
+}
+
+void
+nsp_flow_store_fini(struct nsp_flow_table *table)
+{
+    nsp_release(&table->allocator, table->bucket_memory);
+    nsp_release(&table->allocator, table->flow_memory);
+}
+
+size_t
+nsp_flow_table_bytes(uint32_t capacity_flows)
+{
+    return sizeof(struct nsp_flow_table) +
+           bucket_count_for(capacity_flows) * sizeof(struct nsp_flow_bucket) +
+           capacity_flows * sizeof(struct nsp_flow) + 4 * NSP_CACHE_LINE - 2;
+}
+
+static void
+leave_bucket(struct nsp_flow_table *table, const struct nsp_flow *flow)
+{
+    bool spilled = (flow->flags & NSP_FLOW_SPILLED) != 0;
+    struct nsp_flow_bucket *bucket =
+        nsp_flow_bucket(table, flow->hash.half[spilled]);
+    uint32_t index = index_of(table, flow);
+
+    for (uint32_t way = 0; way < NSP_FLOW_WAYS_IN_BUCKET; way++) {
+        if (bucket->tags[way] != 0 && bucket->flows[way] == index)
+            bucket->tags[way] = 0;
+    }
+    bucket->used--;
+    if (spilled)
+        nsp_flow_bucket(table, flow->hash.half[0])->spilled--;
+}
+
+void
+nsp_flow_store_remove(struct nsp_flow_table *table, struct nsp_flow *flow)
+{
+    nsp_flow_list_drop(table, nsp_flow_list_of(table, flow), flow);
+    leave_bucket(table, flow);
+    flow->kind = 0;
+    flow->next = table->free;
+    table->free = index_of(table, flow);
+    table->stats.flows--;
+}
+
+/* --- Eviction ------------------------------------------------------------- */
+
+static bool
+must_stay(const struct nsp_flow_table *table, const struct nsp_flow *flow)
+{
+    for (uint32_t i = 0; i < table->hit_count; i++) {
+        if (table->hits[i].flow == flow)
+            return true;
+    }
+    return false;
+}
+
+static void
+move_to_end(struct nsp_flow_table *table, struct nsp_flow_list *list,
+            struct nsp_flow *flow)
+{
+    nsp_flow_list_drop(table, list, flow);
+    nsp_flow_list_add(table, list, flow);
+}
+
+/* Evicts the first of 'list' that may go. At most a burst of them must stay. */
+static bool
+evict_first(struct nsp_flow_table *table, struct nsp_flow_list *list,
+            uint64_t *counter)
+{
+    uint32_t tries = nsp_min_u32(list->count, NSP_BURST_MAX + SECOND_CHANCES);
+    uint32_t chances = SECOND_CHANCES;
+
+    for (; tries > 0; tries--) {
+        struct nsp_flow *flow = &table->flows[list->first];
+        bool used = chances > 0 && list == &table->half_open &&
+                    (flow->flags & NSP_FLOW_ACTIVE) != 0;
+
+        if (!used && !must_stay(table, flow)) {
+            nsp_flow_store_remove(table, flow);
+            (*counter)++;
+            return true;
+        }
+        chances -= used;
+        flow->flags &= (uint8_t)~NSP_FLOW_ACTIVE;
+        move_to_end(table, list, flow);
+    }
+    return false;
+}
+
+/* Evicts the one idle longest of the next few flows. */
+static bool
+evict_idle(struct nsp_flow_table *table, uint32_t now_ms)
+{
+    struct nsp_flow *victim = NULL;
+    uint32_t most_idle = 0;
+    uint32_t tries = nsp_min_u32(table->capacity, IDLE_SAMPLE + NSP_BURST_MAX);
+
+    for (uint32_t i = 0; i < tries && (i < IDLE_SAMPLE || !victim); i++) {
+        struct nsp_flow *flow = &table->flows[table->evict_hand];
+        uint32_t idle = nsp_flow_idle_ms(flow, now_ms);
+
+        if (++table->evict_hand == table->capacity)
+            table->evict_hand = 0;
+        if ((!victim || idle > most_idle) && !must_stay(table, flow)) {
+            victim = flow;
+            most_idle = idle;
+        }
+    }
+    if (!victim)
+        return false;
+    nsp_flow_store_remove(table, victim);
+    table->stats.evicted_idle++;
+    return true;
+}
+
+static bool
+evict_of_full_table(struct nsp_flow_table *table, uint32_t now_ms)
+{
+    uint32_t spared = table->half_open_max / HALF_OPEN_SPARED;
+
+    if (evict_first(table, &table->done, &table->stats.evicted_done))
+        return true;
+    if (table->half_open.count > spared &&
+        evict_first(table, &table->half_open, &table->stats.evicted_half_open))
+        return true;
+    return evict_idle(table, now_ms);
+}
+
+bool
+nsp_flow_store_admit(struct nsp_flow_table *table)
+{
+    return table->half_open.count < table->half_open_max ||
+           evict_first(table, &table->half_open,
+                       &table->stats.evicted_half_open);
+}
+
+/* What makes a flow of a crowded bucket go before others: its kind first, then
+ * how long it was idle. */
+static uint64_t
+unworthiness(const struct nsp_flow_table *table, const struct nsp_flow *flow,
+             uint32_t now_ms)
+{
+    uint64_t rank = 0;
+
+    if (nsp_flow_is_expired(table, flow, now_ms))
+        rank = 3;
+    else if (nsp_flow_is_done(flow))
+        rank = 2;
+    else if ((flow->flags & NSP_FLOW_CONFIRMED) == 0)
+        rank = 1;
+    return rank << 32 | nsp_flow_idle_ms(flow, now_ms);
+}
+
+/* Evicts one of the flows of two full buckets. */
+static bool
+evict_crowded(struct nsp_flow_table *table,
+              struct nsp_flow_bucket *const buckets[2], uint32_t now_ms)
+{
+    struct nsp_flow *victim = NULL;
+    uint64_t most = 0;
+
+    for (uint32_t i = 0; i < 2 * NSP_FLOW_WAYS_IN_BUCKET; i++) {
+        struct nsp_flow_bucket *bucket = buckets[i / NSP_FLOW_WAYS_IN_BUCKET];
+        struct nsp_flow *flow =
+            &table->flows[bucket->flows[i % NSP_FLOW_WAYS_IN_BUCKET]];
+        uint64_t own = unworthiness(table, flow, now_ms);
+
+        if ((!victim || own > most) && !must_stay(table, flow)) {
+            victim = flow;
+            most = own;
+        }
+    }
+    if (!victim)
+        return false;
+    nsp_flow_store_remove(table, victim);
+    table->stats.evicted_crowded++;
+    return true;
+}
+
+/* --- Taking --------------------------------------------------------------- */
+
+static struct nsp_flow *
+take_place(struct nsp_flow_table *table)
+{
+    struct nsp_flow *flow;
+
+    if (table->free == NSP_FLOW_NONE)
+        return &table->flows[table->fresh++];
+    flow = &table->flows[table->free];
+    table->free = flow->next;
+    memset(flow, 0, sizeof *flow);
+    return flow;
+}
+
+/* Which of a flow's buckets to put it in. */
+static uint32_t
+choose_bucket(struct nsp_flow_bucket *const buckets[2])
+{
+    return buckets[0]->used >= SPILL_AT && buckets[1]->used < buckets[0]->used;
+}
+
+static void
+enter_bucket(struct nsp_flow_table *table, struct nsp_flow *flow,
+             struct nsp_flow_bucket *const buckets[2])
+{
+    uint32_t choice = choose_bucket(buckets);
+    struct nsp_flow_bucket *bucket = buckets[choice];
+    uint64_t empty = nsp_flow_match(bucket, 0);
+    uint32_t way;
+
+    assert(empty != 0);
+    way = nsp_flow_match_way(nsp_ctz_u64(empty));
+    bucket->tags[way] = nsp_flow_tag(flow->hash);
+    bucket->flows[way] = index_of(table, flow);
+    bucket->used++;
+    if (choice == 1) {
+        buckets[0]->spilled++;
+        flow->flags |= NSP_FLOW_SPILLED;
+    }
+}
+
+struct nsp_flow *
+nsp_flow_store_take(struct nsp_flow_table *table, struct nsp_flow_hash hash,
+                    uint32_t now_ms)
+{
+    struct nsp_flow_bucket *const buckets[2] = {
+        nsp_flow_bucket(table, hash.half[0]),
+        nsp_flow_bucket(table, hash.half[1]),
+    };
+    struct nsp_flow *flow;
+
+    if (!nsp_flow_store_admit(table))
+        return NULL;
+    if (table->stats.flows == table->capacity &&
+        !evict_of_full_table(table, now_ms))
+        return NULL;
+    if (buckets[0]->used == NSP_FLOW_WAYS_IN_BUCKET &&
+        buckets[1]->used == NSP_FLOW_WAYS_IN_BUCKET &&
+        !evict_crowded(table, buckets, now_ms))
+        return NULL;
+
+    flow = take_place(table);
+    flow->hash = hash;
+    enter_bucket(table, flow, buckets);
+    table->stats.flows++;
+    return flow;
+}

@@ -1,0 +1,480 @@
+/* A burst in three passes, so that the misses of its packets overlap:
+ *
+ *     1. read the key, hash it, fetch the first bucket
+ *     2. find a flow with the same tag there, fetch it; else the second bucket
+ *     3. compare the key; count, or begin a new flow
+ *
+ * What pass 2 found is a guess: pass 3 may have evicted it for an earlier
+ * packet. The comparison of keys finds out, and the search starts over. */
+#include "flow/flow_store.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "flow/flow_tcp.h"
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Packets of a flow that is not TCP before it can be confirmed. */
+#define CONFIRMING_PKTS 3u
+
+struct now {
+    uint64_t ns;
+    uint32_t ms;
+};
+
+/* A packet on its way through the passes. */
+struct search {
+    struct nsp_flow_key key;
+    struct nsp_flow_hash hash;
+    struct nsp_flow *guess;
+};
+
+static struct now
+now_of(uint64_t now_ns)
+{
+    return (struct now){ now_ns, (uint32_t)(now_ns / NS_PER_MS) };
+}
+
+/* --- Lifetime ------------------------------------------------------------- */
+
+static enum nsp_flow_timer
+timer_of(uint32_t l4, uint32_t state)
+{
+    switch (l4) {
+    case NSP_L4_TCP:
+        if (state >= NSP_FLOW_TIME_WAIT)
+            return NSP_FLOW_TIMER_TCP_DONE;
+        if (state == NSP_FLOW_SYN_SENT || state == NSP_FLOW_SYN_RECEIVED)
+            return NSP_FLOW_TIMER_TCP_OPENING;
+        return state == NSP_FLOW_ESTABLISHED ? NSP_FLOW_TIMER_TCP_ESTABLISHED
+                                             : NSP_FLOW_TIMER_TCP_CLOSING;
+    case NSP_L4_UDP:
+        return state == NSP_FLOW_ESTABLISHED ? NSP_FLOW_TIMER_UDP_ESTABLISHED
+                                             : NSP_FLOW_TIMER_UDP_NEW;
+    case NSP_L4_ICMP:
+    case NSP_L4_ICMPV6:
+        return NSP_FLOW_TIMER_ICMP;
+    default:
+        return NSP_FLOW_TIMER_OTHER;
+    }
+}
+
+static void
+set_timeouts(struct nsp_flow_table *table, const struct nsp_flow_config *cfg)
+{
+    static const uint32_t defaults[NSP_FLOW_TIMER_COUNT] = {
+#define DEFAULT(id, seconds) [id] = (seconds),
+        NSP_FLOW_TIMERS(DEFAULT)
+#undef DEFAULT
+    };
+
+    for (uint32_t l4 = 0; l4 <= NSP_FLOW_KIND_L4; l4++) {
+        for (uint32_t state = 0; state < NSP_FLOW_STATES; state++) {
+            enum nsp_flow_timer timer = timer_of(l4, state);
+            uint32_t seconds = cfg->timeout_s[timer];
+
+            table->timeout_ms[l4][state] =
+                1000 * (seconds != 0 ? seconds : defaults[timer]);
+        }
+    }
+}
+
+static bool
+is_valid(const struct nsp_flow_config *cfg)
+{
+    for (uint32_t i = 0; i < NSP_FLOW_TIMER_COUNT; i++) {
+        if (cfg->timeout_s[i] > NSP_FLOW_TIMEOUT_S_MAX)
+            return false;
+    }
+    return cfg->capacity_flows >= NSP_FLOW_CAPACITY_MIN &&
+           cfg->capacity_flows <= NSP_FLOW_CAPACITY_MAX &&
+           cfg->half_open_max <= cfg->capacity_flows;
+}
+
+int
+nsp_flow_table_create(const struct nsp_flow_config *cfg,
+                      const struct nsp_allocator *allocator,
+                      struct nsp_flow_table **ret)
+{
+    struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
+    struct nsp_flow_table *table;
+
+    if (!is_valid(cfg))
+        return -EINVAL;
+    table = nsp_alloc(&memory, 1, sizeof *table);
+    if (!table)
+        return -ENOMEM;
+    table->allocator = memory;
+    table->capacity = cfg->capacity_flows;
+    table->half_open_max =
+        cfg->half_open_max != 0 ? cfg->half_open_max : cfg->capacity_flows / 4;
+    set_timeouts(table, cfg);
+    nsp_flow_secret_init(&table->secret, cfg->secret);
+    if (nsp_flow_store_init(table) != 0) {
+        nsp_flow_table_destroy(table);
+        return -ENOMEM;
+    }
+    *ret = table;
+    return 0;
+}
+
+struct nsp_flow_table *
+nsp_flow_table_destroy(struct nsp_flow_table *table)
+{
+    if (table) {
+        struct nsp_allocator memory = table->allocator;
+
+        nsp_flow_store_fini(table);
+        nsp_release(&memory, table);
+    }
+    return NULL;
+}
+
+/* --- Finding -------------------------------------------------------------- */
+
+static NSP_ALWAYS_INLINE bool
+has_key(const struct nsp_flow *flow, const struct nsp_flow_key *key)
+{
+    if (flow->ipv4[0] != key->ipv4[0] || flow->ipv4[1] != key->ipv4[1] ||
+        flow->ports != key->ports || flow->proto != key->proto ||
+        flow->kind != key->kind)
+        return false;
+    return !key->ipv6[0] || (memcmp(flow->ipv6[0], key->ipv6[0], 16) == 0 &&
+                             memcmp(flow->ipv6[1], key->ipv6[1], 16) == 0);
+}
+
+static struct nsp_flow *
+find_in(const struct nsp_flow_table *table, uint32_t half,
+        const struct search *search)
+{
+    const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
+    uint64_t ways = nsp_flow_match(bucket, nsp_flow_tag(search->hash));
+
+    for (; ways != 0; ways &= ways - 1) {
+        uint32_t way = nsp_flow_match_way(nsp_ctz_u64(ways));
+        struct nsp_flow *flow = &table->flows[bucket->flows[way]];
+
+        if (has_key(flow, &search->key))
+            return flow;
+    }
+    return NULL;
+}
+
+static struct nsp_flow *
+find(const struct nsp_flow_table *table, const struct search *search)
+{
+    uint32_t first = search->hash.half[0];
+    struct nsp_flow *flow = find_in(table, first, search);
+
+    if (!flow && nsp_flow_bucket(table, first)->spilled > 0)
+        flow = find_in(table, search->hash.half[1], search);
+    return flow;
+}
+
+static NSP_ALWAYS_INLINE bool
+begin_search(const struct nsp_flow_table *table, const struct nsp_pkt *pkt,
+             struct search *ret)
+{
+    ret->guess = NULL;
+    if (!nsp_flow_key_read(pkt, &ret->key)) {
+        ret->key.kind = 0;
+        return false;
+    }
+    ret->hash = nsp_flow_key_hash(&ret->key, &table->secret);
+    return true;
+}
+
+/* Fetches what looks like the flow. */
+static NSP_ALWAYS_INLINE void
+guess(const struct nsp_flow_table *table, struct search *search)
+{
+    const struct nsp_flow_bucket *bucket =
+        nsp_flow_bucket(table, search->hash.half[0]);
+    uint64_t ways = nsp_flow_match(bucket, nsp_flow_tag(search->hash));
+
+    if (nsp_likely(ways != 0)) {
+        uint32_t way = nsp_flow_match_way(nsp_ctz_u64(ways));
+
+        search->guess = &table->flows[bucket->flows[way]];
+        nsp_prefetch(search->guess);
+        if (search->key.ipv6[0])
+            nsp_prefetch(&search->guess->ipv6);
+    } else if (bucket->spilled > 0) {
+        nsp_prefetch(nsp_flow_bucket(table, search->hash.half[1]));
+    }
+}
+
+/* --- Counting ------------------------------------------------------------- */
+
+static bool
+is_confirmed_now(const struct nsp_flow *flow)
+{
+    uint64_t low = nsp_flow_pkts(flow, NSP_FLOW_LOW);
+    uint64_t high = nsp_flow_pkts(flow, NSP_FLOW_HIGH);
+
+    if (low == 0 || high == 0)
+        return false;
+    if ((flow->kind & NSP_FLOW_KIND_L4) == NSP_L4_TCP)
+        return flow->state == NSP_FLOW_ESTABLISHED;
+    return low + high >= CONFIRMING_PKTS;
+}
+
+static NSP_ALWAYS_INLINE void
+count(struct nsp_flow *flow, enum nsp_flow_way way, const struct nsp_pkt *pkt,
+      struct now now)
+{
+    flow->pkts_low[way]++;
+    if (nsp_unlikely(flow->pkts_low[way] == 0))
+        flow->pkts_high[way]++;
+    flow->bytes[way] += pkt->ip_bytes;
+    flow->last_ms[way] = now.ms;
+}
+
+static bool
+is_tcp(const struct nsp_flow *flow)
+{
+    return (flow->kind & NSP_FLOW_KIND_L4) == NSP_L4_TCP;
+}
+
+/* Fills a flow that is in its bucket but in no list, from its first packet. */
+static void
+begin(struct nsp_flow_table *table, struct nsp_flow *flow,
+      enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
+{
+    enum nsp_flow_way origin = way;
+
+    flow->state = NSP_FLOW_NEW;
+    if (is_tcp(flow)) {
+        struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
+
+        origin = nsp_flow_tcp_origin(&segment, way);
+        flow->flags |= origin == NSP_FLOW_HIGH ? NSP_FLOW_ORIGIN : 0;
+        nsp_flow_tcp_begin(flow, way, &segment);
+    } else if (origin == NSP_FLOW_HIGH) {
+        flow->flags |= NSP_FLOW_ORIGIN;
+    }
+    flow->first_ns = now.ns;
+    flow->reply_first_ms = now.ms;
+    flow->last_ms[nsp_flow_other(way)] = now.ms;
+    count(flow, way, pkt, now);
+    nsp_flow_list_add(table, nsp_flow_list_of(table, flow), flow);
+    table->stats.begun++;
+}
+
+static struct nsp_flow *
+begin_new(struct nsp_flow_table *table, const struct search *search,
+          const struct nsp_pkt *pkt, struct now now)
+{
+    const struct nsp_flow_key *key = &search->key;
+    struct nsp_flow *flow = nsp_flow_store_take(table, search->hash, now.ms);
+
+    if (!flow) {
+        table->stats.refused++;
+        return NULL;
+    }
+    for (int i = 0; i < NSP_FLOW_WAYS; i++) {
+        flow->ipv4[i] = key->ipv4[i];
+        if (key->ipv6[i])
+            memcpy(flow->ipv6[i], key->ipv6[i], sizeof flow->ipv6[i]);
+    }
+    flow->ports = key->ports;
+    flow->proto = key->proto;
+    flow->kind = key->kind;
+    begin(table, flow, (enum nsp_flow_way)key->way, pkt, now);
+    return flow;
+}
+
+/* Empties all but the key and the place of a flow, for its next life. */
+static void
+begin_again(struct nsp_flow_table *table, struct nsp_flow *flow,
+            enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
+{
+    nsp_flow_list_drop(table, nsp_flow_list_of(table, flow), flow);
+    flow->flags &= NSP_FLOW_SPILLED;
+    for (int i = 0; i < NSP_FLOW_WAYS; i++) {
+        flow->stamp[i] = flow->pkts_low[i] = 0;
+        flow->value[i] = flow->next_hi[i] = flow->pkts_high[i] = 0;
+        flow->bytes[i] = 0;
+    }
+    /* Refusing would gain nothing: at most a burst of them is too many. */
+    (void)nsp_flow_store_admit(table);
+    begin(table, flow, way, pkt, now);
+}
+
+/* Takes a packet that may change more than counters. */
+static void
+go_on(struct nsp_flow_table *table, struct nsp_flow *flow,
+      enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
+{
+    struct nsp_flow_list *old = nsp_flow_list_of(table, flow), *new;
+
+    if (nsp_flow_pkts(flow, way) == 0 && way != nsp_flow_origin(flow))
+        flow->reply_first_ms = now.ms;
+    if (is_tcp(flow)) {
+        struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
+
+        nsp_flow_tcp_go_on(flow, way, &segment);
+    } else if (way != nsp_flow_origin(flow)) {
+        flow->state = NSP_FLOW_ESTABLISHED;
+    }
+    count(flow, way, pkt, now);
+    flow->flags |= NSP_FLOW_ACTIVE;
+
+    if (!nsp_flow_is_done(flow) && is_confirmed_now(flow))
+        flow->flags |= NSP_FLOW_CONFIRMED;
+    new = nsp_flow_list_of(table, flow);
+    if (new != old) {
+        nsp_flow_list_drop(table, old, flow);
+        nsp_flow_list_add(table, new, flow);
+    }
+}
+
+static bool
+is_over(const struct nsp_flow_table *table, const struct nsp_flow *flow,
+        const struct nsp_pkt *pkt, struct now now, bool *ret_expired)
+{
+    struct nsp_flow_segment segment;
+
+    *ret_expired = nsp_flow_is_expired(table, flow, now.ms);
+    if (*ret_expired || !is_tcp(flow) || !nsp_flow_is_done(flow))
+        return *ret_expired;
+    segment = nsp_flow_segment_read(pkt);
+    return nsp_flow_tcp_is_reopened(flow, &segment);
+}
+
+/* Takes a packet of a confirmed, established flow; false if it may change more
+ * than counters. */
+static NSP_ALWAYS_INLINE bool
+go_on_steadily(struct nsp_flow *flow, enum nsp_flow_way way,
+               const struct nsp_pkt *pkt, struct now now)
+{
+    if (is_tcp(flow)) {
+        struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
+
+        if ((segment.flags & (NSP_TCP_SYN | NSP_TCP_FIN | NSP_TCP_RST)) != 0)
+            return false;
+        nsp_flow_tcp_learn(flow, way, &segment);
+    }
+    count(flow, way, pkt, now);
+    return true;
+}
+
+static NSP_ALWAYS_INLINE void
+update(struct nsp_flow_table *table, struct nsp_flow *flow,
+       enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
+{
+    bool expired;
+
+    if (nsp_unlikely(is_over(table, flow, pkt, now, &expired))) {
+        if (expired)
+            table->stats.aged++;
+        else
+            table->stats.reopened++;
+        begin_again(table, flow, way, pkt, now);
+        return;
+    }
+    if (flow->state != NSP_FLOW_ESTABLISHED ||
+        (flow->flags & NSP_FLOW_CONFIRMED) == 0 ||
+        !go_on_steadily(flow, way, pkt, now))
+        go_on(table, flow, way, pkt, now);
+}
+
+/* --- Public --------------------------------------------------------------- */
+
+void
+nsp_flow_table_track_burst(struct nsp_flow_table *table,
+                           struct nsp_pkt *const pkts[], uint32_t n,
+                           uint64_t now_ns, struct nsp_flow_hit ret[])
+{
+    struct search searches[NSP_BURST_MAX];
+    struct now now = now_of(now_ns);
+
+    assert(n <= NSP_BURST_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        if (begin_search(table, pkts[i], &searches[i]))
+            nsp_prefetch(nsp_flow_bucket(table, searches[i].hash.half[0]));
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (searches[i].key.kind != 0)
+            guess(table, &searches[i]);
+    }
+    table->hits = ret;
+    for (uint32_t i = 0; i < n; i++) {
+        struct search *search = &searches[i];
+        struct nsp_flow *flow = search->guess;
+
+        table->hit_count = i;
+        ret[i] = (struct nsp_flow_hit){ .flow = NULL };
+        if (search->key.kind == 0)
+            continue;
+        if (nsp_unlikely(!flow || !has_key(flow, &search->key)))
+            flow = find(table, search);
+        if (flow)
+            update(table, flow, (enum nsp_flow_way)search->key.way, pkts[i],
+                   now);
+        else
+            flow = begin_new(table, search, pkts[i], now);
+        ret[i] = (struct nsp_flow_hit){ flow, search->key.way };
+    }
+    table->hit_count = 0;
+}
+
+uint32_t
+nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns, uint32_t max)
+{
+    struct now now = now_of(now_ns);
+    uint32_t removed = 0;
+
+    max = nsp_min_u32(max, table->fresh);
+    for (uint32_t i = 0; i < max; i++) {
+        struct nsp_flow *flow;
+
+        if (table->age_hand >= table->fresh)
+            table->age_hand = 0;
+        flow = &table->flows[table->age_hand++];
+        if (flow->kind != 0 && nsp_flow_is_expired(table, flow, now.ms)) {
+            nsp_flow_store_remove(table, flow);
+            removed++;
+        }
+    }
+    table->stats.aged += removed;
+    return removed;
+}
+
+const struct nsp_flow *
+nsp_flow_table_find(const struct nsp_flow_table *table,
+                    const struct nsp_pkt *pkt, uint64_t now_ns)
+{
+    struct search search;
+    const struct nsp_flow *flow;
+
+    if (!begin_search(table, pkt, &search))
+        return NULL;
+    flow = find(table, &search);
+    if (flow && nsp_flow_is_expired(table, flow, now_of(now_ns).ms))
+        return NULL;
+    return flow;
+}
+
+const struct nsp_flow *
+nsp_flow_table_next(const struct nsp_flow_table *table, uint64_t now_ns,
+                    uint32_t *cursor)
+{
+    while (*cursor < table->fresh) {
+        const struct nsp_flow *flow = &table->flows[(*cursor)++];
+
+        if (flow->kind != 0 &&
+            !nsp_flow_is_expired(table, flow, now_of(now_ns).ms))
+            return flow;
+    }
+    return NULL;
+}
+
+void
+nsp_flow_table_read_stats(const struct nsp_flow_table *table,
+                          struct nsp_flow_stats *ret)
+{
+    *ret = table->stats;
+    ret->half_open_flows = table->half_open.count;
+}
