@@ -70,6 +70,7 @@ need_of(const struct nsp_field *field)
         [NSP_NEED_VLAN] = "a VLAN tag",
         [NSP_NEED_MSS] = "that TCP option",
         [NSP_NEED_UID] = "a known owner",
+        [NSP_NEED_FLOW] = "a tracked flow",
     };
 
     /* A packet's event is known without looking at it. */
@@ -138,7 +139,7 @@ give_macros(struct manual *manual)
         const struct nsp_macro *macro = &nsp_macros[i];
         char line[LINE_BYTES], layers[NSP_LAYER_COUNT + 1], other[32] = "";
 
-        print_layers(macro->layers, layers);
+        print_layers(nsp_macro_layers(macro, false), layers);
         if (macro->value_on_reflect != macro->value)
             snprintf(other, sizeof other, ", on REFLECT %u",
                      (unsigned)macro->value_on_reflect);
@@ -168,7 +169,7 @@ print_macro(const struct nsp_macro *macro)
 {
     char layers[NSP_LAYER_COUNT + 1];
 
-    print_layers(macro->layers, layers);
+    print_layers(nsp_macro_layers(macro, false), layers);
     printf("- *%s* (%s): %u", macro->name, layers, (unsigned)macro->value);
     if (macro->value_on_reflect != macro->value)
         printf(", on REFLECT %u", (unsigned)macro->value_on_reflect);

@@ -36,6 +36,7 @@ struct nsp_filter_needs {
     bool payload;           /* Reads bytes after the transport header, or
                              * by position in the packet. */
     bool timestamp, random;
+    bool flow;          /* Reads what a flow table knows. */
     bool never, always; /* Matches nothing; matches every usable packet. */
     uint32_t tests;     /* After folding. */
 };

@@ -28,7 +28,7 @@ enum nsp_flow_state {
 /* A flow as one of its packets finds it, that packet included. */
 struct nsp_flow_view {
     uint64_t pkts, bytes; /* Of both directions; bytes of IP packets. */
-    uint64_t age_ns;      /* Since the first packet. */
+    uint64_t age_ms;      /* Since the first packet. */
     uint8_t state;        /* enum nsp_flow_state. */
     uint8_t is_reply;     /* 1 against the direction of the first packet. */
 };

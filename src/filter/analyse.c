@@ -53,6 +53,7 @@ has(const struct nsp_world *world, enum nsp_field_need need)
     case NSP_NEED_ICMPV6:
         return world->l4 == NSP_L4_ICMPV6;
     case NSP_NEED_IP:
+    case NSP_NEED_FLOW:
         return ip;
     case NSP_NEED_SIDE:
         return side;
@@ -142,6 +143,7 @@ note_field(const struct nsp_field *field, struct nsp_filter_needs *needs)
     needs->payload |= field->fetch == NSP_FETCH_BYTES;
     needs->timestamp |= field->fetch == NSP_FETCH_TIMESTAMP;
     needs->random |= field->fetch == NSP_FETCH_RANDOM;
+    needs->flow |= field->need == NSP_NEED_FLOW;
 }
 
 /* Worlds that reach each end of the graph. */

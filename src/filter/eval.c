@@ -1,5 +1,7 @@
 #include "filter/eval.h"
 
+#include <string.h>
+
 #include "base/prng.h"
 #include "filter/eval_set.h"
 #include "packet/options.h"
@@ -163,6 +165,19 @@ fetch_mac(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
     return true;
 }
 
+static bool
+fetch_flow_count(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+                 struct nsp_u128 *ret)
+{
+    uint64_t count;
+
+    if (!pkt->flow)
+        return false;
+    memcpy(&count, (const uint8_t *)pkt->flow + insn->offset, sizeof count);
+    *ret = nsp_u128(count);
+    return true;
+}
+
 /* Reads a field of more than 32 bits, as its distance from the minimum. */
 static bool
 fetch_wide(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
@@ -177,6 +192,8 @@ fetch_wide(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
     case NSP_FETCH_TIMESTAMP:
         *ret = nsp_u128((uint64_t)context->timestamp ^ UINT64_C(1) << 63);
         return true;
+    case NSP_FETCH_FLOW_COUNT:
+        return fetch_flow_count(insn, pkt, ret);
     case NSP_FETCH_MAC:
         return fetch_mac(insn, pkt, ret);
     default:
@@ -264,6 +281,11 @@ fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
         return pkt->vlan_count > 0;
     case NSP_FETCH_MSS:
         return fetch_mss(pkt, ret);
+    case NSP_FETCH_FLOW:
+        if (!pkt->flow)
+            return false;
+        *ret = ((const uint8_t *)pkt->flow)[insn->offset];
+        return true;
     case NSP_FETCH_L3:
         if (pkt->l3 != insn->arg)
             return false;

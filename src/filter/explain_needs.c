@@ -31,7 +31,7 @@ static const unsigned headers_of_need[] = {
     [NSP_NEED_IP] = IP,          [NSP_NEED_IP_SIDE] = IP,
     [NSP_NEED_ARP] = BIT(ARP),   [NSP_NEED_ETHERNET] = BIT(ETHERNET),
     [NSP_NEED_VLAN] = BIT(VLAN), [NSP_NEED_MSS] = BIT(TCP),
-    [NSP_NEED_UID] = 0,
+    [NSP_NEED_UID] = 0,          [NSP_NEED_FLOW] = IP,
 };
 
 /* What is read to know the field, present or not. */
@@ -124,6 +124,7 @@ nsp_explain_needs(struct nsp_text *text, const struct nsp_ir *ir,
         { needs->payload, "payload" },
         { needs->timestamp, "timestamp" },
         { needs->random, "random numbers" },
+        { needs->flow, "flows" },
     };
     const char *joint = " ";
 

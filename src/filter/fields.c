@@ -11,7 +11,8 @@
 #define R   NSP_ON_REFLECT
 #define ALL (N | M | F | S | R)
 
-#define AT(member) (uint16_t) offsetof(struct nsp_pkt, member)
+#define AT(member)      (uint16_t) offsetof(struct nsp_pkt, member)
+#define FLOW_AT(member) (uint16_t) offsetof(struct nsp_flow_view, member)
 
 #define CONSTANT(name_, id_, value_, doc_)                                     \
     {                                                                          \
@@ -106,6 +107,14 @@
         .bits = 48, .type = NSP_TYPE_MAC, .need = need_,                       \
         .fetch = NSP_FETCH_MAC, .arg = arg_, .offset = offset_                 \
     }
+#define FLOW(name_, type_, bits_, fetch_, member_, doc_)                       \
+    {                                                                          \
+        .name = name_, .doc = doc_, .id = NSP_FIELD_NO_ID, .layers = N | M,    \
+        .bits = bits_, .type = type_, .need = NSP_NEED_FLOW, .fetch = fetch_,  \
+        .offset = FLOW_AT(member_)                                             \
+    }
+#define FLOW_COUNT(name_, member_, doc_)                                       \
+    FLOW(name_, NSP_TYPE_NUMBER, 64, NSP_FETCH_FLOW_COUNT, member_, doc_)
 #define LATER(name_, doc_)                                                     \
     ADDED(name_, ALL, NSP_TYPE_TEXT, 1, NSP_NEED_EVENT, NSP_FETCH_LATER, doc_)
 #define PAYLOAD_LENGTH(name_, id_, need_, arg_)                                \
@@ -269,6 +278,13 @@ const struct nsp_field nsp_fields[] = {
           "firewall mark; 0 in captures"),
     ADDED("uid", N | M, NSP_TYPE_NUMBER, 32, NSP_NEED_UID, NSP_FETCH_UID,
           "user that owns the local socket"),
+    FLOW_COUNT("flow.Packets", pkts, "packets of the flow so far, this one included"),
+    FLOW_COUNT("flow.Bytes", bytes, "their bytes, from the IP header on"),
+    FLOW_COUNT("flow.Age", age_ms, "time since the flow's first packet, in ms; 10s, 5min"),
+    FLOW("flow.State", NSP_TYPE_NUMBER, 8, NSP_FETCH_FLOW, state,
+         "how far the flow has come: NEW to CLOSED"),
+    FLOW("flow.Reply", NSP_TYPE_BOOL, 1, NSP_FETCH_FLOW, is_reply,
+         "1 if against the direction of the flow's first packet"),
     LATER("process.Name", "program of the flow; not available yet"),
     LATER("app.Name",     "application protocol; not available yet"),
     LATER("server.Name",  "name that the client asked for; not available yet"),
@@ -290,26 +306,33 @@ const struct nsp_field *const nsp_field_in_set =
     &nsp_fields[NSP_ARRAY_LEN(nsp_fields) - 1];
 
 const struct nsp_macro nsp_macros[] = {
-    { "TRUE", 1, ALL, 1 },
-    { "FALSE", 0, ALL, 0 },
-    { "TCP", 6, ALL, 6 },
-    { "UDP", 17, ALL, 17 },
-    { "ICMP", 1, ALL, 1 },
-    { "ICMPV6", 58, ALL, 58 },
-    { "NETWORK", 0, ALL, 0 },
-    { "NETWORK_FORWARD", 1, ALL, 1 },
-    { "FLOW", 2, ALL, 2 },
-    { "SOCKET", 3, ALL, 3 },
-    { "REFLECT", 4, ALL, 4 },
-    { "PACKET", 0, N | M, 0 },
-    { "ESTABLISHED", 1, F, 1 },
-    { "DELETED", 2, F, 2 },
-    { "BIND", 3, S, 3 },
-    { "CONNECT", 4, S, 4 },
-    { "LISTEN", 5, S, 5 },
-    { "ACCEPT", 6, S, 6 },
-    { "OPEN", 8, R, 8 },
-    { "CLOSE", 7, S | R, 9 },
+    { "TRUE", 1, ALL, 1, 0 },
+    { "FALSE", 0, ALL, 0, 0 },
+    { "TCP", 6, ALL, 6, 0 },
+    { "UDP", 17, ALL, 17, 0 },
+    { "ICMP", 1, ALL, 1, 0 },
+    { "ICMPV6", 58, ALL, 58, 0 },
+    { "NETWORK", 0, ALL, 0, 0 },
+    { "NETWORK_FORWARD", 1, ALL, 1, 0 },
+    { "FLOW", 2, ALL, 2, 0 },
+    { "SOCKET", 3, ALL, 3, 0 },
+    { "REFLECT", 4, ALL, 4, 0 },
+    { "PACKET", 0, N | M, 0, 0 },
+    { "ESTABLISHED", NSP_FLOW_ESTABLISHED, F, 1, N | M },
+    { "DELETED", 2, F, 2, 0 },
+    { "BIND", 3, S, 3, 0 },
+    { "CONNECT", 4, S, 4, 0 },
+    { "LISTEN", 5, S, 5, 0 },
+    { "ACCEPT", 6, S, 6, 0 },
+    { "OPEN", 8, R, 8, 0 },
+    { "CLOSE", 7, S | R, 9, 0 },
+    { "NEW", NSP_FLOW_NEW, 0, NSP_FLOW_NEW, N | M },
+    { "SYN_SENT", NSP_FLOW_SYN_SENT, 0, NSP_FLOW_SYN_SENT, N | M },
+    { "SYN_RECEIVED", NSP_FLOW_SYN_RECEIVED, 0, NSP_FLOW_SYN_RECEIVED, N | M },
+    { "FIN_WAIT", NSP_FLOW_FIN_WAIT, 0, NSP_FLOW_FIN_WAIT, N | M },
+    { "CLOSING", NSP_FLOW_CLOSING, 0, NSP_FLOW_CLOSING, N | M },
+    { "TIME_WAIT", NSP_FLOW_TIME_WAIT, 0, NSP_FLOW_TIME_WAIT, N | M },
+    { "CLOSED", NSP_FLOW_CLOSED, 0, NSP_FLOW_CLOSED, N | M },
 };
 const uint32_t nsp_macro_count = NSP_ARRAY_LEN(nsp_macros);
 /* clang-format on */
@@ -317,6 +340,7 @@ const uint32_t nsp_macro_count = NSP_ARRAY_LEN(nsp_macros);
 /* The table gives these as bit numbers. */
 static_assert(NSP_PKT_LOOPBACK == 1 << 0 && NSP_PKT_FRAGMENT == 1 << 2,
               "packet flags moved");
+static_assert(NSP_FLOW_ESTABLISHED == 1, "WinDivert's event has that number");
 static_assert(NSP_ARRAY_LEN(nsp_fields) <= NSP_FIELDS_MAX, "too many fields");
 
 /* Most names differ early: a call for each would take most of the time. */

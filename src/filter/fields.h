@@ -2,6 +2,7 @@
 #define NSP_FILTER_FIELDS_H
 #include "filter/number.h"
 #include "netshaper/filter.h"
+#include "netshaper/flow.h"
 #include "netshaper/packet.h"
 
 /* The fields of the language, and everything that is known about each: one
@@ -49,8 +50,9 @@ enum nsp_field_need {
     NSP_NEED_ARP,
     NSP_NEED_ETHERNET,
     NSP_NEED_VLAN,
-    NSP_NEED_MSS, /* TCP with that option. */
-    NSP_NEED_UID, /* A known owner. */
+    NSP_NEED_MSS,  /* TCP with that option. */
+    NSP_NEED_UID,  /* A known owner. */
+    NSP_NEED_FLOW, /* A flow that is tracked: IP. */
 };
 
 /* How the value is found in a packet; 'arg', 'offset' and 'shift' qualify. */
@@ -74,6 +76,7 @@ enum nsp_fetch {
     NSP_FETCH_ETHER_TYPE,
     NSP_FETCH_VLAN, /* Identifier of the outermost tag. */
     NSP_FETCH_MSS,  /* Value of the TCP option. */
+    NSP_FETCH_FLOW, /* The byte at 'offset' of the flow's view. */
     /* Of tests that read more than one field: */
     NSP_FETCH_MASKED,   /* Some bits of it. */
     NSP_FETCH_COMPARED, /* 0, 1, 2: less than, equal to, more than another. */
@@ -86,6 +89,7 @@ enum nsp_fetch {
     NSP_FETCH_LOCAL_ADDR,
     NSP_FETCH_REMOTE_ADDR,
     NSP_FETCH_TIMESTAMP,
+    NSP_FETCH_FLOW_COUNT, /* The 64 bits at 'offset' of the flow's view. */
     NSP_FETCH_MAC, /* 6 bytes at 'offset' of the link header, or, if 'arg' is
                     * not 0, of that network header. */
 };
@@ -123,6 +127,8 @@ struct nsp_macro {
     uint8_t value;
     uint8_t layers;
     uint8_t value_on_reflect;
+    uint8_t state_layers; /* Where it is a state of flows, which WinDivert does
+                           * not have. */
 };
 
 extern const struct nsp_macro nsp_macros[];
@@ -140,6 +146,30 @@ static inline bool
 nsp_field_is_addition(const struct nsp_field *field)
 {
     return field->id == NSP_FIELD_NO_ID && field->type != NSP_TYPE_CONSTANT;
+}
+
+/* Tells whether values are times in ms, which may be written with a unit. */
+static inline bool
+nsp_field_is_time(const struct nsp_field *field)
+{
+    return field->fetch == NSP_FETCH_FLOW_COUNT &&
+           field->offset == offsetof(struct nsp_flow_view, age_ms);
+}
+
+/* Tells whether values are of enum nsp_flow_state. */
+static inline bool
+nsp_field_is_state(const struct nsp_field *field)
+{
+    return field->fetch == NSP_FETCH_FLOW &&
+           field->offset == offsetof(struct nsp_flow_view, state);
+}
+
+/* Layers where 'macro' stands for a number. */
+static inline uint8_t
+nsp_macro_layers(const struct nsp_macro *macro, bool strict)
+{
+    return strict ? macro->layers
+                  : (uint8_t)(macro->layers | macro->state_layers);
 }
 
 /* Finds a field or macro by its exact name; NULL if there is none. */

@@ -215,7 +215,9 @@ print_test(struct printer *printer, const struct nsp_test *test)
         print_compared(printer, test);
     else if (test->set)
         print_named_set(printer, test);
-    else if (test->field->type == NSP_TYPE_BOOL)
+    else if (test->field->type == NSP_TYPE_BOOL &&
+             nsp_u128_less(test->ranges[0].lo, span) ==
+                 nsp_u128_less(test->ranges[0].hi, span))
         print_bool(printer, test);
     else if (test->range_count == 1)
         print_range(printer, test, &test->ranges[0], span);

@@ -166,8 +166,12 @@ classify_macro(const struct nsp_lexer *lexer, struct nsp_token *token)
     const struct nsp_macro *macro = token->macro;
     bool reflect = lexer->layer == NSP_LAYER_REFLECT;
 
-    token->kind = macro->layers >> lexer->layer & 1 ? NSP_TOKEN_NUMBER
-                                                    : NSP_TOKEN_FOREIGN_MACRO;
+    if (macro->layers >> lexer->layer & 1)
+        token->kind = NSP_TOKEN_NUMBER;
+    else if (!lexer->strict && (macro->state_layers >> lexer->layer & 1))
+        token->kind = NSP_TOKEN_STATE;
+    else
+        token->kind = NSP_TOKEN_FOREIGN_MACRO;
     token->value = nsp_u128(reflect ? macro->value_on_reflect : macro->value);
     return 0;
 }
@@ -215,6 +219,9 @@ classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
     } else if (word[bytes - 1] == 'b' &&
                nsp_literal_parse_decimal(word, bytes - 1, &token->value)) {
         token->kind = NSP_TOKEN_BYTE_NUMBER;
+    } else if (!lexer->strict &&
+               nsp_literal_parse_time(word, bytes, &token->value)) {
+        token->kind = NSP_TOKEN_TIME;
     } else {
         return bad_word(lexer, token);
     }

@@ -31,6 +31,8 @@ enum nsp_token_kind {
     NSP_TOKEN_FIELD,
     NSP_TOKEN_NUMBER,
     NSP_TOKEN_BYTE_NUMBER,   /* 10b: only good as an index. */
+    NSP_TOKEN_TIME,          /* 10s, in ms: good for fields that are times. */
+    NSP_TOKEN_STATE,         /* CLOSED: good for states of flows. */
     NSP_TOKEN_FOREIGN_MACRO, /* A macro of other layers: good nowhere. */
     /* Not in strict mode: */
     NSP_TOKEN_OPEN_SET,

@@ -57,6 +57,32 @@ nsp_literal_parse_decimal(const char *word, size_t bytes, struct nsp_u128 *ret)
     return true;
 }
 
+bool
+nsp_literal_parse_time(const char *word, size_t bytes, struct nsp_u128 *ret)
+{
+    static const struct {
+        const char *name;
+        uint32_t ms;
+    } units[] = {
+        { "ms", 1 }, { "s", 1000 }, { "min", 60000 }, { "h", 3600000 }
+    };
+    size_t digits = 0;
+
+    while (digits < bytes && is_digit(word[digits]))
+        digits++;
+    for (size_t i = 0; i < NSP_ARRAY_LEN(units); i++) {
+        if (strlen(units[i].name) != bytes - digits ||
+            memcmp(units[i].name, word + digits, bytes - digits) != 0)
+            continue;
+        if (!nsp_literal_parse_decimal(word, digits, ret) || ret->hi != 0 ||
+            ret->lo > UINT64_MAX / units[i].ms)
+            return false;
+        ret->lo *= units[i].ms;
+        return true;
+    }
+    return false;
+}
+
 /* The part after 0x; WinDivert takes none for zero. */
 static bool
 parse_hex(const char *word, size_t bytes, struct nsp_u128 *ret)

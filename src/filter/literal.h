@@ -12,6 +12,10 @@ bool nsp_literal_parse(const char *word, size_t bytes, struct nsp_u128 *ret);
 bool nsp_literal_parse_decimal(const char *word, size_t bytes,
                                struct nsp_u128 *ret);
 
+/* Reads decimal digits with a unit, ms, s, min or h, as milliseconds. */
+bool nsp_literal_parse_time(const char *word, size_t bytes,
+                            struct nsp_u128 *ret);
+
 /* Reads six groups of one or two hexadecimal digits, joined by colons. */
 bool nsp_literal_parse_mac(const char *word, size_t bytes,
                            struct nsp_u128 *ret);

@@ -3,21 +3,42 @@
 
 #include "filter/parse.h"
 
+static bool
+is_number_of(enum nsp_token_kind kind, const struct nsp_field *field)
+{
+    return kind == NSP_TOKEN_NUMBER ||
+           (kind == NSP_TOKEN_TIME && nsp_field_is_time(field)) ||
+           (kind == NSP_TOKEN_STATE && nsp_field_is_state(field));
+}
+
+static const char *
+why_no_number(enum nsp_token_kind kind)
+{
+    switch (kind) {
+    case NSP_TOKEN_FIELD:
+        return "a field cannot stand on the right side";
+    case NSP_TOKEN_TIME:
+        return "flow.Age alone is a time";
+    case NSP_TOKEN_STATE:
+        return "flow.State alone is a state";
+    default:
+        return NULL;
+    }
+}
+
 /* ['-'] number */
 static int
-parse_number(struct nsp_parser *parser, struct nsp_number *ret)
+parse_number(struct nsp_parser *parser, const struct nsp_field *field,
+             struct nsp_number *ret)
 {
     int r;
 
     ret->negative = parser->token.kind == NSP_TOKEN_MINUS;
     if (ret->negative && (r = nsp_parser_advance(parser)) != 0)
         return r;
-    if (parser->token.kind != NSP_TOKEN_NUMBER)
-        return nsp_parser_unexpected(
-            parser, "a number or an address",
-            parser->token.kind == NSP_TOKEN_FIELD
-                ? "a field cannot stand on the right side"
-                : NULL);
+    if (!is_number_of(parser->token.kind, field))
+        return nsp_parser_unexpected(parser, "a number or an address",
+                                     why_no_number(parser->token.kind));
     ret->magnitude = parser->token.value;
     if (nsp_u128_is_zero(ret->magnitude))
         ret->negative = false;
@@ -75,7 +96,8 @@ parse_prefix_length(struct nsp_parser *parser, const struct nsp_field *field,
 
 /* '..' number */
 static int
-parse_range_end(struct nsp_parser *parser, struct nsp_values *values)
+parse_range_end(struct nsp_parser *parser, const struct nsp_field *field,
+                struct nsp_values *values)
 {
     uint32_t at;
     int r;
@@ -83,7 +105,7 @@ parse_range_end(struct nsp_parser *parser, struct nsp_values *values)
     if ((r = nsp_parser_advance(parser)) != 0)
         return r;
     at = parser->token.start;
-    if ((r = parse_number(parser, &values->hi)) != 0)
+    if ((r = parse_number(parser, field, &values->hi)) != 0)
         return r;
     if (nsp_number_less(values->hi, values->lo))
         return nsp_source_fail(&parser->lexer.source, at, at, NSP_PARSE_ERROR,
@@ -98,7 +120,7 @@ nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
                  bool in_set, struct nsp_values *ret)
 {
     struct nsp_token first = parser->token;
-    int r = parse_number(parser, &ret->lo);
+    int r = parse_number(parser, field, &ret->lo);
 
     if (r != 0)
         return r;
@@ -106,7 +128,7 @@ nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
     if (parser->token.kind == NSP_TOKEN_SLASH)
         return parse_prefix_length(parser, field, &first, ret);
     if (in_set && parser->token.kind == NSP_TOKEN_DOTS)
-        return parse_range_end(parser, ret);
+        return parse_range_end(parser, field, ret);
     return 0;
 }
 

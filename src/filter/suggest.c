@@ -98,8 +98,12 @@ nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer,
             nsp_suggestion_add(&nearest, nsp_fields[i].name,
                                !(nsp_fields[i].layers >> layer & 1));
     }
-    for (uint32_t i = 0; i < nsp_macro_count; i++)
-        nsp_suggestion_add(&nearest, nsp_macros[i].name,
-                           !(nsp_macros[i].layers >> layer & 1));
+    for (uint32_t i = 0; i < nsp_macro_count; i++) {
+        uint8_t layers = nsp_macro_layers(&nsp_macros[i], strict);
+
+        if (layers != 0)
+            nsp_suggestion_add(&nearest, nsp_macros[i].name,
+                               !(layers >> layer & 1));
+    }
     return nearest.best;
 }

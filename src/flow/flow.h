@@ -10,6 +10,8 @@
  *            pointer is good until the next burst is tracked.
  * Threads    The table's owner alone. */
 
+#define NSP_FLOW_NS_PER_MS UINT64_C(1000000)
+
 enum nsp_flow_flag {
     NSP_FLOW_ORIGIN = 1 << 0,     /* Way of the first packet, as a bit. */
     NSP_FLOW_FIN = 1 << 1,        /* TCP: FIN seen, shifted by the way. */
@@ -77,7 +79,7 @@ nsp_flow_view(const struct nsp_flow *flow, enum nsp_flow_way way,
         .pkts = nsp_flow_pkts(flow, NSP_FLOW_LOW) +
                 nsp_flow_pkts(flow, NSP_FLOW_HIGH),
         .bytes = flow->bytes[NSP_FLOW_LOW] + flow->bytes[NSP_FLOW_HIGH],
-        .age_ns = now_ns - flow->first_ns,
+        .age_ms = (now_ns - flow->first_ns) / NSP_FLOW_NS_PER_MS,
         .state = flow->state,
         .is_reply = way != nsp_flow_origin(flow),
     };

@@ -13,8 +13,6 @@
 
 #include "flow/flow_tcp.h"
 
-#define NS_PER_MS UINT64_C(1000000)
-
 /* Packets of a flow that is not TCP before it can be confirmed. */
 #define CONFIRMING_PKTS 3u
 
@@ -33,7 +31,7 @@ struct search {
 static struct now
 now_of(uint64_t now_ns)
 {
-    return (struct now){ now_ns, (uint32_t)(now_ns / NS_PER_MS) };
+    return (struct now){ now_ns, (uint32_t)(now_ns / NSP_FLOW_NS_PER_MS) };
 }
 
 /* --- Lifetime ------------------------------------------------------------- */

@@ -2,7 +2,7 @@
 #define NSP_TESTS_LIB_FILTER_H
 #include <stdio.h>
 
-#include "base/base.h"
+#include "base/prng.h"
 #include "netshaper/env.h"
 #include "netshaper/filter.h"
 #include "netshaper/packet.h"
@@ -87,6 +87,21 @@ sample_init(struct sample *sample, unsigned index, enum nsp_direction direction)
     sample->pkt.in_ifindex = 3;
     sample->pkt.out_ifindex = 4;
     nsp_pkt_parse(&sample->pkt);
+}
+
+/* One of a few views of flows, or none. */
+static inline const struct nsp_flow_view *
+random_flow_view(struct nsp_prng *prng)
+{
+    static const struct nsp_flow_view views[] = {
+        { 1, 40, 0, NSP_FLOW_SYN_SENT, 0 },
+        { 2, 300, 3, NSP_FLOW_ESTABLISHED, 1 },
+        { 17, 0xffff, 256, NSP_FLOW_ESTABLISHED, 0 },
+        { UINT64_C(1) << 33, UINT64_MAX, UINT64_MAX, NSP_FLOW_CLOSED, 1 },
+    };
+    uint64_t i = nsp_prng_next(prng) >> 32 & 7;
+
+    return i < NSP_ARRAY_LEN(views) ? &views[i] : NULL;
 }
 
 /* Compiles what must compile; prints why it does not. */

@@ -110,6 +110,11 @@ const struct naive_field naive_fields[] = {
     { "tcp.Mss", NAIVE_VALUE, 0, 16 },
     { "mark", NAIVE_VALUE, 0, 32 },
     { "uid", NAIVE_VALUE, 0, 32 },
+    { "flow.Packets", NAIVE_VALUE, 0, 64 },
+    { "flow.Bytes", NAIVE_VALUE, 0, 64 },
+    { "flow.Age", NAIVE_VALUE, 0, 64 },
+    { "flow.State", NAIVE_VALUE, 0, 8 },
+    { "flow.Reply", NAIVE_VALUE, 0, 1 },
 };
 
 const unsigned naive_field_count = NSP_ARRAY_LEN(naive_fields);
@@ -208,6 +213,24 @@ has_ethernet(const struct nsp_pkt *pkt)
     return pkt->link == NSP_LINK_ETHERNET && pkt->cap_bytes >= 14;
 }
 
+static bool
+read_flow(const struct naive_field *field, const struct nsp_pkt *pkt,
+          struct naive_number *ret)
+{
+    if (!pkt->flow)
+        return false;
+    *ret = (struct naive_number){ 0, pkt->flow->pkts, false };
+    if (is(field, "flow.Bytes"))
+        ret->lo = pkt->flow->bytes;
+    if (is(field, "flow.Age"))
+        ret->lo = pkt->flow->age_ms;
+    if (is(field, "flow.State"))
+        ret->lo = pkt->flow->state;
+    if (is(field, "flow.Reply"))
+        ret->lo = pkt->flow->is_reply;
+    return true;
+}
+
 /* What the device and the link say. */
 static bool
 read_around(const struct naive_field *field, const struct nsp_pkt *pkt,
@@ -253,6 +276,8 @@ read_value(const struct naive_field *field, const struct nsp_pkt *pkt,
     if (is(field, "tcp.Mss") || is(field, "arp") || is(field, "mark") ||
         is(field, "uid") || is(field, "eth.Type") || is(field, "vlan.Id"))
         return read_around(field, pkt, ret);
+    if (strncmp(field->name, "flow.", 5) == 0)
+        return read_flow(field, pkt, ret);
     if (strstr(field->name, ".PayloadLength")) {
         if (pkt->l4 != (field->name[0] == 't' ? NSP_L4_TCP : NSP_L4_UDP))
             return false;

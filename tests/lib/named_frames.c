@@ -507,6 +507,14 @@ bool
 named_frame_init(struct named_frame *frame, const char *name,
                  enum nsp_direction direction)
 {
+    /* TCP is tracked here, the rest is not. */
+    static const struct nsp_flow_view flow = {
+        .pkts = 7,
+        .bytes = UINT64_C(5000000000),
+        .age_ms = 12000,
+        .state = NSP_FLOW_FIN_WAIT,
+        .is_reply = 1,
+    };
     struct frame f = { .bytes = frame->bytes, .link = NSP_LINK_RAW };
     size_t i = 0;
 
@@ -531,5 +539,7 @@ named_frame_init(struct named_frame *frame, const char *name,
         .uid = frames[i].build == arp ? UINT32_MAX : NAMED_UID,
     };
     nsp_pkt_parse(&frame->pkt);
+    if (frame->pkt.l4 == NSP_L4_TCP)
+        frame->pkt.flow = &flow;
     return true;
 }

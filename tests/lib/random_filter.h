@@ -144,6 +144,7 @@ random_packet(struct random_world *w, struct random_packet *ret)
     ret->pkt.in_ifindex = ret->pkt.out_ifindex = w->site.ifindex;
     ret->pkt.mark = below(w, 512);
     ret->pkt.uid = below(w, 2) == 0 ? UINT32_MAX : below(w, 4);
+    ret->pkt.flow = random_flow_view(&w->prng);
     nsp_pkt_parse(&ret->pkt);
 }
 

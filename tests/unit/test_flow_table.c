@@ -236,7 +236,7 @@ compare(const struct model_flow *model, const struct nsp_flow_hit *hit,
     }
     CHECK_EQ(view.pkts, model->pkts[0] + model->pkts[1]);
     CHECK_EQ(view.bytes, model->bytes[0] + model->bytes[1]);
-    CHECK_EQ(view.age_ns, now_ns - model->first_ns);
+    CHECK_EQ(view.age_ms, (now_ns - model->first_ns) / MS);
     CHECK_EQ(view.is_reply, back != model_reversed);
     CHECK_EQ(view.state, flow->state);
 }
