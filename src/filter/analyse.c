@@ -31,8 +31,8 @@ world_at(uint32_t i)
     return world;
 }
 
-static bool
-has(const struct nsp_world *world, enum nsp_field_need need)
+bool
+nsp_world_has(const struct nsp_world *world, enum nsp_field_need need)
 {
     bool ip = world->l3 != NSP_L3_NONE;
     bool side = world->direction != NSP_DIRECTION_NONE;
@@ -108,10 +108,11 @@ known_value(const struct nsp_field *field, const struct nsp_world *world,
 static bool
 has_operands(const struct nsp_ir_test *test, const struct nsp_world *world)
 {
-    return has(world, (enum nsp_field_need)test->field->need) &&
+    return nsp_world_has(world, (enum nsp_field_need)test->field->need) &&
            (!test->operand ||
-            has(world, (enum nsp_field_need)test->operand->need)) &&
-           (!test->other || has(world, (enum nsp_field_need)test->other->need));
+            nsp_world_has(world, (enum nsp_field_need)test->operand->need)) &&
+           (!test->other ||
+            nsp_world_has(world, (enum nsp_field_need)test->other->need));
 }
 
 unsigned

@@ -7,6 +7,9 @@ struct nsp_world {
     uint8_t direction, l3, l4;
 };
 
+/* Tells whether packets of 'world' may have what 'need' asks for. */
+bool nsp_world_has(const struct nsp_world *world, enum nsp_field_need need);
+
 /* Network and transport headers that occur together. */
 #define NSP_STACKS 9
 extern const struct nsp_world nsp_stacks[NSP_STACKS];
