@@ -81,6 +81,7 @@ nsp_classifier_create(const struct nsp_classifier_rule rules[], uint32_t count,
         return -ENOMEM;
     c->allocator = *allocator;
     c->rule_count = count;
+    c->candidates = options->candidates;
     c->ops = ops;
     limits = limits_or_usual(&options->limits);
     r = nsp_classifier_build(c, rules, &limits);

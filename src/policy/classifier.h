@@ -68,6 +68,10 @@ struct nsp_classifier_limits {
 struct nsp_classifier_options {
     struct nsp_classifier_limits limits;
     enum nsp_instructions instructions;
+    /* Judge by what is the same in all packets of a flow alone
+     * (filter/partial.h), and ask no filter: answers are then all rules that
+     * may match another packet of the flow, and maybe more. */
+    bool candidates;
 };
 
 /* Why a rule's filter has to be asked: a set of these. */

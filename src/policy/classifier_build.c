@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "filter/compile.h"
+#include "filter/partial.h"
 #include "policy/cubes.h"
 
 /* What one column will be built from. */
@@ -43,8 +44,12 @@ choose_columns(struct build *b, const struct nsp_classifier_rule rules[])
         if (!rules[r].enabled || !ir)
             continue;
         layer = ir->layer;
-        for (uint32_t i = 0; i < ir->count; i++)
-            uses[ir->tests[i].field - nsp_fields]++;
+        for (uint32_t i = 0; i < ir->count; i++) {
+            const struct nsp_field *field = ir->tests[i].field;
+
+            if (!b->c->candidates || nsp_field_is_of_flow(field))
+                uses[field - nsp_fields]++;
+        }
     }
     nsp_columns_choose(uses, layer, &b->columns);
     b->shape = (struct nsp_column){

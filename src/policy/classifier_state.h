@@ -33,6 +33,7 @@ struct nsp_classifier {
     const struct nsp_lookup_ops *ops;
     uint32_t rule_count, cube_count, column_count;
     bool is_direct; /* Records are blocks: there is one in a bitmap. */
+    bool candidates; /* As in the options. */
     struct nsp_class_index columns[NSP_CLASSIFIER_COLUMNS_MAX];
     uint32_t *cube_rules;  /* Of each cube: its rule, NSP_CUBE_MARK. */
     uint32_t *first_cubes; /* Of each rule, and of the one behind the last. */

@@ -388,7 +388,8 @@ first_rule(const struct nsp_classifier_walk *walk, uint32_t i, uint64_t words[],
             rule &= ~NSP_CUBE_MARK;
             if (rule == refused)
                 continue;
-            if (nsp_rule_matches(&c->rules[rule], walk->pkts[i], walk->context))
+            if (c->candidates ||
+                nsp_rule_matches(&c->rules[rule], walk->pkts[i], walk->context))
                 return rule;
             refused = rule;
         }
