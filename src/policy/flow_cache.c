@@ -1,0 +1,341 @@
+#include "policy/flow_cache.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/prng.h"
+#include "policy/flow_plan.h"
+
+/* A flow's value: a chain's number, or this. */
+#define GIVEN_UP UINT16_MAX
+
+/* Places where packets are seen; one too many costs chains made again. */
+#define ORIGINS 64u
+
+#define FORGET_NS NSP_NS_PER_SECOND
+
+struct chain {
+    uint16_t steps[NSP_FLOW_CHAIN_MAX];
+    uint16_t count;
+    uint16_t next; /* Of the same hash; NO_CHAIN at the end. */
+};
+
+#define NO_CHAIN UINT16_MAX
+
+/* What all packets under one stamp have in common. */
+struct origin {
+    uint64_t place; /* Direction, loopback flag, interface; never 0. */
+    uint32_t uid;
+    uint32_t stamp;
+};
+
+struct nsp_flow_cache {
+    const struct nsp_flow_plan *plan;
+    struct chain *chains;
+    uint16_t *heads; /* Of the chains of each hash. */
+    uint32_t chains_max, head_mask;
+    uint32_t last_stamp; /* The last given; UINT32_MAX: there are no more. */
+    bool is_full;
+    uint64_t forgotten_ns;
+    struct origin origins[ORIGINS];
+    struct nsp_flow_cache_stats stats;
+    struct nsp_allocator allocator;
+};
+
+/* --- Chains ----------------------------------------------------------------
+ */
+
+/* Stamps given so far are good no more. */
+static void
+forget(struct nsp_flow_cache *cache)
+{
+    for (uint32_t i = 0; i <= cache->head_mask; i++)
+        cache->heads[i] = NO_CHAIN;
+    for (uint32_t i = 0; i < ORIGINS; i++)
+        cache->origins[i].place = 0;
+    cache->stats.chains = 0;
+    cache->is_full = false;
+}
+
+/* The number of the chain of these steps, a new one if need be; GIVEN_UP if
+ * there is no room. */
+static uint16_t
+intern(struct nsp_flow_cache *cache, const uint16_t steps[], uint32_t count)
+{
+    struct chain chain = { .count = (uint16_t)count };
+    uint64_t hash = count;
+    uint16_t *head, number;
+
+    for (uint32_t i = 0; i < count; i++) {
+        chain.steps[i] = steps[i];
+        hash = nsp_mix64(hash ^ steps[i]);
+    }
+    head = &cache->heads[hash & cache->head_mask];
+    for (number = *head; number != NO_CHAIN;
+         number = cache->chains[number].next) {
+        const struct chain *other = &cache->chains[number];
+
+        if (other->count == count &&
+            memcmp(other->steps, chain.steps, sizeof chain.steps) == 0)
+            return number;
+    }
+    if (cache->stats.chains == cache->chains_max) {
+        cache->is_full = true;
+        return GIVEN_UP;
+    }
+    number = (uint16_t)cache->stats.chains++;
+    chain.next = *head;
+    cache->chains[number] = chain;
+    *head = number;
+    return number;
+}
+
+/* --- Origins ----------------------------------------------------------------
+ */
+
+static struct origin
+origin_of(const struct nsp_flow_plan *plan, const struct nsp_pkt *pkt)
+{
+    uint32_t ifindex =
+        pkt->direction == NSP_OUTBOUND ? pkt->out_ifindex : pkt->in_ifindex;
+
+    return (struct origin){
+        .place = (uint64_t)(plan->reads_ifindex ? ifindex : 0) << 32 |
+                 (uint64_t)pkt->direction << 2 |
+                 (uint64_t)((pkt->flags & NSP_PKT_LOOPBACK) != 0) << 1 | 1,
+        .uid = plan->reads_uid ? pkt->uid : 0,
+    };
+}
+
+static bool
+is_same_place(const struct origin *a, const struct origin *b)
+{
+    return a->place == b->place && a->uid == b->uid;
+}
+
+/* Fills the stamp; 0 if there is none. */
+static void
+find_stamp(struct nsp_flow_cache *cache, struct origin *origin)
+{
+    uint64_t hash = nsp_mix64(origin->place ^ nsp_mix64(origin->uid));
+    struct origin *known = &cache->origins[hash % ORIGINS];
+
+    if (!is_same_place(known, origin)) {
+        if (cache->last_stamp == UINT32_MAX) {
+            origin->stamp = 0;
+            return;
+        }
+        *known = *origin;
+        known->stamp = ++cache->last_stamp;
+    }
+    origin->stamp = known->stamp;
+}
+
+/* --- Life --------------------------------------------------------------------
+ */
+
+int
+nsp_flow_cache_create(uint32_t chains_max,
+                      const struct nsp_allocator *allocator,
+                      struct nsp_flow_cache **ret)
+{
+    struct nsp_allocator memory = nsp_allocator_or_libc(allocator);
+    struct nsp_flow_cache *cache;
+    uint32_t heads = 1;
+
+    if (chains_max == 0 || chains_max > NSP_FLOW_CHAINS_MAX)
+        return -EINVAL;
+    cache = nsp_alloc(&memory, 1, sizeof *cache);
+    if (!cache)
+        return -ENOMEM;
+    cache->allocator = memory;
+    cache->chains_max = chains_max;
+    while (heads < chains_max)
+        heads *= 2;
+    cache->head_mask = heads - 1;
+    cache->chains = nsp_alloc(&memory, chains_max, sizeof cache->chains[0]);
+    cache->heads = nsp_alloc(&memory, heads, sizeof cache->heads[0]);
+    if (!cache->chains || !cache->heads) {
+        nsp_flow_cache_destroy(cache);
+        return -ENOMEM;
+    }
+    forget(cache);
+    *ret = cache;
+    return 0;
+}
+
+struct nsp_flow_cache *
+nsp_flow_cache_destroy(struct nsp_flow_cache *cache)
+{
+    struct nsp_allocator memory;
+
+    if (!cache)
+        return NULL;
+    memory = cache->allocator;
+    nsp_release(&memory, cache->chains);
+    nsp_release(&memory, cache->heads);
+    nsp_release(&memory, cache);
+    return NULL;
+}
+
+void
+nsp_flow_cache_use(struct nsp_flow_cache *cache,
+                   const struct nsp_flow_plan *plan)
+{
+    forget(cache);
+    cache->plan = plan;
+}
+
+void
+nsp_flow_cache_read_stats(const struct nsp_flow_cache *cache,
+                          struct nsp_flow_cache_stats *ret)
+{
+    *ret = cache->stats;
+}
+
+/* --- Lookup ------------------------------------------------------------------
+ */
+
+/* Tells whether chains may be kept for packets like this one. */
+static NSP_ALWAYS_INLINE bool
+may_keep(const struct nsp_pkt *pkt, const struct nsp_flow *flow)
+{
+    const uint8_t fixed = NSP_FLOW_KIND_IPV4 | NSP_FLOW_KIND_IPV6;
+    uint32_t l4 = flow->kind & (uint8_t)~fixed;
+
+    /* As nsp_filter_match_flow() asks; a fragment's kind is above them all. */
+    return l4 <= NSP_L4_UDP && (pkt->flags & NSP_PKT_MODIFIED) == 0;
+}
+
+static void
+make_chain(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
+           const struct nsp_flow_hit *hit, uint32_t stamp)
+{
+    uint16_t steps[NSP_FLOW_CHAIN_MAX];
+    uint32_t count = nsp_flow_plan_steps(cache->plan, pkt, steps);
+    uint16_t number = GIVEN_UP;
+
+    if (count != UINT32_MAX)
+        number = intern(cache, steps, count);
+    cache->stats.made++;
+    cache->stats.given_up += number == GIVEN_UP;
+    hit->flow->stamp[hit->way] = stamp;
+    hit->flow->value[hit->way] = number;
+}
+
+/* The chain of a packet whose origin has 'stamp', or NULL. */
+static NSP_ALWAYS_INLINE const struct chain *
+chain_of(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
+         const struct nsp_flow_hit *hit, uint32_t stamp)
+{
+    struct nsp_flow *flow = hit->flow;
+
+    if (!flow || !may_keep(pkt, flow) || stamp == 0)
+        return NULL;
+    if (nsp_unlikely(flow->stamp[hit->way] != stamp)) {
+        if (nsp_flow_pkts(flow, (enum nsp_flow_way)hit->way) < 2)
+            return NULL;
+        make_chain(cache, pkt, hit, stamp);
+    }
+    if (nsp_unlikely(flow->value[hit->way] == GIVEN_UP))
+        return NULL;
+    return &cache->chains[flow->value[hit->way]];
+}
+
+void
+nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
+                     const struct nsp_flow_hit hits[], uint32_t n,
+                     uint64_t now_ns, const struct nsp_filter_context *context,
+                     struct nsp_flow_cache_walk *walk)
+{
+    struct origin last = { .place = 0 };
+    uint32_t misses = 0;
+
+    assert(n <= NSP_BURST_MAX && cache->plan);
+    /* Not within a burst: its earlier packets have chains. */
+    if (nsp_unlikely(cache->is_full) &&
+        now_ns - cache->forgotten_ns >= FORGET_NS) {
+        forget(cache);
+        cache->forgotten_ns = now_ns;
+        cache->stats.forgotten++;
+    }
+    walk->plan = cache->plan;
+    walk->pkts = pkts;
+    walk->context = context;
+    walk->missed = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        struct origin origin = origin_of(cache->plan, pkts[i]);
+
+        if (!is_same_place(&origin, &last)) {
+            last = origin;
+            find_stamp(cache, &last);
+        }
+        walk->chains[i] = chain_of(cache, pkts[i], &hits[i], last.stamp);
+        if (!walk->chains[i]) {
+            walk->missed |= UINT64_C(1) << i;
+            walk->places[i] = (uint8_t)misses;
+            walk->misses[misses++] = pkts[i];
+        }
+    }
+    cache->stats.cached_pkts += n - misses;
+    cache->stats.uncached_pkts += misses;
+    if (misses > 0)
+        nsp_classifier_begin(cache->plan->classifier, walk->misses, misses,
+                             context, &walk->inner);
+}
+
+static NSP_ALWAYS_INLINE uint32_t
+walk_chain(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
+{
+    const struct chain *chain = walk->chains[i];
+
+    for (uint32_t s = 0; s < chain->count; s++) {
+        uint32_t step = chain->steps[s], rule = step >> 1;
+
+        if (rule < start)
+            continue;
+        if ((step & NSP_STEP_SURE) != 0 ||
+            nsp_filter_match(walk->plan->rules[rule].filter, walk->pkts[i],
+                             walk->context))
+            return rule;
+    }
+    return NSP_CLASSIFIER_NONE;
+}
+
+/* Asks the classifier about the packets of 'mask', which it knows by other
+ * places. */
+static void
+search_misses(const struct nsp_flow_cache_walk *walk, uint64_t mask,
+              const uint32_t start[], uint32_t ret[])
+{
+    uint32_t rules[NSP_BURST_MAX];
+    uint64_t inner = 0;
+
+    for (uint64_t m = mask; m != 0; m &= m - 1) {
+        uint32_t i = nsp_ctz_u64(m), place = walk->places[i];
+
+        rules[place] = start ? start[i] : 0;
+        inner |= UINT64_C(1) << place;
+    }
+    nsp_classifier_next(&walk->inner, inner, rules, rules);
+    for (uint64_t m = mask; m != 0; m &= m - 1) {
+        uint32_t i = nsp_ctz_u64(m);
+
+        ret[i] = rules[walk->places[i]];
+    }
+}
+
+void
+nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
+                    const uint32_t start[], uint32_t ret[])
+{
+    uint64_t missed = mask & walk->missed;
+
+    for (mask &= ~missed; mask != 0; mask &= mask - 1) {
+        uint32_t i = nsp_ctz_u64(mask);
+
+        ret[i] = walk_chain(walk, i, start ? start[i] : 0);
+    }
+    if (missed != 0)
+        search_misses(walk, missed, start, ret);
+}
