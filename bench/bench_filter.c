@@ -32,9 +32,6 @@
 #define TEXT_BYTES   8192
 #define PORTS        255u
 
-/* Keeps results that nothing else looks at. */
-static volatile uint64_t sink;
-
 struct load {
     struct nsp_pkt pkts[PKTS];
     struct nsp_pkt *burst[PKTS];
