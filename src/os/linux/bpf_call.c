@@ -1,0 +1,167 @@
+#define _GNU_SOURCE
+#include "os/linux/bpf_call.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Makes it lawful to call helpers that the kernel keeps for free software. */
+#define LICENSE "Dual MIT/GPL"
+
+/* Programs of others on one hook of one interface; the kernel allows 64. */
+#define PROGRAMS_MAX 64u
+
+_Static_assert(sizeof(struct bpf_insn) == sizeof(struct nsp_ebpf_insn),
+               "not the kernel's instructions");
+
+/* BPF_PROG_QUERY with what Linux 6.6 appended, for headers that lack it. */
+struct query {
+    uint32_t target_ifindex;
+    uint32_t attach_type;
+    uint32_t query_flags;
+    uint32_t attach_flags;
+    uint64_t prog_ids;
+    uint32_t count;
+    uint32_t padding;
+    uint64_t prog_attach_flags, link_ids, link_attach_flags, revision;
+};
+
+static int
+call(int command, void *attr, size_t bytes)
+{
+    long r = syscall(SYS_bpf, command, attr, bytes);
+
+    return r < 0 ? -errno : (int)r;
+}
+
+int
+nsp_bpf_array_create(const char *name, uint32_t value_bytes, uint32_t entries,
+                     bool mapped)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_ARRAY;
+    attr.key_size = sizeof(uint32_t);
+    attr.value_size = value_bytes;
+    attr.max_entries = entries;
+    attr.map_flags = mapped ? BPF_F_MMAPABLE : 0;
+    snprintf(attr.map_name, sizeof attr.map_name, "%s", name);
+    return call(BPF_MAP_CREATE, &attr, sizeof attr);
+}
+
+int
+nsp_bpf_array_set(int map_fd, uint32_t index, const void *value)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.map_fd = (uint32_t)map_fd;
+    attr.key = (uintptr_t)&index;
+    attr.value = (uintptr_t)value;
+    return call(BPF_MAP_UPDATE_ELEM, &attr, sizeof attr);
+}
+
+int
+nsp_bpf_array_share(int map_fd, size_t bytes, void **ret)
+{
+    void *shared =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);
+
+    if (shared == MAP_FAILED)
+        return -errno;
+    *ret = shared;
+    return 0;
+}
+
+void
+nsp_bpf_array_unshare(void *shared, size_t bytes)
+{
+    munmap(shared, bytes);
+}
+
+int
+nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
+                uint32_t count, char *log, uint32_t log_bytes)
+{
+    union bpf_attr attr;
+    int fd;
+
+    memset(&attr, 0, sizeof attr);
+    attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+    attr.insns = (uintptr_t)insns;
+    attr.insn_cnt = count;
+    attr.license = (uintptr_t)LICENSE;
+    snprintf(attr.prog_name, sizeof attr.prog_name, "%s", name);
+    fd = call(BPF_PROG_LOAD, &attr, sizeof attr);
+    if (fd >= 0 || fd == -EPERM || !log)
+        return fd;
+
+    /* Once more, to hear why. */
+    log[0] = '\0';
+    attr.log_buf = (uintptr_t)log;
+    attr.log_size = log_bytes;
+    attr.log_level = 1;
+    return call(BPF_PROG_LOAD, &attr, sizeof attr);
+}
+
+int
+nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex, uint32_t attach_type)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.link_create.prog_fd = (uint32_t)program_fd;
+    attr.link_create.target_ifindex = ifindex;
+    attr.link_create.attach_type = attach_type;
+    return call(BPF_LINK_CREATE, &attr, sizeof attr);
+}
+
+/* Tells whether program 'id' has a name that begins with 'prefix'. */
+static bool
+program_is(uint32_t id, const char *prefix)
+{
+    struct bpf_prog_info info;
+    union bpf_attr attr;
+    int fd, r;
+
+    memset(&attr, 0, sizeof attr);
+    attr.prog_id = id;
+    fd = call(BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
+    if (fd < 0)
+        return false; /* Gone meanwhile. */
+
+    memset(&info, 0, sizeof info);
+    memset(&attr, 0, sizeof attr);
+    attr.info.bpf_fd = (uint32_t)fd;
+    attr.info.info_len = sizeof info;
+    attr.info.info = (uintptr_t)&info;
+    r = call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr);
+    close(fd);
+    return r == 0 && strncmp(info.name, prefix, strlen(prefix)) == 0;
+}
+
+int
+nsp_bpf_tcx_find(uint32_t ifindex, uint32_t attach_type, const char *prefix)
+{
+    uint32_t ids[PROGRAMS_MAX];
+    struct query query = {
+        .target_ifindex = ifindex,
+        .attach_type = attach_type,
+        .prog_ids = (uintptr_t)ids,
+        .count = PROGRAMS_MAX,
+    };
+    int r = call(BPF_PROG_QUERY, &query, sizeof query);
+
+    if (r == -ENOENT) /* Nothing was ever attached. */
+        return 0;
+    if (r < 0)
+        return r;
+    for (uint32_t i = 0; i < query.count && i < PROGRAMS_MAX; i++)
+        if (program_is(ids[i], prefix))
+            return 1;
+    return 0;
+}

@@ -1,0 +1,52 @@
+#ifndef NSP_OS_LINUX_BPF_CALL_H
+#define NSP_OS_LINUX_BPF_CALL_H
+#include <linux/bpf.h>
+
+#include "base/base.h"
+#include "netshaper/bpf.h"
+
+/* The bpf() system call, as far as devices need it: without libbpf, whose
+ * Debian 12 version knows no tcx links, and with what the kernel headers there
+ * lack.
+ *
+ * Ownership  Functions that return a descriptor give it to the caller,
+ *            close-on-exec. What it stands for goes with its last holder.
+ * Errors     A negative errno: -EPERM without CAP_BPF and CAP_NET_ADMIN,
+ *            -ENOSYS without CONFIG_BPF_SYSCALL. */
+
+/* Linux 6.6: ingress and egress of an interface, ahead of clsact. */
+#define NSP_BPF_TCX_INGRESS 46u
+#define NSP_BPF_TCX_EGRESS  47u
+
+#define NSP_BPF_NAME_BYTES ((uint32_t)BPF_OBJ_NAME_LEN)
+
+/* Makes an array of 'entries' values. 'mapped' ones can be shared with
+ * nsp_bpf_map_share(). */
+int nsp_bpf_array_create(const char *name, uint32_t value_bytes,
+                         uint32_t entries, bool mapped) NSP_MUSTCHECK;
+
+int nsp_bpf_array_set(int map_fd, uint32_t index,
+                      const void *value) NSP_MUSTCHECK;
+
+/* Maps the first 'bytes' of an array's values, readable and writable: what is
+ * stored there, programs see at once. Returns 0 or a negative errno. */
+int nsp_bpf_array_share(int map_fd, size_t bytes, void **ret) NSP_MUSTCHECK;
+void nsp_bpf_array_unshare(void *shared, size_t bytes);
+
+/* Loads a program of the tcx and clsact hooks. 'log' may be NULL, else gets the
+ * verifier's words on failure. */
+int nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
+                    uint32_t count, char *log,
+                    uint32_t log_bytes) NSP_MUSTCHECK;
+
+/* Attaches a program to an interface by a tcx link, behind those that are there
+ * already. Detached by closing the link, or the interface's removal. */
+int nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex,
+                       uint32_t attach_type) NSP_MUSTCHECK;
+
+/* Tells whether a program whose name begins with 'prefix' is attached to an
+ * interface by tcx. Returns 1, 0 or a negative errno. */
+int nsp_bpf_tcx_find(uint32_t ifindex, uint32_t attach_type,
+                     const char *prefix) NSP_MUSTCHECK;
+
+#endif /* NSP_OS_LINUX_BPF_CALL_H */
