@@ -91,6 +91,31 @@ struct nsp_nfqueue_config {
     bool fail_closed;        /* Drop and count, not pass, when it is full. */
 };
 
+/* How programs are attached to interfaces. */
+enum nsp_tap_attach {
+    NSP_TAP_ATTACH_AUTO = 0, /* tcx links; where the kernel has none, clsact. */
+    NSP_TAP_ATTACH_TCX,
+    NSP_TAP_ATTACH_CLSACT,
+};
+
+/* Takes IP packets of this host off its interfaces, coming and going, and puts
+ * them back there; what the host forwards, and packets with a VLAN tag, stay
+ * untouched. The mark 0x20000000 is that of nfqueue; other marks and the
+ * priority of a packet are lost. A process that hangs is passed by, at first
+ * after two seconds; one that is killed leaves
+ * nothing behind (with clsact: filters that let everything pass). What overruns
+ * the kernel's queue is dropped and counted. */
+struct nsp_tap_config {
+    const char *const *interfaces; /* Names; NULL: all that are up. */
+    uint32_t interface_count;      /* Of names, at most 64. */
+    uint32_t queue_pkts; /* Kernel's, per worker; 0 is 4096; to 65536. */
+    uint32_t hang_ms;    /* Without a sign of life until passed by: 10 to
+                          * 10000; 0 is 200. A single worker that sleeps must
+                          * wake sooner, unless waking took long of late. */
+    uint8_t attach;      /* enum nsp_tap_attach. */
+    bool fail_closed;    /* While the process hangs: drop and count. */
+};
+
 struct nsp_pcapfile_config {
     const char *in_path;  /* pcap or pcapng; "-" is standard input. */
     const char *out_path; /* pcapng, replaced; NULL discards; "-" is stdout. */
@@ -106,8 +131,9 @@ struct nsp_custom_config {
  * included; objects pointed to by 'memory', 'custom', contexts must outlive the
  * engine. */
 struct nsp_engine_config {
-    const char *backend; /* "nfqueue", "pcapfile", "memory", "custom". */
+    const char *backend; /* "nfqueue", "tap", "pcapfile", "memory", "custom". */
     struct nsp_nfqueue_config nfqueue;
+    struct nsp_tap_config tap;
     struct nsp_pcapfile_config pcapfile;
     struct nsp_memory *memory;
     struct nsp_custom_config custom;

@@ -22,6 +22,7 @@ NSP_BEGIN_DECLS
  * Time       A live device waits; a virtual-time device (NSP_IO_VIRTUAL_TIME)
  *            says when its next packet arrives and never waits. */
 struct nsp_io; /* Defined by each backend for itself. */
+struct nsp_filter;
 
 enum nsp_io_cap {
     NSP_IO_VIRTUAL_TIME = 1 << 0,  /* Has next_rx_ns; 'wait' may be NULL. */
@@ -47,6 +48,8 @@ struct nsp_io_config {
                                * is all of every packet. */
     bool superpackets; /* They are welcome: nothing acts per wire packet. */
     bool edits;        /* Packets may come back NSP_PKT_MODIFIED. */
+    const struct nsp_filter *filter; /* A device may let packets pass untouched
+                                      * that this does not match. NULL: none. */
     struct nsp_allocator allocator;
     struct nsp_clock clock;  /* Of arrival_ns on live devices. */
     struct nsp_log_sink log; /* 'write' may be NULL. */
@@ -72,7 +75,7 @@ struct nsp_probe_item {
 typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
 
 struct nsp_io_ops {
-    const char *name; /* "nfqueue", "pcapfile", "memory". */
+    const char *name; /* "nfqueue", "tap", "pcapfile", "memory". */
     uint32_t caps;    /* Set of enum nsp_io_cap. */
 
     /* Opens the device. Returns NSP_OK, NSP_OPEN_FAILED, NSP_NOT_POSSIBLE (a

@@ -44,6 +44,42 @@ disown_string(const struct nsp_allocator *allocator, const char *text)
 }
 
 static int
+own_interfaces(struct nsp_config *config)
+{
+    struct nsp_tap_config *tap = &config->user.tap;
+    const char *const *from = tap->interfaces;
+    const char **names;
+    int result = NSP_OK;
+
+    tap->interfaces = NULL;
+    if (tap->interface_count == 0)
+        return NSP_OK;
+    names = nsp_alloc(&config->allocator, tap->interface_count, sizeof *names);
+    if (!names)
+        return NSP_NO_MEMORY;
+    tap->interfaces = names;
+    for (uint32_t i = 0; i < tap->interface_count && result == NSP_OK; i++) {
+        const char *name = from[i];
+
+        result = own_string(&config->allocator, &name);
+        names[i] = name;
+    }
+    return result;
+}
+
+static void
+disown_interfaces(struct nsp_config *config)
+{
+    const struct nsp_tap_config *tap = &config->user.tap;
+
+    if (!tap->interfaces)
+        return;
+    for (uint32_t i = 0; i < tap->interface_count; i++)
+        disown_string(&config->allocator, tap->interfaces[i]);
+    nsp_release(&config->allocator, (void *)(uintptr_t)tap->interfaces);
+}
+
+static int
 own_strings(struct nsp_config *config)
 {
     const char **const strings[] = {
@@ -58,6 +94,9 @@ own_strings(struct nsp_config *config)
         else
             *strings[i] = NULL;
     }
+    if (result == NSP_OK)
+        return own_interfaces(config);
+    config->user.tap.interfaces = NULL;
     return result;
 }
 
@@ -109,20 +148,36 @@ check_custom(const struct nsp_io_ops *ops, struct nsp_diag *reterr)
 }
 
 static int
+check_interfaces(const struct nsp_tap_config *tap, struct nsp_diag *reterr)
+{
+    if (tap->interface_count > 0 && !tap->interfaces)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-interface",
+                            "set .tap.interfaces, or no count for all that are "
+                            "up",
+                            "%u interfaces without names",
+                            tap->interface_count);
+    for (uint32_t i = 0; i < tap->interface_count; i++)
+        if (!tap->interfaces[i])
+            return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-interface",
+                                "name it", "tap.interfaces[%u] is NULL", i);
+    return NSP_OK;
+}
+
+static int
 check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
 {
     if (!user->backend)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-backend",
-                            "set .backend to \"nfqueue\", \"pcapfile\", "
-                            "\"memory\" or \"custom\"",
+                            "set .backend to \"nfqueue\", \"tap\", "
+                            "\"pcapfile\", \"memory\" or \"custom\"",
                             "no backend is named");
     if (strcmp(user->backend, "custom") == 0) {
         return check_custom(user->custom.ops, reterr);
     }
     if (!nsp_io_find(user->backend))
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "unknown-backend",
-                            "the backends are nfqueue, pcapfile, memory and "
-                            "custom",
+                            "the backends are nfqueue, tap, pcapfile, memory "
+                            "and custom",
                             "no backend is called \"%.40s\"", user->backend);
     if (strcmp(user->backend, "memory") == 0 && !user->memory)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-memory-device",
@@ -141,7 +196,7 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
                             "queue numbers are 1 to 65535; 0 picks one",
                             "nfqueue.first_queue is %u",
                             user->nfqueue.first_queue);
-    return NSP_OK;
+    return check_interfaces(&user->tap, reterr);
 }
 
 static int
@@ -171,6 +226,8 @@ nsp_config_device(const struct nsp_config *config)
         return user->memory;
     if (strcmp(user->backend, "pcapfile") == 0)
         return &user->pcapfile;
+    if (strcmp(user->backend, "tap") == 0)
+        return &user->tap;
     return &user->nfqueue;
 }
 
@@ -223,6 +280,7 @@ nsp_config_fini(struct nsp_config *config)
 {
     if (!config->allocator.release)
         return;
+    disown_interfaces(config);
     disown_string(&config->allocator, config->user.pcapfile.in_path);
     disown_string(&config->allocator, config->user.pcapfile.out_path);
     *config = (struct nsp_config){ 0 };

@@ -690,5 +690,5 @@ nsp_version(void)
 const char *
 nsp_features(void)
 {
-    return "+nfqueue +pcapfile +memory";
+    return "+nfqueue +tap +pcapfile +memory";
 }

@@ -171,6 +171,7 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
             .allocator = config->allocator,
             .clock = config->clock,
             .log = config->user.log,
+            .filter = filter,
         },
     };
     int result = plan_holds(config, policy, &plan, reterr);

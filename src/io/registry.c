@@ -6,9 +6,11 @@
 
 extern const struct nsp_io_ops nsp_nfqueue_ops;
 extern const struct nsp_io_ops nsp_pcapfile_ops;
+extern const struct nsp_io_ops nsp_tap_ops;
 
 const struct nsp_io_ops *const nsp_io_registry[] = {
     &nsp_nfqueue_ops,
+    &nsp_tap_ops,
     &nsp_pcapfile_ops,
     &nsp_memory_ops,
 };

@@ -1,0 +1,297 @@
+#define _GNU_SOURCE
+/* The live device that may hold whatever passes: packets of this host are taken
+ * off its interfaces by eBPF programs (tap_program.h), read from a TAP
+ * (tap_queue.h), and go back the same way.
+ *
+ * What happens when
+ *   closed   The programs are detached first; what they had diverted still
+ *            comes out of the TAP and is sent.
+ *   killed   The links and the TAP go with their descriptors, and traffic flows
+ *            past from then on. Packets held at that moment are lost.
+ *   hung     The programs find no sign of life in the shared words and let
+ *            packets pass (fail_closed: drop them).
+ *   overrun  The TAP's queue drops, and the kernel counts. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/diag.h"
+#include "base/memory.h"
+#include "io/tap/tap_counters.h"
+#include "io/tap/tap_device.h"
+#include "io/tap/tap_probe.h"
+
+static void tap_close(struct nsp_io *io);
+
+static int
+tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
+         struct nsp_diag *reterr)
+{
+    struct nsp_allocator allocator = nsp_allocator_or_libc(&cfg->allocator);
+    struct nsp_io *io = nsp_alloc(&allocator, 1, sizeof *io);
+    int result;
+
+    if (!io)
+        return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
+                            "lower the number of packets to hold",
+                            "no memory for a device");
+    io->queue_count = cfg->queues;
+    io->beats.map_fd = io->watch.fd = io->counters_fd = -1;
+    io->allocator = allocator;
+    io->log = cfg->log;
+    result = nsp_tap_device_open(io, cfg, reterr);
+    if (result != NSP_OK) {
+        tap_close(io);
+        return result;
+    }
+    *ret = io;
+    return NSP_OK;
+}
+
+/* --- Closing -------------------------------------------------------------- */
+
+/* The kernel waits until nobody runs a program that it detaches: afterwards all
+ * that was diverted is in the TAP's queue. */
+static void
+tap_quiesce(struct nsp_io *io)
+{
+    while (io->hook_count > 0)
+        nsp_tap_hook_detach(&io->hooks[--io->hook_count]);
+}
+
+static void
+log_late(const struct nsp_io *io)
+{
+    uint64_t pkts = nsp_tap_beats_late_pkts(&io->beats);
+
+    if (pkts > 0)
+        nsp_tap_log(io, NSP_LOG_WARNING,
+                    "tap: %" PRIu64
+                    " packets %s because no worker gave a sign of "
+                    "life in time",
+                    pkts, io->fail_closed ? "were dropped" : "passed by");
+}
+
+static void
+tap_close(struct nsp_io *io)
+{
+    tap_quiesce(io);
+    if (io->beats.shared)
+        log_late(io);
+    nsp_tap_hook_detach(&io->back);
+    for (uint32_t i = 0; i < io->queues_open; i++)
+        nsp_tap_queue_close(&io->queues[i]);
+    nsp_tap_link_close(&io->link);
+    nsp_tap_watch_close(&io->watch);
+    if (io->counters_fd >= 0)
+        close(io->counters_fd);
+    nsp_tap_beats_close(&io->beats);
+    nsp_release(&io->allocator, io->queues);
+    nsp_release(&io->allocator, io);
+}
+
+/* --- Packets -------------------------------------------------------------- */
+
+static uint32_t
+tap_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+             struct nsp_pkt *ret_pkts[], uint32_t max)
+{
+    nsp_tap_beats_alive(&io->beats, queue);
+    return nsp_tap_rx_burst(&io->queues[queue], now_ns, ret_pkts, max);
+}
+
+static uint32_t
+tap_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+             struct nsp_pkt *const pkts[], uint32_t n, bool ret_refused[])
+{
+    (void)now_ns; /* Sent at once. */
+    return nsp_tap_tx_burst(&io->queues[queue], pkts, n, ret_refused);
+}
+
+static void
+tap_drop_burst(struct nsp_io *io, uint32_t queue, struct nsp_pkt *const pkts[],
+               uint32_t n)
+{
+    nsp_tap_drop_burst(&io->queues[queue], pkts, n);
+}
+
+static int
+tap_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+           const uint8_t *ip, uint32_t ip_bytes, bool reply,
+           const struct nsp_pkt *like)
+{
+    (void)now_ns;
+    return nsp_tap_inject(&io->queues[queue], ip, ip_bytes, reply, like);
+}
+
+static void
+tap_wake(struct nsp_io *io)
+{
+    for (uint32_t i = 0; i < io->queue_count; i++)
+        nsp_wakeup_set(&io->queues[i].wakeup);
+}
+
+/* --- Interfaces that go away ---------------------------------------------- */
+
+static void
+end_device(struct nsp_io *io, int err, const char *name)
+{
+    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0)
+        return;
+    memcpy(io->lost, name, sizeof io->lost);
+    atomic_store_explicit(&io->status, err, memory_order_release);
+    tap_wake(io);
+}
+
+static void
+take_news(void *context, uint32_t ifindex, enum nsp_tap_news news)
+{
+    struct nsp_io *io = context;
+
+    if (ifindex == io->link.ifindex && news != NSP_TAP_UP)
+        end_device(io, news == NSP_TAP_DOWN ? -ENETDOWN : -ENODEV,
+                   io->link.name);
+    if (news != NSP_TAP_REMOVED)
+        return;
+    for (uint32_t i = 0; i < io->interface_count; i++) {
+        struct nsp_tap_interface *interface = &io->interfaces[i];
+
+        if (interface->ifindex != ifindex)
+            continue;
+        interface->ifindex = 0;
+        nsp_tap_log(io, NSP_LOG_WARNING, "tap: interface %s was removed",
+                    interface->name);
+        if (--io->interfaces_left == 0)
+            end_device(io, -ENODEV, interface->name);
+    }
+}
+
+/* --- Waiting -------------------------------------------------------------- */
+
+static int
+sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
+         uint64_t timeout_ns)
+{
+    struct pollfd fds[3] = {
+        { .fd = queue->wakeup.fd, .events = POLLIN },
+        { .fd = readable ? queue->config.fd : -1, .events = POLLIN },
+        { .fd = queue->config.index == 0 ? io->watch.fd : -1,
+          .events = POLLIN },
+    };
+    struct timespec ts = {
+        .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
+        .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
+    };
+    uint64_t value;
+    int n = ppoll(fds, 3, timeout_ns == NSP_TIME_NEVER ? NULL : &ts, NULL);
+
+    if (n < 0)
+        return errno == EINTR ? 1 : -errno;
+    if (fds[0].revents != 0 &&
+        read(queue->wakeup.fd, &value, sizeof value) < 0 && errno != EAGAIN)
+        return -errno;
+    if (fds[2].revents != 0)
+        nsp_tap_watch_read(&io->watch, take_news, io);
+    return n > 0;
+}
+
+/* A single worker that waits for packets sleeps as long as it likes: the
+ * program that sends it one starts its time. Which of several workers a packet
+ * goes to no program knows, and one without room does not wake for it: these
+ * give signs of life in their sleep. */
+static int
+tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+{
+    struct nsp_tap_queue *q = &io->queues[queue];
+    bool readable = nsp_tap_queue_can_receive(q);
+    bool sound = readable && io->queue_count == 1;
+    int result;
+
+    do {
+        uint64_t slice_ns =
+            sound ? timeout_ns : nsp_min_u64(timeout_ns, io->beats.hang_ns / 4);
+
+        if (sound)
+            nsp_tap_beats_sleep(&io->beats);
+        result = sleep_on(io, q, readable, slice_ns);
+        if (sound)
+            nsp_tap_beats_woken(&io->beats);
+        else
+            nsp_tap_beats_alive(&io->beats, queue);
+        if (timeout_ns != NSP_TIME_NEVER)
+            timeout_ns -= slice_ns;
+    } while (result == 0 && timeout_ns > 0);
+    return result < 0 ? result : 0;
+}
+
+/* --- State ---------------------------------------------------------------- */
+
+static void
+tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
+{
+    *ret = (struct nsp_io_stats){ 0 };
+    for (uint32_t i = 0; i < io->queue_count; i++)
+        ret->device_errors += atomic_load_explicit(&io->queues[i].device_errors,
+                                                   memory_order_relaxed);
+    if (io->counters_fd < 0 ||
+        nsp_tap_counters_read(io->counters_fd, io->link.name,
+                              &ret->kernel_dropped_pkts) < 0)
+        ret->kernel_dropped_pkts = 0;
+    if (io->fail_closed)
+        ret->kernel_dropped_pkts += nsp_tap_beats_late_pkts(&io->beats);
+}
+
+static int
+tap_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
+{
+    int err = atomic_load_explicit(&io->status, memory_order_acquire);
+
+    if (err != 0) {
+        if (ret && ret_bytes > 0)
+            snprintf(ret, ret_bytes, "interface %s was %s", io->lost,
+                     err == -ENETDOWN ? "taken down or removed" : "removed");
+        return err;
+    }
+    for (uint32_t i = 0; i < io->queue_count; i++) {
+        err = atomic_load_explicit(&io->queues[i].status, memory_order_relaxed);
+        if (err == 0)
+            continue;
+        if (ret && ret_bytes > 0)
+            snprintf(ret, ret_bytes, "queue %u of %s has failed: %s", i,
+                     io->link.name, strerror(-err));
+        return err;
+    }
+    return 0;
+}
+
+/* All of every packet is there anyway. */
+static int
+tap_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
+{
+    (void)snap_bytes;
+    return nsp_tap_link_set_superpackets(&io->link, superpackets);
+}
+
+extern const struct nsp_io_ops nsp_tap_ops;
+const struct nsp_io_ops nsp_tap_ops = {
+    .name = "tap",
+    .caps = NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT | NSP_IO_HOLDS_INPUT |
+            NSP_IO_HOLDS_OUTPUT | NSP_IO_HOOKS,
+    .open = tap_open,
+    .close = tap_close,
+    .rx_burst = tap_rx_burst,
+    .tx_burst = tap_tx_burst,
+    .drop_burst = tap_drop_burst,
+    .inject = tap_inject,
+    .wait = tap_wait,
+    .wake = tap_wake,
+    .quiesce = tap_quiesce,
+    .adjust = tap_adjust,
+    .read_stats = tap_read_stats,
+    .status = tap_status,
+    .probe = nsp_tap_probe,
+};

@@ -1,0 +1,47 @@
+#ifndef NSP_IO_TAP_DEVICE_H
+#define NSP_IO_TAP_DEVICE_H
+#include "io/tap/tap_beats.h"
+#include "io/tap/tap_hook.h"
+#include "io/tap/tap_link.h"
+#include "io/tap/tap_queue.h"
+#include "io/tap/tap_watch.h"
+#include "netshaper/io.h"
+
+/* The device itself: opened by tap_open.c, served by tap.c. */
+#define NSP_TAP_HOOKS_MAX (2u * NSP_TAP_INTERFACES_MAX)
+
+struct nsp_io {
+    struct nsp_tap_queue *queues;
+    uint32_t queue_count, queues_open;
+    bool fail_closed;
+    struct nsp_tap_beats beats;
+
+    struct nsp_tap_link link;
+    struct nsp_tap_interface interfaces[NSP_TAP_INTERFACES_MAX];
+    uint32_t interface_count;
+    struct nsp_tap_origin origins[NSP_TAP_INTERFACES_MAX];
+
+    struct nsp_tap_hook back; /* At the TAP. */
+    struct nsp_tap_hook hooks[NSP_TAP_HOOKS_MAX];
+    uint32_t hook_count;
+
+    struct nsp_tap_watch watch; /* Read by worker 0. */
+    uint32_t interfaces_left;
+    char lost[IF_NAMESIZE]; /* The last interface to go. */
+    _Atomic int status;     /* Published behind 'lost'. */
+
+    int counters_fd; /* -1: the kernel's counters cannot be read. */
+    struct nsp_allocator allocator;
+    struct nsp_log_sink log;
+};
+
+/* Finds the interfaces, makes the TAP and the queues, and attaches the
+ * programs: packets come from then on. 'io' has its allocator, log and queue
+ * count. Returns as in struct nsp_io_ops; either way it is to be closed. */
+int nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
+                        struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+void nsp_tap_log(const struct nsp_io *io, enum nsp_log_level level,
+                 const char *format, ...) NSP_PRINTF(3, 4);
+
+#endif /* NSP_IO_TAP_DEVICE_H */

@@ -1,0 +1,132 @@
+#define _GNU_SOURCE
+#include "io/tap/tap_hook.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <linux/pkt_cls.h>
+#include <linux/pkt_sched.h>
+#include <linux/rtnetlink.h>
+#include <unistd.h>
+
+#include "io/tap/tap_netlink.h"
+#include "os/linux/bpf_call.h"
+
+/* The place of our filter among those of clsact: behind the low numbers that
+ * people and other programs choose. */
+#define FILTER_PRIORITY 20051u
+#define FILTER_HANDLE   1u
+
+#define REQUEST_BYTES 512u
+
+struct request {
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+};
+
+static struct nlmsghdr *
+begin(struct request *request, uint16_t type, uint16_t flags,
+      const struct nsp_tap_hook *hook, struct tcmsg **ret)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(request->bytes);
+
+    message->nlmsg_type = type;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | NLM_F_ACK | flags);
+    *ret = mnl_nlmsg_put_extra_header(message, sizeof **ret);
+    (*ret)->tcm_family = AF_UNSPEC;
+    (*ret)->tcm_ifindex = (int)hook->ifindex;
+    return message;
+}
+
+static int
+ask_qdisc(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags)
+{
+    struct request request;
+    struct tcmsg *tc;
+    struct nlmsghdr *message = begin(&request, type, flags, hook, &tc);
+
+    tc->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
+    tc->tcm_parent = TC_H_CLSACT;
+    mnl_attr_put_strz(message, TCA_KIND, "clsact");
+    return nsp_tap_netlink_ask(message, NULL, NULL);
+}
+
+static int
+ask_filter(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags,
+           int program_fd)
+{
+    struct request request;
+    struct tcmsg *tc;
+    struct nlmsghdr *message = begin(&request, type, flags, hook, &tc);
+
+    tc->tcm_handle = FILTER_HANDLE;
+    tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook->ingress ? TC_H_MIN_INGRESS
+                                                          : TC_H_MIN_EGRESS);
+    tc->tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
+    mnl_attr_put_strz(message, TCA_KIND, "bpf");
+    if (program_fd >= 0) {
+        struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+
+        mnl_attr_put_u32(message, TCA_BPF_FD, (uint32_t)program_fd);
+        mnl_attr_put_strz(message, TCA_BPF_NAME, "netshaper");
+        mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
+        mnl_attr_nest_end(message, options);
+    }
+    return nsp_tap_netlink_ask(message, NULL, NULL);
+}
+
+static int
+attach_clsact(struct nsp_tap_hook *hook, int program_fd)
+{
+    int err = ask_qdisc(hook, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+
+    if (err < 0 && err != -EEXIST)
+        return err;
+    hook->made_qdisc = err == 0;
+    err = ask_filter(hook, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE,
+                     program_fd);
+    if (err < 0 && hook->made_qdisc)
+        (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
+    return err;
+}
+
+int
+nsp_tap_hook_attach(struct nsp_tap_hook *hook, enum nsp_tap_method method,
+                    int program_fd, uint32_t ifindex, bool ingress)
+{
+    int fd, err = 0;
+
+    *hook = (struct nsp_tap_hook){
+        .ifindex = ifindex,
+        .ingress = ingress,
+        .clsact = method == NSP_TAP_CLSACT,
+        .link_fd = -1,
+    };
+    if (hook->clsact) {
+        err = attach_clsact(hook, program_fd);
+    } else {
+        fd = nsp_bpf_tcx_attach(program_fd, ifindex,
+                                ingress ? NSP_BPF_TCX_INGRESS
+                                        : NSP_BPF_TCX_EGRESS);
+        if (fd < 0)
+            err = fd;
+        hook->link_fd = fd;
+    }
+    hook->attached = err == 0;
+    return err;
+}
+
+/* Errors mean that the interface has gone, and the program with it. */
+void
+nsp_tap_hook_detach(struct nsp_tap_hook *hook)
+{
+    if (!hook->attached)
+        return;
+    hook->attached = false;
+    if (!hook->clsact) {
+        close(hook->link_fd);
+        return;
+    }
+    (void)!ask_filter(hook, RTM_DELTFILTER, 0, -1);
+    if (hook->made_qdisc)
+        (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
+}

@@ -1,0 +1,35 @@
+#ifndef NSP_IO_TAP_HOOK_H
+#define NSP_IO_TAP_HOOK_H
+#include "base/base.h"
+
+/* A program at the ingress or egress of an interface.
+ *
+ * tcx     Linux 6.6: a link held by a descriptor. It goes with the process,
+ *         however that ends, and stands behind the programs already there.
+ * clsact  Before: a filter of the queueing discipline 'clsact'. It outlives a
+ *         process that is killed; the divert program then finds nobody alive
+ *         and lets everything pass, and the next engine at that interface takes
+ *         its place. */
+enum nsp_tap_method {
+    NSP_TAP_TCX = 0,
+    NSP_TAP_CLSACT,
+};
+
+struct nsp_tap_hook {
+    uint32_t ifindex;
+    bool attached, ingress, clsact;
+    bool made_qdisc;
+    int link_fd;
+};
+
+/* Attaches 'program_fd', which may be closed afterwards. Returns 0 or a
+ * negative errno: -EINVAL where the kernel knows no tcx, -ENOENT or -EOPNOTSUPP
+ * where it knows no clsact. */
+int nsp_tap_hook_attach(struct nsp_tap_hook *hook, enum nsp_tap_method method,
+                        int program_fd, uint32_t ifindex,
+                        bool ingress) NSP_MUSTCHECK;
+
+/* Accepts one that is not attached, or whose interface has gone. */
+void nsp_tap_hook_detach(struct nsp_tap_hook *hook);
+
+#endif /* NSP_IO_TAP_HOOK_H */

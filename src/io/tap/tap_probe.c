@@ -1,0 +1,181 @@
+#define _GNU_SOURCE
+#include "io/tap/tap_probe.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/memory.h"
+#include "io/tap/tap_beats.h"
+#include "io/tap/tap_hook.h"
+#include "io/tap/tap_link.h"
+#include "io/tap/tap_program.h"
+#include "os/linux/bpf_call.h"
+
+#define PRIVILEGE_CURE                                                         \
+    "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN outside "     \
+    "user namespaces"
+
+struct probe {
+    nsp_probe_fn *report;
+    void *context;
+    struct nsp_tap_link link;
+    int map_fd, program_fd;
+};
+
+static void NSP_PRINTF(5, 6)
+    report(const struct probe *probe, const char *feature,
+           enum nsp_probe_state state, const char *cure, const char *format,
+           ...)
+{
+    struct nsp_probe_item item = { .feature = feature,
+                                   .state = (uint8_t)state };
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(item.detail, sizeof item.detail, format, args);
+    va_end(args);
+    snprintf(item.cure, sizeof item.cure, "%s", state ? cure : "");
+    probe->report(probe->context, &item);
+}
+
+static const char *
+cure_for(int err, const char *otherwise)
+{
+    return err == -EPERM || err == -EACCES ? PRIVILEGE_CURE : otherwise;
+}
+
+static void
+probe_device(struct probe *probe)
+{
+    const struct nsp_tap_link_config cfg = {
+        .queues = 1,
+        .queue_pkts = NSP_BURST_MAX,
+        .superpackets = true,
+    };
+    const char *step;
+    int err = nsp_tap_link_open(&probe->link, &cfg, &step);
+
+    if (err < 0) {
+        nsp_tap_link_close(&probe->link);
+        report(probe, "tap-device", NSP_PROBE_MISSING,
+               cure_for(err, "a kernel with CONFIG_TUN (module tun), and "
+                             "/dev/net/tun"),
+               "%s: %s", step, strerror(-err));
+    } else if (!probe->link.udp_superpackets) {
+        report(probe, "tap-device", NSP_PROBE_DEGRADED, "Linux 6.2 or later",
+               "TCP superpackets; those of UDP are split");
+    } else {
+        report(probe, "tap-device", NSP_PROBE_OK, "",
+               "TCP and UDP superpackets");
+    }
+}
+
+/* Loads what a device would load. */
+static int
+load_programs(struct probe *probe)
+{
+    struct nsp_tap_divert divert = {
+        .ifindex = probe->link.ifindex,
+        .tap_ifindex = probe->link.ifindex,
+        .ingress = true,
+        .diverts = true,
+        .queues = 1,
+    };
+    struct nsp_tap_beats beats;
+    int fd = nsp_tap_beats_open(&beats, 1, 1000);
+
+    divert.shared_fd = beats.map_fd;
+    if (fd == 0)
+        probe->program_fd =
+            nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);
+    nsp_tap_beats_close(&beats);
+    if (fd < 0)
+        return fd;
+    if (probe->program_fd < 0)
+        return probe->program_fd;
+
+    probe->map_fd =
+        nsp_bpf_array_create("nsp_tap_places", sizeof(struct nsp_tap_place),
+                             NSP_TAP_INTERFACES_MAX, false);
+    if (probe->map_fd < 0)
+        return probe->map_fd;
+    fd = nsp_tap_load_return(probe->map_fd, NULL, 0);
+    if (fd < 0)
+        return fd;
+    close(probe->program_fd);
+    probe->program_fd = fd;
+    return 0;
+}
+
+static void
+probe_programs(struct probe *probe)
+{
+    int err = load_programs(probe);
+
+    if (err < 0)
+        report(probe, "tap-programs", NSP_PROBE_MISSING,
+               cure_for(err, "Linux 5.10 or later with CONFIG_BPF_SYSCALL and "
+                             "CONFIG_NET_CLS_ACT"),
+               "eBPF: %s", strerror(-err));
+    else
+        report(probe, "tap-programs", NSP_PROBE_OK, "",
+               "the kernel takes the programs");
+}
+
+/* Attaches the return program to our own TAP, whose packets it drops. */
+static void
+probe_hooks(const struct probe *probe)
+{
+    struct nsp_tap_hook hook;
+    int tcx, clsact;
+
+    if (probe->program_fd < 0 || probe->link.ifindex == 0) {
+        report(probe, "tap-hooks", NSP_PROBE_MISSING,
+               "mend what is missing above", "cannot be told");
+        return;
+    }
+    tcx = nsp_tap_hook_attach(&hook, NSP_TAP_TCX, probe->program_fd,
+                              probe->link.ifindex, true);
+    nsp_tap_hook_detach(&hook);
+    if (tcx == 0) {
+        report(probe, "tap-hooks", NSP_PROBE_OK, "",
+               "tcx links, which go with the process");
+        return;
+    }
+    clsact = nsp_tap_hook_attach(&hook, NSP_TAP_CLSACT, probe->program_fd,
+                                 probe->link.ifindex, true);
+    nsp_tap_hook_detach(&hook);
+    if (clsact == 0)
+        report(probe, "tap-hooks", NSP_PROBE_DEGRADED,
+               "Linux 6.6 or later with CONFIG_NET_XGRESS",
+               "clsact filters, which stay when the process is killed and then "
+               "let all pass");
+    else
+        report(probe, "tap-hooks", NSP_PROBE_MISSING,
+               cure_for(tcx, "Linux 6.6 or later with CONFIG_NET_XGRESS, or "
+                             "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"),
+               "tcx: %s; clsact: %s", strerror(-tcx), strerror(-clsact));
+}
+
+void
+nsp_tap_probe(nsp_probe_fn *report_item, void *context)
+{
+    struct probe probe = {
+        .report = report_item,
+        .context = context,
+        .map_fd = -1,
+        .program_fd = -1,
+    };
+
+    probe_device(&probe);
+    probe_programs(&probe);
+    probe_hooks(&probe);
+    if (probe.program_fd >= 0)
+        close(probe.program_fd);
+    if (probe.map_fd >= 0)
+        close(probe.map_fd);
+    nsp_tap_link_close(&probe.link);
+}

@@ -1,0 +1,101 @@
+#ifndef NSP_IO_TAP_QUEUE_H
+#define NSP_IO_TAP_QUEUE_H
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "base/buddy.h"
+#include "io/tap/tap_program.h"
+#include "netshaper/io.h"
+#include "os/os.h"
+
+/* One queue of the TAP, and the packets it has lent out.
+ *
+ * A packet read is ours alone: the kernel has let go of it, its socket is free
+ * to send the next. So what waits here waits in our memory.
+ *
+ *     TAP --read--> receive block --> engine --> write --> TAP
+ *                        | still out at the next burst
+ *                        +--> block of the packet's size
+ *
+ * Blocks     begin with the virtio-net header, which says what is left to do
+ *            of checksum and segmentation, and goes back as it came. A packet
+ *            begins behind it and the tag.
+ * Bounds     max_held_pkts + 2 * NSP_BURST_MAX descriptors; a store of 4 KiB
+ *            for each packet held, 16 MiB to 512 MiB, of which only what is
+ *            used becomes memory. With either used up nothing is read: packets
+ *            wait in the kernel's queue, which drops and counts what does not
+ *            fit.
+ * Threads    The queue's worker. Counters: one writer, any reader.
+ * Cost       A system call for each packet in and each packet out, and one
+ *            more to find the queue empty; no allocation from the system. */
+
+#define NSP_TAP_VNET_BYTES 10u /* struct virtio_net_hdr. */
+#define NSP_TAP_TAG_BYTES  4u
+#define NSP_TAP_DATA_OFF   (NSP_TAP_VNET_BYTES + NSP_TAP_TAG_BYTES)
+
+/* What is known of a place where packets are taken. */
+struct nsp_tap_origin {
+    uint32_t ifindex; /* 0: there is none. */
+    bool loopback;
+};
+
+struct nsp_tap_queue_config {
+    uint32_t index; /* Of the queue in its device: pkt->queue. */
+    int fd;         /* The device's; non-blocking. */
+    uint32_t max_held_pkts;
+    bool edits;
+    const struct nsp_tap_origin *origins; /* NSP_TAP_INTERFACES_MAX, by slot. */
+    struct nsp_allocator allocator;
+};
+
+struct nsp_tap_slot {
+    struct nsp_pkt pkt;
+    uint8_t *block;
+    uint16_t tag;
+    bool lent;
+    bool whole_block; /* A receive block, not one of the packet's size. */
+};
+
+struct nsp_tap_queue {
+    struct nsp_tap_queue_config config;
+    struct nsp_wakeup wakeup;
+
+    struct nsp_buddy store;
+    uint8_t *spare[NSP_BURST_MAX]; /* Receive blocks without a packet. */
+    uint32_t spare_count;
+
+    /* Descriptors: those never used yet begin at 'fresh'. */
+    struct nsp_tap_slot *slots;
+    struct nsp_tap_slot **free_slots;
+    uint32_t slot_count, fresh, free_count;
+    struct nsp_tap_slot *last_burst[NSP_BURST_MAX];
+    uint32_t last_burst_pkts;
+
+    _Atomic uint64_t device_errors;
+    _Atomic int status; /* The negative errno that ended it, or 0. */
+
+    /* Keeps what two workers write on lines of their own. */
+    uint8_t padding[NSP_CACHE_LINE];
+};
+
+/* Makes room. Returns 0 or a negative errno; either way the queue may be
+ * closed, which does not close 'fd'. */
+int nsp_tap_queue_open(struct nsp_tap_queue *queue,
+                       const struct nsp_tap_queue_config *cfg) NSP_MUSTCHECK;
+void nsp_tap_queue_close(struct nsp_tap_queue *queue);
+
+/* As in struct nsp_io_ops. */
+uint32_t nsp_tap_rx_burst(struct nsp_tap_queue *queue, uint64_t now_ns,
+                          struct nsp_pkt *ret_pkts[], uint32_t max);
+uint32_t nsp_tap_tx_burst(struct nsp_tap_queue *queue,
+                          struct nsp_pkt *const pkts[], uint32_t n,
+                          bool ret_refused[]);
+void nsp_tap_drop_burst(struct nsp_tap_queue *queue,
+                        struct nsp_pkt *const pkts[], uint32_t n);
+int nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
+                   uint32_t ip_bytes, bool reply, const struct nsp_pkt *like);
+
+/* False while nothing can be read for want of room. */
+bool nsp_tap_queue_can_receive(struct nsp_tap_queue *queue);
+
+#endif /* NSP_IO_TAP_QUEUE_H */
