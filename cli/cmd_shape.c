@@ -30,7 +30,7 @@ enum option {
 
 static const struct nsp_option options[] = {
     [OPT_ON] = { "on", "WHERE",
-                 "host (input and output), input, output, forward", 0 },
+                 "host (input and output), input, output, forward, tap", 0 },
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
     [OPT_DIRECTION] = { "direction", "WAY", "inbound, outbound or both", 0 },
     [OPT_RATE] = { "rate", "RATE", "limit to RATE: 20mbit, 500kBps", 0 },
@@ -51,16 +51,22 @@ static const struct nsp_option options[] = {
     [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
                           0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
-                          "drop, not pass, what does not fit the queue", 0 },
+                          "drop, not pass, what finds the queue full or nsp "
+                          "hung",
+                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
     [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
 };
 
+#define INTERFACES_MAX 64u
+
 /* The job, and which options were given. */
 struct request {
     struct nsp_shape_job job;
+    char names[1024]; /* Of interfaces, each with its end mark. */
+    const char *interfaces[INTERFACES_MAX];
     const char *values[OPT_COUNT]; /* "" for a flag; NULL: absent. */
 };
 
@@ -94,6 +100,42 @@ read_word(struct nsp_cli *cli, const char *name, const char *text,
     return nsp_cli_usage(cli, hint, "%s: unknown value '%s'", name, text);
 }
 
+/* Reads "tap" or "tap:IFACE[,IFACE]". */
+static int
+set_tap(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    struct nsp_tap_config *tap = &r->job.engine.tap;
+    char *name = r->names;
+
+    r->job.engine.backend = "tap";
+    r->job.engine.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
+    tap->interface_count = 0;
+    if (text[strlen("tap")] == '\0')
+        return NSP_EXIT_OK;
+    text += strlen("tap:");
+    if (strlen(text) >= sizeof r->names)
+        return nsp_cli_usage(cli, "leave the names out to take all interfaces",
+                             "--on: too many interfaces");
+    memcpy(r->names, text, strlen(text) + 1);
+    while (name) {
+        char *end = strchr(name, ',');
+
+        if (end)
+            *end = '\0';
+        if (*name == '\0')
+            return nsp_cli_usage(cli, "write tap:eth0,eth1",
+                                 "--on: an interface without a name");
+        if (tap->interface_count == INTERFACES_MAX)
+            return nsp_cli_usage(cli,
+                                 "leave the names out to take all interfaces",
+                                 "--on: too many interfaces");
+        r->interfaces[tap->interface_count++] = name;
+        name = end ? end + 1 : NULL;
+    }
+    tap->interfaces = r->interfaces;
+    return NSP_EXIT_OK;
+}
+
 static int
 set_where(struct nsp_cli *cli, struct request *r, const char *text)
 {
@@ -106,8 +148,11 @@ set_where(struct nsp_cli *cli, struct request *r, const char *text)
     };
 
     r->job.where = text;
+    if (strcmp(text, "tap") == 0 || strncmp(text, "tap:", 4) == 0)
+        return set_tap(cli, r, text);
+    r->job.engine.backend = "nfqueue";
     return read_word(cli, "--on", text, words,
-                     "write host, input, output or forward",
+                     "write host, input, output, forward or tap:IFACE",
                      &r->job.engine.hooks);
 }
 
@@ -242,6 +287,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return NSP_EXIT_OK;
     case OPT_FAIL_CLOSED:
         r->job.engine.nfqueue.fail_closed = true;
+        r->job.engine.tap.fail_closed = true;
         return NSP_EXIT_OK;
     case OPT_IN:
         r->job.engine.pcapfile.in_path = value;
@@ -406,7 +452,6 @@ complete(struct request *r)
     struct nsp_engine_config *engine = &r->job.engine;
     const struct nsp_rule *rule = &r->job.rule;
 
-    engine->backend = "nfqueue";
     if (engine->pcapfile.in_path) {
         engine->backend = "pcapfile";
         r->job.where = engine->pcapfile.in_path;
@@ -424,7 +469,8 @@ run(struct nsp_cli *cli, int argc, char *argv[])
         .job = { .filter = "true",
                  .where = "host",
                  .rule = { .name = "shape" },
-                 .engine.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT },
+                 .engine = { .backend = "nfqueue",
+                             .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT } },
     };
     const char *value;
     int option, status;
