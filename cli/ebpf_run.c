@@ -18,6 +18,59 @@ bpf(int command, union bpf_attr *attr)
     return r < 0 ? -errno : (int)r;
 }
 
+/* A key as the kernel takes it. */
+struct key {
+    uint32_t bits;
+    uint8_t addr[16];
+};
+
+static int
+fill_map(int fd, const struct nsp_ebpf_map *map)
+{
+    struct nsp_filter_prefix prefix;
+    const uint8_t value = 1;
+    bool more = nsp_filter_set_next_prefix(map->set, map->ipv6, NULL, &prefix);
+    int r = 0;
+
+    while (more && r == 0) {
+        struct key key = { .bits = prefix.bits };
+        union bpf_attr attr;
+
+        memcpy(key.addr, prefix.addr, sizeof key.addr);
+        memset(&attr, 0, sizeof attr);
+        attr.map_fd = (uint32_t)fd;
+        attr.key = (uintptr_t)&key;
+        attr.value = (uintptr_t)&value;
+        r = bpf(BPF_MAP_UPDATE_ELEM, &attr);
+        more =
+            nsp_filter_set_next_prefix(map->set, map->ipv6, &prefix, &prefix);
+    }
+    return r;
+}
+
+int
+nsp_ebpf_make_map(const struct nsp_ebpf_map *map)
+{
+    union bpf_attr attr;
+    int fd, r;
+
+    memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_LPM_TRIE;
+    attr.key_size = NSP_EBPF_KEY_BYTES(map->ipv6);
+    attr.value_size = 1;
+    attr.max_entries = nsp_filter_set_count_prefixes(map->set, map->ipv6);
+    attr.map_flags = BPF_F_NO_PREALLOC;
+    fd = bpf(BPF_MAP_CREATE, &attr);
+    if (fd < 0)
+        return fd;
+    r = fill_map(fd, map);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    return fd;
+}
+
 int
 nsp_ebpf_load(const struct nsp_ebpf_insn insns[], uint32_t count)
 {

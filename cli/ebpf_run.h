@@ -5,6 +5,10 @@
 
 #include "netshaper/bpf.h"
 
+/* Makes a map of the prefixes that 'map' names. Returns its descriptor, to be
+ * closed, or a negative errno. */
+int nsp_ebpf_make_map(const struct nsp_ebpf_map *map) NSP_MUSTCHECK;
+
 /* Loads a program for tcx into the kernel. Returns its descriptor, to be
  * closed, or a negative errno. */
 int nsp_ebpf_load(const struct nsp_ebpf_insn insns[],

@@ -33,6 +33,8 @@ struct nsp_filter_runner {
     enum nsp_filter_backend backend;
     struct program programs[LINKS][DIRECTIONS];
     struct nsp_widened widened;
+    struct nsp_ebpf_maps maps; /* Those made so far. */
+    int map_fds[NSP_EBPF_MAPS_MAX];
 };
 
 static int
@@ -84,6 +86,8 @@ nsp_filter_runner_destroy(struct nsp_filter_runner *runner)
         if (program->made && runner->backend == NSP_FILTER_EBPF)
             close(program->ebpf);
     }
+    for (uint32_t i = 0; runner && i < runner->maps.count; i++)
+        close(runner->map_fds[i]);
     free(runner);
     return NULL;
 }
@@ -156,21 +160,64 @@ make_cbpf(struct nsp_filter_runner *runner, const struct nsp_site *site,
     return NSP_OK;
 }
 
+/* The runner's map for 'wanted', made if need be: a descriptor or a negative
+ * errno. Programs for other links share it. */
+static int
+get_map(struct nsp_filter_runner *runner, const struct nsp_ebpf_map *wanted)
+{
+    uint32_t i = 0;
+    int fd;
+
+    while (i < runner->maps.count &&
+           (runner->maps.maps[i].set != wanted->set ||
+            runner->maps.maps[i].ipv6 != wanted->ipv6))
+        i++;
+    if (i < runner->maps.count)
+        return runner->map_fds[i];
+    if (i == NSP_EBPF_MAPS_MAX)
+        return -E2BIG;
+    fd = nsp_ebpf_make_map(wanted);
+    if (fd >= 0) {
+        runner->maps.maps[i] = *wanted;
+        runner->map_fds[i] = fd;
+        runner->maps.count++;
+    }
+    return fd;
+}
+
+/* Loads a program that looks addresses up in 'maps'. */
+static int
+load_ebpf(struct nsp_filter_runner *runner, struct nsp_ebpf_insn insns[],
+          uint32_t count, const struct nsp_ebpf_maps *maps)
+{
+    int fds[NSP_EBPF_MAPS_MAX];
+
+    for (uint32_t i = 0; i < maps->count; i++) {
+        fds[i] = get_map(runner, &maps->maps[i]);
+        if (fds[i] < 0)
+            return fds[i];
+    }
+    if (maps->count > 0)
+        nsp_ebpf_set_maps(insns, count, fds);
+    return nsp_ebpf_load(insns, count);
+}
+
 static int
 make_ebpf(struct nsp_filter_runner *runner, const struct nsp_site *site,
           struct program *program, struct nsp_diag *reterr)
 {
     struct nsp_ebpf_insn *insns = calloc(NSP_EBPF_INSNS_MAX, sizeof insns[0]);
     struct nsp_widened widened;
+    struct nsp_ebpf_maps maps;
     uint32_t count;
     int err;
 
     if (!insns)
         return fail_emit(reterr, -ENOMEM);
     err = nsp_filter_emit_ebpf(runner->filter, NSP_EBPF_TCX, site, insns,
-                               NSP_EBPF_INSNS_MAX, &count, &widened);
+                               NSP_EBPF_INSNS_MAX, &count, &maps, &widened);
     if (err == 0)
-        program->ebpf = nsp_ebpf_load(insns, count);
+        program->ebpf = load_ebpf(runner, insns, count, &maps);
     free(insns);
     if (err < 0)
         return fail_emit(reterr, err);

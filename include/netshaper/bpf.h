@@ -5,6 +5,7 @@
 
 #include "netshaper/api.h"
 #include "netshaper/filter.h"
+#include "netshaper/filter_set.h"
 #include "netshaper/packet.h"
 
 NSP_BEGIN_DECLS
@@ -38,7 +39,7 @@ struct nsp_site {
     uint32_t ifindex;
 };
 
-/* What a program cannot tell, by the language's names, and
+/* What a program cannot tell, by the language's names, such as "@office", and
  * NSP_WIDENED_EXTENSIONS where it stops at an IPv6 extension header. */
 #define NSP_WIDENED_MAX        16
 #define NSP_WIDENED_EXTENSIONS "IPv6 extension headers"
@@ -46,7 +47,7 @@ struct nsp_site {
 struct nsp_widened {
     bool exact;     /* Nothing is widened. */
     uint32_t count; /* Of names; more than NSP_WIDENED_MAX are not named. */
-    const char *names[NSP_WIDENED_MAX]; /* Static storage. */
+    const char *names[NSP_WIDENED_MAX]; /* Live as long as the filter. */
 };
 
 /* --- Classic BPF ---------------------------------------------------------
@@ -75,9 +76,9 @@ NSP_API int nsp_filter_emit_cbpf(const struct nsp_filter *filter,
                                  struct nsp_widened *ret_widened) NSP_MUSTCHECK;
 
 /* --- eBPF ----------------------------------------------------------------
- * For an interface's XDP and tcx hooks. A program calls nothing and uses no
- * map; it returns 1 or 0, which its caller turns to the hook's verdicts. To
- * load one takes CAP_BPF, CAP_NET_ADMIN and, for XDP, CAP_PERFMON. */
+ * For an interface's XDP and tcx hooks. A program returns 1 or 0, which its
+ * caller turns to the hook's verdicts. To load one takes CAP_BPF, CAP_NET_ADMIN
+ * and, for XDP, CAP_PERFMON. */
 
 enum nsp_ebpf_type {
     NSP_EBPF_XDP, /* Interface numbers are those of arrival. */
@@ -94,12 +95,37 @@ struct nsp_ebpf_insn {
 
 #define NSP_EBPF_INSNS_MAX 32768u /* That jumps can span. */
 
-/* Writes a program for hooks of 'type' like the function above. */
+/* A map that a program looks addresses up in. The caller makes it, of type
+ * BPF_MAP_TYPE_LPM_TRIE with keys of NSP_EBPF_KEY_BYTES and values of any size,
+ * and fills it with the set's prefixes (nsp_filter_set_next_prefix()). A key is
+ * their bits as uint32_t and their 4 or 16 bytes of address. */
+struct nsp_ebpf_map {
+    const struct nsp_filter_set *set; /* The filter's. */
+    bool ipv6;                        /* Of its IPv6 prefixes; else IPv4. */
+};
+
+#define NSP_EBPF_MAPS_MAX         64u /* Of a program, by the kernel. */
+#define NSP_EBPF_KEY_BYTES(ipv6_) ((ipv6_) ? 20u : 8u)
+
+struct nsp_ebpf_maps {
+    uint32_t count;
+    struct nsp_ebpf_map maps[NSP_EBPF_MAPS_MAX];
+};
+
+/* Replaces the numbers of maps in a program by their descriptors: map i's is
+ * fds[i]. To be called once before the program is loaded, if it has maps. */
+NSP_API void nsp_ebpf_set_maps(struct nsp_ebpf_insn insns[], uint32_t count,
+                               const int fds[]);
+
+/* Writes a program for hooks of 'type' like the function above. The larger
+ * named sets are looked up in maps, which are stored in '*ret_maps'; if that is
+ * NULL they are widened. */
 NSP_API int nsp_filter_emit_ebpf(const struct nsp_filter *filter,
                                  enum nsp_ebpf_type type,
                                  const struct nsp_site *site,
                                  struct nsp_ebpf_insn insns[], uint32_t max,
                                  uint32_t *ret_count,
+                                 struct nsp_ebpf_maps *ret_maps,
                                  struct nsp_widened *ret_widened) NSP_MUSTCHECK;
 
 NSP_END_DECLS

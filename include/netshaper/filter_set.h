@@ -52,5 +52,24 @@ enum nsp_set_kind {
 
 NSP_API enum nsp_set_kind nsp_filter_set_kind(const struct nsp_filter_set *set);
 
+/* --- What is in it ------------------------------------------------------- */
+
+struct nsp_filter_prefix {
+    uint8_t addr[16]; /* Network order; of IPv4 the first four. */
+    uint8_t bits;
+};
+
+/* Stores the first of the set's IPv4 or IPv6 prefixes, or the one after
+ * 'after', which is NULL or such a prefix, and returns true; false when there
+ * are no more. They ascend, and are the fewest that make up the set. */
+NSP_API bool nsp_filter_set_next_prefix(const struct nsp_filter_set *set,
+                                        bool ipv6,
+                                        const struct nsp_filter_prefix *after,
+                                        struct nsp_filter_prefix *ret);
+
+/* How many there are. Takes time linear in their number. */
+NSP_API uint32_t nsp_filter_set_count_prefixes(const struct nsp_filter_set *set,
+                                               bool ipv6);
+
 NSP_END_DECLS
 #endif /* NETSHAPER_FILTER_SET_H */

@@ -106,6 +106,24 @@ nsp_bounds_tree_has(const struct nsp_bounds_tree *tree, struct nsp_u128 value)
     return is_inside(tree, rank_in(tree, at, value));
 }
 
+/* From the root, as the entries of values below all keys lead astray. */
+struct nsp_u128
+nsp_bounds_tree_run_end(const struct nsp_bounds_tree *tree,
+                        struct nsp_u128 value)
+{
+    struct place at = { 0, 0 };
+    uint32_t rank, node;
+
+    while (at.level + 1 < tree->levels)
+        at = step_down(tree, at, value);
+    rank = rank_in(tree, at, value);
+    node = number_of(tree, at);
+    if (rank == KEYS)
+        return NSP_U128_MAX;
+    return (struct nsp_u128){ tree->nodes[node].hi[rank],
+                              tree->nodes[node].lo[rank] };
+}
+
 /* Answers for values that have come to their leaves. Lower halves come in a
  * second round, lest each be waited for alone. */
 static uint64_t

@@ -56,6 +56,10 @@ void nsp_bounds_tree_fini(struct nsp_bounds_tree *tree,
 bool nsp_bounds_tree_has(const struct nsp_bounds_tree *tree,
                          struct nsp_u128 value);
 
+/* The last of the values from 'value' on that are all members, or all not. */
+struct nsp_u128 nsp_bounds_tree_run_end(const struct nsp_bounds_tree *tree,
+                                        struct nsp_u128 value);
+
 /* Returns a mask of which of 'count' (<= 64) values are members: bit i for
  * values[i]. Steps down with all of them at once, so their cache misses
  * overlap. */

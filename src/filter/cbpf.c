@@ -8,6 +8,9 @@
 /* A conditional jump spans at most this many instructions. */
 #define SPAN_MAX 255u
 
+/* Of a named set that is written out. */
+#define SET_RANGES_MAX 1024u
+
 /* --- Encoding ------------------------------------------------------------
  *
  * Written from the last instruction to the first: as all jumps go forward, how
@@ -136,22 +139,27 @@ assemble(const struct nsp_code *code, const struct nsp_allocator *allocator,
 
 /* --- Emission ------------------------------------------------------------ */
 
-static int
-emit(const struct nsp_ir *ir, const struct nsp_site *site, uint32_t extensions,
-     const struct nsp_allocator *allocator, struct nsp_cbpf_insn insns[],
-     uint32_t max, uint32_t *ret_count, struct nsp_widened *ret_widened)
-{
+struct emission {
+    const struct nsp_filter *filter;
+    struct nsp_cbpf_insn *insns;
+    uint32_t max, count;
     struct nsp_widened widened;
+};
+
+static int
+emit(const struct nsp_lower_target *target, void *arg)
+{
+    struct emission *e = arg;
+    const struct nsp_allocator *allocator = nsp_filter_allocator(e->filter);
     struct nsp_code code;
     /* Labels need room as well, and what is left out later. */
     int r = nsp_code_init(&code, 8 * NSP_CBPF_INSNS_MAX, allocator);
 
     if (r == 0)
-        r = nsp_lower(ir, site, false, extensions, allocator, &code, &widened);
+        r = nsp_lower(nsp_filter_ir(e->filter), target, allocator, &code,
+                      &e->widened);
     if (r == 0)
-        r = assemble(&code, allocator, insns, max, ret_count);
-    if (r == 0 && ret_widened)
-        *ret_widened = widened;
+        r = assemble(&code, allocator, e->insns, e->max, &e->count);
     nsp_code_fini(&code, allocator);
     return r;
 }
@@ -162,15 +170,19 @@ nsp_filter_emit_cbpf(const struct nsp_filter *filter,
                      uint32_t max, uint32_t *ret_count,
                      struct nsp_widened *ret_widened)
 {
-    static const uint8_t extensions[] = { NSP_LOWER_EXTENSIONS_MAX, 4, 1, 0 };
-    int r = -E2BIG;
+    struct nsp_lower_target target = { .site = site,
+                                       .set_ranges_max = SET_RANGES_MAX };
+    struct emission e = { .filter = filter, .insns = insns };
+    int r;
 
     if (!nsp_filter_can_emit(filter, site))
         return -EINVAL;
-    max = nsp_min_u32(max, NSP_CBPF_INSNS_MAX);
-    for (uint32_t i = 0; i < NSP_ARRAY_LEN(extensions) && r == -E2BIG; i++)
-        r = emit(nsp_filter_ir(filter), site, extensions[i],
-                 nsp_filter_allocator(filter), insns, max, ret_count,
-                 ret_widened);
-    return r;
+    e.max = nsp_min_u32(max, NSP_CBPF_INSNS_MAX);
+    r = nsp_lower_to_fit(nsp_filter_ir(filter), &target, emit, &e);
+    if (r != 0)
+        return r;
+    *ret_count = e.count;
+    if (ret_widened)
+        *ret_widened = e.widened;
+    return 0;
 }

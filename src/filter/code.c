@@ -60,6 +60,16 @@ nsp_code_op(struct nsp_code *code, unsigned opcode, uint32_t k)
 }
 
 void
+nsp_code_lookup(struct nsp_code *code, unsigned mode, uint32_t k, uint32_t map)
+{
+    append(code, (struct nsp_code_insn){
+                     .code = (uint16_t)(NSP_BPF_MISC | NSP_BPF_LOOKUP | mode),
+                     .k = k,
+                     .map = map,
+                 });
+}
+
+void
 nsp_code_jump(struct nsp_code *code, unsigned condition, uint32_t k,
               uint32_t jt, uint32_t jf)
 {

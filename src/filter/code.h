@@ -44,6 +44,10 @@ enum nsp_bpf_opcode {
 
     NSP_BPF_TAX = 0x00,
     NSP_BPF_TXA = 0x80,
+
+    /* Not classic: A = 1 if the address at offset k, with NSP_BPF_X X + k, is
+     * in map number 'map', else 0. Of class NSP_BPF_MISC. */
+    NSP_BPF_LOOKUP = 0x40,
 };
 
 #define NSP_BPF_MEMORY_WORDS 16u
@@ -56,6 +60,7 @@ struct nsp_code_insn {
     uint32_t k;
     uint32_t jt, jf; /* Of jumps; an unconditional one goes to 'jt'. Labels,
                       * and instructions once the code is finished. */
+    uint32_t map;
 };
 
 enum nsp_code_label {
@@ -85,6 +90,8 @@ uint32_t nsp_code_label(struct nsp_code *code);
 void nsp_code_place(struct nsp_code *code, uint32_t label);
 
 void nsp_code_op(struct nsp_code *code, unsigned opcode, uint32_t k);
+void nsp_code_lookup(struct nsp_code *code, unsigned mode, uint32_t k,
+                     uint32_t map);
 void nsp_code_jump(struct nsp_code *code, unsigned condition, uint32_t k,
                    uint32_t jt, uint32_t jf);
 void nsp_code_goto(struct nsp_code *code, uint32_t label);

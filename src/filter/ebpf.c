@@ -34,7 +34,11 @@ enum {
     JMP_JNE = 0x50,
     JMP_JLT = 0xA0,
     JMP_JLE = 0xB0,
+    JMP_CALL = 0x80,
     JMP_EXIT = 0x90,
+    LOAD_64 = 0x18,    /* Takes two instructions. */
+    PSEUDO_MAP_FD = 1, /* In place of its source: a map. */
+    CALL_MAP_LOOKUP = 1,
 };
 
 /* Offsets in the hook's context; and no packet is longer than this, as far as
@@ -55,10 +59,19 @@ enum {
 #define WORD_LEN     NSP_BPF_MEMORY_WORDS
 #define WORD_IFINDEX (NSP_BPF_MEMORY_WORDS + 1)
 
+/* The key of a map lies on the stack below them: bits, then address. */
+#define KEY_AT (-8 * (int32_t)(NSP_BPF_MEMORY_WORDS + 2) - 24)
+
+/* Of a named set that is written out: without maps; and with, where a search is
+ * the faster one. */
+#define SET_RANGES_MAX 1024u
+#define SET_RANGES_FEW 32u
+
 struct translator {
     const struct nsp_code *code;
     enum nsp_ebpf_type type;
     const struct nsp_site *site;
+    const struct nsp_ebpf_maps *maps;
     struct nsp_ebpf_insn *insns; /* NULL in the first pass. */
     uint32_t count;
     uint32_t *places; /* Where each instruction of 'code' begins. */
@@ -138,12 +151,12 @@ jump(struct translator *t, unsigned code, unsigned left, unsigned right,
 
 /* --- Instructions -------------------------------------------------------- */
 
-/* A = 'size' at 'k', from REG_X on if 'by_x'. */
-static void
-translate_fetch(struct translator *t, unsigned size, uint32_t k, bool by_x)
+/* REG_SCRATCH = where 'bytes' bytes that the kernel sees to lie in the packet
+ * begin: at what is returned from there. They are at 'k', from REG_X on if
+ * 'by_x'. */
+static int32_t
+translate_place(struct translator *t, uint32_t bytes, uint32_t k, bool by_x)
 {
-    uint32_t bytes = size == NSP_BPF_B ? 1 : size == NSP_BPF_H ? 2 : 4;
-
     assert(k <= OFFSET_MAX - bytes);
     if (by_x) {
         move64(t, REG_SCRATCH, REG_X);
@@ -163,9 +176,45 @@ translate_fetch(struct translator *t, unsigned size, uint32_t k, bool by_x)
         k + bytes);
     jump(t, NSP_BPF_JMP | NSP_BPF_JGT | NSP_BPF_X, REG_END_OF_LOAD,
          REG_DATA_END, 0, t->accept);
-    put(t, NSP_BPF_LDX | NSP_BPF_MEM | size, REG_A, REG_SCRATCH, (int32_t)k, 0);
+    return (int32_t)k;
+}
+
+/* A = 'size' at 'k', from REG_X on if 'by_x'. */
+static void
+translate_fetch(struct translator *t, unsigned size, uint32_t k, bool by_x)
+{
+    uint32_t bytes = size == NSP_BPF_B ? 1 : size == NSP_BPF_H ? 2 : 4;
+    int32_t at = translate_place(t, bytes, k, by_x);
+
+    put(t, NSP_BPF_LDX | NSP_BPF_MEM | size, REG_A, REG_SCRATCH, at, 0);
     if (bytes > 1)
         put(t, NSP_BPF_ALU | ALU_END | NSP_BPF_X, REG_A, 0, 0, 8 * bytes);
+}
+
+/* A = 1 if the address is in the map. The key is copied to the stack as it
+ * lies; the call leaves registers from REG_X on. */
+static void
+translate_lookup(struct translator *t, const struct nsp_code_insn *insn)
+{
+    uint32_t bytes = t->maps->maps[insn->map].ipv6 ? 16 : 4;
+    int32_t at = translate_place(t, bytes, insn->k, insn->code & NSP_BPF_X);
+
+    for (int32_t i = 0; i < (int32_t)bytes; i += 4) {
+        put(t, NSP_BPF_LDX | NSP_BPF_MEM | NSP_BPF_W, REG_A, REG_SCRATCH,
+            at + i, 0);
+        put(t, NSP_BPF_STX | NSP_BPF_MEM | NSP_BPF_W, REG_STACK, REG_A,
+            KEY_AT + 4 + i, 0);
+    }
+    put(t, NSP_BPF_ST | NSP_BPF_MEM | NSP_BPF_W, REG_STACK, 0, KEY_AT,
+        8 * bytes);
+    put(t, LOAD_64, REG_CONTEXT, PSEUDO_MAP_FD, 0, insn->map);
+    put(t, 0, 0, 0, 0, 0);
+    move64(t, REG_SCRATCH, REG_STACK);
+    put(t, CLASS_ALU64 | NSP_BPF_ADD | NSP_BPF_K, REG_SCRATCH, 0, 0,
+        (uint32_t)KEY_AT);
+    put(t, NSP_BPF_JMP | JMP_CALL, 0, 0, 0, CALL_MAP_LOOKUP);
+    put(t, NSP_BPF_JMP | NSP_BPF_JEQ | NSP_BPF_K, REG_A, 0, 1, 0);
+    set(t, REG_A, 1);
 }
 
 static void
@@ -257,6 +306,10 @@ translate_insn(struct translator *t, uint32_t i)
         put(t, NSP_BPF_JMP | JMP_EXIT, 0, 0, 0, 0);
         break;
     default:
+        if (insn->code & NSP_BPF_LOOKUP) {
+            translate_lookup(t, insn);
+            break;
+        }
         put(t, NSP_BPF_ALU | ALU_MOV | NSP_BPF_X,
             insn->code & NSP_BPF_TXA ? REG_A : REG_X,
             insn->code & NSP_BPF_TXA ? REG_X : REG_A, 0, 0);
@@ -345,27 +398,31 @@ assemble(struct translator *t, const struct nsp_allocator *allocator,
     return r;
 }
 
-static int
-emit(const struct nsp_filter *filter, enum nsp_ebpf_type type,
-     const struct nsp_site *site, uint32_t extensions,
-     struct nsp_ebpf_insn insns[], uint32_t max, uint32_t *ret_count,
-     struct nsp_widened *ret_widened)
-{
-    const struct nsp_allocator *allocator = nsp_filter_allocator(filter);
-    bool reads_ifindex =
-        type == NSP_EBPF_XDP || (site->facts & NSP_SITE_DIRECTION);
-    struct nsp_code code;
-    struct translator t = { .code = &code, .type = type, .site = site };
+struct emission {
+    const struct nsp_filter *filter;
+    enum nsp_ebpf_type type;
+    struct nsp_ebpf_insn *insns;
+    uint32_t max, count;
     struct nsp_widened widened;
+};
+
+static int
+emit(const struct nsp_lower_target *target, void *arg)
+{
+    struct emission *e = arg;
+    const struct nsp_allocator *allocator = nsp_filter_allocator(e->filter);
+    struct nsp_code code;
+    struct translator t = { .code = &code,
+                            .type = e->type,
+                            .site = target->site,
+                            .maps = target->maps };
     int r = nsp_code_init(&code, NSP_EBPF_INSNS_MAX, allocator);
 
     if (r == 0)
-        r = nsp_lower(nsp_filter_ir(filter), site, reads_ifindex, extensions,
-                      allocator, &code, &widened);
+        r = nsp_lower(nsp_filter_ir(e->filter), target, allocator, &code,
+                      &e->widened);
     if (r == 0)
-        r = assemble(&t, allocator, insns, max, ret_count);
-    if (r == 0 && ret_widened)
-        *ret_widened = widened;
+        r = assemble(&t, allocator, e->insns, e->max, &e->count);
     nsp_code_fini(&code, allocator);
     return r;
 }
@@ -374,16 +431,39 @@ int
 nsp_filter_emit_ebpf(const struct nsp_filter *filter, enum nsp_ebpf_type type,
                      const struct nsp_site *site, struct nsp_ebpf_insn insns[],
                      uint32_t max, uint32_t *ret_count,
+                     struct nsp_ebpf_maps *ret_maps,
                      struct nsp_widened *ret_widened)
 {
-    static const uint8_t extensions[] = { NSP_LOWER_EXTENSIONS_MAX, 4, 1, 0 };
-    int r = -E2BIG;
+    struct nsp_ebpf_maps maps = { .count = 0 };
+    struct nsp_lower_target target = { .site = site };
+    struct emission e = { .filter = filter, .type = type, .insns = insns };
+    int r;
 
     if (!nsp_filter_can_emit(filter, site) || (unsigned)type > NSP_EBPF_TCX)
         return -EINVAL;
-    max = nsp_min_u32(max, NSP_EBPF_INSNS_MAX);
-    for (uint32_t i = 0; i < NSP_ARRAY_LEN(extensions) && r == -E2BIG; i++)
-        r = emit(filter, type, site, extensions[i], insns, max, ret_count,
-                 ret_widened);
-    return r;
+    target.reads_ifindex =
+        type == NSP_EBPF_XDP || (site->facts & NSP_SITE_DIRECTION);
+    target.maps = ret_maps ? &maps : NULL;
+    target.set_ranges_max = ret_maps ? SET_RANGES_FEW : SET_RANGES_MAX;
+    e.max = nsp_min_u32(max, NSP_EBPF_INSNS_MAX);
+    r = nsp_lower_to_fit(nsp_filter_ir(filter), &target, emit, &e);
+    if (r != 0)
+        return r;
+    *ret_count = e.count;
+    if (ret_maps)
+        *ret_maps = maps;
+    if (ret_widened)
+        *ret_widened = e.widened;
+    return 0;
+}
+
+void
+nsp_ebpf_set_maps(struct nsp_ebpf_insn insns[], uint32_t count, const int fds[])
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (insns[i].code != LOAD_64)
+            continue;
+        insns[i].imm = fds[insns[i].imm];
+        i++; /* Its second half. */
+    }
 }

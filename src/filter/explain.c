@@ -131,6 +131,24 @@ print_target(struct nsp_text *text, uint32_t target)
         nsp_text_print(text, "%u", target);
 }
 
+/* What passes: in a named set the values are 1, inside, and 0. */
+static void
+print_values(struct nsp_text *text, const struct nsp_ir *ir,
+             const struct nsp_ir_test *test)
+{
+    const struct nsp_range *first = &ir->ranges[test->first_range];
+
+    if (test->set && nsp_u128_equal(first->lo, first->hi)) {
+        nsp_text_print(text, " %s %s",
+                       nsp_u128_is_zero(first->lo) ? "not in" : "in",
+                       test->set->name);
+        return;
+    }
+    nsp_text_print(text, " in { ");
+    nsp_explain_ranges(text, ir, test, UINT32_MAX);
+    nsp_text_print(text, " }");
+}
+
 static void
 print_graph(struct explainer *e, const struct nsp_ir *ir)
 {
@@ -147,11 +165,8 @@ print_graph(struct explainer *e, const struct nsp_ir *ir)
             nsp_text_print(text, " compared with ");
             nsp_explain_operand(text, test->other, test->other_position, 0);
         }
-        if (test->set)
-            nsp_text_print(text, " in %s is", test->set->name);
-        nsp_text_print(text, " in { ");
-        nsp_explain_ranges(text, ir, test, UINT32_MAX);
-        nsp_text_print(text, " } ? ");
+        print_values(text, ir, test);
+        nsp_text_print(text, " ? ");
         print_target(text, test->success);
         nsp_text_print(text, " : ");
         print_target(text, test->failure);

@@ -214,6 +214,7 @@ emit(const struct nsp_filter *filter, const struct place *place,
         .facts = place->facts,
         .direction = (enum nsp_direction)place->direction,
     };
+    struct nsp_ebpf_maps maps;
 
     if (place->language == CBPF || place->language == XT_BPF)
         return nsp_filter_emit_cbpf(filter, &site, program->cbpf,
@@ -223,7 +224,7 @@ emit(const struct nsp_filter *filter, const struct place *place,
                                     ret_count, ret_widened);
     return nsp_filter_emit_ebpf(
         filter, place->language == XDP ? NSP_EBPF_XDP : NSP_EBPF_TCX, &site,
-        program->ebpf, NSP_EBPF_INSNS_MAX, ret_count, ret_widened);
+        program->ebpf, NSP_EBPF_INSNS_MAX, ret_count, &maps, ret_widened);
 }
 
 static void

@@ -196,3 +196,140 @@ nsp_named_set_list_ports(const struct nsp_named_set *values,
     }
     return count;
 }
+
+/* --- Addresses ------------------------------------------------------------ */
+
+/* Tells whether 'at' is in the set, and up to where all are, or all are not. */
+static bool
+run(const struct nsp_filter_set *set, bool ipv6, struct nsp_u128 at,
+    struct nsp_u128 *ret_last)
+{
+    uint32_t last;
+    bool inside;
+
+    if (ipv6)
+        return nsp_prefix_set_run_ipv6(set->values->addresses, at, ret_last);
+    inside =
+        nsp_prefix_set_run_ipv4(set->values->addresses, (uint32_t)at.lo, &last);
+    *ret_last = nsp_u128(last);
+    return inside;
+}
+
+/* Finds the first range of addresses from 'at' on. */
+static bool
+find_range(const struct nsp_filter_set *set, bool ipv6, struct nsp_u128 at,
+           struct nsp_range *ret)
+{
+    struct nsp_u128 max = ipv6 ? NSP_U128_MAX : nsp_u128(UINT32_MAX), last;
+
+    if (!set->values->addresses)
+        return false;
+    if (!run(set, ipv6, at, &last)) {
+        if (nsp_u128_equal(last, max))
+            return false;
+        at = nsp_u128_add(last, nsp_u128(1));
+        run(set, ipv6, at, &last);
+    }
+    *ret = (struct nsp_range){ at, last };
+    return true;
+}
+
+void
+nsp_filter_set_list_addresses(const struct nsp_filter_set *set, bool ipv6,
+                              struct nsp_range ret[])
+{
+    struct nsp_u128 max = ipv6 ? NSP_U128_MAX : nsp_u128(UINT32_MAX);
+    struct nsp_u128 at = { 0, 0 };
+
+    for (; find_range(set, ipv6, at, ret); ret++) {
+        if (nsp_u128_equal(ret->hi, max))
+            return;
+        at = nsp_u128_add(ret->hi, nsp_u128(1));
+    }
+}
+
+/* --- Prefixes ------------------------------------------------------------- */
+
+static struct nsp_u128
+load(const struct nsp_filter_prefix *prefix, bool ipv6)
+{
+    const uint8_t *a = prefix->addr;
+
+    if (!ipv6)
+        return nsp_u128(nsp_load_be32(a));
+    return (struct nsp_u128){
+        (uint64_t)nsp_load_be32(a) << 32 | nsp_load_be32(a + 4),
+        (uint64_t)nsp_load_be32(a + 8) << 32 | nsp_load_be32(a + 12),
+    };
+}
+
+static void
+store(struct nsp_u128 value, bool ipv6, struct nsp_filter_prefix *ret)
+{
+    memset(ret->addr, 0, sizeof ret->addr);
+    if (!ipv6) {
+        nsp_store_be32(ret->addr, (uint32_t)value.lo);
+        return;
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t half = i < 2 ? value.hi : value.lo;
+
+        nsp_store_be32(ret->addr + 4 * i,
+                       (uint32_t)(i % 2 == 0 ? half >> 32 : half));
+    }
+}
+
+/* How many low bits a prefix that begins at 'lo' may leave open, to end at 'hi'
+ * at the latest. */
+static uint32_t
+find_open_bits(struct nsp_u128 lo, struct nsp_u128 hi, uint32_t width)
+{
+    uint32_t open = 0;
+
+    while (open < width) {
+        struct nsp_u128 mask = nsp_prefix_open_bits(127 - open);
+
+        if ((lo.hi & mask.hi) != 0 || (lo.lo & mask.lo) != 0 ||
+            nsp_u128_less(hi, nsp_u128_add(lo, mask)))
+            break;
+        open++;
+    }
+    return open;
+}
+
+bool
+nsp_filter_set_next_prefix(const struct nsp_filter_set *set, bool ipv6,
+                           const struct nsp_filter_prefix *after,
+                           struct nsp_filter_prefix *ret)
+{
+    uint32_t width = ipv6 ? 128 : 32;
+    struct nsp_u128 max = ipv6 ? NSP_U128_MAX : nsp_u128(UINT32_MAX);
+    struct nsp_u128 at = { 0, 0 };
+    struct nsp_range range;
+
+    if (after) {
+        struct nsp_u128 open = nsp_prefix_open_bits(128 - width + after->bits);
+        struct nsp_u128 last = nsp_u128_add(load(after, ipv6), open);
+
+        if (nsp_u128_equal(last, max))
+            return false;
+        at = nsp_u128_add(last, nsp_u128(1));
+    }
+    if (!find_range(set, ipv6, at, &range))
+        return false;
+    store(range.lo, ipv6, ret);
+    ret->bits = (uint8_t)(width - find_open_bits(range.lo, range.hi, width));
+    return true;
+}
+
+uint32_t
+nsp_filter_set_count_prefixes(const struct nsp_filter_set *set, bool ipv6)
+{
+    struct nsp_filter_prefix prefix;
+    uint32_t count = 0;
+
+    for (bool more = nsp_filter_set_next_prefix(set, ipv6, NULL, &prefix); more;
+         more = nsp_filter_set_next_prefix(set, ipv6, &prefix, &prefix))
+        count++;
+    return count;
+}

@@ -31,6 +31,11 @@ struct nsp_filter_set *nsp_filter_set_find(
  * addresses nor ports. */
 enum nsp_set_kind nsp_filter_set_kind_of(const struct nsp_field *field);
 
+/* Stores the ranges of the set's IPv4 or IPv6 addresses, ascending, neither
+ * overlapping nor adjacent, as many as nsp_prefix_set_info() says. */
+void nsp_filter_set_list_addresses(const struct nsp_filter_set *set, bool ipv6,
+                                   struct nsp_range ret[]);
+
 /* Stores the ports in 'values' as ascending ranges, neither overlapping nor
  * adjacent, and returns how many there are; 'ret' NULL only counts them. */
 uint32_t nsp_named_set_list_ports(const struct nsp_named_set *values,

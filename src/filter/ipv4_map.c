@@ -53,6 +53,44 @@ nsp_ipv4_map_has(const struct nsp_ipv4_map *map, uint32_t addr)
     return bitmap_has(&map->bitmaps[bitmap_of(word, bit)], addr);
 }
 
+/* Stores the last of the addresses from 'addr' on, within its /16, /24 or
+ * bitmap, that are all 'inside'; false if 'addr' is not. */
+static bool
+step(const struct nsp_ipv4_map *map, uint32_t addr, bool inside,
+     uint32_t *ret_last)
+{
+    uint32_t row = map->root[addr >> 16];
+    uint32_t bit = UINT32_C(1) << (addr >> 8 & 31);
+    const struct nsp_ipv4_bitmap *bitmap;
+    const struct nsp_ipv4_word *word;
+
+    if (nsp_ipv4_map_has(map, addr) != inside)
+        return false;
+    *ret_last = addr | 0xffff;
+    if (row < ROOT_ROWS)
+        return true;
+    *ret_last = addr | 0xff;
+    word = &map->words[word_of(row, addr)];
+    if (!(word->mixed & bit))
+        return true;
+    bitmap = &map->bitmaps[bitmap_of(word, bit)];
+    while (addr < *ret_last && bitmap_has(bitmap, addr + 1) == inside)
+        addr++;
+    *ret_last = addr;
+    return true;
+}
+
+uint32_t
+nsp_ipv4_map_run_end(const struct nsp_ipv4_map *map, uint32_t addr)
+{
+    bool inside = nsp_ipv4_map_has(map, addr);
+    uint32_t last = addr;
+
+    while (step(map, addr, inside, &last) && last != UINT32_MAX)
+        addr = last + 1;
+    return last;
+}
+
 /* One level for all addresses before the next, so that their cache misses
  * overlap. */
 uint64_t

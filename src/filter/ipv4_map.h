@@ -53,6 +53,9 @@ void nsp_ipv4_map_fini(struct nsp_ipv4_map *map,
 
 bool nsp_ipv4_map_has(const struct nsp_ipv4_map *map, uint32_t addr);
 
+/* The last of the addresses from 'addr' on that are all members, or all not. */
+uint32_t nsp_ipv4_map_run_end(const struct nsp_ipv4_map *map, uint32_t addr);
+
 /* Returns a mask of which of 'count' (<= 64) addresses are members. */
 uint64_t nsp_ipv4_map_has_burst(const struct nsp_ipv4_map *map,
                                 const uint32_t addrs[], uint32_t count);

@@ -157,6 +157,16 @@ nsp_ir_build(const struct nsp_node *tree, enum nsp_layer layer,
     return 0;
 }
 
+uint32_t
+nsp_ir_find_set(const struct nsp_ir *ir, const struct nsp_filter_set *set)
+{
+    uint32_t i = 0;
+
+    while (ir->sets[i] != set)
+        i++;
+    return i;
+}
+
 void
 nsp_ir_fini(struct nsp_ir *ir, const struct nsp_allocator *allocator)
 {

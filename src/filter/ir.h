@@ -43,6 +43,10 @@ struct nsp_ir {
 int nsp_ir_build(const struct nsp_node *tree, enum nsp_layer layer,
                  const struct nsp_allocator *allocator,
                  struct nsp_ir *ret) NSP_MUSTCHECK;
+/* The number of 'set', which a test of the graph refers to. */
+uint32_t nsp_ir_find_set(const struct nsp_ir *ir,
+                         const struct nsp_filter_set *set);
+
 void nsp_ir_fini(struct nsp_ir *ir, const struct nsp_allocator *allocator);
 
 #endif /* NSP_FILTER_IR_H */

@@ -267,7 +267,7 @@ static void
 list_sets(const struct nsp_filter_options *options, size_t used, char hint[],
           size_t room)
 {
-    const char *joint = used > 0 ? "; the sets are " : "the sets are ";
+    const char *joint = used > 0 ? " there are " : "there are ";
 
     for (uint32_t i = 0; i < options->set_count; i++) {
         const char *name = options->sets[i]->name;
@@ -288,7 +288,8 @@ unknown_set(const struct nsp_lexer *lexer, const struct nsp_token *token)
     const struct nsp_filter_options *options = lexer->options;
     const char *name = lexer->source.text + token->start;
     uint32_t bytes = token->end - token->start;
-    char hint[sizeof lexer->source.diag->hint] = "there are no sets here";
+    char hint[sizeof lexer->source.diag->hint] =
+        "no sets are defined; nsp filter takes --set NAME=LIST";
     struct nsp_suggestion nearest;
     size_t used = 0;
 
@@ -297,11 +298,11 @@ unknown_set(const struct nsp_lexer *lexer, const struct nsp_token *token)
                                NSP_UNKNOWN_SET, NULL,
                                "the name of a set has at most %u characters",
                                NSP_FILTER_SET_NAME_MAX);
-    nsp_suggestion_init(&nearest, name, bytes);
+    nsp_suggestion_init(&nearest, name + 1, bytes - 1);
     for (uint32_t i = 0; i < options->set_count; i++)
-        nsp_suggestion_add(&nearest, options->sets[i]->name, 0);
+        nsp_suggestion_add(&nearest, nsp_filter_set_name(options->sets[i]), 0);
     if (nearest.best)
-        used = (size_t)snprintf(hint, sizeof hint, "did you mean %s?",
+        used = (size_t)snprintf(hint, sizeof hint, "did you mean @%s?",
                                 nearest.best);
     list_sets(options, used, hint, sizeof hint);
     return nsp_source_fail(&lexer->source, token->start, token->start,

@@ -2,6 +2,8 @@
 
 #include <errno.h>
 
+#include "filter/ranges.h"
+
 /* --- Words --------------------------------------------------------------- */
 
 void
@@ -118,16 +120,9 @@ nsp_lower_label(const struct nsp_lowering *l, uint32_t target)
 
 /* --- What a test reads --------------------------------------------------- */
 
-struct target {
-    const struct nsp_site *site;
-    bool reads_ifindex;
-};
-
 static bool
-can_tell(const struct nsp_ir_test *test, const void *arg)
+can_read(const struct nsp_field *field, const struct nsp_lower_target *target)
 {
-    const struct nsp_field *field = test->field;
-    const struct target *target = arg;
     unsigned facts = target->site->facts;
 
     switch (field->fetch) {
@@ -163,6 +158,30 @@ can_tell(const struct nsp_ir_test *test, const void *arg)
     default:
         return false;
     }
+}
+
+struct telling {
+    const struct nsp_lower_target *target;
+    const struct nsp_ir *ir;
+};
+
+static bool
+can_tell(const struct nsp_ir_test *test, const void *arg)
+{
+    const struct telling *telling = arg;
+
+    if (!test->set)
+        return can_read(test->field, telling->target);
+    return can_read(test->operand, telling->target) &&
+           nsp_lower_can_look_up(telling->target, telling->ir, test->operand,
+                                 test->set);
+}
+
+/* What a test that is not widened reads. */
+static const struct nsp_field *
+field_of(const struct nsp_ir_test *test)
+{
+    return test->set ? test->operand : test->field;
 }
 
 /* The stacks with network header 'l3', with transport header 'l4'. */
@@ -230,7 +249,7 @@ slots_of_residue(const struct nsp_residue *residue)
         if (test->having != 0 && test->lacking != 0)
             slots |= SLOT(STACK);
         if (test->is_open)
-            slots |= slots_of(residue->ir->tests[i].field, test->having);
+            slots |= slots_of(field_of(&residue->ir->tests[i]), test->having);
     }
     return slots;
 }
@@ -330,7 +349,7 @@ static void
 fetch_field(struct nsp_lowering *l, const struct nsp_ir_test *test,
             uint32_t having, uint32_t fail)
 {
-    const struct nsp_field *field = test->field;
+    const struct nsp_field *field = field_of(test);
 
     switch (field->fetch) {
     case NSP_FETCH_L3:
@@ -371,32 +390,56 @@ fetch_field(struct nsp_lowering *l, const struct nsp_ir_test *test,
     }
 }
 
+/* Where a test goes by its value, which is 1 in a named set and else 0. */
+static uint32_t
+side_of(const struct nsp_lowering *l, const struct nsp_ir_test *test,
+        bool inside, uint32_t pass, uint32_t fail)
+{
+    return nsp_ranges_contain(l->residue->ir->ranges + test->first_range,
+                              test->range_count, nsp_u128(inside))
+               ? pass
+               : fail;
+}
+
+/* The address at 'offset' of the network header. */
+static void
+lower_addr(struct nsp_lowering *l, const struct nsp_ir_test *test, bool ipv6,
+           uint32_t offset, uint32_t pass, uint32_t fail)
+{
+    const struct nsp_range *ranges = l->residue->ir->ranges + test->first_range;
+
+    if (test->set)
+        nsp_lower_find_address(l, test->set, ipv6, offset,
+                               side_of(l, test, true, pass, fail),
+                               side_of(l, test, false, pass, fail));
+    else if (ipv6)
+        nsp_lower_set128(l, ranges, test->range_count, NSP_SLOT_L3, offset,
+                         pass, fail);
+    else
+        nsp_lower_set_mapped(l, ranges, test->range_count, NSP_SLOT_L3, offset,
+                             pass, fail);
+}
+
 /* Addresses of this machine or the other side, of either version. */
 static void
 lower_side_addr(struct nsp_lowering *l, const struct nsp_ir_test *test,
                 uint32_t having, uint32_t pass, uint32_t fail)
 {
-    const struct nsp_range *ranges = l->residue->ir->ranges + test->first_range;
     uint32_t ipv4 = stacks_with_l3(NSP_L3_IPV4);
-    bool of_source = is_of_source(l, test->field);
+    bool of_source = is_of_source(l, field_of(test));
+    uint32_t is_ipv4 = nsp_code_label(l->code);
+    uint32_t is_ipv6 = nsp_code_label(l->code);
 
     if ((having & ipv4) && (having & ~ipv4)) {
-        uint32_t is_ipv4 = nsp_code_label(l->code);
-        uint32_t is_ipv6 = nsp_code_label(l->code);
-
         nsp_lower_load(l, NSP_SLOT_STACK);
         nsp_code_jump(l->code, NSP_BPF_JSET, ipv4, is_ipv4, is_ipv6);
-        nsp_lower_place(l, is_ipv4);
-        nsp_lower_set_mapped(l, ranges, test->range_count, NSP_SLOT_L3,
-                             of_source ? 12 : 16, pass, fail);
-        nsp_lower_place(l, is_ipv6);
-    } else if (having & ipv4) {
-        nsp_lower_set_mapped(l, ranges, test->range_count, NSP_SLOT_L3,
-                             of_source ? 12 : 16, pass, fail);
-        return;
     }
-    nsp_lower_set128(l, ranges, test->range_count, NSP_SLOT_L3,
-                     of_source ? 8 : 24, pass, fail);
+    nsp_lower_place(l, is_ipv4);
+    if (having & ipv4)
+        lower_addr(l, test, false, of_source ? 12 : 16, pass, fail);
+    nsp_lower_place(l, is_ipv6);
+    if (having & ~ipv4)
+        lower_addr(l, test, true, of_source ? 8 : 24, pass, fail);
 }
 
 static void
@@ -404,21 +447,23 @@ lower_value(struct nsp_lowering *l, const struct nsp_ir_test *test,
             uint32_t having, uint32_t pass, uint32_t fail)
 {
     const struct nsp_range *ranges = l->residue->ir->ranges + test->first_range;
+    const struct nsp_field *field = field_of(test);
 
-    switch (test->field->fetch) {
-    case NSP_FETCH_ADDR6:
-        nsp_lower_set128(l, ranges, test->range_count, NSP_SLOT_L3,
-                         test->field->offset, pass, fail);
-        break;
-    case NSP_FETCH_LOCAL_ADDR:
-    case NSP_FETCH_REMOTE_ADDR:
+    if (field->fetch == NSP_FETCH_LOCAL_ADDR ||
+        field->fetch == NSP_FETCH_REMOTE_ADDR) {
         lower_side_addr(l, test, having, pass, fail);
-        break;
-    default:
+    } else if (field->fetch == NSP_FETCH_ADDR6 ||
+               (test->set && field->type == NSP_TYPE_IPV4)) {
+        lower_addr(l, test, field->fetch == NSP_FETCH_ADDR6, field->offset,
+                   pass, fail);
+    } else if (test->set) {
+        fetch_field(l, test, having, fail);
+        nsp_lower_find_port(l, test->set, side_of(l, test, true, pass, fail),
+                            side_of(l, test, false, pass, fail));
+    } else {
         fetch_field(l, test, having, fail);
         nsp_lower_set32(l, ranges, test->range_count,
-                        UINT32_MAX >> (32 - test->field->bits), pass, fail);
-        break;
+                        UINT32_MAX >> (32 - field->bits), pass, fail);
     }
 }
 
@@ -461,22 +506,28 @@ lower_residue(struct nsp_lowering *l)
 }
 
 int
-nsp_lower(const struct nsp_ir *ir, const struct nsp_site *site,
-          bool reads_ifindex, uint32_t extensions_max,
+nsp_lower(const struct nsp_ir *ir, const struct nsp_lower_target *target,
           const struct nsp_allocator *allocator, struct nsp_code *code,
           struct nsp_widened *ret_widened)
 {
-    struct target target = { site, reads_ifindex };
+    const struct telling telling = { target, ir };
     struct nsp_residue residue;
     struct nsp_lowering l = {
         .code = code,
         .residue = &residue,
-        .site = site,
-        .extensions_max = extensions_max,
+        .target = target,
+        .site = target->site,
         .x = NSP_SLOT_NONE,
     };
-    int r = nsp_residue_build(ir, site, can_tell, &target, allocator, &residue);
+    int r = nsp_residue_build(ir, target->site, can_tell, &telling, allocator,
+                              &residue);
 
+    l.ranges =
+        nsp_alloc(allocator, target->set_ranges_max + 1, sizeof l.ranges[0]);
+    if (!l.ranges)
+        r = -ENOMEM;
+    if (target->maps)
+        target->maps->count = 0;
     if (r == 0)
         r = lower_residue(&l);
     if (r == 0) {
@@ -487,6 +538,29 @@ nsp_lower(const struct nsp_ir *ir, const struct nsp_site *site,
         }
         nsp_residue_list_widened(&residue, ret_widened);
     }
+    nsp_release(allocator, l.ranges);
     nsp_residue_fini(&residue, allocator);
+    return r;
+}
+
+int
+nsp_lower_to_fit(const struct nsp_ir *ir, struct nsp_lower_target *target,
+                 int (*attempt)(const struct nsp_lower_target *target,
+                                void *arg),
+                 void *arg)
+{
+    static const uint32_t extensions[] = { NSP_LOWER_EXTENSIONS_MAX, 4, 1, 0 };
+    uint32_t rounds = ir->set_count > 0 ? 2 : 1;
+    int r = -E2BIG;
+
+    for (uint32_t round = 0; round < rounds; round++) {
+        for (uint32_t i = 0; i < NSP_ARRAY_LEN(extensions); i++) {
+            target->extensions_max = extensions[i];
+            r = attempt(target, arg);
+            if (r != -E2BIG)
+                return r;
+        }
+        target->set_ranges_max = 0;
+    }
     return r;
 }

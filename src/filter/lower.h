@@ -30,11 +30,22 @@ enum nsp_slot {
 };
 static_assert(NSP_SLOT_NONE <= NSP_BPF_MEMORY_WORDS, "too many memory words");
 
+/* What the machine at the site can do, and how much of it to ask. */
+struct nsp_lower_target {
+    const struct nsp_site *site;
+    bool reads_ifindex; /* It may load NSP_BPF_IFINDEX. */
+    uint32_t extensions_max;
+    uint32_t set_ranges_max;    /* Of a named set that is written out. */
+    struct nsp_ebpf_maps *maps; /* Not NULL: larger ones are looked up in maps,
+                                 * which are added to these. */
+};
+
 struct nsp_lowering {
     struct nsp_code *code;
     const struct nsp_residue *residue;
+    const struct nsp_lower_target *target;
     const struct nsp_site *site;
-    uint32_t extensions_max;
+    struct nsp_range *ranges; /* Room for a named set that is written out. */
     bool extensions_widened;
     uint32_t uses;       /* Set of the slots that tests read. */
     uint32_t transport;  /* Label of the code for transport headers if both
@@ -43,13 +54,20 @@ struct nsp_lowering {
     enum nsp_slot x;     /* The slot that X is known to hold. */
 };
 
-/* Writes code for 'ir' at 'site' in the fresh 'code' and finishes it.
- * 'reads_ifindex' says whether it may load NSP_BPF_IFINDEX. Returns 0, -E2BIG
+/* Writes code for 'ir' in the fresh 'code' and finishes it. Returns 0, -E2BIG
  * or -ENOMEM. */
-int nsp_lower(const struct nsp_ir *ir, const struct nsp_site *site,
-              bool reads_ifindex, uint32_t extensions_max,
+int nsp_lower(const struct nsp_ir *ir, const struct nsp_lower_target *target,
               const struct nsp_allocator *allocator, struct nsp_code *code,
               struct nsp_widened *ret_widened) NSP_MUSTCHECK;
+
+/* Makes code as above of all that was asked for, or, as long as that does not
+ * fit, of less: fewer IPv6 extension headers, then no named sets. 'attempt'
+ * makes it, with 'target' as changed, and returns 0, -E2BIG or another error.
+ */
+int nsp_lower_to_fit(const struct nsp_ir *ir, struct nsp_lower_target *target,
+                     int (*attempt)(const struct nsp_lower_target *target,
+                                    void *arg),
+                     void *arg) NSP_MUSTCHECK;
 
 /* --- For the parts of the lowering alone --------------------------------- */
 
@@ -70,6 +88,23 @@ void nsp_lower_set_mapped(struct nsp_lowering *l,
                           const struct nsp_range ranges[], uint32_t count,
                           enum nsp_slot base, uint32_t offset, uint32_t pass,
                           uint32_t fail);
+
+/* lower_named.c: named sets. */
+
+/* Tells whether the program can look 'field' up in 'set'. */
+bool nsp_lower_can_look_up(const struct nsp_lower_target *target,
+                           const struct nsp_ir *ir,
+                           const struct nsp_field *field,
+                           const struct nsp_filter_set *set);
+
+/* Goes to 'inside' or 'outside' for the port in A; for the address of IPv4 or
+ * IPv6 at 'offset' from the network header. */
+void nsp_lower_find_port(struct nsp_lowering *l,
+                         const struct nsp_filter_set *set, uint32_t inside,
+                         uint32_t outside);
+void nsp_lower_find_address(struct nsp_lowering *l,
+                            const struct nsp_filter_set *set, bool ipv6,
+                            uint32_t offset, uint32_t inside, uint32_t outside);
 
 /* lower.c: */
 

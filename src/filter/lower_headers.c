@@ -366,7 +366,7 @@ lower_extension(struct nsp_lowering *l, const struct walk *walk)
 static void
 lower_extensions(struct nsp_lowering *l, const struct walk *walk)
 {
-    for (uint32_t i = 0; i < l->extensions_max; i++) {
+    for (uint32_t i = 0; i < l->target->extensions_max; i++) {
         uint32_t extension = nsp_code_label(l->code);
 
         goto_if_extension(l, extension);
@@ -374,7 +374,7 @@ lower_extensions(struct nsp_lowering *l, const struct walk *walk)
         nsp_lower_place(l, extension);
         lower_extension(l, walk);
     }
-    if (l->extensions_max < NSP_LOWER_EXTENSIONS_MAX) {
+    if (l->target->extensions_max < NSP_LOWER_EXTENSIONS_MAX) {
         l->extensions_widened = true;
         goto_if_extension(l, NSP_CODE_ACCEPT);
         nsp_code_goto(l->code, walk->transport);
@@ -392,7 +392,7 @@ lower_ipv6_rest(struct nsp_lowering *l)
         .transport = nsp_code_label(l->code),
     };
 
-    if (l->extensions_max > 0)
+    if (l->target->extensions_max > 0)
         nsp_lower_set_slot(l, NSP_SLOT_FRAGMENT, 0);
     nsp_code_op(l->code, NSP_BPF_LD | NSP_BPF_IMM, NSP_IPV6_BYTES);
     if (!nsp_lower_is_raw(l)) {
@@ -401,9 +401,9 @@ lower_ipv6_rest(struct nsp_lowering *l)
     }
     nsp_lower_store(l, NSP_SLOT_L4);
     nsp_lower_fetch(l, NSP_BPF_B, NSP_SLOT_L3, 6);
-    if (l->extensions_max > 0 || nsp_lower_uses(l, NSP_SLOT_PROTO))
+    if (l->target->extensions_max > 0 || nsp_lower_uses(l, NSP_SLOT_PROTO))
         nsp_lower_store(l, NSP_SLOT_PROTO);
-    if (l->extensions_max > 0) {
+    if (l->target->extensions_max > 0) {
         nsp_lower_goto_if(l, NSP_BPF_JEQ, NSP_PROTO_TCP, walk.transport);
         nsp_lower_goto_if(l, NSP_BPF_JEQ, NSP_PROTO_UDP, walk.transport);
     }

@@ -87,6 +87,29 @@ nsp_prefix_set_has_ipv6_burst(const struct nsp_prefix_set *set,
     return nsp_bounds_tree_has_burst(&set->ipv6, keys, count);
 }
 
+bool
+nsp_prefix_set_run_ipv4(const struct nsp_prefix_set *set, uint32_t addr,
+                        uint32_t *ret_last)
+{
+    struct nsp_u128 last;
+
+    if (has_map(set)) {
+        *ret_last = nsp_ipv4_map_run_end(&set->ipv4_map, addr);
+    } else {
+        last = nsp_bounds_tree_run_end(&set->ipv4, ipv4_key(addr));
+        *ret_last = (uint32_t)nsp_min_u64(last.hi, UINT32_MAX);
+    }
+    return nsp_prefix_set_has_ipv4(set, addr);
+}
+
+bool
+nsp_prefix_set_run_ipv6(const struct nsp_prefix_set *set, struct nsp_u128 addr,
+                        struct nsp_u128 *ret_last)
+{
+    *ret_last = nsp_bounds_tree_run_end(&set->ipv6, addr);
+    return nsp_bounds_tree_has(&set->ipv6, addr);
+}
+
 struct nsp_prefix_set_info
 nsp_prefix_set_info(const struct nsp_prefix_set *set)
 {

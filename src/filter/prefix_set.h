@@ -82,6 +82,13 @@ uint64_t nsp_prefix_set_has_ipv6_burst(const struct nsp_prefix_set *set,
                                        const uint8_t *const addrs[],
                                        uint32_t count);
 
+/* Tell whether 'addr' is in the set, and store the last address up to which all
+ * are, or all are not: so to walk through a set in order. */
+bool nsp_prefix_set_run_ipv4(const struct nsp_prefix_set *set, uint32_t addr,
+                             uint32_t *ret_last);
+bool nsp_prefix_set_run_ipv6(const struct nsp_prefix_set *set,
+                             struct nsp_u128 addr, struct nsp_u128 *ret_last);
+
 struct nsp_prefix_set_info {
     uint32_t entries;                  /* As added. */
     uint32_t ipv4_ranges, ipv6_ranges; /* After joining. */

@@ -73,6 +73,15 @@ outcome_in(const struct builder *b, uint32_t test, uint32_t stack)
                              &world);
 }
 
+static void
+note_widened(struct nsp_residue *residue, const struct nsp_ir_test *test)
+{
+    if (test->set)
+        residue->widened_sets[nsp_ir_find_set(residue->ir, test->set)] = true;
+    else
+        residue->widened[test->field - nsp_fields] = true;
+}
+
 /* Follows 'target' as long as the stacks of 'set' agree on what comes next, and
  * takes note of the tests widened on the way. */
 static uint32_t
@@ -86,7 +95,7 @@ follow(struct builder *b, uint32_t target, uint32_t set)
 
         if (b->wide[target] != NOT_WIDENED) {
             if (test->success != test->failure)
-                b->residue->widened[test->field - nsp_fields] = true;
+                note_widened(b->residue, test);
             target = b->wide[target];
             continue;
         }
@@ -166,10 +175,12 @@ nsp_residue_build(const struct nsp_ir *ir, const struct nsp_site *site,
 
     *ret = (struct nsp_residue){ .ir = ir };
     ret->tests = nsp_alloc(allocator, ir->count + 1, sizeof ret->tests[0]);
+    ret->widened_sets =
+        nsp_alloc(allocator, ir->set_count + 1, sizeof ret->widened_sets[0]);
     b.wide = nsp_alloc(allocator, ir->count + 1, sizeof b.wide[0]);
     b.marks = nsp_alloc(allocator, ir->count + 1, sizeof b.marks[0]);
     reach = nsp_alloc(allocator, ir->count + 1, sizeof reach[0]);
-    complete = ret->tests && b.wide && b.marks && reach;
+    complete = ret->tests && ret->widened_sets && b.wide && b.marks && reach;
     if (complete) {
         /* Targets lie ahead and must be widened first. */
         for (uint32_t i = ir->count; i-- > 0;)
@@ -188,7 +199,17 @@ nsp_residue_fini(struct nsp_residue *residue,
                  const struct nsp_allocator *allocator)
 {
     nsp_release(allocator, residue->tests);
+    nsp_release(allocator, residue->widened_sets);
     residue->tests = NULL;
+    residue->widened_sets = NULL;
+}
+
+static void
+name_widened(const char *name, struct nsp_widened *ret)
+{
+    ret->exact = false;
+    if (ret->count < NSP_WIDENED_MAX)
+        ret->names[ret->count++] = name;
 }
 
 void
@@ -196,10 +217,11 @@ nsp_residue_list_widened(const struct nsp_residue *residue,
                          struct nsp_widened *ret)
 {
     for (uint32_t i = 0; i < nsp_field_count; i++) {
-        if (!residue->widened[i])
-            continue;
-        ret->exact = false;
-        if (ret->count < NSP_WIDENED_MAX)
-            ret->names[ret->count++] = nsp_fields[i].name;
+        if (residue->widened[i])
+            name_widened(nsp_fields[i].name, ret);
+    }
+    for (uint32_t i = 0; i < residue->ir->set_count; i++) {
+        if (residue->widened_sets[i])
+            name_widened(residue->ir->sets[i]->name, ret);
     }
 }

@@ -27,6 +27,7 @@ struct nsp_residue {
     uint32_t entry[NSP_STACKS];
     struct nsp_residue_test *tests; /* As many as 'ir' has. */
     bool widened[NSP_FIELDS_MAX];
+    bool *widened_sets; /* As many as 'ir' has. */
 };
 
 /* 'can_tell' says whether the program can make a test, given the stack. Returns

@@ -28,6 +28,10 @@ static struct nsp_ebpf_insn insns[NSP_EBPF_INSNS_MAX];
 static uint32_t insn_count;
 static struct nsp_widened widened;
 
+/* Those of the latest program, and all made so far. */
+static struct nsp_ebpf_maps maps, made;
+static int made_fds[NSP_EBPF_MAPS_MAX];
+
 /* --- eBPF ---------------------------------------------------------------- */
 
 static long
@@ -97,6 +101,72 @@ run(int fd, enum nsp_ebpf_type type, const struct nsp_pkt *pkt, bool *ret)
     return true;
 }
 
+/* --- Maps ---------------------------------------------------------------- */
+
+static int
+make_map(const struct nsp_ebpf_map *map)
+{
+    struct {
+        uint32_t bits;
+        uint8_t addr[16];
+    } key;
+    struct nsp_filter_prefix prefix;
+    const uint8_t value = 0;
+    union bpf_attr attr;
+    bool more;
+    int fd;
+
+    memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_LPM_TRIE;
+    attr.key_size = NSP_EBPF_KEY_BYTES(map->ipv6);
+    attr.value_size = sizeof value;
+    attr.max_entries = nsp_filter_set_count_prefixes(map->set, map->ipv6);
+    attr.map_flags = BPF_F_NO_PREALLOC;
+    fd = (int)bpf(BPF_MAP_CREATE, &attr);
+    CHECK(fd >= 0);
+    more = nsp_filter_set_next_prefix(map->set, map->ipv6, NULL, &prefix);
+    while (more) {
+        key.bits = prefix.bits;
+        memcpy(key.addr, prefix.addr, sizeof key.addr);
+        memset(&attr, 0, sizeof attr);
+        attr.map_fd = (uint32_t)fd;
+        attr.key = (uintptr_t)&key;
+        attr.value = (uintptr_t)&value;
+        CHECK_EQ(bpf(BPF_MAP_UPDATE_ELEM, &attr), 0);
+        more =
+            nsp_filter_set_next_prefix(map->set, map->ipv6, &prefix, &prefix);
+    }
+    return fd;
+}
+
+/* Gives the program the maps that it asks for. */
+static void
+set_maps(void)
+{
+    int fds[NSP_EBPF_MAPS_MAX];
+
+    for (uint32_t i = 0; i < maps.count; i++) {
+        uint32_t k = 0;
+
+        while (k < made.count && (made.maps[k].set != maps.maps[i].set ||
+                                  made.maps[k].ipv6 != maps.maps[i].ipv6))
+            k++;
+        if (k == made.count) {
+            made.maps[made.count] = maps.maps[i];
+            made_fds[made.count++] = make_map(&maps.maps[i]);
+        }
+        fds[i] = made_fds[k];
+    }
+    nsp_ebpf_set_maps(insns, insn_count, fds);
+}
+
+static void
+close_maps(void)
+{
+    while (made.count > 0)
+        close(made_fds[--made.count]);
+}
+
 static bool
 is_permitted(void)
 {
@@ -105,7 +175,8 @@ is_permitted(void)
     int fd;
 
     CHECK_EQ(nsp_filter_emit_ebpf(filter, NSP_EBPF_XDP, &site, insns,
-                                  NSP_EBPF_INSNS_MAX, &insn_count, &widened),
+                                  NSP_EBPF_INSNS_MAX, &insn_count, NULL,
+                                  &widened),
              0);
     nsp_filter_destroy(filter);
     fd = load(NSP_EBPF_XDP, NULL);
@@ -115,16 +186,20 @@ is_permitted(void)
     return true;
 }
 
-static void
-check_ebpf(enum nsp_ebpf_type type)
+/* Makes a program, checks it, and tells whether it takes maps. */
+static bool
+check_ebpf_with(enum nsp_ebpf_type type, bool with_maps)
 {
-    struct nsp_filter *filter = compile(world.text, NSP_LAYER_NETWORK);
+    struct nsp_filter *filter = compile_random(&world);
     unsigned runs = 0;
     int fd;
 
     CHECK_EQ(nsp_filter_emit_ebpf(filter, type, &world.site, insns,
-                                  NSP_EBPF_INSNS_MAX, &insn_count, &widened),
+                                  NSP_EBPF_INSNS_MAX, &insn_count,
+                                  with_maps ? &maps : NULL, &widened),
              0);
+    if (with_maps)
+        set_maps();
     fd = load_or_fail(type);
     for (unsigned i = 0; i < RANDOM_PACKETS; i++) {
         bool accepted;
@@ -137,6 +212,13 @@ check_ebpf(enum nsp_ebpf_type type)
     CHECK(runs > RANDOM_PACKETS / 4);
     close(fd);
     nsp_filter_destroy(filter);
+    return with_maps && maps.count > 0;
+}
+
+static void
+check_ebpf(enum nsp_ebpf_type type)
+{
+    check_ebpf_with(type, false);
 }
 
 TEST(ebpf_is_accepted_and_agrees_with_the_evaluator)
@@ -164,17 +246,60 @@ TEST(ebpf_agrees_with_a_naive_walk_of_the_expression)
 
     if (!is_permitted())
         SKIP("bpf() is not permitted here");
+    named_sets_open(&world.options);
     nsp_prng_init(&world.prng, 24, 0);
     for (unsigned i = 0; i < count; i++) {
         if (i % 8 == 0)
             random_site(&world, (enum nsp_link)below(&world, 2),
                         LOOPBACK_IFINDEX);
         random_naive_filter(&world);
-        check_ebpf(NSP_EBPF_XDP);
+        check_ebpf_with(NSP_EBPF_XDP, true);
         exact += widened.exact;
         check_ebpf(NSP_EBPF_TCX);
     }
     CHECK(exact > count / 4);
+    close_maps();
+    named_sets_close(&world.options);
+}
+
+/* A random filter with fields that may be in named sets. */
+static void
+random_set_filter(void)
+{
+    static const char *const names[] = { "ip.SrcAddr",  "ipv6.DstAddr",
+                                         "remoteAddr",  "localAddr",
+                                         "tcp.DstPort", "length" };
+
+    static_assert(NSP_ARRAY_LEN(names) == NSP_ARRAY_LEN(world.few),
+                  "as many fields");
+    for (unsigned i = 0; i < NSP_ARRAY_LEN(names); i++)
+        world.few[i] = nsp_field_find(names[i], strlen(names[i]));
+    world.used = 0;
+    world.has_naive = false;
+    put_expression(&world, below(&world, 5));
+}
+
+TEST(ebpf_looks_named_sets_up_in_maps)
+{
+    unsigned count = random_filter_count(250), exact = 0, with_maps = 0;
+
+    if (!is_permitted())
+        SKIP("bpf() is not permitted here");
+    named_sets_open(&world.options);
+    nsp_prng_init(&world.prng, 26, 0);
+    for (unsigned i = 0; i < count; i++) {
+        if (i % 8 == 0)
+            random_site(&world, (enum nsp_link)below(&world, 2),
+                        LOOPBACK_IFINDEX);
+        random_set_filter();
+        with_maps += check_ebpf_with(NSP_EBPF_XDP, true);
+        exact += maps.count > 0 && widened.exact;
+        check_ebpf_with(NSP_EBPF_TCX, true);
+        check_ebpf(NSP_EBPF_TCX);
+    }
+    CHECK(with_maps > count / 8 && exact > count / 16);
+    close_maps();
+    named_sets_close(&world.options);
 }
 
 /* The longest programs, which the verifier must get through. */
@@ -212,7 +337,7 @@ static void
 check_cbpf(const int sockets[2])
 {
     static struct nsp_cbpf_insn program[NSP_CBPF_INSNS_MAX];
-    struct nsp_filter *filter = compile(world.text, NSP_LAYER_NETWORK);
+    struct nsp_filter *filter = compile_random(&world);
     struct sock_fprog fprog = { .filter = (struct sock_filter *)program };
     uint32_t count;
 
@@ -256,5 +381,6 @@ TEST(cbpf_is_accepted_and_agrees_with_the_evaluator)
 
 TEST_MAIN(cmocka_unit_test(ebpf_is_accepted_and_agrees_with_the_evaluator),
           cmocka_unit_test(ebpf_agrees_with_a_naive_walk_of_the_expression),
+          cmocka_unit_test(ebpf_looks_named_sets_up_in_maps),
           cmocka_unit_test(ebpf_is_accepted_at_its_longest),
           cmocka_unit_test(cbpf_is_accepted_and_agrees_with_the_evaluator))

@@ -104,17 +104,25 @@ random_flow_view(struct nsp_prng *prng)
     return i < NSP_ARRAY_LEN(views) ? &views[i] : NULL;
 }
 
-/* Compiles what must compile; prints why it does not. */
+/* Compiles what must compile; prints why it does not. 'options' may be NULL. */
 static inline struct nsp_filter *
-compile(const char *text, enum nsp_layer layer)
+compile_with(const char *text, enum nsp_layer layer,
+             const struct nsp_filter_options *options)
 {
     struct nsp_filter *filter = NULL;
     struct nsp_diag diag;
 
-    if (nsp_filter_compile(text, layer, NULL, &filter, &diag) != NSP_OK)
+    if (nsp_filter_compile_with(text, layer, options, NULL, &filter, &diag) !=
+        NSP_OK)
         fail_msg("%s\n%u: %s: %s (%s)", text, diag.offset, diag.category,
                  diag.text, diag.hint);
     return filter;
+}
+
+static inline struct nsp_filter *
+compile(const char *text, enum nsp_layer layer)
+{
+    return compile_with(text, layer, NULL);
 }
 
 /* Matches one packet, singly and as a burst, and requires the same answer. */

@@ -399,6 +399,19 @@ in_set(const struct naive_node *node, struct naive_number value)
     return false;
 }
 
+/* An address is one of IPv4 in an IPv4 packet, else of IPv6. */
+static bool
+in_named_set(const struct naive_node *node, const struct nsp_pkt *pkt,
+             struct naive_number value)
+{
+    bool ipv6 = pkt->l3 == NSP_L3_IPV6;
+
+    if (strstr(node->field->name, "Port"))
+        return named_set_has_port(node->named, (uint16_t)value.lo);
+    return named_set_has(node->named, ipv6, value.hi,
+                         ipv6 ? value.lo : value.lo & UINT32_MAX);
+}
+
 static bool
 test_holds(const struct naive_node *node, const struct nsp_pkt *pkt)
 {
@@ -421,8 +434,10 @@ test_holds(const struct naive_node *node, const struct nsp_pkt *pkt)
     }
     if (node->mask != 0)
         value.lo &= node->mask;
-    if (node->set_count > 0)
-        return in_set(node, value) != (node->negated != node->not_in);
+    if (node->set_count > 0 || node->named)
+        return (in_set(node, value) ||
+                (node->named && in_named_set(node, pkt, value))) !=
+               (node->negated != node->not_in);
     return holds[node->relation][naive_compare(value, node->number) + 1] !=
            node->negated;
 }
@@ -535,7 +550,25 @@ write_set(struct writer *w, const struct naive_node *node)
         put(w, nsp_prng_next(w->prng) % 2 == 0 ? ".." : " .. ");
         write_number(w, node->set_hi[i]);
     }
+    if (node->named) {
+        put(w, ", @");
+        put(w, node->named->name);
+    }
     put(w, "}");
+}
+
+/* Alone, it needs no braces, and may be said to be equal. */
+static void
+write_named(struct writer *w, const struct naive_node *node)
+{
+    static const char *const words[2][3] = {
+        { " in @", " in { @", "== @" }, { " not in @", " not in { @", " != @" }
+    };
+    unsigned form = (unsigned)(nsp_prng_next(w->prng) % 3);
+
+    put(w, words[node->not_in][form]);
+    put(w, node->named->name);
+    put(w, form == 1 ? "}" : "");
 }
 
 static void
@@ -564,6 +597,10 @@ write_test(struct writer *w, const struct naive_node *node)
     }
     if (node->set_count > 0) {
         write_set(w, node);
+        return;
+    }
+    if (node->named) {
+        write_named(w, node);
         return;
     }
     if (node->bare)

@@ -5,6 +5,7 @@
 
 #include "base/prng.h"
 #include "netshaper/packet.h"
+#include "tests/lib/named_sets.h"
 
 /* The reference for the filter compiler, which shares no code with it: an
  * expression as a tree that is written as text in the language, and walked
@@ -61,6 +62,7 @@ struct naive_node {
     struct naive_number set_lo[NAIVE_RANGES_MAX], set_hi[NAIVE_RANGES_MAX];
     unsigned set_bits[NAIVE_RANGES_MAX]; /* Not 0: written as a prefix of so
                                           * many of 128 bits. */
+    const struct named_set *named;       /* Not NULL: or in this one. */
     bool not_in;
     uint32_t mask;                   /* Not 0: of these bits. */
     const struct naive_field *other; /* Compared with this one. */

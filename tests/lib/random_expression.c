@@ -86,6 +86,19 @@ random_set(struct grower *g, struct naive_node *node)
     }
 }
 
+/* Where the field may be in a named set. */
+static void
+random_named_set(struct grower *g, struct naive_node *node)
+{
+    bool is_port = strstr(node->field->name, "Port") != NULL;
+
+    if (!is_port && !is_address(node->field))
+        return;
+    node->named = named_sets_any(g->prng, is_port);
+    if (node->named && node->set_count == 0)
+        node->not_in = below(g, 3) == 0;
+}
+
 static bool
 is_mac(const struct naive_field *field)
 {
@@ -158,7 +171,11 @@ random_test(struct grower *g, struct naive_node *node)
         node->number = random_number(g, node);
     if (below(g, 6) == 0)
         random_set(g, node);
-    if (below(g, 4) == 0)
+    if (below(g, 3) == 0)
+        random_named_set(g, node);
+    if (node->named)
+        node->bare = false;
+    else if (below(g, 4) == 0)
         random_mask(g, node);
     else if (node->set_count == 0 && below(g, 4) == 0)
         random_other(g, node);

@@ -6,6 +6,7 @@
 #include "filter/fields.h"
 #include "netshaper/bpf.h"
 #include "tests/lib/filter.h"
+#include "tests/lib/named_sets.h"
 #include "tests/lib/random_expression.h"
 
 /* Random filters, packets and sites, for back ends to agree on. */
@@ -28,6 +29,7 @@ struct random_world {
     size_t used;
     bool has_naive; /* 'naive' is what 'text' says. */
     struct naive_filter naive;
+    struct nsp_filter_options options; /* With named sets, if opened. */
 };
 
 static const struct nsp_filter_context random_context = {
@@ -195,6 +197,25 @@ put_number(struct random_world *w, const struct nsp_field *field)
     put(w, part);
 }
 
+/* Tells whether it put the name of a set, behind a field that may be in one. */
+static inline bool
+put_named_set(struct random_world *w, const struct nsp_field *field)
+{
+    bool is_port = strstr(field->name, "Port") != NULL;
+    bool is_address =
+        field->type == NSP_TYPE_IPV4 || field->type == NSP_TYPE_IPV6;
+    const struct named_set *set;
+
+    if (!is_port && !is_address)
+        return false;
+    set = named_sets_any(&w->prng, is_port);
+    if (!set || below(w, 2) == 0)
+        return false;
+    put(w, below(w, 3) == 0 ? " not in @" : " in @");
+    put(w, set->name);
+    return true;
+}
+
 static inline void
 put_test(struct random_world *w)
 {
@@ -211,7 +232,7 @@ put_test(struct random_world *w)
                  below(w, 60) + (back ? field->element_bytes : 0u));
         put(w, part);
     }
-    if (below(w, 4) == 0)
+    if (put_named_set(w, field) || below(w, 4) == 0)
         return;
     put(w, relations[below(w, NSP_ARRAY_LEN(relations))]);
     put_number(w, field);
@@ -272,6 +293,12 @@ random_naive_filter(struct random_world *w)
     random_expression(&w->prng, pkts, RANDOM_PACKETS, &w->naive);
     naive_write(&w->naive, &w->prng, w->text, sizeof w->text);
     w->has_naive = true;
+}
+
+static inline struct nsp_filter *
+compile_random(const struct random_world *w)
+{
+    return compile_with(w->text, NSP_LAYER_NETWORK, &w->options);
 }
 
 /* Makes a site for 'link', and packets for it. */

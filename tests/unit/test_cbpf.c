@@ -49,7 +49,7 @@ run(const struct nsp_pkt *pkt)
 static void
 check_random_filter(uint32_t max)
 {
-    struct nsp_filter *filter = compile(world.text, NSP_LAYER_NETWORK);
+    struct nsp_filter *filter = compile_random(&world);
     int r = emit(filter, &world.site, max);
 
     CHECK(r == 0 || (r == -E2BIG && max < NSP_CBPF_INSNS_MAX));
@@ -63,6 +63,7 @@ TEST(cbpf_agrees_with_the_evaluator)
 {
     unsigned count = random_filter_count(2000), exact = 0;
 
+    named_sets_open(&world.options);
     nsp_prng_init(&world.prng, 11, 0);
     for (unsigned i = 0; i < count; i++) {
         if (i % 8 == 0)
@@ -73,12 +74,14 @@ TEST(cbpf_agrees_with_the_evaluator)
         check_random_filter(1 + below(&world, 400));
     }
     CHECK(exact > count / 4);
+    named_sets_close(&world.options);
 }
 
 TEST(cbpf_agrees_with_a_naive_walk_of_the_expression)
 {
     unsigned count = random_filter_count(2000), exact = 0;
 
+    named_sets_open(&world.options);
     nsp_prng_init(&world.prng, 15, 0);
     for (unsigned i = 0; i < count; i++) {
         if (i % 8 == 0)
@@ -88,10 +91,12 @@ TEST(cbpf_agrees_with_a_naive_walk_of_the_expression)
         exact += program.widened.exact;
     }
     CHECK(exact > count / 4);
+    named_sets_close(&world.options);
 }
 
 TEST(cbpf_agrees_with_the_evaluator_on_each_field_alone)
 {
+    named_sets_open(&world.options);
     nsp_prng_init(&world.prng, 12, 0);
     for (uint32_t i = 0; i < nsp_field_count * 8; i++) {
         const struct nsp_field *field = &nsp_fields[i % nsp_field_count];
@@ -107,6 +112,44 @@ TEST(cbpf_agrees_with_the_evaluator_on_each_field_alone)
         put_expression(&world, 1);
         check_random_filter(NSP_CBPF_INSNS_MAX);
     }
+    named_sets_close(&world.options);
+}
+
+TEST(cbpf_searches_small_named_sets_and_names_the_large_ones)
+{
+    static const struct {
+        const char *text, *widened; /* One name, or NULL. */
+        uint32_t max;
+    } rows[] = {
+        { "ip.SrcAddr in @few", NULL, NSP_CBPF_INSNS_MAX },
+        { "remoteAddr not in @many", NULL, NSP_CBPF_INSNS_MAX },
+        { "remoteAddr in @many", "@many", 300 },
+        { "ip.SrcAddr in @huge", "@huge", NSP_CBPF_INSNS_MAX },
+        { "tcp and ip.SrcAddr not in @huge", "@huge", NSP_CBPF_INSNS_MAX },
+        { "ip.SrcAddr in @none", NULL, NSP_CBPF_INSNS_MAX },
+        { "udp.DstPort in @ports", NULL, NSP_CBPF_INSNS_MAX },
+        { "udp.DstPort in @some-ports", NULL, NSP_CBPF_INSNS_MAX },
+        { "udp.DstPort in @odd_ports", "@odd_ports", NSP_CBPF_INSNS_MAX },
+        { "arp.SrcAddr in @few", "@few", NSP_CBPF_INSNS_MAX },
+    };
+
+    named_sets_open(&world.options);
+    nsp_prng_init(&world.prng, 15, 0);
+    random_site(&world, NSP_LINK_ETHERNET, 3);
+    world.site.facts = NSP_SITE_DIRECTION;
+    world.site.direction = NSP_OUTBOUND;
+    for (unsigned i = 0; i < NSP_ARRAY_LEN(rows); i++) {
+        struct nsp_filter *filter =
+            compile_with(rows[i].text, NSP_LAYER_NETWORK, &world.options);
+
+        CHECK_EQ(emit(filter, &world.site, rows[i].max), 0);
+        CHECK_EQ(program.widened.exact, rows[i].widened == NULL);
+        if (rows[i].widened)
+            CHECK_STR_EQ(program.widened.names[program.widened.count - 1],
+                         rows[i].widened);
+        nsp_filter_destroy(filter);
+    }
+    named_sets_close(&world.options);
 }
 
 /* --- What is widened ----------------------------------------------------- */
@@ -294,7 +337,7 @@ TEST(cbpf_finds_addresses_at_the_edges_of_ranges)
 
         put_address_ranges(i % 2 ? "ipv6.SrcAddr" : "localAddr",
                            1 + below(&world, 6));
-        filter = compile(world.text, NSP_LAYER_NETWORK);
+        filter = compile_random(&world);
         CHECK_EQ(emit(filter, &world.site, NSP_CBPF_INSNS_MAX), 0);
         for (unsigned k = 0; k < 100; k++) {
             random_address(sample.bytes + 8);
@@ -366,7 +409,7 @@ emit_with_failure(unsigned nth, unsigned kind)
                                          NSP_CBPF_INSNS_MAX, &count, NULL)
                   : nsp_filter_emit_ebpf(filter, (enum nsp_ebpf_type)(kind - 1),
                                          &site, ebpf, NSP_ARRAY_LEN(ebpf),
-                                         &count, NULL);
+                                         &count, NULL, NULL);
     CHECK_EQ(atomic_load(&counts.live), live);
     CHECK_EQ(r == 0, count != 77);
     nsp_filter_destroy(filter);
@@ -433,6 +476,7 @@ TEST_MAIN(
     cmocka_unit_test(cbpf_agrees_with_the_evaluator),
     cmocka_unit_test(cbpf_agrees_with_a_naive_walk_of_the_expression),
     cmocka_unit_test(cbpf_agrees_with_the_evaluator_on_each_field_alone),
+    cmocka_unit_test(cbpf_searches_small_named_sets_and_names_the_large_ones),
     cmocka_unit_test(cbpf_widens_what_the_site_does_not_tell),
     cmocka_unit_test(cbpf_jumps_as_far_as_it_has_to),
     cmocka_unit_test(cbpf_jumps_right_at_every_distance),

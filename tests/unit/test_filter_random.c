@@ -15,6 +15,7 @@ struct world {
     char text[TEXT_BYTES];
     struct sample samples[NSP_BURST_MAX];
     struct nsp_pkt *burst[NSP_BURST_MAX];
+    struct nsp_filter_options options; /* With named sets. */
 };
 
 static const struct nsp_filter_context context = {
@@ -99,16 +100,16 @@ check_format(const struct world *w, const struct nsp_filter *filter)
     struct nsp_filter *again;
     char *text = NULL, *text_again = NULL;
 
-    CHECK_EQ(
-        nsp_filter_format(w->text, NSP_LAYER_NETWORK, NULL, NULL, &text, NULL),
-        NSP_OK);
-    again = compile(text, NSP_LAYER_NETWORK);
+    CHECK_EQ(nsp_filter_format(w->text, NSP_LAYER_NETWORK, &w->options, NULL,
+                               &text, NULL),
+             NSP_OK);
+    again = compile_with(text, NSP_LAYER_NETWORK, &w->options);
     check_filter(w, again);
     nsp_filter_get_needs(filter, &needs);
     nsp_filter_get_needs(again, &again_needs);
     CHECK_MEM_EQ(&needs, &again_needs, sizeof needs);
-    CHECK_EQ(nsp_filter_format(text, NSP_LAYER_NETWORK, NULL, NULL, &text_again,
-                               NULL),
+    CHECK_EQ(nsp_filter_format(text, NSP_LAYER_NETWORK, &w->options, NULL,
+                               &text_again, NULL),
              NSP_OK);
     CHECK_STR_EQ(text, text_again);
     nsp_filter_destroy(again);
@@ -123,8 +124,8 @@ check_object(const struct world *w)
     struct nsp_filter *again;
     struct nsp_diag diag;
     char *object = NULL;
-    int r = nsp_filter_object(w->text, NSP_LAYER_NETWORK, NULL, NULL, &object,
-                              &diag);
+    int r = nsp_filter_object(w->text, NSP_LAYER_NETWORK, &w->options, NULL,
+                              &object, &diag);
 
     if (r == NSP_INVALID_FILTER) {
         CHECK_STR_EQ(diag.category, "not-expressible");
@@ -144,6 +145,7 @@ TEST(filter_agrees_with_a_naive_walk_of_the_expression)
     unsigned count = wanted ? (unsigned)strtoul(wanted, NULL, 10) : FILTERS;
     unsigned some = 0;
 
+    named_sets_open(&w.options);
     nsp_prng_init(&w.random, 20240501, 0);
     for (unsigned i = 0; i < count; i++) {
         struct nsp_filter *filter;
@@ -153,7 +155,7 @@ TEST(filter_agrees_with_a_naive_walk_of_the_expression)
             random_packets(&w);
         random_expression(&w.random, w.burst, NSP_BURST_MAX, &w.filter);
         naive_write(&w.filter, &w.random, w.text, sizeof w.text);
-        filter = compile(w.text, NSP_LAYER_NETWORK);
+        filter = compile_with(w.text, NSP_LAYER_NETWORK, &w.options);
         matches = check_filter(&w, filter);
         some += matches > 0 && matches < NSP_BURST_MAX;
         check_format(&w, filter);
@@ -161,6 +163,7 @@ TEST(filter_agrees_with_a_naive_walk_of_the_expression)
         nsp_filter_destroy(filter);
     }
     print_message("%u filters on %u packets each\n", count, NSP_BURST_MAX);
+    named_sets_close(&w.options);
     /* The filters tell packets apart, mostly. */
     CHECK(some > count / 3);
 }

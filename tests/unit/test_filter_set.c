@@ -66,19 +66,6 @@ tear_down(void **state)
     return 0;
 }
 
-static struct nsp_filter *
-compile_with_sets(const char *text)
-{
-    struct nsp_filter *filter = NULL;
-    struct nsp_diag diag;
-
-    if (nsp_filter_compile_with(text, NSP_LAYER_NETWORK, &options, NULL,
-                                &filter, &diag) != NSP_OK)
-        fail_msg("%s\n%u: %s: %s (%s)", text, diag.offset, diag.category,
-                 diag.text, diag.hint);
-    return filter;
-}
-
 /* Samples are outbound: their source is local. */
 static const struct {
     unsigned sample;
@@ -157,7 +144,8 @@ static const struct {
 TEST(filter_looks_fields_up_in_named_sets)
 {
     for (size_t i = 0; i < NSP_ARRAY_LEN(matches); i++) {
-        struct nsp_filter *filter = compile_with_sets(matches[i].text);
+        struct nsp_filter *filter =
+            compile_with(matches[i].text, NSP_LAYER_NETWORK, &options);
         struct nsp_pkt *burst[NSP_BURST_MAX];
         struct sample sample;
         bool matched;
@@ -176,8 +164,9 @@ TEST(filter_looks_fields_up_in_named_sets)
 
 TEST(filter_takes_no_mapped_address_for_an_ipv4_one)
 {
-    struct nsp_filter *filter = compile_with_sets(
-        "localAddr in @office or ipv6.SrcAddr in { @office, @all4 }");
+    struct nsp_filter *filter = compile_with(
+        "localAddr in @office or ipv6.SrcAddr in { @office, @all4 }",
+        NSP_LAYER_NETWORK, &options);
     struct sample sample;
 
     sample_init(&sample, TCP6, NSP_OUTBOUND);
@@ -288,6 +277,61 @@ TEST(filter_looks_a_mixed_burst_up)
     nsp_filter_set_unref(set);
 }
 
+/* --- Prefixes ------------------------------------------------------------- */
+
+static const struct {
+    const char *text;
+    bool ipv6;
+    const char *prefixes; /* In hexadecimal: address/bits. */
+} contents[] = {
+    { "10.0.0.1", false, "0a000001/32 " },
+    { "10.0.0.1", true, "" },
+    { "10.0.0.0/8\n11.0.0.0/8", false, "0a000000/7 " },
+    { "10.0.0.1-10.0.0.6", false,
+      "0a000001/32 0a000002/31 0a000004/31 0a000006/32 " },
+    { "0.0.0.0/0", false, "00000000/0 " },
+    { "0.0.0.1-255.255.255.255", false,
+      "00000001/32 00000002/31 00000004/30 00000008/29 00000010/28 00000020/27 "
+      "00000040/26 00000080/25 00000100/24 00000200/23 00000400/22 00000800/21 "
+      "00001000/20 00002000/19 00004000/18 00008000/17 00010000/16 00020000/15 "
+      "00040000/14 00080000/13 00100000/12 00200000/11 00400000/10 00800000/9 "
+      "01000000/8 02000000/7 04000000/6 08000000/5 10000000/4 20000000/3 "
+      "40000000/2 80000000/1 " },
+    { "255.255.255.255", false, "ffffffff/32 " },
+    { "::/0", true, "00000000000000000000000000000000/0 " },
+    { "2001:db8::1-2001:db8::3\n1.2.3.4", true,
+      "20010db8000000000000000000000001/128 "
+      "20010db8000000000000000000000002/127 " },
+    { "ffff::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff", true,
+      "ffff0000000000000000000000000000/16 " },
+    { "80", false, "" },
+    { "", true, "" },
+};
+
+TEST(filter_set_tells_its_prefixes)
+{
+    for (size_t i = 0; i < NSP_ARRAY_LEN(contents); i++) {
+        struct nsp_filter_set *set = read_set("a", contents[i].text);
+        struct nsp_filter_prefix prefix;
+        char text[1024] = "";
+        size_t used = 0;
+        uint32_t count = 0;
+        bool more =
+            nsp_filter_set_next_prefix(set, contents[i].ipv6, NULL, &prefix);
+
+        for (; more; count++) {
+            for (unsigned k = 0; k < (contents[i].ipv6 ? 16 : 4); k++)
+                used += (size_t)sprintf(text + used, "%02x", prefix.addr[k]);
+            used += (size_t)sprintf(text + used, "/%u ", prefix.bits);
+            more = nsp_filter_set_next_prefix(set, contents[i].ipv6, &prefix,
+                                              &prefix);
+        }
+        CHECK_STR_EQ(text, contents[i].prefixes);
+        CHECK_EQ(nsp_filter_set_count_prefixes(set, contents[i].ipv6), count);
+        nsp_filter_set_unref(set);
+    }
+}
+
 /* --- Text ----------------------------------------------------------------- */
 
 static const struct {
@@ -340,10 +384,10 @@ static const struct {
     const char *text, *hint;
 } refusals[] = {
     { "ip.SrcAddr in @ofice", "unknown-set", 14, "no set '@ofice'",
-      "did you mean @office?; the sets are @office, @web, @none" },
+      "did you mean @office? there are @office, @web, @none" },
     { "tcp and tpc in @Office2", "bad-token", 8, "tpc", "" },
     { "ip.SrcAddr == @zzzzzz", "unknown-set", 14, "'@zzzzzz'",
-      "the sets are @office" },
+      "there are @office" },
     { "ip.SrcAddr == @a123456789012345678901234567890123456789", "unknown-set",
       14, "at most 39", "" },
     { "ip.SrcAddr in @web", "type-mismatch", 14,
@@ -401,7 +445,8 @@ TEST(filter_knows_no_sets_without_any_and_in_strict_mode)
     struct nsp_filter_options strict = options;
 
     strict.strict = true;
-    check_refusal(NULL, "unknown-set", "there are no sets here");
+    check_refusal(NULL, "unknown-set",
+                  "no sets are defined; nsp filter takes --set NAME=LIST");
     check_refusal(&strict, "bad-token", "strict mode has no named sets");
 }
 
@@ -536,6 +581,7 @@ TEST(filter_with_sets_survives_any_failed_allocation)
 TEST_MAIN(WITH_SETS(filter_looks_fields_up_in_named_sets),
           WITH_SETS(filter_takes_no_mapped_address_for_an_ipv4_one),
           cmocka_unit_test(filter_looks_a_mixed_burst_up),
+          cmocka_unit_test(filter_set_tells_its_prefixes),
           WITH_SETS(filter_prints_the_names_of_sets),
           WITH_SETS(filter_refuses_sets_that_do_not_fit),
           WITH_SETS(filter_knows_no_sets_without_any_and_in_strict_mode),

@@ -183,6 +183,43 @@ random_query(const struct list *list, struct nsp_prng *random)
     }
 }
 
+static bool
+set_run(const struct nsp_prefix_set *set, bool ipv6, struct nsp_u128 at,
+        struct nsp_u128 *ret_last)
+{
+    uint32_t last;
+    bool inside;
+
+    if (ipv6)
+        return nsp_prefix_set_run_ipv6(set, at, ret_last);
+    inside = nsp_prefix_set_run_ipv4(set, (uint32_t)at.lo, &last);
+    *ret_last = nsp_u128(last);
+    return inside;
+}
+
+/* Runs alternate, begin and end where the list says, and cover everything. */
+static void
+check_runs(const struct nsp_prefix_set *set, const struct list *list)
+{
+    struct nsp_prefix_set_info info = nsp_prefix_set_info(set);
+    struct nsp_u128 max = list->ipv6 ? NSP_U128_MAX : nsp_u128(UINT32_MAX);
+    struct nsp_u128 at = { 0, 0 }, last = max;
+    bool inside = !list_has(list, at);
+    uint32_t ranges = 0;
+
+    for (;;) {
+        CHECK_EQ(set_run(set, list->ipv6, at, &last), !inside);
+        inside = !inside;
+        ranges += inside;
+        CHECK_EQ(list_has(list, at), inside);
+        CHECK_EQ(list_has(list, last), inside);
+        if (nsp_u128_equal(last, max))
+            break;
+        at = nsp_u128_add(last, nsp_u128(1));
+    }
+    CHECK_EQ(ranges, list->ipv6 ? info.ipv6_ranges : info.ipv4_ranges);
+}
+
 static void
 check_set(const struct list *list, struct nsp_prng *random, uint32_t bursts)
 {
@@ -204,6 +241,7 @@ check_set(const struct list *list, struct nsp_prng *random, uint32_t bursts)
         CHECK_EQ(set_has_burst(set, list->ipv6, values, count), expected);
     }
     CHECK_EQ(nsp_prefix_set_info(set).entries, list->count);
+    check_runs(set, list);
     nsp_prefix_set_destroy(set);
 }
 
