@@ -13,21 +13,31 @@ static const struct nsp_option request_options[] = {
 };
 
 static int
-run_request(struct nsp_cli *cli, int argc, char *argv[],
-            nsp_filter_answer *answer)
+answer_request(struct nsp_cli *cli, struct nsp_filter_request *r, int argc,
+               char *argv[], nsp_filter_answer *answer)
 {
-    struct nsp_filter_request r = { .layer = NSP_LAYER_NETWORK };
     const char *value;
     int option, status;
 
     while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = nsp_filter_request_take(cli, &r, option, value);
+        status = nsp_filter_request_take(cli, r, option, value);
         if (status != NSP_EXIT_OK)
             return status;
     }
     if (option == NSP_CLI_EXIT)
         return cli->status;
-    return nsp_filter_request_answer(cli, &r, argc, argv, answer);
+    return nsp_filter_request_answer(cli, r, argc, argv, answer);
+}
+
+static int
+run_request(struct nsp_cli *cli, int argc, char *argv[],
+            nsp_filter_answer *answer)
+{
+    struct nsp_filter_request r = { .layer = NSP_LAYER_NETWORK };
+    int status = answer_request(cli, &r, argc, argv, answer);
+
+    nsp_filter_request_fini(&r);
+    return status;
 }
 
 static int

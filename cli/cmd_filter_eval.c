@@ -291,6 +291,30 @@ take_option(struct nsp_cli *cli, struct eval *eval, int option,
 }
 
 static int
+read_and_eval(struct nsp_cli *cli, struct eval *eval, int argc, char *argv[])
+{
+    const char *value;
+    int option, status;
+
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        status = take_option(cli, eval, option, value);
+        if (status != NSP_EXIT_OK)
+            return status;
+    }
+    if (option == NSP_CLI_EXIT)
+        return cli->status;
+    if (!eval->files.in_path)
+        return nsp_cli_usage(cli, "write --in FILE, a pcap or pcapng capture",
+                             "--in is missing");
+    if (strcmp(eval->files.in_path, "-") == 0 &&
+        nsp_filter_request_is_stdin(&eval->request, argc, argv))
+        return nsp_cli_usage(cli, "name a file for one of them",
+                             "the filter and the capture cannot both come from "
+                             "standard input");
+    return eval_capture(cli, eval, argc, argv);
+}
+
+static int
 run_eval(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct eval eval = {
@@ -298,25 +322,10 @@ run_eval(struct nsp_cli *cli, int argc, char *argv[])
         .request = { .layer = NSP_LAYER_NETWORK },
         .backend = NSP_FILTER_EVALUATOR,
     };
-    const char *value;
-    int option, status;
+    int status = read_and_eval(cli, &eval, argc, argv);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = take_option(cli, &eval, option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
-        return cli->status;
-    if (!eval.files.in_path)
-        return nsp_cli_usage(cli, "write --in FILE, a pcap or pcapng capture",
-                             "--in is missing");
-    if (strcmp(eval.files.in_path, "-") == 0 &&
-        nsp_filter_request_is_stdin(&eval.request, argc, argv))
-        return nsp_cli_usage(cli, "name a file for one of them",
-                             "the filter and the capture cannot both come from "
-                             "standard input");
-    return eval_capture(cli, &eval, argc, argv);
+    nsp_filter_request_fini(&eval.request);
+    return status;
 }
 
 const struct nsp_command nsp_command_filter_eval = {

@@ -76,6 +76,8 @@ int
 nsp_filter_request_take(struct nsp_cli *cli, struct nsp_filter_request *r,
                         int option, const char *value)
 {
+    int status;
+
     switch ((enum nsp_filter_request_option)option) {
     case NSP_FILTER_REQUEST_STRICT:
         r->options.strict = true;
@@ -83,10 +85,21 @@ nsp_filter_request_take(struct nsp_cli *cli, struct nsp_filter_request *r,
     case NSP_FILTER_REQUEST_FILE:
         r->file = value;
         return NSP_EXIT_OK;
+    case NSP_FILTER_REQUEST_SET:
+        status = nsp_filter_sets_take(cli, &r->sets, value);
+        r->options.sets = r->sets.sets;
+        r->options.set_count = r->sets.count;
+        return status;
     case NSP_FILTER_REQUEST_LAYER:
     default:
         return read_layer(cli, value, &r->layer);
     }
+}
+
+void
+nsp_filter_request_fini(struct nsp_filter_request *r)
+{
+    nsp_filter_sets_fini(&r->sets);
 }
 
 /* --- Answers -------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 #ifndef NSP_CLI_FILTER_REQUEST_H
 #define NSP_CLI_FILTER_REQUEST_H
 #include "cli/cli.h"
+#include "cli/filter_sets.h"
 #include "netshaper/filter.h"
 
 /* What the subcommands of 'nsp filter' read alike: the filter, or a file of
@@ -8,6 +9,7 @@
 struct nsp_filter_request {
     enum nsp_layer layer;
     struct nsp_filter_options options;
+    struct nsp_filter_sets sets;
     const char *file; /* NULL: one filter, from the command line. */
     void *context;    /* For the answer's use. */
 };
@@ -17,6 +19,8 @@ struct nsp_filter_request {
     { "layer", "LAYER",                                                        \
       "network (default), network-forward, flow, socket, reflect", 0 },        \
         { "strict", NULL, "take only what WinDivert 2.2 takes", 0 },           \
+        { "set", "NAME=LIST",                                                  \
+          "what @NAME is: entries with commas between, or @FILE", 0 },         \
     {                                                                          \
         "file", "FILE",                                                        \
             "answer for each line of FILE; '-' is standard "                   \
@@ -27,6 +31,7 @@ struct nsp_filter_request {
 enum nsp_filter_request_option {
     NSP_FILTER_REQUEST_LAYER,
     NSP_FILTER_REQUEST_STRICT,
+    NSP_FILTER_REQUEST_SET,
     NSP_FILTER_REQUEST_FILE,
     NSP_FILTER_REQUEST_COUNT,
 };
@@ -34,6 +39,8 @@ enum nsp_filter_request_option {
 /* Takes one of those options. Returns the exit status. */
 int nsp_filter_request_take(struct nsp_cli *cli, struct nsp_filter_request *r,
                             int option, const char *value);
+
+void nsp_filter_request_fini(struct nsp_filter_request *r);
 
 /* Tells whether the filter or filters come from standard input. */
 bool nsp_filter_request_is_stdin(const struct nsp_filter_request *r, int argc,
