@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/filter_request.h"
+#include "cli/interfaces.h"
 #include "netshaper/filter.h"
 
 /* --- check --------------------------------------------------------------- */
@@ -33,10 +34,14 @@ static int
 run_request(struct nsp_cli *cli, int argc, char *argv[],
             nsp_filter_answer *answer)
 {
-    struct nsp_filter_request r = { .layer = NSP_LAYER_NETWORK };
+    struct nsp_filter_request r = {
+        .layer = NSP_LAYER_NETWORK,
+        .options = { .interfaces = &nsp_cli_interfaces },
+    };
     int status = answer_request(cli, &r, argc, argv, answer);
 
     nsp_filter_request_fini(&r);
+    nsp_cli_interfaces_fini();
     return status;
 }
 

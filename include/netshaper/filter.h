@@ -48,6 +48,15 @@ struct nsp_filter_context {
     int64_t timestamp; /* Of the field 'timestamp', in nanoseconds. */
 };
 
+/* The interfaces that there are: 'get' tells the name of number 'i', from 0,
+ * and stores its interface number, or returns NULL past the last. Asked while a
+ * filter is compiled, and never after. */
+#define NSP_FILTER_INTERFACES_MAX 65536u
+struct nsp_filter_interfaces {
+    const char *(*get)(void *context, uint32_t i, uint32_t *ret_ifindex);
+    void *context;
+};
+
 /* How to read a filter. All zero is the default. */
 struct nsp_filter_options {
     bool strict; /* Only what WinDivert 2.2 takes, without our additions. */
@@ -56,6 +65,10 @@ struct nsp_filter_options {
      * filter takes a reference of each set that it uses. */
     struct nsp_filter_set *const *sets;
     uint32_t set_count;
+
+    /* What 'ifName' is compared with. NULL: it is "not-available", but for
+     * nsp_filter_format(), which asks for no names. */
+    const struct nsp_filter_interfaces *interfaces;
 };
 
 /* Compiles 'text' for 'layer'. On success stores the filter in '*ret' and
@@ -69,7 +82,7 @@ NSP_API int nsp_filter_compile(const char *text, enum nsp_layer layer,
                                struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* The same with 'options', which may be NULL and are not kept. Further
- * categories: "unknown-set", "type-mismatch". */
+ * categories: "unknown-set", "unknown-interface", "type-mismatch". */
 NSP_API int nsp_filter_compile_with(const char *text, enum nsp_layer layer,
                                     const struct nsp_filter_options *options,
                                     const struct nsp_allocator *allocator,

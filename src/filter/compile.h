@@ -4,11 +4,12 @@
 #include "filter/ir.h"
 #include "filter/tree.h"
 
-/* The front end: reads 'text' for 'layer' to a folded tree in 'arena'.
- * 'options' may be NULL. 'ret_source' is set in any case, for later complaints.
+/* The front end: reads 'text' for 'layer' to a folded tree in 'arena', with
+ * numbers in place of the names of interfaces if 'resolves'. 'options' may be
+ * NULL. 'ret_source' is set in any case, for later complaints.
  * Returns as nsp_filter_compile(). */
 int nsp_filter_read(const char *text, enum nsp_layer layer,
-                    const struct nsp_filter_options *options,
+                    const struct nsp_filter_options *options, bool resolves,
                     struct nsp_arena *arena, struct nsp_diag *reterr,
                     struct nsp_source *ret_source,
                     struct nsp_node **ret) NSP_MUSTCHECK;

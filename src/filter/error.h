@@ -8,6 +8,7 @@
 #define NSP_BAD_TOKEN_FOR_LAYER "bad-token-for-layer"
 #define NSP_NOT_AVAILABLE       "not-available"
 #define NSP_UNKNOWN_SET         "unknown-set"
+#define NSP_UNKNOWN_INTERFACE   "unknown-interface"
 #define NSP_TYPE_MISMATCH       "type-mismatch"
 #define NSP_PARSE_ERROR         "parse-error"
 #define NSP_BAD_INDEX           "bad-index"

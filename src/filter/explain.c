@@ -48,6 +48,19 @@ print_test(struct nsp_text *text, const struct nsp_test *test)
     };
 
     nsp_explain_operand(text, test->field, test->position, test->mask);
+    if (test->text.bytes) {
+        static const char *const operators[] = {
+            [NSP_TEXT_EQUALS] = "equals",
+            [NSP_TEXT_CONTAINS] = "contains",
+            [NSP_TEXT_MATCHES] = "matches",
+        };
+
+        nsp_text_print(text, "%s %s a string of %u characters",
+                       test->relation == NSP_EQ ? "" : " not",
+                       operators[test->text_operator],
+                       (unsigned)test->text.count);
+        return;
+    }
     if (test->set) {
         nsp_text_print(
             text, " %s %s",
@@ -376,7 +389,8 @@ nsp_filter_explain(const char *text, enum nsp_layer layer,
                             NULL, "no filter text, or no such layer");
     nsp_arena_init(&arena, &memory);
     nsp_text_init(&e.text, &memory);
-    r = nsp_filter_read(text, layer, options, &arena, reterr, &e.source, &tree);
+    r = nsp_filter_read(text, layer, options, true, &arena, reterr, &e.source,
+                        &tree);
     if (r == NSP_OK)
         r = explain(&e, tree);
     if (r == NSP_OK) {

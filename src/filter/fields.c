@@ -285,6 +285,8 @@ const struct nsp_field nsp_fields[] = {
          "how far the flow has come: NEW to CLOSED"),
     FLOW("flow.Reply", NSP_TYPE_BOOL, 1, NSP_FETCH_FLOW, is_reply,
          "1 if against the direction of the flow's first packet"),
+    ADDED("ifName", N | M, NSP_TYPE_TEXT, 1, NSP_NEED_NOTHING, NSP_FETCH_IFINDEX,
+          "name of the interface of ifIdx, as it was when the filter was compiled"),
     LATER("process.Name", "program of the flow; not available yet"),
     LATER("app.Name",     "application protocol; not available yet"),
     LATER("server.Name",  "name that the client asked for; not available yet"),

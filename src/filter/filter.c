@@ -11,6 +11,7 @@
 #include "filter/ir.h"
 #include "filter/object.h"
 #include "filter/parser.h"
+#include "filter/resolve.h"
 #include "netshaper/bpf.h"
 
 struct nsp_filter {
@@ -44,7 +45,7 @@ measure(const char *text, struct nsp_diag *reterr, struct nsp_source *ret)
 
 int
 nsp_filter_read(const char *text, enum nsp_layer layer,
-                const struct nsp_filter_options *options,
+                const struct nsp_filter_options *options, bool resolves,
                 struct nsp_arena *arena, struct nsp_diag *reterr,
                 struct nsp_source *ret_source, struct nsp_node **ret)
 {
@@ -54,8 +55,10 @@ nsp_filter_read(const char *text, enum nsp_layer layer,
 
     if (r != NSP_OK)
         return r;
-    r = nsp_filter_parse(ret_source, layer, options ? options : &defaults,
-                         arena, &tree);
+    options = options ? options : &defaults;
+    r = nsp_filter_parse(ret_source, layer, options, arena, &tree);
+    if (r == 0 && resolves)
+        r = nsp_filter_resolve(tree, ret_source, options, arena);
     if (r != 0)
         return r;
     tree = nsp_filter_fold(tree, layer, arena);
@@ -76,7 +79,7 @@ read_text_graph(const char *text, enum nsp_layer layer,
     int r;
 
     nsp_arena_init(&arena, allocator);
-    r = nsp_filter_read(text, layer, options, &arena, reterr, ret_source,
+    r = nsp_filter_read(text, layer, options, true, &arena, reterr, ret_source,
                         &tree);
     if (r == NSP_OK) {
         r = nsp_ir_build(tree, layer, allocator, ret);

@@ -158,7 +158,7 @@ fold_sure_test(const struct folder *folder, struct nsp_node *node)
     if (!nsp_ranges_are_full(test->ranges, test->range_count,
                              span_of(folder, test)))
         return node;
-    if (test->other)
+    if (test->other || test->text.bytes)
         return node;
     if (test->field->need == NSP_NEED_NOTHING ||
         test->field->type == NSP_TYPE_EVENT)
@@ -183,13 +183,22 @@ fold_test(const struct folder *folder, struct nsp_node *node)
 
 /* --- Tests of one field -------------------------------------------------- */
 
+static bool
+is_same_text(const struct nsp_test *a, const struct nsp_test *b)
+{
+    return a->text_operator == b->text_operator &&
+           a->text.count == b->text.count &&
+           (a->text.count == 0 ||
+            memcmp(a->text.bytes, b->text.bytes, a->text.count) == 0);
+}
+
 /* Tells whether two tests of one field look at the same value. */
 static bool
 is_same_value(const struct nsp_test *a, const struct nsp_test *b)
 {
     return a->position == b->position && a->mask == b->mask &&
            a->other == b->other && a->other_position == b->other_position &&
-           a->set == b->set;
+           a->set == b->set && is_same_text(a, b);
 }
 
 /* Stores the group of 'node', made if need be, in '*ret'; NULL when its field

@@ -187,22 +187,58 @@ print_compared(struct printer *printer, const struct nsp_test *test)
     print(printer, ")");
 }
 
+/* Prints a string that stands for the literal's bytes. */
 static void
-print_named_set(struct printer *printer, const struct nsp_test *test)
+print_string(struct printer *printer, const struct nsp_text_literal *literal)
+{
+    print(printer, "\"");
+    for (uint32_t i = 0; i < literal->count; i++) {
+        unsigned char c = (unsigned char)literal->bytes[i];
+        char part[8];
+
+        if (c < ' ' || c >= 0x7f)
+            snprintf(part, sizeof part, "\\x%02x", c);
+        else
+            snprintf(part, sizeof part, "%s%c",
+                     c == '"' || c == '\\' ? "\\" : "", c);
+        print(printer, part);
+    }
+    print(printer, "\"");
+}
+
+/* Prints that a field is, or is not, in a named set, or like a string. */
+static void
+print_membership(struct printer *printer, const struct nsp_test *test,
+                 bool holds)
+{
+    static const char *const operators[][2] = {
+        [NSP_TEXT_EQUALS] = { " != ", " == " },
+        [NSP_TEXT_CONTAINS] = { " not contains ", " contains " },
+        [NSP_TEXT_MATCHES] = { " not matches ", " matches " },
+    };
+
+    print_field(printer, test->field, test->position);
+    if (test->set) {
+        print(printer, holds ? " in " : " not in ");
+        print(printer, test->set->name);
+        return;
+    }
+    print(printer, operators[test->text_operator][holds]);
+    print_string(printer, &test->text);
+}
+
+static void
+print_either(struct printer *printer, const struct nsp_test *test)
 {
     bool outside = nsp_u128_is_zero(test->ranges[0].lo);
     bool either = outside && nsp_u128_equal(test->ranges[0].hi, nsp_u128(1));
 
     print(printer, either ? "(" : "");
-    print_field(printer, test->field, test->position);
-    print(printer, outside ? " not in " : " in ");
-    print(printer, test->set->name);
+    print_membership(printer, test, !outside);
     if (!either)
         return;
     print(printer, " or ");
-    print_field(printer, test->field, test->position);
-    print(printer, " in ");
-    print(printer, test->set->name);
+    print_membership(printer, test, true);
     print(printer, ")");
 }
 
@@ -213,8 +249,8 @@ print_test(struct printer *printer, const struct nsp_test *test)
 
     if (test->other)
         print_compared(printer, test);
-    else if (test->set)
-        print_named_set(printer, test);
+    else if (test->set || test->text.bytes)
+        print_either(printer, test);
     else if (test->field->type == NSP_TYPE_BOOL &&
              nsp_u128_less(test->ranges[0].lo, span) ==
                  nsp_u128_less(test->ranges[0].hi, span))
@@ -304,7 +340,8 @@ nsp_filter_format(const char *text, enum nsp_layer layer,
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "invalid-parameter",
                             NULL, "no filter text, or no such layer");
     nsp_arena_init(&arena, &memory);
-    r = nsp_filter_read(text, layer, options, &arena, reterr, &source, &tree);
+    r = nsp_filter_read(text, layer, options, false, &arena, reterr, &source,
+                        &tree);
     if (r == NSP_OK)
         r = print_tree(&source, tree, layer, &memory, ret);
     nsp_arena_fini(&arena);

@@ -69,7 +69,9 @@ stray_hint(const struct nsp_lexer *lexer, char c)
                "(tcp.DstPort == 80 or tcp.DstPort == 443)";
     case '"':
     case '\'':
-        return "there are no strings: values are numbers and addresses";
+        return lexer->strict
+                   ? "strict mode has no strings"
+                   : "a string stands between double quotes: \"eth0\"";
     case '#':
         return "there are no comments";
     default:
@@ -201,13 +203,12 @@ classify_word(const struct nsp_lexer *lexer, struct nsp_token *token)
         token->kind = NSP_TOKEN_NOT;
     } else if (!lexer->strict && word_is(lexer, token, "in")) {
         token->kind = NSP_TOKEN_IN;
+    } else if (!lexer->strict && word_is(lexer, token, "contains")) {
+        token->kind = NSP_TOKEN_CONTAINS;
+    } else if (!lexer->strict && word_is(lexer, token, "matches")) {
+        token->kind = NSP_TOKEN_MATCHES;
     } else if ((token->field = find_field(lexer, word, bytes))) {
         token->kind = NSP_TOKEN_FIELD;
-        if (token->field->fetch == NSP_FETCH_LATER)
-            return nsp_source_fail(&lexer->source, token->start, token->start,
-                                   NSP_NOT_AVAILABLE, NULL,
-                                   "'%s' is not available on this backend",
-                                   token->field->name);
         if (!(token->field->layers >> lexer->layer & 1))
             return wrong_layer(lexer, token);
     } else if ((token->macro = nsp_macro_find(word, bytes))) {
@@ -325,6 +326,84 @@ read_set_name(struct nsp_lexer *lexer, struct nsp_token *token)
     return token->set ? 0 : unknown_set(lexer, token);
 }
 
+/* --- Strings -------------------------------------------------------------- */
+
+static int
+hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    if (c >= 'a' && c <= 'f')
+        return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F')
+        return c - 'A' + 10;
+    return -1;
+}
+
+/* Reads the byte that stands at 'text', which ends at 'end', and returns the
+ * characters it takes; 0 if it is misspelt. */
+static uint32_t
+read_string_byte(const char *text, const char *end, char *ret)
+{
+    *ret = text[0];
+    if (text[0] != '\\')
+        return text[0] >= ' ' && text[0] < 0x7f ? 1 : 0;
+    if (end - text >= 2 && (text[1] == '\\' || text[1] == '"')) {
+        *ret = text[1];
+        return 2;
+    }
+    if (end - text >= 4 && text[1] == 'x' && hex_digit(text[2]) >= 0 &&
+        hex_digit(text[3]) >= 0) {
+        *ret = (char)(hex_digit(text[2]) << 4 | hex_digit(text[3]));
+        return *ret == '\0' ? 0 : 4;
+    }
+    return 0;
+}
+
+static int
+read_string(struct nsp_lexer *lexer, struct nsp_token *token)
+{
+    const char *text = lexer->source.text, *end = text + lexer->source.bytes;
+    uint32_t at = lexer->at + 1, count = 0;
+
+    while (at < lexer->source.bytes && text[at] != '"') {
+        char byte;
+        uint32_t taken = read_string_byte(text + at, end, &byte);
+
+        if (taken == 0)
+            return nsp_source_fail(
+                &lexer->source, at, at, NSP_BAD_TOKEN,
+                "a string has printable ASCII characters and "
+                "\\\" \\\\ \\x41 for '\"', '\\' and any byte but 0",
+                "a character that cannot stand in a string");
+        at += taken;
+        if (++count > NSP_LITERAL_TEXT_MAX)
+            return nsp_source_fail(
+                &lexer->source, token->start, token->start, NSP_TOO_LONG, NULL,
+                "a string of more than %u characters", NSP_LITERAL_TEXT_MAX);
+    }
+    if (at == lexer->source.bytes)
+        return nsp_source_fail(&lexer->source, token->start, token->start,
+                               NSP_BAD_TOKEN, NULL,
+                               "a string without its closing '\"'");
+    token->kind = NSP_TOKEN_STRING;
+    token->end = lexer->at = at + 1;
+    return 0;
+}
+
+uint32_t
+nsp_lexer_read_string(const struct nsp_lexer *lexer,
+                      const struct nsp_token *string, char ret[])
+{
+    const char *text = lexer->source.text + string->start + 1;
+    const char *end = lexer->source.text + string->end - 1;
+    uint32_t count = 0;
+
+    while (text < end)
+        text += read_string_byte(text, end, &ret[count++]);
+    return count;
+}
+
 /* --- Tokens --------------------------------------------------------------- */
 
 /* Recognises punctuation; returns its length, 0 if there is none. */
@@ -379,6 +458,8 @@ nsp_lexer_next(struct nsp_lexer *lexer, struct nsp_token *ret)
     c = peek(lexer, 0);
     if (is_word(c) && (c != ':' || peek(lexer, 1) == ':'))
         return read_word(lexer, ret);
+    if (c == '"' && !lexer->strict)
+        return read_string(lexer, ret);
     if (c == '@' && !lexer->strict && !is_object(lexer) &&
         nsp_filter_set_is_name_char(peek(lexer, 1)))
         return read_set_name(lexer, ret);

@@ -2,6 +2,7 @@
 #define NSP_FILTER_LEXER_H
 #include "filter/error.h"
 #include "filter/filter_set.h"
+#include "filter/match_text.h"
 
 /* Text to tokens, one at a time and without memory of its own, so the whole
  * text can be checked once before it is parsed. */
@@ -43,6 +44,9 @@ enum nsp_token_kind {
     NSP_TOKEN_DOTS, /* Between the ends of a range. */
     NSP_TOKEN_IN,
     NSP_TOKEN_SET_NAME, /* @office */
+    NSP_TOKEN_STRING,
+    NSP_TOKEN_CONTAINS,
+    NSP_TOKEN_MATCHES,
 };
 
 struct nsp_token {
@@ -71,5 +75,10 @@ void nsp_lexer_init(struct nsp_lexer *lexer, const struct nsp_source *source,
  * 0 or NSP_INVALID_FILTER with the source's diagnosis filled. */
 int nsp_lexer_next(struct nsp_lexer *lexer,
                    struct nsp_token *ret) NSP_MUSTCHECK;
+
+/* Stores the bytes that a string of the text, checked by nsp_lexer_next(),
+ * stands for, at most NSP_LITERAL_TEXT_MAX, and returns how many. */
+uint32_t nsp_lexer_read_string(const struct nsp_lexer *lexer,
+                               const struct nsp_token *string, char ret[]);
 
 #endif /* NSP_FILTER_LEXER_H */

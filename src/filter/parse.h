@@ -44,6 +44,24 @@ struct nsp_node *nsp_parser_new_test(
     struct nsp_parser *parser, const struct nsp_test *like,
     enum nsp_relation relation, const struct nsp_values *values) NSP_MUSTCHECK;
 
+/* Tells whether 'kind' is ==, != or the like. */
+static inline bool
+nsp_parser_is_relation(enum nsp_token_kind kind)
+{
+    return kind >= NSP_TOKEN_EQ && kind <= NSP_TOKEN_GE;
+}
+
+/* --- parse_text.c -------------------------------------------------------- */
+
+/* Parses what follows the text field of 'like'. */
+int nsp_parse_text_test(struct nsp_parser *parser, const struct nsp_test *like,
+                        bool negated, struct nsp_node **ret) NSP_MUSTCHECK;
+
+/* Fails at the next token, a string or an operator of texts, behind a field
+ * that is none. */
+int nsp_parser_not_text(const struct nsp_parser *parser,
+                        const struct nsp_field *field);
+
 /* --- parse_values.c ------------------------------------------------------ */
 
 /* Parses a number, a prefix or, in a set, a range, to be compared with

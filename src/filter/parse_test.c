@@ -64,12 +64,6 @@ parse_index(struct nsp_parser *parser, struct nsp_test *test)
     return nsp_parser_advance(parser);
 }
 
-static bool
-is_relation(enum nsp_token_kind kind)
-{
-    return kind >= NSP_TOKEN_EQ && kind <= NSP_TOKEN_GE;
-}
-
 static uint8_t
 opposite(uint8_t relation)
 {
@@ -222,33 +216,47 @@ parse_comparison(struct nsp_parser *parser, const struct nsp_test *like,
     return *ret ? 0 : NSP_NO_MEMORY;
 }
 
-/* field ['&' mask] [relation (values | field) | ['not'] 'in' set], the next
- * token being a field. */
+static bool
+is_of_text(enum nsp_token_kind kind)
+{
+    return kind == NSP_TOKEN_STRING || kind == NSP_TOKEN_CONTAINS ||
+           kind == NSP_TOKEN_MATCHES;
+}
+
+/* field ['&' mask] [relation (values | field) | ['not'] 'in' set], or a text
+ * field and what follows it, the next token being a field. */
 int
 nsp_parse_test(struct nsp_parser *parser, bool negated, struct nsp_node **ret)
 {
     const struct nsp_values zero = { .lo = { .negative = false } };
-    struct nsp_test test = { .field = parser->token.field };
+    struct nsp_test test = { .field = parser->token.field,
+                             .at = parser->token.start };
     int r;
 
     if ((r = nsp_parser_advance(parser)) != 0)
         return r;
+    if (test.field->type == NSP_TYPE_TEXT)
+        return nsp_parse_text_test(parser, &test, negated, ret);
     if (test.field->element_bytes > 0 && (r = parse_index(parser, &test)) != 0)
         return r;
     if (parser->token.kind == NSP_TOKEN_AMPERSAND &&
         (r = parse_mask(parser, &test)) != 0)
         return r;
-    if (is_relation(parser->token.kind))
+    if (nsp_parser_is_relation(parser->token.kind))
         return parse_comparison(parser, &test, negated, ret);
     if (parser->token.kind == NSP_TOKEN_IN)
         return nsp_parse_set(parser, &test, !negated, ret);
     if (!parser->lexer.strict && parser->token.kind == NSP_TOKEN_NOT) {
         if ((r = nsp_parser_advance(parser)) != 0)
             return r;
+        if (is_of_text(parser->token.kind))
+            return nsp_parser_not_text(parser, test.field);
         if (parser->token.kind != NSP_TOKEN_IN)
             return nsp_parser_unexpected(parser, "'in'", NULL);
         return nsp_parse_set(parser, &test, negated, ret);
     }
+    if (is_of_text(parser->token.kind))
+        return nsp_parser_not_text(parser, test.field);
     *ret = nsp_parser_new_test(parser, &test, negated ? NSP_EQ : NSP_NE, &zero);
     return *ret ? 0 : NSP_NO_MEMORY;
 }

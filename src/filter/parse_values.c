@@ -120,8 +120,11 @@ nsp_parse_values(struct nsp_parser *parser, const struct nsp_field *field,
                  bool in_set, struct nsp_values *ret)
 {
     struct nsp_token first = parser->token;
-    int r = parse_number(parser, field, &ret->lo);
+    int r;
 
+    if (first.kind == NSP_TOKEN_STRING)
+        return nsp_parser_not_text(parser, field);
+    r = parse_number(parser, field, &ret->lo);
     if (r != 0)
         return r;
     ret->hi = ret->lo;

@@ -85,7 +85,8 @@ const char *
 nsp_field_suggest(const char *name, size_t bytes, enum nsp_layer layer,
                   bool strict)
 {
-    static const char *const operators[] = { "and", "or", "not", "in" };
+    static const char *const operators[] = { "and", "or",       "not",
+                                             "in",  "contains", "matches" };
     struct nsp_suggestion nearest;
 
     nsp_suggestion_init(&nearest, name, bytes);

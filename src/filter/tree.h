@@ -3,6 +3,7 @@
 #include "filter/arena.h"
 #include "filter/fields.h"
 #include "filter/filter_set.h"
+#include "filter/match_text.h"
 
 /* A filter as a tree of Boolean nodes over tests. 'and' and 'or' have any
  * number of children, so depth is that of the written parentheses alone. Nodes
@@ -42,6 +43,11 @@ struct nsp_test {
     /* Not NULL: the value is 1 if the field's is in it, else 0. */
     struct nsp_filter_set *set;
 
+    /* With bytes: the value is 1 if the field, a text, compares so, else 0. */
+    struct nsp_text_literal text;
+    uint8_t text_operator; /* enum nsp_text_operator. */
+    uint32_t at, text_at;  /* Places in the source: of field and literal. */
+
     struct nsp_range *ranges;
     uint32_t range_count;
 };
@@ -68,7 +74,7 @@ nsp_test_range(const struct nsp_test *test, enum nsp_layer layer)
 {
     struct nsp_field_range range = { .span = { 0, test->mask } };
 
-    if (test->other || test->set)
+    if (test->other || test->set || test->text.bytes)
         range.span.lo = test->other ? 2 : 1;
     return range.span.lo != 0 ? range : nsp_field_range(test->field, layer);
 }

@@ -265,8 +265,7 @@ random_field(struct random_world *w)
 
     do
         field = &nsp_fields[below(w, nsp_field_count)];
-    while (!(field->layers & NSP_ON_NETWORK) ||
-           field->fetch == NSP_FETCH_LATER);
+    while (!(field->layers & NSP_ON_NETWORK) || field->type == NSP_TYPE_TEXT);
     return field;
 }
 

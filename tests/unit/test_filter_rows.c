@@ -335,7 +335,7 @@ TEST(table_has_rows_for_every_field)
         const struct nsp_field *field = &nsp_fields[i];
         bool in_packets = field->layers & (NSP_ON_NETWORK | NSP_ON_FORWARD);
 
-        if (field->layers == 0 || field->fetch == NSP_FETCH_LATER)
+        if (field->layers == 0 || field->type == NSP_TYPE_TEXT)
             continue;
         if (!(seen[i] & SEEN_LAYERS) ||
             (in_packets && (seen[i] & 3) != (SEEN_YES | SEEN_NO)))

@@ -219,7 +219,7 @@ static const struct {
     { "tcp.Flags & 2 == tcp.Flags", PARSE, 17, "'tcp.Flags'", "" },
     { "timestamp == tcp.SeqNum", PARSE, 13, "'tcp.SeqNum'", "" },
     { "tcp | udp", BAD, 5, "'|'", "'or'" },
-    { "tcp and app.Name", "not-available", 8,
+    { "tcp and app.Name == \"web\"", "not-available", 8,
       "'app.Name' is not available on this backend", "" },
     { "eth.DstAddr == 1:2:3:4:5", BAD, 15, "1:2:3:4:5", "" },
     { "eth.DstAddr == 1:2:3:4:5:678", BAD, 15, "1:2:3:4:5:678", "" },

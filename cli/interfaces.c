@@ -1,0 +1,43 @@
+#define _DEFAULT_SOURCE
+#include "cli/interfaces.h"
+
+#include <net/if.h>
+#include <stddef.h>
+
+/* Read when first asked for: few filters ask. */
+struct interfaces {
+    struct if_nameindex *list;
+    uint32_t count;
+};
+
+static struct interfaces interfaces;
+
+static const char *
+get(void *context, uint32_t i, uint32_t *ret_ifindex)
+{
+    struct interfaces *all = context;
+
+    if (!all->list) {
+        all->list = if_nameindex();
+        for (all->count = 0; all->list && all->list[all->count].if_index != 0;)
+            all->count++;
+    }
+    if (i >= all->count)
+        return NULL;
+    *ret_ifindex = all->list[i].if_index;
+    return all->list[i].if_name;
+}
+
+const struct nsp_filter_interfaces nsp_cli_interfaces = {
+    .get = get,
+    .context = &interfaces,
+};
+
+void
+nsp_cli_interfaces_fini(void)
+{
+    if (interfaces.list)
+        if_freenameindex(interfaces.list);
+    interfaces.list = NULL;
+    interfaces.count = 0;
+}
