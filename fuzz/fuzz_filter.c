@@ -8,10 +8,44 @@
 #include <string.h>
 
 #include "netshaper/filter.h"
+#include "netshaper/filter_set.h"
 #include "netshaper/packet.h"
 
 #define PACKET_BYTES_MAX 64u
 #define PREFIX_BYTES     2u
+
+static struct nsp_filter_set *sets[3];
+
+static const char *
+get_interface(void *context, uint32_t i, uint32_t *ret_ifindex)
+{
+    static const char *const names[] = { "lo", "eth0", "eth1" };
+
+    (void)context;
+    *ret_ifindex = i;
+    return i < sizeof names / sizeof names[0] ? names[i] : NULL;
+}
+
+static const struct nsp_filter_interfaces interfaces = { .get = get_interface };
+static struct nsp_filter_options options = { .sets = sets,
+                                             .interfaces = &interfaces };
+
+/* Once: the sets live as long as the program. */
+static void
+read_sets(void)
+{
+    static const char *const texts[3][2] = {
+        { "a", "192.0.2.0/24\n10.0.0.1-10.9.9.9\n2001:db8::/32\n" },
+        { "p", "80\n443\n8000-8100\n" },
+        { "none", "" },
+    };
+
+    for (; options.set_count < 3; options.set_count++)
+        FUZZ_CHECK(nsp_filter_set_read(
+                       texts[options.set_count][0], texts[options.set_count][1],
+                       strlen(texts[options.set_count][1]), NULL,
+                       &sets[options.set_count], NULL) == NSP_OK);
+}
 
 static void
 check_diag(const struct nsp_diag *diag, const char *text)
@@ -52,19 +86,19 @@ check_format(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt,
     struct nsp_filter *filter;
     struct nsp_diag diag;
     char *printed, *again, *explained;
-    int r = nsp_filter_format(text, layer, NULL, NULL, &printed, &diag);
+    int r = nsp_filter_format(text, layer, &options, NULL, &printed, &diag);
 
     if (r == NSP_INVALID_FILTER && strcmp(diag.category, "too-long") == 0)
         return;
     FUZZ_CHECK(r == NSP_OK);
-    FUZZ_CHECK(nsp_filter_compile(printed, layer, NULL, &filter, &diag) ==
-               NSP_OK);
+    FUZZ_CHECK(nsp_filter_compile_with(printed, layer, &options, NULL, &filter,
+                                       &diag) == NSP_OK);
     FUZZ_CHECK(check_match(filter, pkt) == matched);
-    FUZZ_CHECK(nsp_filter_format(printed, layer, NULL, NULL, &again, NULL) ==
-               NSP_OK);
+    FUZZ_CHECK(nsp_filter_format(printed, layer, &options, NULL, &again,
+                                 NULL) == NSP_OK);
     FUZZ_CHECK(strcmp(printed, again) == 0);
-    FUZZ_CHECK(nsp_filter_explain(text, layer, NULL, NULL, &explained, NULL) ==
-               NSP_OK);
+    FUZZ_CHECK(nsp_filter_explain(text, layer, &options, NULL, &explained,
+                                  NULL) == NSP_OK);
     free(explained);
     nsp_filter_destroy(filter);
     free(printed);
@@ -97,7 +131,8 @@ check_text(const char *text, enum nsp_layer layer, struct nsp_pkt *pkt)
     struct nsp_filter *filter;
     struct nsp_diag diag;
 
-    if (nsp_filter_compile(text, layer, NULL, &filter, &diag) != NSP_OK) {
+    if (nsp_filter_compile_with(text, layer, &options, NULL, &filter, &diag) !=
+        NSP_OK) {
         check_diag(&diag, text);
         return;
     }
@@ -115,6 +150,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     size_t text_bytes;
     char *text;
 
+    read_sets();
     if (bytes < PREFIX_BYTES)
         return 0;
     pkt.cap_bytes = data[1] % (PACKET_BYTES_MAX + 1);
