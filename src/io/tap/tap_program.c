@@ -354,7 +354,7 @@ append_filter(struct program *p, const struct nsp_tap_divert *divert)
 
     if (nsp_filter_emit_ebpf(divert->filter, NSP_EBPF_TCX, &site,
                              p->insns + p->count, FILTER_INSNS_MAX, &count,
-                             NULL) < 0)
+                             NULL, NULL) < 0)
         return false;
     place(p, LABEL_FILTER);
     p->count += count;
