@@ -289,8 +289,7 @@ unknown_set(const struct nsp_lexer *lexer, const struct nsp_token *token)
     const struct nsp_filter_options *options = lexer->options;
     const char *name = lexer->source.text + token->start;
     uint32_t bytes = token->end - token->start;
-    char hint[sizeof lexer->source.diag->hint] =
-        "no sets are defined; nsp filter takes --set NAME=LIST";
+    char hint[sizeof lexer->source.diag->hint] = "there are no sets here";
     struct nsp_suggestion nearest;
     size_t used = 0;
 

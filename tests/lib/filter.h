@@ -89,9 +89,11 @@ sample_init(struct sample *sample, unsigned index, enum nsp_direction direction)
     nsp_pkt_parse(&sample->pkt);
 }
 
-/* One of a few views of flows, or none. */
+/* One of a few views of flows, or none, for the parsed 'pkt': only IP has
+ * flows.
+ */
 static inline const struct nsp_flow_view *
-random_flow_view(struct nsp_prng *prng)
+random_flow_view(struct nsp_prng *prng, const struct nsp_pkt *pkt)
 {
     static const struct nsp_flow_view views[] = {
         { 1, 40, 0, NSP_FLOW_SYN_SENT, 0 },
@@ -101,6 +103,8 @@ random_flow_view(struct nsp_prng *prng)
     };
     uint64_t i = nsp_prng_next(prng) >> 32 & 7;
 
+    if (pkt->l3 != NSP_L3_IPV4 && pkt->l3 != NSP_L3_IPV6)
+        return NULL;
     return i < NSP_ARRAY_LEN(views) ? &views[i] : NULL;
 }
 

@@ -147,9 +147,7 @@ random_packet(struct random_world *w, struct random_packet *ret)
     ret->pkt.mark = below(w, 512);
     ret->pkt.uid = below(w, 2) == 0 ? UINT32_MAX : below(w, 4);
     nsp_pkt_parse(&ret->pkt);
-    /* Nothing else has a flow. */
-    if (ret->pkt.l3 == NSP_L3_IPV4 || ret->pkt.l3 == NSP_L3_IPV6)
-        ret->pkt.flow = random_flow_view(&w->prng);
+    ret->pkt.flow = random_flow_view(&w->prng, &ret->pkt);
 }
 
 /* --- Filters ------------------------------------------------------------- */

@@ -116,13 +116,13 @@ make_variant(struct flow_packet *ret, struct packet_words words,
         nsp_store_be16(pkt->data + 2, (uint16_t)pkt->wire_bytes);
     pkt->mark = r >> 50 & 3;
     pkt->arrival_ns = nsp_prng_next(prng);
-    pkt->flow = random_flow_view(prng);
     pkt->direction = place->direction;
     pkt->flags = place->flags & NSP_PKT_LOOPBACK;
     pkt->in_ifindex = place->in_ifindex;
     pkt->out_ifindex = place->out_ifindex;
     pkt->uid = place->uid;
     nsp_pkt_parse(pkt);
+    pkt->flow = random_flow_view(prng, pkt);
 }
 
 TEST(partial_holds_for_other_packets_of_the_flow)

@@ -47,8 +47,8 @@ random_packets(struct world *w)
             pkt->flags |= NSP_PKT_LOOPBACK;
         pkt->mark = below(w, 512);
         pkt->uid = below(w, 2) == 0 ? UINT32_MAX : below(w, 4);
-        pkt->flow = random_flow_view(&w->random);
         nsp_pkt_parse(pkt);
+        pkt->flow = random_flow_view(&w->random, pkt);
         w->burst[i] = pkt;
     }
 }
