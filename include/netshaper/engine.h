@@ -142,6 +142,9 @@ struct nsp_engine_config {
                        * tap the stack; 0 is INPUT + OUTPUT. */
     uint32_t workers; /* Device queues, a thread each; 0 is 1. */
     uint32_t max_held_pkts; /* Held at once per worker, 64..2^20; 0 is 65536. */
+    uint32_t max_flows; /* Tracked at once per worker, 16..2^24, where a filter
+                         * or many rules make use of it; 0 is 65536. 144 bytes
+                         * each. */
     uint64_t seed; /* Of every random effect. 0 is a seed like any other. */
     uint32_t snap_bytes; /* Bytes of each packet the callback reads, from the IP
                           * header on; 0: all with a callback, else what the

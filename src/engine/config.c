@@ -10,6 +10,10 @@
 #define HELD_PKTS_MIN     64u
 #define HELD_PKTS_MAX     (1u << 20)
 
+#define FLOWS_DEFAULT 65536u
+#define FLOWS_MIN     16u
+#define FLOWS_MAX     (1u << 24)
+
 static int
 out_of_memory(struct nsp_diag *reterr)
 {
@@ -212,6 +216,11 @@ check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
                             "0 is 65536",
                             "max_held_pkts %u is outside %u to %u",
                             user->max_held_pkts, HELD_PKTS_MIN, HELD_PKTS_MAX);
+    if (user->max_flows != 0 &&
+        (user->max_flows < FLOWS_MIN || user->max_flows > FLOWS_MAX))
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-max-flows",
+                            "0 is 65536", "max_flows %u is outside %u to %u",
+                            user->max_flows, FLOWS_MIN, FLOWS_MAX);
     return NSP_OK;
 }
 
@@ -243,6 +252,8 @@ fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
         config->user.workers = 1;
     if (config->user.max_held_pkts == 0)
         config->user.max_held_pkts = HELD_PKTS_DEFAULT;
+    if (config->user.max_flows == 0)
+        config->user.max_flows = FLOWS_DEFAULT;
     if (config->user.hooks == 0)
         config->user.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
 }

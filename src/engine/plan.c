@@ -99,6 +99,15 @@ reads_payload(const struct nsp_filter *filter)
     return needs.payload;
 }
 
+static bool
+reads_flows(const struct nsp_filter *filter)
+{
+    struct nsp_filter_needs needs;
+
+    nsp_filter_get_needs(filter, &needs);
+    return needs.flow;
+}
+
 /* Segments of a superpacket must meet it one by one. */
 static bool
 acts_per_packet(const struct nsp_policy_rule *rule)
@@ -182,6 +191,8 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     /* Room that a later policy may need is taken now. */
     plan.holds |= config->user.policy_may_change;
     plan.edits |= config->user.policy_may_change;
+    plan.flows = config->user.policy_may_change || reads_flows(filter) ||
+                 nsp_policy_reads_flows(policy) || nsp_policy_flow_plan(policy);
     plan.io.edits = plan.edits;
     if (plan.holds)
         plan.io.max_held_pkts = config->user.max_held_pkts;

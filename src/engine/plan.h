@@ -9,6 +9,7 @@ struct nsp_plan {
     struct nsp_io_config io;
     bool holds;        /* Packets may have to wait. */
     bool edits;        /* Packets may be changed. */
+    bool flows;        /* Flows are tracked. */
     uint32_t holdable; /* Set of enum nsp_hook. */
 };
 

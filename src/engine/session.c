@@ -41,7 +41,7 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
             .virtual_time = s->virtual_time,
         };
         s->worker_count++;
-        if (nsp_worker_init(w, s->plan.holds) < 0)
+        if (nsp_worker_init(w, &s->plan) < 0)
             goto oom;
     }
     return NSP_OK;

@@ -87,6 +87,21 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
     return nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
 }
 
+/* Flows say nothing of packets that a callback may have edited. */
+static void
+match_rules(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    const struct nsp_policy_flows flows = {
+        .cache = w->flows.cache,
+        .hits = w->flows.hits,
+        .now_ns = w->now_ns,
+    };
+    bool by_flow = w->flows.caches && !w->config->user.callback;
+
+    nsp_policy_match_burst(w->snapshot->policy, pkts, n, &w->filter_context,
+                           by_flow ? &flows : NULL, &w->matches);
+}
+
 static void
 decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
 {
@@ -95,6 +110,7 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
 
     nsp_pkt_parse_burst(pkts, n);
     nsp_outlet_count_in(w, pkts, n);
+    nsp_flows_track(&w->flows, pkts, n, w->now_ns);
     w->filter_context.timestamp = (int64_t)w->now_ns;
     hits = nsp_filter_match_burst(w->filter, pkts, n, &w->filter_context);
 
@@ -107,16 +123,17 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     }
 
     for (uint32_t i = 0; i < n; i++) {
-        if ((hits >> i & 1) != 0)
-            pkts[matched++] = pkts[i];
-        else
+        if ((hits >> i & 1) == 0) {
             nsp_outlet_deliver(w, pkts[i]);
+            continue;
+        }
+        w->flows.hits[matched] = w->flows.hits[i];
+        pkts[matched++] = pkts[i];
     }
     w->counted.matched_pkts += matched;
     if (w->config->user.callback && matched > 0)
         matched = call_back(w, pkts, matched);
-    nsp_policy_match_burst(w->snapshot->policy, pkts, matched,
-                           &w->filter_context, &w->matches);
+    match_rules(w, pkts, matched);
     for (uint32_t i = 0; i < matched; i++)
         nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
 }
@@ -133,6 +150,7 @@ take_snapshot(struct nsp_worker *w)
         return;
     w->snapshot = snapshot;
     nsp_stages_adopt(w);
+    nsp_flows_use(&w->flows, snapshot->policy);
     atomic_store(&w->generation, snapshot->generation);
 }
 
@@ -174,16 +192,18 @@ nsp_worker_drain(struct nsp_worker *w)
 /* --- Lifetime ------------------------------------------------------------ */
 
 int
-nsp_worker_init(struct nsp_worker *w, bool holds)
+nsp_worker_init(struct nsp_worker *w, const struct nsp_plan *plan)
 {
     const struct nsp_allocator *allocator = &w->config->allocator;
     int err = 0;
 
     w->filter_context.random_seed = w->config->user.seed;
-    if (holds)
+    if (plan->holds)
         err = nsp_wheel_create(allocator, 0, &w->delays);
-    if (err == 0 && holds)
+    if (err == 0 && plan->holds)
         err = nsp_wheel_create(allocator, 0, &w->serialisers);
+    if (err == 0 && plan->flows)
+        err = nsp_flows_init(&w->flows, w->config, w->filter, w->virtual_time);
     return err;
 }
 
@@ -191,6 +211,7 @@ void
 nsp_worker_fini(struct nsp_worker *w)
 {
     nsp_state_fini(&w->states, &w->config->allocator);
+    nsp_flows_fini(&w->flows);
     nsp_wheel_destroy(w->delays);
     nsp_wheel_destroy(w->serialisers);
 }

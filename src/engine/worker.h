@@ -3,6 +3,8 @@
 #include <stdatomic.h>
 
 #include "engine/config.h"
+#include "engine/flows.h"
+#include "engine/plan.h"
 #include "engine/snapshot.h"
 #include "engine/state.h"
 #include "netshaper/filter.h"
@@ -29,6 +31,7 @@ struct nsp_worker {
     const struct nsp_snapshot *snapshot; /* Of this iteration. */
     _Atomic uint64_t generation;         /* Of 'snapshot'; 0: none yet. */
     struct nsp_filter_context filter_context;
+    struct nsp_flows flows;
     struct nsp_wheel *delays;      /* Packets. */
     struct nsp_wheel *serialisers; /* Class queues. */
     struct nsp_state_store states;
@@ -48,9 +51,11 @@ struct nsp_worker {
     struct nsp_counters published_stats;
 };
 
-/* Prepares the zeroed 'worker', whose first block of fields is set. 'holds'
- * says whether packets may have to wait. Returns 0 or -ENOMEM. */
-int nsp_worker_init(struct nsp_worker *worker, bool holds) NSP_MUSTCHECK;
+/* Prepares the zeroed 'worker', whose first block of fields is set, for what
+ * 'plan' says it has to do. Returns 0, -ENOMEM, or what the system says that
+ * has no random numbers. */
+int nsp_worker_init(struct nsp_worker *worker,
+                    const struct nsp_plan *plan) NSP_MUSTCHECK;
 void nsp_worker_fini(struct nsp_worker *worker);
 
 /* Takes one burst from the device and decides each packet; then lets go what is

@@ -11,6 +11,10 @@
  * function fits struct nsp_clock. */
 uint64_t nsp_os_monotonic_ns(void *context);
 
+/* Fills 'ret' with 'bytes' (at most 256) random bytes that nobody can guess.
+ * Returns 0 or a negative errno. */
+int nsp_os_random(void *ret, size_t bytes) NSP_MUSTCHECK;
+
 /* --- Threads --- */
 
 /* Stays where it is from start to join, which come exactly once. */

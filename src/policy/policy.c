@@ -1,5 +1,6 @@
 #include "policy/policy.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,9 @@
 /* Up to so many rules, running each filter over a burst is as fast. */
 #define WALK_RULES_MAX 4u
 
+/* From so many rules on, a look at the flow costs less than the classifier. */
+#define FLOW_PLAN_RULES_MIN 256u
+
 static_assert(NSP_RULES_MAX <= NSP_CLASSIFIER_CUBES_MAX,
               "the classifier takes fewer rules");
 
@@ -22,6 +26,8 @@ struct nsp_policy {
     struct nsp_allocator allocator;
     atomic_uint refs;
     struct nsp_classifier *classifier; /* NULL: walk over the rules. */
+    struct nsp_flow_plan *flow_plan;   /* NULL: rules are few. */
+    bool reads_flows;
     uint32_t rule_count, class_count;
     struct nsp_policy_rule *rules;
     struct nsp_policy_class *classes;
@@ -284,13 +290,48 @@ compile_rules(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
     return result == NSP_OK ? check_stages(policy, reterr) : result;
 }
 
+static int
+plan_flows(struct nsp_policy *policy, const struct nsp_classifier_rule rules[])
+{
+    bool *goes_on;
+    int err;
+
+    if (policy->rule_count < FLOW_PLAN_RULES_MIN)
+        return 0;
+    goes_on =
+        nsp_alloc(&policy->allocator, policy->rule_count, sizeof *goes_on);
+    if (!goes_on)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < policy->rule_count; i++)
+        goes_on[i] = policy->rules[i].go_on;
+    err = nsp_flow_plan_create(policy->classifier, rules, goes_on,
+                               policy->rule_count, NULL, &policy->allocator,
+                               &policy->flow_plan);
+    nsp_release(&policy->allocator, goes_on);
+    return err;
+}
+
+static void
+note_flow_reads(struct nsp_policy *policy)
+{
+    for (uint32_t i = 0; i < policy->rule_count; i++) {
+        struct nsp_filter_needs needs;
+
+        if (!policy->rules[i].filter)
+            continue;
+        nsp_filter_get_needs(policy->rules[i].filter, &needs);
+        policy->reads_flows |= needs.flow;
+    }
+}
+
 /* Indexes the compiled rules, if they are many. */
 static int
 index_rules(struct nsp_policy *policy)
 {
     struct nsp_classifier_rule *rules;
-    int result;
+    int err;
 
+    note_flow_reads(policy);
     if (policy->rule_count <= WALK_RULES_MAX)
         return NSP_OK;
     rules = nsp_alloc(&policy->allocator, policy->rule_count, sizeof rules[0]);
@@ -302,10 +343,12 @@ index_rules(struct nsp_policy *policy)
             .apply = policy->rules[i].apply,
             .enabled = !policy->rules[i].disabled,
         };
-    result = nsp_classifier_create(rules, policy->rule_count, NULL,
-                                   &policy->allocator, &policy->classifier);
+    err = nsp_classifier_create(rules, policy->rule_count, NULL,
+                                &policy->allocator, &policy->classifier);
+    if (err == 0)
+        err = plan_flows(policy, rules);
     nsp_release(&policy->allocator, rules);
-    return result == 0 ? NSP_OK : NSP_NO_MEMORY;
+    return err == 0 ? NSP_OK : NSP_NO_MEMORY;
 }
 
 int
@@ -353,6 +396,7 @@ nsp_policy_unref(struct nsp_policy *policy)
 {
     if (!policy || atomic_fetch_sub(&policy->refs, 1) != 1)
         return NULL;
+    nsp_flow_plan_destroy(policy->flow_plan);
     nsp_classifier_destroy(policy->classifier);
     for (uint32_t i = 0; i < policy->rule_count; i++)
         nsp_filter_destroy(policy->rules[i].filter);
@@ -388,6 +432,18 @@ nsp_policy_get_class(const struct nsp_policy *policy, uint32_t index)
 {
     assert(index < policy->class_count);
     return &policy->classes[index];
+}
+
+const struct nsp_flow_plan *
+nsp_policy_flow_plan(const struct nsp_policy *policy)
+{
+    return policy->flow_plan;
+}
+
+bool
+nsp_policy_reads_flows(const struct nsp_policy *policy)
+{
+    return policy->reads_flows;
 }
 
 bool
@@ -469,18 +525,51 @@ walk_rules(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
     }
 }
 
+/* One of two ways to the same answers. */
+struct look_up {
+    bool by_flow;
+    union {
+        struct nsp_flow_cache_walk flows;
+        struct nsp_classifier_walk rules;
+    } walk;
+};
+
+static void
+begin_look_up(struct look_up *l, const struct nsp_policy *policy,
+              struct nsp_pkt *const pkts[], uint32_t n,
+              const struct nsp_filter_context *context,
+              const struct nsp_policy_flows *flows)
+{
+    l->by_flow = flows && policy->flow_plan;
+    if (l->by_flow)
+        nsp_flow_cache_begin(flows->cache, pkts, flows->hits, n, flows->now_ns,
+                             context, &l->walk.flows);
+    else
+        nsp_classifier_begin(policy->classifier, pkts, n, context,
+                             &l->walk.rules);
+}
+
+static void
+look_up_next(const struct look_up *l, uint64_t open, uint32_t next[])
+{
+    if (l->by_flow)
+        nsp_flow_cache_next(&l->walk.flows, open, next, next);
+    else
+        nsp_classifier_next(&l->walk.rules, open, next, next);
+}
+
 static void
 look_rules_up(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
               uint32_t n, const struct nsp_filter_context *context,
-              struct nsp_matches *ret)
+              const struct nsp_policy_flows *flows, struct nsp_matches *ret)
 {
-    struct nsp_classifier_walk walk;
+    struct look_up l;
     uint32_t next[NSP_BURST_MAX] = { 0 };
     uint64_t open = UINT64_MAX >> (NSP_BURST_MAX - n);
 
-    nsp_classifier_begin(policy->classifier, pkts, n, context, &walk);
+    begin_look_up(&l, policy, pkts, n, context, flows);
     while (open != 0) {
-        nsp_classifier_next(&walk, open, next, next);
+        look_up_next(&l, open, next);
         for (uint64_t rest = open; rest != 0; rest &= rest - 1) {
             uint32_t i = nsp_ctz_u64(rest);
 
@@ -495,12 +584,13 @@ void
 nsp_policy_match_burst(const struct nsp_policy *policy,
                        struct nsp_pkt *const pkts[], uint32_t n,
                        const struct nsp_filter_context *context,
+                       const struct nsp_policy_flows *flows,
                        struct nsp_matches *ret)
 {
     assert(n <= NSP_BURST_MAX);
     memset(ret->count, 0, n * sizeof ret->count[0]);
     if (policy->classifier && n > 0)
-        look_rules_up(policy, pkts, n, context, ret);
+        look_rules_up(policy, pkts, n, context, flows, ret);
     else
         walk_rules(policy, pkts, n, context, ret);
 }

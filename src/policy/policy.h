@@ -5,6 +5,7 @@
 #include "netshaper/filter.h"
 #include "netshaper/packet.h"
 #include "netshaper/policy.h"
+#include "policy/flow_cache.h"
 
 /* A policy compiled for one layer: an ordered list of rules and the classes
  * that they name, immutable.
@@ -80,11 +81,27 @@ struct nsp_matches {
     uint32_t rules[NSP_BURST_MAX][NSP_RULES_PER_PKT_MAX];
 };
 
+/* What a worker knows of the flows of a burst. */
+struct nsp_policy_flows {
+    struct nsp_flow_cache *cache; /* That uses this policy's plan. */
+    const struct nsp_flow_hit *hits;
+    uint64_t now_ns;
+};
+
+/* What caches are to use; NULL where they would save nothing. */
+const struct nsp_flow_plan *nsp_policy_flow_plan(
+    const struct nsp_policy *policy);
+
+/* Whether some rule reads what a flow table knows. */
+bool nsp_policy_reads_flows(const struct nsp_policy *policy);
+
 /* Finds the rules for 'n' parsed packets: those that match and go on, up to and
- * including the first that does not. */
+ * including the first that does not. 'flows' may be NULL; the answer is the
+ * same. */
 void nsp_policy_match_burst(const struct nsp_policy *policy,
                             struct nsp_pkt *const pkts[], uint32_t n,
                             const struct nsp_filter_context *context,
+                            const struct nsp_policy_flows *flows,
                             struct nsp_matches *ret);
 
 #endif /* NSP_POLICY_POLICY_H */

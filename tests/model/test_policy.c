@@ -218,6 +218,124 @@ TEST(a_disabled_rule_never_matches)
     nsp_memory_destroy(memory);
 }
 
+/* A live engine, whose policy the thread that also feeds it may change. */
+struct live {
+    struct nsp_memory *memory;
+    struct nsp_engine *engine;
+    pthread_t thread;
+};
+
+static void *
+live_main(void *opaque)
+{
+    const struct live *live = opaque;
+
+    nsp_engine_run(live->engine);
+    return NULL;
+}
+
+static void
+live_begin(struct live *live, const struct nsp_policy_spec *policy)
+{
+    const struct nsp_memory_config cfg = { .frames = 8192 };
+
+    CHECK_EQ(nsp_memory_create(&cfg, &live->memory), NSP_OK);
+    live->engine = new_engine(live->memory, policy);
+    CHECK_EQ(nsp_engine_start(live->engine, "true", NULL), NSP_OK);
+    CHECK_EQ(pthread_create(&live->thread, NULL, live_main, live), 0);
+}
+
+static void
+live_end(struct live *live)
+{
+    nsp_engine_stop(live->engine);
+    pthread_join(live->thread, NULL);
+    nsp_engine_destroy(live->engine);
+    nsp_memory_destroy(live->memory);
+}
+
+/* --- Flows -----------------------------------------------------------------
+ */
+
+TEST(rules_see_how_many_packets_a_flow_has_had)
+{
+    static const struct nsp_rule rule = { .match = "flow.Packets > 3",
+                                          .action = NSP_ACTION_DROP };
+    const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
+    struct nsp_memory *memory = new_memory();
+    struct nsp_engine *engine = new_engine(memory, &policy);
+
+    push_udp(memory, 10, 100, 1, 0, MS, MS, NSP_INBOUND);
+    push_udp(memory, 2, 100, 2, 10, 20 * MS, MS, NSP_INBOUND);
+    run_engine(engine, memory);
+    CHECK_EQ(run.count, 3 + 2);
+    CHECK_EQ(run.tags[2], 2);
+    CHECK_EQ(run.tags[3], 10);
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(memory);
+}
+
+/* So many rules that flows remember what the rules said of them: each port has
+ * one, and the policy that comes after it gives every port another action. */
+#define MANY 300
+
+static void
+many_rules(struct nsp_rule rules[MANY], char texts[MANY][32], uint16_t dropped)
+{
+    for (uint16_t i = 0; i < MANY; i++) {
+        snprintf(texts[i], 32, "udp.DstPort == %u", 1000u + i);
+        rules[i] = (struct nsp_rule){ .match = texts[i] };
+        if (i % 2 == dropped)
+            rules[i].action = NSP_ACTION_DROP;
+    }
+}
+
+/* Pops what came through of ports that pass, checks that it is all of them. */
+static void
+expect_ports(struct live *live, unsigned passed, uint32_t per_port)
+{
+    static uint32_t seen[MANY];
+    struct nsp_memory_frame frame;
+    uint32_t left = MANY / 2 * per_port;
+
+    memset(seen, 0, sizeof seen);
+    while (left > 0)
+        if (nsp_memory_pop_burst(live->memory, 0, &frame, 1) > 0) {
+            uint16_t port = (uint16_t)(frame.data[22] << 8 | frame.data[23]);
+
+            CHECK_EQ((port - 1000) % 2, passed);
+            seen[port - 1000]++;
+            left--;
+        }
+    for (unsigned i = passed; i < MANY; i += 2)
+        CHECK_EQ(seen[i], per_port);
+}
+
+TEST(flows_forget_what_an_earlier_policy_said_of_them)
+{
+    static struct nsp_rule rules[2][MANY];
+    static char texts[MANY][32];
+    const struct nsp_policy_spec policies[] = {
+        { .rules = rules[0], .rule_count = MANY },
+        { .rules = rules[1], .rule_count = MANY },
+    };
+    struct live live;
+
+    many_rules(rules[0], texts, 0);
+    many_rules(rules[1], texts, 1);
+    live_begin(&live, &policies[0]);
+    for (unsigned round = 0; round < 6; round++) {
+        for (uint16_t i = 0; i < MANY; i++)
+            push_udp(live.memory, 4, 100, (uint16_t)(1000 + i), 0, 0, 0,
+                     NSP_INBOUND);
+        expect_ports(&live, (round + 1) % 2, 4);
+        CHECK_EQ(nsp_engine_set_policy(live.engine, &policies[(round + 1) % 2],
+                                       NULL),
+                 NSP_OK);
+    }
+    live_end(&live);
+}
+
 /* --- Refused -------------------------------------------------------------- */
 
 TEST(nonsense_in_a_policy_is_refused_with_the_place)
@@ -300,8 +418,6 @@ TEST(nonsense_in_a_policy_is_refused_with_the_place)
 /* --- Taking another policy -------------------------------------------------
  */
 
-/* Changes the policy from the callback's burst on would deadlock; from a run
- * that has ended it takes place. */
 TEST(counters_and_streams_stay_with_the_names)
 {
     static const struct nsp_rule before[] = {
@@ -328,43 +444,6 @@ TEST(counters_and_streams_stay_with_the_names)
     CHECK_EQ(rule_stats(engine, 1).in_pkts, 4);
     nsp_engine_destroy(engine);
     nsp_memory_destroy(memory);
-}
-
-/* A live engine whose policy is changed while 'held' packets wait, by the
- * thread that also feeds it. */
-struct live {
-    struct nsp_memory *memory;
-    struct nsp_engine *engine;
-    pthread_t thread;
-};
-
-static void *
-live_main(void *opaque)
-{
-    const struct live *live = opaque;
-
-    nsp_engine_run(live->engine);
-    return NULL;
-}
-
-static void
-live_begin(struct live *live, const struct nsp_policy_spec *policy)
-{
-    const struct nsp_memory_config cfg = { .frames = 8192 };
-
-    CHECK_EQ(nsp_memory_create(&cfg, &live->memory), NSP_OK);
-    live->engine = new_engine(live->memory, policy);
-    CHECK_EQ(nsp_engine_start(live->engine, "true", NULL), NSP_OK);
-    CHECK_EQ(pthread_create(&live->thread, NULL, live_main, live), 0);
-}
-
-static void
-live_end(struct live *live)
-{
-    nsp_engine_stop(live->engine);
-    pthread_join(live->thread, NULL);
-    nsp_engine_destroy(live->engine);
-    nsp_memory_destroy(live->memory);
 }
 
 /* Waits until 'n' packets are queued. */
@@ -561,6 +640,8 @@ TEST_MAIN(
     cmocka_unit_test(a_limit_drops_what_exceeds_it),
     cmocka_unit_test(edits_are_made_last_and_the_later_rule_prevails),
     cmocka_unit_test(a_disabled_rule_never_matches),
+    cmocka_unit_test(rules_see_how_many_packets_a_flow_has_had),
+    cmocka_unit_test(flows_forget_what_an_earlier_policy_said_of_them),
     cmocka_unit_test(nonsense_in_a_policy_is_refused_with_the_place),
     cmocka_unit_test(counters_and_streams_stay_with_the_names),
     cmocka_unit_test(

@@ -67,8 +67,8 @@ check_decisions(const struct nsp_policy *policy)
                     (enum nsp_direction)(i / SAMPLES));
         pkts[i] = &samples[i].pkt;
     }
-    nsp_policy_match_burst(policy, pkts, 0, NULL, &matches);
-    nsp_policy_match_burst(policy, pkts, 3 * SAMPLES, NULL, &matches);
+    nsp_policy_match_burst(policy, pkts, 0, NULL, NULL, &matches);
+    nsp_policy_match_burst(policy, pkts, 3 * SAMPLES, NULL, NULL, &matches);
     for (unsigned i = 0; i < 3 * SAMPLES; i++)
         check_matches(policy, pkts[i], matches.rules[i], matches.count[i]);
 }

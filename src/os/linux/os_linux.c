@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -19,6 +20,20 @@ nsp_os_monotonic_ns(void *context)
     (void)context;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+}
+
+int
+nsp_os_random(void *ret, size_t bytes)
+{
+    ssize_t got;
+
+    /* So few bytes come at once, or not at all. */
+    do
+        got = getrandom(ret, bytes, 0);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return -errno;
+    return (size_t)got == bytes ? 0 : -EIO;
 }
 
 _Static_assert(sizeof(pthread_t) <= sizeof(uintptr_t),

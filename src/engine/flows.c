@@ -1,0 +1,82 @@
+#include "engine/flows.h"
+
+#include "base/prng.h"
+#include "os/os.h"
+
+/* Chains of rules that flows share; each is 40 bytes. */
+#define CHAINS_MAX 4096u
+
+/* Places of the table looked at for each packet, for flows that timed out. */
+#define AGE_PER_PKT 2u
+
+/* In virtual time nobody listens on the wire, and runs must be alike. */
+static int
+choose_secret(const struct nsp_config *config, bool virtual_time,
+              uint64_t ret[2])
+{
+    if (!virtual_time)
+        return nsp_os_random(ret, 2 * sizeof ret[0]);
+    ret[0] = nsp_mix64(config->user.seed);
+    ret[1] = nsp_mix64(ret[0]);
+    return 0;
+}
+
+int
+nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
+               const struct nsp_filter *filter, bool virtual_time)
+{
+    struct nsp_flow_config cfg = { .capacity_flows = config->user.max_flows };
+    struct nsp_filter_needs needs;
+    int err = choose_secret(config, virtual_time, cfg.secret);
+
+    nsp_filter_get_needs(filter, &needs);
+    flows->filter_reads = needs.flow;
+    if (err == 0)
+        err = nsp_flow_table_create(&cfg, &config->allocator, &flows->table);
+    if (err == 0)
+        err = nsp_flow_cache_create(CHAINS_MAX, &config->allocator,
+                                    &flows->cache);
+    return err;
+}
+
+void
+nsp_flows_fini(struct nsp_flows *flows)
+{
+    nsp_flow_cache_destroy(flows->cache);
+    nsp_flow_table_destroy(flows->table);
+}
+
+void
+nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
+{
+    const struct nsp_flow_plan *plan = nsp_policy_flow_plan(policy);
+
+    if (!flows->table)
+        return;
+    flows->caches = plan != NULL;
+    flows->tracks =
+        plan || flows->filter_reads || nsp_policy_reads_flows(policy);
+    if (plan)
+        nsp_flow_cache_use(flows->cache, plan);
+}
+
+void
+nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+                uint32_t n, uint64_t now_ns)
+{
+    if (!flows->tracks) {
+        for (uint32_t i = 0; i < n; i++)
+            pkts[i]->flow = NULL;
+        return;
+    }
+    nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nsp_flow_hit *hit = &flows->hits[i];
+
+        if (hit->flow)
+            flows->views[i] =
+                nsp_flow_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns);
+        pkts[i]->flow = hit->flow ? &flows->views[i] : NULL;
+    }
+    nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
+}

@@ -1,0 +1,35 @@
+#ifndef NSP_ENGINE_FLOWS_H
+#define NSP_ENGINE_FLOWS_H
+#include "engine/config.h"
+#include "policy/policy.h"
+
+/* The flows of one worker: their table, what filters see of them in the burst
+ * in hand, and the cache of what the rules make of them.
+ *
+ * Threads  The worker's own. Cost  No allocation after init. */
+struct nsp_flows {
+    struct nsp_flow_table *table; /* NULL: flows are not tracked. */
+    struct nsp_flow_cache *cache;
+    bool tracks, caches; /* With the policy in force. */
+    bool filter_reads;   /* The start filter does. */
+
+    /* Of the burst. */
+    struct nsp_flow_hit hits[NSP_BURST_MAX];
+    struct nsp_flow_view views[NSP_BURST_MAX];
+};
+
+/* Returns 0, -ENOMEM or another negative errno. 'filter' is the start filter.
+ */
+int nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
+                   const struct nsp_filter *filter,
+                   bool virtual_time) NSP_MUSTCHECK;
+void nsp_flows_fini(struct nsp_flows *flows);
+
+/* Takes up the policy in force. */
+void nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy);
+
+/* Finds the flows of a burst of parsed packets, and sets pkt->flow of each. */
+void nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+                     uint32_t n, uint64_t now_ns);
+
+#endif /* NSP_ENGINE_FLOWS_H */
