@@ -27,6 +27,7 @@ struct sweep {
     const struct nsp_allocator *allocator;
     const struct nsp_column *column;
     uint32_t blocks_wide; /* Blocks of a bitmap. */
+    bool is_direct;       /* The bitmap is the record. */
     uint32_t stride;
     size_t bytes_max;
     struct interner blocks, records;
@@ -146,7 +147,7 @@ settle_block(struct sweep *s, uint32_t b)
 {
     uint64_t summary, any = 0;
 
-    if (s->blocks_wide == 1)
+    if (s->is_direct)
         return 0;
     for (uint32_t w = 0; w < NSP_ARRAY_LEN(s->now[b].words); w++)
         any |= s->now[b].words[w];
@@ -171,7 +172,7 @@ add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
 {
     const struct bound *last = s->bounds.at;
     struct bound bound = { at, part, 0 };
-    const void *record = s->blocks_wide == 1 ? (const void *)s->now : s->record;
+    const void *record = s->is_direct ? (const void *)s->now : s->record;
     int r = intern(&s->records, record, s->allocator, &bound.class);
 
     if (r != 0)
@@ -475,8 +476,9 @@ prepare(struct sweep *s, const struct nsp_entry entries[], uint32_t count,
         (uint32_t)(sizeof(uint64_t) + s->blocks_wide * sizeof(uint16_t) +
                    NSP_CACHE_LINE - 1) /
         NSP_CACHE_LINE * NSP_CACHE_LINE;
-    if (s->blocks_wide == 1)
-        s->stride = sizeof(struct nsp_block);
+    s->is_direct = cube_count <= NSP_DIRECT_MAX;
+    if (s->is_direct)
+        s->stride = s->blocks_wide * (uint32_t)sizeof(struct nsp_block);
     s->blocks.items.item_bytes = sizeof(struct nsp_block);
     s->records.items.item_bytes = s->stride;
     s->bounds.item_bytes = sizeof(struct bound);

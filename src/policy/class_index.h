@@ -18,6 +18,7 @@
  *            compare signed numbers. */
 
 #define NSP_BLOCK_BITS  512u
+#define NSP_DIRECT_MAX  (2 * NSP_BLOCK_BITS) /* Cubes. */
 #define NSP_BLOCKS_MAX  (NSP_CLASSIFIER_CUBES_MAX / NSP_BLOCK_BITS)
 #define NSP_PAGE_BITS   6u /* Of a table's number, within its page. */
 #define NSP_PAGE_SIZE   (1u << NSP_PAGE_BITS)
@@ -27,8 +28,8 @@
     16u /* Keys of 32 bits in a line; of 64 half as many.                      \
          */
 #define NSP_VALUE_CLASSES_MAX 65535u
-#define NSP_SIGN32      UINT32_C(0x80000000)
-#define NSP_SIGN64      (UINT64_C(1) << 63)
+#define NSP_SIGN32            UINT32_C(0x80000000)
+#define NSP_SIGN64            (UINT64_C(1) << 63)
 
 static_assert(NSP_BLOCKS_MAX <= 64, "a summary is a word");
 

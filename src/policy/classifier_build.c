@@ -13,6 +13,9 @@ struct entries {
     uint32_t count, room;
 };
 
+/* Rules whose cubes are made in the same memory, to spare taking it anew. */
+#define RULES_PER_ARENA 16u
+
 #define SHAPE_COLUMN                                                           \
     (NSP_CLASSIFIER_COLUMNS_MAX - 1) /* Its entries' place.                    \
                                       */
@@ -189,7 +192,6 @@ add_rule(struct build *b, const struct nsp_classifier_rule *rule, uint32_t r)
     struct nsp_cube_list list;
     int result;
 
-    nsp_arena_init(&b->maker.arena, &c->allocator);
     nsp_cubes_make(&b->columns,
                    rule->filter ? nsp_filter_ir(rule->filter) : NULL,
                    rule->apply, limit, b->limits.steps_max, &b->maker, &list);
@@ -199,7 +201,6 @@ add_rule(struct build *b, const struct nsp_classifier_rule *rule, uint32_t r)
         result = reserve_cubes(b, list.count);
     for (uint32_t i = 0; i < list.count && result == 0; i++)
         result = add_cube(b, list.cubes[i], r);
-    nsp_arena_fini(&b->maker.arena);
     return result;
 }
 
@@ -214,7 +215,10 @@ add_rules(struct build *b, const struct nsp_classifier_rule rules[])
         c->rules[r] = rules[r];
         if (rules[r].enabled)
             result = add_rule(b, &rules[r], r);
+        if (r % RULES_PER_ARENA == 0)
+            nsp_arena_fini(&b->maker.arena);
     }
+    nsp_arena_fini(&b->maker.arena);
     c->first_cubes[c->rule_count] = c->cube_count;
     return result;
 }
@@ -390,6 +394,7 @@ nsp_classifier_build(struct nsp_classifier *c,
     uint32_t count = c->rule_count;
     int r = -ENOMEM;
 
+    nsp_arena_init(&b.maker.arena, &c->allocator);
     c->first_cubes =
         nsp_alloc(&c->allocator, count + 1, sizeof c->first_cubes[0]);
     c->rules = nsp_alloc(&c->allocator, count + 1, sizeof c->rules[0]);
@@ -398,7 +403,7 @@ nsp_classifier_build(struct nsp_classifier *c,
         choose_columns(&b, rules);
         r = add_rules(&b, rules);
     }
-    c->is_direct = c->cube_count <= NSP_BLOCK_BITS;
+    c->is_direct = c->cube_count <= NSP_DIRECT_MAX;
     if (r == 0)
         r = build_columns(&b, limits->bytes_max);
     if (r == 0)

@@ -32,7 +32,7 @@ struct nsp_open_rules {
 struct nsp_classifier {
     const struct nsp_lookup_ops *ops;
     uint32_t rule_count, cube_count, column_count;
-    bool is_direct; /* Records are blocks: there is one in a bitmap. */
+    bool is_direct;  /* Records are bitmaps. */
     bool candidates; /* As in the options. */
     struct nsp_class_index columns[NSP_CLASSIFIER_COLUMNS_MAX];
     uint32_t *cube_rules;  /* Of each cube: its rule, NSP_CUBE_MARK. */

@@ -286,15 +286,13 @@ nsp_columns_constrain(const struct nsp_columns *columns,
     struct nsp_constraint ret = { .kind = NSP_CONSTRAINT_UNKNOWN };
     const struct nsp_range *ranges = ir->ranges + test->first_range;
     const struct nsp_field *field = test->field;
-    bool zero_passes, one_passes;
 
     if (test->operand)
         return ret;
-    zero_passes = nsp_ranges_contain(ranges, test->range_count, nsp_u128(0));
-    one_passes = nsp_ranges_contain(ranges, test->range_count, nsp_u128(1));
     if (field->fetch == NSP_FETCH_ZERO || field->fetch == NSP_FETCH_NEVER) {
         ret.kind = NSP_CONSTRAINT_CONSTANT;
-        ret.passes = field->fetch == NSP_FETCH_ZERO && zero_passes;
+        ret.passes = field->fetch == NSP_FETCH_ZERO &&
+                     nsp_ranges_contain(ranges, test->range_count, nsp_u128(0));
         return ret;
     }
     if (is_in_shape(field)) {
@@ -302,9 +300,9 @@ nsp_columns_constrain(const struct nsp_columns *columns,
         struct nsp_shapes zeros = nsp_shapes_not(ones);
 
         ret.kind = NSP_CONSTRAINT_SHAPE;
-        if (one_passes)
+        if (nsp_ranges_contain(ranges, test->range_count, nsp_u128(1)))
             ret.shapes = nsp_shapes_or(ret.shapes, &ones);
-        if (zero_passes)
+        if (nsp_ranges_contain(ranges, test->range_count, nsp_u128(0)))
             ret.shapes = nsp_shapes_or(ret.shapes, &zeros);
         return ret;
     }
@@ -422,8 +420,6 @@ nsp_column_shapes(const struct nsp_column *column,
     };
     struct nsp_shapes ret = nsp_all_shapes;
 
-    if (!set)
-        return ret;
     if (is_address(column->kind))
         return patterned(pattern_of_address(column, set));
     if (column->kind == NSP_COLUMN_FIELD)

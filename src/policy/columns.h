@@ -156,7 +156,8 @@ struct nsp_constraint nsp_columns_constrain(const struct nsp_columns *columns,
                                             const struct nsp_ir_test *test,
                                             struct nsp_set_maker *maker);
 
-/* The shapes of packets that may have a value of 'set' in 'column'. */
+/* The shapes of packets that may have a value of 'set', which is not NULL, in
+ * 'column'. */
 struct nsp_shapes nsp_column_shapes(const struct nsp_column *column,
                                     const struct nsp_value_set *set);
 

@@ -302,9 +302,11 @@ possible_shapes(const struct walk *w, const struct nsp_cube *cube)
     struct nsp_shapes ret = nsp_all_shapes;
 
     for (uint32_t i = 0; i < w->columns->count; i++) {
-        struct nsp_shapes able =
-            nsp_column_shapes(&w->columns->at[i], cube->sets[i]);
+        struct nsp_shapes able;
 
+        if (!cube->sets[i])
+            continue;
+        able = nsp_column_shapes(&w->columns->at[i], cube->sets[i]);
         ret = nsp_shapes_and(ret, &able);
     }
     return ret;

@@ -349,7 +349,7 @@ begin(struct nsp_classifier_walk *walk)
 /* Blocks fetched ahead for a packet, in the columns that have most of them, and
  * how many packets ahead: enough to wait for memory, few enough to stay in the
  * nearest cache. */
-#define AHEAD_BLOCKS  6
+#define AHEAD_BLOCKS  8
 #define AHEAD_COLUMNS 2
 #define AHEAD_PKTS    4
 
@@ -445,11 +445,20 @@ static NSP_ALWAYS_INLINE uint32_t
 search_direct(const struct nsp_classifier_walk *walk, uint32_t i,
               uint32_t first_cube, const uint32_t columns)
 {
-    struct bits bits = load((const void *)walk->records[0][i]);
+    uint32_t cubes = walk->classifier->cube_count;
 
-    for (uint32_t k = 1; k < columns; k++)
-        bits = load_and(bits, (const void *)walk->records[k][i]);
-    return search_bits(walk, i, bits, 0, first_cube);
+    for (uint32_t b = first_cube / NSP_BLOCK_BITS; b * NSP_BLOCK_BITS < cubes;
+         b++) {
+        uint32_t at = b * (uint32_t)sizeof(struct nsp_block), rule;
+        struct bits bits = load((const void *)(walk->records[0][i] + at));
+
+        for (uint32_t k = 1; k < columns; k++)
+            bits = load_and(bits, (const void *)(walk->records[k][i] + at));
+        rule = search_bits(walk, i, bits, b, first_cube);
+        if (rule != NSP_CLASSIFIER_NONE)
+            return rule;
+    }
+    return NSP_CLASSIFIER_NONE;
 }
 
 static NSP_ALWAYS_INLINE void
