@@ -29,8 +29,9 @@ static inline uint32_t
 nsp_shape_of(const struct nsp_pkt *pkt)
 {
     return (uint32_t)pkt->l4 << 6 | (pkt->l3 & 3u) << 4 |
-           (pkt->direction & 3u) << 2 | (pkt->flags & NSP_PKT_LOOPBACK) << 1 |
-           (pkt->flags & NSP_PKT_FRAGMENT) >> 2;
+           (pkt->direction & 3u) << 2 |
+           ((uint32_t)pkt->flags & NSP_PKT_LOOPBACK) << 1 |
+           ((uint32_t)pkt->flags & NSP_PKT_FRAGMENT) >> 2;
 }
 
 /* Shapes that packets may have. */
