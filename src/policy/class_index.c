@@ -170,16 +170,19 @@ bytes_so_far(const struct sweep *s)
 static int
 add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
 {
-    const struct bound *last = s->bounds.at;
-    struct bound bound = { at, part, 0 };
     const void *record = s->is_direct ? (const void *)s->now : s->record;
+    struct bound bound = { at, part, 0 };
     int r = intern(&s->records, record, s->allocator, &bound.class);
 
     if (r != 0)
         return r;
-    last += s->bounds.count - (s->bounds.count > 0);
-    if (s->bounds.count > 0 && last->part == part && last->class == bound.class)
-        return 0;
+    if (s->bounds.count > 0) {
+        const struct bound *last =
+            (const struct bound *)s->bounds.at + s->bounds.count - 1;
+
+        if (last->part == part && last->class == bound.class)
+            return 0;
+    }
     if (bytes_so_far(s) > s->bytes_max)
         return -EFBIG;
     return push(&s->bounds, &bound, s->allocator);
