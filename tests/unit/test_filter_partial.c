@@ -109,6 +109,11 @@ make_variant(struct flow_packet *ret, struct packet_words words,
         pkt->data[1] = (uint8_t)(r >> 16);
         pkt->data[5] = (uint8_t)(r >> 24);
     }
+    /* Window, checksums, lengths: all but the ports. */
+    for (uint32_t at = pkt->l4_off + 4u; at < pkt->cap_bytes; at++) {
+        if (words.proto != NSP_PROTO_TCP || at > pkt->l4_off + 13u)
+            pkt->data[at] = (uint8_t)(nsp_prng_next(prng) & 3);
+    }
     pkt->wire_bytes += r >> 40 & 63;
     if (words.ipv6)
         nsp_store_be16(pkt->data + 4, (uint16_t)(pkt->wire_bytes - 40));

@@ -60,6 +60,8 @@ random_packet(struct traffic *t, uint32_t i)
 
     pkt->data[words.ipv6 ? 7 : 8] = (uint8_t)below(prng, 4); /* TTL. */
     pkt->data[1] = (uint8_t)(below(prng, 4) << 4);
+    if (words.proto == NSP_PROTO_TCP && pkt->l4 == NSP_L4_TCP)
+        pkt->data[pkt->l4_off + 15] = (uint8_t)below(prng, 3); /* Window. */
     /* Payload that was not captured. */
     pkt->wire_bytes += 20 * below(prng, 3);
     if (words.ipv6)
@@ -78,6 +80,16 @@ random_packet(struct traffic *t, uint32_t i)
     t->pkts[i] = pkt;
 }
 
+/* Edits a packet that has been tracked. */
+static void
+edit(struct nsp_pkt *pkt)
+{
+    if (pkt->l4 == NSP_L4_TCP || pkt->l4 == NSP_L4_UDP)
+        pkt->data[pkt->l4_off + 3] ^= 3;
+    pkt->data[pkt->l3_off + (pkt->l3 == NSP_L3_IPV6 ? 23 : 15)] ^= 3;
+    nsp_pkt_parse(pkt);
+}
+
 /* Makes a burst and tracks it; some packets' flows are not told. */
 static void
 random_burst(struct traffic *t, struct nsp_flow_table *table, uint64_t now_ns)
@@ -93,6 +105,8 @@ random_burst(struct traffic *t, struct nsp_flow_table *table, uint64_t now_ns)
         t->views[i] = nsp_flow_view(t->hits[i].flow,
                                     (enum nsp_flow_way)t->hits[i].way, now_ns);
         t->pkts[i]->flow = &t->views[i];
+        if ((t->pkts[i]->flags & NSP_PKT_MODIFIED) != 0)
+            edit(t->pkts[i]);
     }
 }
 
@@ -125,11 +139,16 @@ reference(const struct policy *policy, const struct nsp_pkt *pkt,
 static void
 finish_policy(struct policy *policy)
 {
+    const struct nsp_classifier_options plain = {
+        .instructions = NSP_INSTRUCTIONS_PLAIN,
+    };
+
     CHECK_EQ(nsp_classifier_create(policy->rules, policy->count, NULL,
                                    &nsp_libc_allocator, &policy->classifier),
              0);
     CHECK_EQ(nsp_flow_plan_create(policy->classifier, policy->rules,
-                                  policy->goes_on, policy->count, NULL,
+                                  policy->goes_on, policy->count,
+                                  policy->count % 2 == 0 ? &plain : NULL,
                                   &nsp_libc_allocator, &policy->plan),
              0);
 }
@@ -395,6 +414,25 @@ TEST(flow_cache_gives_up_chains_that_are_too_long)
     destroy_flow_table(table);
 }
 
+TEST(flow_cache_forgets_once_a_second_at_most)
+{
+    static const char *const texts[] = { "udp.SrcPort == 1030", "udp" };
+    struct nsp_flow_table *table = create_flow_table(1000, 0);
+    struct nsp_flow_cache *cache = create_cache(1);
+    struct policy policy;
+
+    fixed_policy(&policy, texts, 2);
+    nsp_flow_cache_use(cache, policy.plan);
+    for (uint32_t k = 0; k < 100; k++)
+        send(cache, table, &policy, 6 + k % 2, 1);
+    CHECK_EQ(cache_stats_of(cache).forgotten, 1);
+    CHECK_EQ(cache_stats_of(cache).chains, 1);
+    CHECK(cache_stats_of(cache).made <= 4);
+    destroy_policy(&policy);
+    nsp_flow_cache_destroy(cache);
+    destroy_flow_table(table);
+}
+
 TEST(flow_cache_makes_nothing_of_floods_of_one_packet_flows)
 {
     static const char *const texts[] = { "udp.SrcPort < 1500", "ip.TTL > 1" };
@@ -456,5 +494,6 @@ TEST_MAIN(
     cmocka_unit_test(
         flow_cache_forgets_nothing_and_mistakes_nothing_at_a_reload),
     cmocka_unit_test(flow_cache_gives_up_chains_that_are_too_long),
+    cmocka_unit_test(flow_cache_forgets_once_a_second_at_most),
     cmocka_unit_test(flow_cache_makes_nothing_of_floods_of_one_packet_flows),
     cmocka_unit_test(flow_cache_survives_failures_to_allocate))
