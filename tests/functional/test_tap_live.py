@@ -1,25 +1,22 @@
 """'nsp shape --on tap' on live packets: everything a host sends and receives
 goes through unharmed, effects act both ways, and nothing is left behind.
 
-The network of test_shape_live.py; 'near' is where nsp runs:
+The network of live_hosts.py; 'near' is where nsp runs:
 
     near 10.78.0.1 v0 ---- v1 10.78.0.2 far
           fd78::1            fd78::2
 """
 
-import fcntl
 import json
-import os
 import signal
-import socket
-import struct
 import subprocess
 import time
 
 import pytest
 
-from test_shape_live import (FAR, NEAR, NSP, PATIENCE, Shape, answers_in_time,
-                             can_unshare, near, ping)  # noqa: F401
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
+                        near, ping)  # noqa: F401
+from test_shape_live import NSP, Shape
 
 NEAR6, FAR6 = "fd78::1", "fd78::2"
 PYTHON = "/usr/bin/python3"
@@ -31,8 +28,7 @@ def works_here():
 
 
 pytestmark = [
-    pytest.mark.skipif(not can_unshare(),
-                       reason="neither root nor unprivileged user namespaces"),
+    NEEDS_NETWORK,
     pytest.mark.skipif(not works_here(),
                        reason="'nsp doctor --backend tap' finds things missing"),
 ]
@@ -61,10 +57,6 @@ def taps(host):
     """TAPs of ours that are there."""
     lines = host.run("ip", "-o", "link").stdout.splitlines()
     return [line for line in lines if line.split(": ")[1].startswith("nsp")]
-
-
-def filters(host):
-    return host.run("tc", "filter", "show", "dev", "v0", "egress").stdout
 
 
 # --- Everything passes ------------------------------------------------------
@@ -135,10 +127,7 @@ def transfer(client, server, address, count=16 * MEGABYTE):
     return done.stdout == "True\n"
 
 
-# <linux/ethtool.h>
-ETHTOOL = {"tx": 0x17, "tso": 0x1F, "gso": 0x24, "gro": 0x2C}
-SIOCETHTOOL = 0x8946
-
+# ETHTOOL_STSO, _SGSO, _SGRO and _STXCSUM by SIOCETHTOOL.
 OFFLOADS_OFF = """
 import array, fcntl, socket, struct, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -281,7 +270,6 @@ def test_delivers_what_is_held_at_the_end(net):
                   "--delay", "1h")
     pinger = net.start("ping", "-n", "-c", "3", "-i", "0.05", "-W",
                        str(PATIENCE), FAR)
-    time.sleep(0)
     until = time.monotonic() + PATIENCE
     while json.loads(shape.process.stdout.readline())["queued"]["pkts"] < 3:
         assert time.monotonic() < until

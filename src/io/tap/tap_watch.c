@@ -9,6 +9,7 @@
 #include "io/tap/tap_netlink.h"
 
 #define NEWS_BYTES 16384u
+#define ROOM_BYTES (1 << 20)
 
 /* Datagrams read at once: whoever makes more is not waited for. */
 #define DATAGRAMS_MAX 64u
@@ -17,9 +18,12 @@ int
 nsp_tap_watch_open(struct nsp_tap_watch *watch)
 {
     int fd = nsp_tap_netlink_open(RTMGRP_LINK);
+    int room = ROOM_BYTES;
 
     if (fd < 0)
         return fd;
+    /* News that does not fit is lost; less room will do. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     watch->fd = fd;
     return 0;
 }
