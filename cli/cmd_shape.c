@@ -340,6 +340,9 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
                                  "--%s and --%s exclude each other",
                                  options[exclusive[i].given].name,
                                  options[exclusive[i].with].name);
+    if (r->values[OPT_FIRST_QUEUE] && strcmp(r->job.engine.backend, "tap") == 0)
+        return nsp_cli_usage(cli, "a TAP has no NFQUEUE",
+                             "--on tap and --first-queue exclude each other");
     for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
         if (r->values[dependent[i].given] && !r->values[dependent[i].needs])
             return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",
