@@ -38,7 +38,9 @@ enum nsp_drop_reason {
  * and the same for bytes. Bytes count from the IP header on. A packet is what
  * the device hands over: where no rule has a rate or a loss and no callback may
  * edit, that may be a superpacket, many segments in one. So the packets counted
- * of the same traffic differ with the policy, the bytes by the headers. */
+ * of the same traffic differ with the policy, the bytes by the headers. What
+ * the start filter does not match, a device may leave in the kernel (tap): that
+ * never comes in. */
 struct nsp_stats {
     uint64_t in_pkts, in_bytes;
     uint64_t delivered_pkts, delivered_bytes;

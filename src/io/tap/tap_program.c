@@ -81,7 +81,7 @@ static void
 point(struct program *p, enum reg to, int32_t offset)
 {
     move(p, to, FRAME);
-    put(p, BPF_ALU64 | BPF_ADD | BPF_K, to, R0, 0, offset);
+    put(p, BPF_ALU64 | BPF_ADD, to, R0, 0, offset);
 }
 
 /* Of the context, which is in R6. */
@@ -100,7 +100,7 @@ call(struct program *p, int32_t helper)
 static void
 load_map(struct program *p, enum reg to, unsigned kind, int fd)
 {
-    put(p, BPF_IMM | BPF_DW, to, (enum reg)kind, 0, fd);
+    put(p, BPF_LD | BPF_DW, to, (enum reg)kind, 0, fd);
     put(p, 0, R0, R0, 0, 0);
 }
 
