@@ -13,6 +13,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     delay    a fixed delay at 500 packets/s, beyond the untouched path; beside
              it how late a bare ppoll() ends
     kill     a ping's first answer after kill -9 of a shaper that holds packets
+    tap      local TCP through a TAP at the client's interface: held; beside a
+             bare reflector; what it adds to a ping; idle. As root only
     filter   one filter on parsed packets; beside it libpcap's filter machine,
              and a plain walk of the tests in order
     prefix   a set of a million prefixes; beside it a binary search
@@ -34,6 +36,7 @@ import sys
 import time
 
 from kill_recovery import measure_kill
+from tap_host import measure_tap
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
 SERVER = "10.79.2.2"
@@ -392,8 +395,8 @@ def measure_modules(args, table):
 SECTIONS = {"engine": measure_engine, "filter": measure_filter,
             "prefix": measure_prefix, "modules": measure_modules,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
-            "kill": measure_kill}
-LIVE = {"tcp", "rate", "delay", "kill"}
+            "kill": measure_kill, "tap": measure_tap}
+LIVE = {"tcp", "rate", "delay", "kill", "tap"}
 
 
 def main():
