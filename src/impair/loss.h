@@ -47,6 +47,14 @@ struct nsp_loss_state {
     uint8_t chain; /* 0 at first, then 1 + the state. */
 };
 
+/* What a loss comes to in the long run. */
+struct nsp_loss_facts {
+    bool known;  /* Not of a timed loss: it depends on the traffic. */
+    double rate; /* Share of packets that are lost. */
+    double
+        burst_pkts; /* Mean run of losses; 0 when there is none, or no end. */
+};
+
 /* What is wrong with 'cfg', NULL when nothing is. Static storage. */
 const char *nsp_loss_fault(const struct nsp_loss_config *cfg);
 
@@ -59,5 +67,10 @@ void nsp_loss_fini(struct nsp_loss *loss);
 /* Whether the packet that comes at 'now_ns' is lost. */
 bool nsp_loss_decide(const struct nsp_loss *loss, struct nsp_loss_state *state,
                      uint64_t now_ns, struct nsp_prng *random);
+
+/* From the closed forms, of the probabilities as they are kept. Cost: one pass
+ * over a list. */
+void nsp_loss_read_facts(const struct nsp_loss *loss,
+                         struct nsp_loss_facts *ret);
 
 #endif /* NSP_IMPAIR_LOSS_H */

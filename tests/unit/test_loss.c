@@ -485,6 +485,79 @@ TEST(loss_for_a_time_does_not_depend_on_the_rate_of_packets)
     }
 }
 
+/* All models at once, most with memory: within 2 % at 10^7 packets. */
+TEST(loss_facts_are_what_packets_meet)
+{
+    for (size_t m = 0; m < NSP_ARRAY_LEN(models); m++) {
+        struct nsp_loss_facts facts;
+        struct nsp_loss loss;
+        struct tally tally;
+
+        make_loss(&loss, &models[m]);
+        nsp_loss_read_facts(&loss, &facts);
+        nsp_loss_fini(&loss);
+        CHECK_EQ(facts.known, models[m].kind != NSP_LOSS_TIMED);
+        if (!facts.known || models[m].kind == NSP_LOSS_FIRST)
+            continue;
+        tally = count_losses(&models[m], 10000000, 0);
+        if (facts.rate * 1e7 < 1000) {
+            CHECK(is_near((double)tally.lost / 1e7, facts.rate, 1e-5));
+            CHECK(is_near(facts.burst_pkts, 10.5, 1e-6));
+            continue;
+        }
+        CHECK(is_near((double)tally.lost / 1e7 / facts.rate, 1, 0.03));
+        if (facts.rate < 1)
+            CHECK(is_near(mean_burst(&tally) / facts.burst_pkts, 1, 0.02));
+        else
+            CHECK(facts.burst_pkts == 0);
+    }
+}
+
+/* By the formulae of the literature. */
+TEST(loss_facts_are_the_closed_forms)
+{
+    static const uint8_t ring[] = { 1, 0, 1 }, pair[] = { 1, 0 };
+    static const uint32_t endless[] = { 1, 500000, NSP_PPM_ONE };
+    static const struct {
+        struct nsp_loss_config cfg;
+        double rate, burst;
+    } cases[] = {
+        { { .chance = { 10000, 250000 } }, 0.01, 1 / (0.75 * 0.99) },
+        { { .kind = NSP_LOSS_GILBERT,
+            .gilbert = { 10000, 300000, NSP_PPM_ONE, 0 } },
+          1.0 / 31,
+          10.0 / 3 },
+        { { .kind = NSP_LOSS_BURSTS, .bursts = { 10000, 3000 } }, 0.01, 3 },
+        { { .kind = NSP_LOSS_PATTERN, .pattern = { pattern, sizeof pattern } },
+          3.0 / 7,
+          1.5 },
+        { { .kind = NSP_LOSS_PATTERN, .pattern = { ring, 3 } }, 2.0 / 3, 2 },
+        { { .kind = NSP_LOSS_PATTERN, .pattern = { pair, 2 } }, 0.5, 1 },
+        { { .kind = NSP_LOSS_EVERY, .every_pkts = 10 }, 0.1, 1 },
+        { { .kind = NSP_LOSS_EVERY, .every_pkts = 1 }, 1, 0 },
+        { { .kind = NSP_LOSS_FIRST, .first_pkts = 10 }, 0, 0 },
+        { { .kind = NSP_LOSS_CONSECUTIVE, .consecutive = { endless, 3 } },
+          1,
+          0 },
+        { { .kind = NSP_LOSS_CONSECUTIVE, .consecutive = { endless, 2 } },
+          2e-6 / (1 + 2e-6),
+          2 },
+        { { .chance.ppm = 0 }, 0, 0 },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++) {
+        struct nsp_loss_facts facts;
+        struct nsp_loss loss;
+
+        make_loss(&loss, &cases[i].cfg);
+        nsp_loss_read_facts(&loss, &facts);
+        nsp_loss_fini(&loss);
+        CHECK(facts.known);
+        CHECK(is_near(facts.rate, cases[i].rate, 1e-12));
+        CHECK(is_near(facts.burst_pkts, cases[i].burst, 1e-9));
+    }
+}
+
 TEST(loss_draws_as_many_numbers_whatever_becomes_of_the_packets)
 {
     const uint32_t draws[] = { 1, 1, 1, 1, 1, 2, 1, 1, 1, 1, 1,
@@ -596,6 +669,8 @@ TEST(loss_survives_a_lack_of_memory)
 }
 
 TEST_MAIN(
+    cmocka_unit_test(loss_facts_are_what_packets_meet),
+    cmocka_unit_test(loss_facts_are_the_closed_forms),
     cmocka_unit_test(loss_agrees_with_the_textbook_packet_by_packet),
     cmocka_unit_test(loss_by_chance_has_the_binomial_count_and_no_memory),
     cmocka_unit_test(
