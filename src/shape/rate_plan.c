@@ -362,6 +362,7 @@ take_opportunities(struct nsp_serialiser *s, uint64_t n)
     const struct nsp_rate_plan *plan = s->plan;
     uint64_t last = s->next + n - 1;
 
+    assert(plan->count > 0);
     if (last >= plan->count) {
         s->base_ns = nsp_add_sat_u64(
             s->base_ns, mul_sat(last / plan->count, plan->period_ns));
