@@ -54,7 +54,7 @@ int
 nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
                     struct nsp_policy_file **ret)
 {
-    struct nsp_complaints complaints = { .list = NULL };
+    struct nsp_complaints complaints = { .errors_only = !warns };
     int result = nsp_policy_file_load(path, NULL, ret, &complaints);
     int status;
 

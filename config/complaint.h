@@ -20,6 +20,8 @@ struct nsp_complaint {
 
 /* All zero is empty; fini frees. The texts live until then. */
 struct nsp_complaints {
+    bool errors_only; /* Set by the caller: warnings, which take their time, are
+                       * not looked for. */
     struct nsp_complaint *list;
     uint32_t count, errors, warnings;
     bool cut;    /* There were more. */

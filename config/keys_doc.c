@@ -208,7 +208,10 @@ print_key_schema(FILE *to, const struct nsp_key *key, unsigned indent)
             print_json_text(to, key->fallback);
         fputs(", ", to);
     }
-    fputs("\"anyOf\": [ ", to);
+    /* Editors say more of what is wrong where there is one way only. */
+    fputs(key->shape == NSP_KEY_LIST && !key->map ? "\"anyOf\": [ "
+                                                  : "\"allOf\": [ ",
+          to);
     if (key->shape == NSP_KEY_NAMED) {
         fputs("{ \"type\": [\"object\", \"null\"], "
               "\"additionalProperties\": ",

@@ -337,7 +337,7 @@ load(struct loader *l, const char *path)
         b->doc = doc;
         nsp_policy_build(b);
         if (b->keys.complaints->errors == 0 && !b->keys.failed &&
-            !b->keys.store->failed)
+            !b->keys.store->failed && !b->keys.complaints->errors_only)
             nsp_policy_warn(b);
         rebase_paths(l, doc);
     }

@@ -79,7 +79,7 @@ read_mark_number(const char *text, uint32_t *ret)
 {
     bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
     uint64_t value = 0;
-    size_t n = is_hex ? 2 : 0;
+    size_t n;
 
     if (!is_hex) {
         n = nsp_number_read(text, &value);
