@@ -72,8 +72,7 @@ run_capture(struct nsp_explain *e, const char *in, struct nsp_diag *reterr)
     return result;
 }
 
-/* --- All
- * ---------------------------------------------------------------------- */
+/* --- All ----------------------------------------------------------------- */
 
 /* Rules with a schedule are explained as of now. */
 static void

@@ -123,8 +123,7 @@ write_rule(struct nsp_explain *e, uint32_t index, const struct nsp_pkt *pkt)
     nsp_json_end(&e->json);
 }
 
-/* --- Packets
- * ------------------------------------------------------------------ */
+/* --- Packets ------------------------------------------------------------- */
 
 static void
 begin_packet(struct nsp_explain *e, const struct nsp_pkt *pkt)

@@ -134,8 +134,7 @@ nsp_explain_rule_actions(const struct nsp_rule *rule, char *ret, size_t bytes)
         add(&list, "continue");
 }
 
-/* --- Where it runs
- * -------------------------------------------------------------- */
+/* --- Where it runs ------------------------------------------------------- */
 
 /* The hooks whose packets 'rule' may match. Of packets that are forwarded,
  * filters do not say. */

@@ -138,8 +138,7 @@ read_end(struct description *d, struct end *ret)
     return NSP_OK;
 }
 
-/* --- The rest
- * ------------------------------------------------------------------ */
+/* --- The rest ------------------------------------------------------------ */
 
 static int
 read_value(struct description *d, const char *name, uint32_t max, uint32_t *ret)
@@ -223,8 +222,7 @@ read_all(struct description *d)
     return result;
 }
 
-/* --- Bytes
- * ---------------------------------------------------------------------- */
+/* --- Bytes --------------------------------------------------------------- */
 
 static void
 put16(uint8_t *to, uint32_t value)
@@ -311,8 +309,7 @@ nsp_packet_text_read(const char *text, struct nsp_packet_text *ret,
     return NSP_OK;
 }
 
-/* --- Back to text
- * ------------------------------------------------------------------ */
+/* --- Back to text -------------------------------------------------------- */
 
 static void
 write_end(const struct nsp_pkt *pkt, bool source, char *ret, size_t bytes)

@@ -7,8 +7,7 @@
 
 #define DEPTH_MAX 8u
 
-/* --- The manual
- * --------------------------------------------------------------- */
+/* --- The manual ---------------------------------------------------------- */
 
 /* scdoc takes '_' and '*' for emphasis; here only '*' means it. */
 static void
@@ -138,8 +137,7 @@ nsp_keys_print_manual(FILE *to, const struct nsp_map *map)
     print_reserved(to, map);
 }
 
-/* --- The JSON Schema
- * ------------------------------------------------------------ */
+/* --- The JSON Schema ----------------------------------------------------- */
 
 static void
 print_json_text(FILE *to, const char *text)

@@ -5,8 +5,7 @@
 #include "config/nearest.h"
 #include "netshaper/packet.h"
 
-/* --- Links
- * -------------------------------------------------------------------- */
+/* --- Links --------------------------------------------------------------- */
 
 void
 nsp_policy_build_link(struct nsp_policy_builder *b,
@@ -71,8 +70,7 @@ build_impairments(struct nsp_policy_builder *b)
     b->file->spec.impairment_count = count;
 }
 
-/* --- What goes with what
- * ---------------------------------------------------------- */
+/* --- What goes with what ------------------------------------------------- */
 
 static bool
 written(const struct nsp_doc_rule *doc, const char *key)
@@ -134,8 +132,7 @@ check_parts(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
                              "leave it out", "every rule counts its packets");
 }
 
-/* --- Names
- * ------------------------------------------------------------------------ */
+/* --- Names --------------------------------------------------------------- */
 
 static void
 check_reference(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
@@ -167,8 +164,7 @@ check_reference(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
                          is_class ? "class" : "impairment", name);
 }
 
-/* --- Rules
- * ------------------------------------------------------------------------ */
+/* --- Rules --------------------------------------------------------------- */
 
 static void
 build_limit(struct nsp_policy_builder *b, const struct nsp_doc_limit *doc,
@@ -372,8 +368,7 @@ build_rules(struct nsp_policy_builder *b)
     build_default(b);
 }
 
-/* --- All
- * -------------------------------------------------------------------------- */
+/* --- All ----------------------------------------------------------------- */
 
 static void
 build_intercept(struct nsp_policy_builder *b)

@@ -17,8 +17,7 @@ static const char *const model_names[NSP_DOC_MODELS] = {
     [NSP_DOC_TIMED] = "timed",
 };
 
-/* --- Which keys a model has
- * --------------------------------------------------- */
+/* --- Which keys a model has ---------------------------------------------- */
 
 static bool
 is_bursts(const struct nsp_doc_loss *doc)
@@ -70,8 +69,7 @@ check_model_keys(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc)
     return good;
 }
 
-/* --- Losses
- * ------------------------------------------------------------------- */
+/* --- Losses -------------------------------------------------------------- */
 
 static void
 complain_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
@@ -219,8 +217,7 @@ build_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
     }
 }
 
-/* --- Delays
- * --------------------------------------------------------------------- */
+/* --- Delays -------------------------------------------------------------- */
 
 static void
 build_delay(struct nsp_policy_builder *b, const struct nsp_doc_delay *doc,

@@ -98,8 +98,7 @@ nsp_policy_resolve_path(struct nsp_store *store,
                            source->name, path);
 }
 
-/* --- One file
- * ----------------------------------------------------------------- */
+/* --- One file ------------------------------------------------------------ */
 
 static void load_part(struct loader *l, const char *path, unsigned depth,
                       const struct nsp_object *includer);
@@ -219,8 +218,7 @@ load_part(struct loader *l, const char *path, unsigned depth,
     l->order[l->ordered++] = (unsigned)(part - l->parts);
 }
 
-/* --- Several to one
- * -------------------------------------------------------------- */
+/* --- Several to one ------------------------------------------------------ */
 
 /* Joins the lists at 'offset' of all files. */
 static void
@@ -319,8 +317,7 @@ rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
         sets[i].file = path_from_first(l, &sets[i].at, sets[i].file);
 }
 
-/* --- Life
- * ------------------------------------------------------------------------ */
+/* --- Life ---------------------------------------------------------------- */
 
 static int
 load(struct loader *l, const char *path)

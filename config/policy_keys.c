@@ -223,8 +223,7 @@ const struct nsp_map nsp_jitter_map = { "a jitter", jitter_keys, NULL,
                    "on the wire"                                               \
     }
 
-/* --- Parts of a policy
- * -------------------------------------------------------- */
+/* --- Parts of a policy --------------------------------------------------- */
 
 static const struct nsp_key intercept_keys[] = {
     { "on", MEMBER(nsp_doc_intercept, on), .shape = NSP_KEY_LIST, .most = 4,

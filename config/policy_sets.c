@@ -171,37 +171,58 @@ read_set(struct nsp_policy_builder *b, const struct nsp_doc_set *set)
     return made;
 }
 
+/* Tells whether 'name' can be a set's. Complains where it is a name, but not of
+ * a set; of others that has been done. */
+static bool
+check_name(struct nsp_policy_builder *b, const struct nsp_object *object)
+{
+    size_t bytes = strspn(object->name, "abcdefghijklmnopqrstuvwxyz"
+                                        "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789_-");
+
+    if (bytes > 0 && bytes <= NSP_FILTER_SET_NAME_MAX &&
+        object->name[bytes] == '\0')
+        return true;
+    if (object->name[bytes] == '.')
+        nsp_keys_complain_at(&b->keys, object, NULL, "bad-name",
+                             "letters, digits, '_' and '-' make one",
+                             "'%.64s' is no name of a set", object->name);
+    return false;
+}
+
+static bool
+is_made(const struct nsp_filter_options *options, const char *name)
+{
+    for (uint32_t i = 0; i < options->set_count; i++)
+        if (strcmp(nsp_filter_set_name(options->sets[i]), name) == 0)
+            return true;
+    return false;
+}
+
 void
 nsp_policy_build_sets(struct nsp_policy_builder *b)
 {
+    struct nsp_filter_options *options = &b->file->filter_options;
     const struct nsp_doc_set *docs = b->doc->sets.items;
-    uint32_t count = b->doc->sets.count, made = 0;
+    uint32_t count = b->doc->sets.count;
     struct nsp_filter_set **sets;
 
     sets = nsp_store_alloc(b->keys.store, count * sizeof(*sets));
     if (!sets)
         return;
-    b->file->filter_options.sets = sets;
+    options->sets = sets;
     for (uint32_t i = 0; i < count; i++) {
         struct nsp_filter_set *set = NULL;
 
-        if (!docs[i].at.node ||
-            strlen(docs[i].at.name) > NSP_FILTER_SET_NAME_MAX)
-            continue; /* Complained of. */
-        if (strchr(docs[i].at.name, '.')) {
-            nsp_keys_complain_at(&b->keys, &docs[i].at, NULL, "bad-name",
-                                 "letters, digits, '_' and '-' make one",
-                                 "'%.64s' is no name of a set",
-                                 docs[i].at.name);
+        if (!docs[i].at.node || !check_name(b, &docs[i].at) ||
+            is_made(options, docs[i].at.name))
             continue;
-        }
         set = read_set(b, &docs[i]);
         /* Filters are told of no set that is there and wrong. */
         if (!set && nsp_filter_set_read(docs[i].at.name, "", 0, NULL, &set,
                                         NULL) != NSP_OK)
             b->keys.failed = true;
-        if (set)
-            sets[made++] = set;
-        b->file->filter_options.set_count = made;
+        else
+            sets[options->set_count++] = set;
     }
 }

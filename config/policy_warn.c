@@ -57,8 +57,7 @@ rule_name(const struct nsp_policy_builder *b, uint32_t index, char ret[64])
     return ret;
 }
 
-/* --- Rules that never match
- * --------------------------------------------------- */
+/* --- Rules that never match ---------------------------------------------- */
 
 /* Tells whether a rule may match packets of some hook that is intercepted. */
 static bool
@@ -147,8 +146,7 @@ warn_rules(struct nsp_policy_builder *b)
     free(hidden);
 }
 
-/* --- Names that nobody uses
- * ------------------------------------------------------ */
+/* --- Names that nobody uses ---------------------------------------------- */
 
 static bool
 is_set_char(char c)
@@ -213,8 +211,7 @@ warn_sets(struct nsp_policy_builder *b)
                  sets[i].at.name);
 }
 
-/* --- Rates that do not add up
- * ------------------------------------------------------ */
+/* --- Rates that do not add up -------------------------------------------- */
 
 static void
 warn_queue(struct nsp_policy_builder *b, const struct nsp_object *object,

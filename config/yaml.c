@@ -116,9 +116,10 @@ make_node(struct reading *r, const struct fy_mark *start,
           const struct fy_mark *end)
 {
     struct nsp_yaml_node *node = nsp_store_alloc(r->store, sizeof *node);
-    size_t last = r->depth > 0 && r->levels[r->depth - 1].last
-                      ? r->levels[r->depth - 1].last->end
-                      : 0;
+    const struct level *level = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
+    size_t last = !level        ? 0
+                  : level->last ? level->last->end
+                                : level->node->offset;
 
     if (!node)
         return NULL;

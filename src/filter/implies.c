@@ -27,8 +27,7 @@ struct product {
     uint64_t *steps;
 };
 
-/* --- What is known
- * ------------------------------------------------------------ */
+/* --- What is known ------------------------------------------------------- */
 
 static bool
 is_within(const struct nsp_range *a, uint32_t a_count,
@@ -105,8 +104,7 @@ outcome(const struct product *p, const struct nsp_ir *ir,
     return open;
 }
 
-/* --- The search
- * ------------------------------------------------------------------ */
+/* --- The search ---------------------------------------------------------- */
 
 /* Tells whether, from test 'at' of graph 'g' on, the first graph may accept and
  * the second reject. Where the bounds are met, it may. */

@@ -55,8 +55,7 @@ load_text(const char *text)
     return load(files);
 }
 
-/* --- Values
- * ------------------------------------------------------------------- */
+/* --- Values -------------------------------------------------------------- */
 
 static const char full[] =
     "version: 1\n"
@@ -163,8 +162,7 @@ TEST(an_empty_policy_passes_all)
     nsp_policy_file_destroy(file);
 }
 
-/* --- Files
- * ---------------------------------------------------------------------- */
+/* --- Files --------------------------------------------------------------- */
 
 TEST(included_rules_come_first_and_see_their_own_folder)
 {
@@ -192,8 +190,7 @@ TEST(included_rules_come_first_and_see_their_own_folder)
     nsp_policy_file_destroy(file);
 }
 
-/* --- Time
- * ------------------------------------------------------------------------- */
+/* --- Time ---------------------------------------------------------------- */
 
 TEST(schedules_disable_rules_for_their_time)
 {
@@ -219,9 +216,7 @@ TEST(schedules_disable_rules_for_their_time)
     nsp_policy_file_destroy(file);
 }
 
-/* --- Back
- * ----------------------------------------------------------------------------
- */
+/* --- Back ---------------------------------------------------------------- */
 
 static char *
 print(const struct nsp_policy_file *file)
