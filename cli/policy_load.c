@@ -1,6 +1,7 @@
 #include "cli/policy_load.h"
 
 #include "cli/diag_print.h"
+#include "cli/interfaces.h"
 
 static void
 write_complaint(struct nsp_json *json, const struct nsp_complaint *c)
@@ -54,10 +55,13 @@ int
 nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
                     struct nsp_policy_file **ret)
 {
+    static const struct nsp_file_reader reader = { .interfaces =
+                                                       &nsp_cli_interfaces };
     struct nsp_complaints complaints = { .errors_only = !warns };
-    int result = nsp_policy_file_load(path, NULL, ret, &complaints);
-    int status;
+    int result, status;
 
+    nsp_cli_interfaces_fini(); /* They may be others than last time. */
+    result = nsp_policy_file_load(path, &reader, ret, &complaints);
     if (result == NSP_NO_MEMORY) {
         nsp_complaints_fini(&complaints);
         return nsp_cli_fail_result(cli, result,

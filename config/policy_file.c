@@ -359,6 +359,8 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
                      struct nsp_complaints *complaints)
 {
     static const struct nsp_file_reader file_system = { .read = read_file };
+    const struct nsp_file_reader *files =
+        reader && reader->read ? reader : &file_system;
     struct nsp_policy_file *file = calloc(1, sizeof *file);
     struct loader *loader;
     int result;
@@ -372,7 +374,9 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
         return NSP_NO_MEMORY;
     }
     loader->builder.file = file;
-    loader->builder.files = reader ? reader : &file_system;
+    loader->builder.files = files;
+    if (reader)
+        file->filter_options.interfaces = reader->interfaces;
     loader->builder.keys.store = &file->store;
     loader->builder.keys.complaints = complaints;
     result = load(loader, path);

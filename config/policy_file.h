@@ -50,12 +50,14 @@ struct nsp_policy_file {
     struct nsp_store store;
 };
 
-/* Where files come from. 'read' stores the content of 'path' in '*ret_text',
- * terminated, to be released with free(), and returns 0 or a positive errno. */
+/* Where files come from, and names that filters may refer to. 'read' stores the content of 'path' in '*ret_text',
+ * terminated, to be released with free(), and returns 0 or a positive errno;
+ * NULL is the file system. */
 struct nsp_file_reader {
     int (*read)(void *context, const char *path, char **ret_text,
                 size_t *ret_bytes);
     void *context;
+    const struct nsp_filter_interfaces *interfaces; /* NULL: none is known. */
 };
 
 /* Reads the policy in the file 'path' ("-" is standard input). On success

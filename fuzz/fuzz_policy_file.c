@@ -90,7 +90,8 @@ check_print(const struct nsp_policy_file *file)
     size_t bytes = 0, again_bytes = 0;
     char *text = print(file, &bytes), *again_text;
     struct input input = { (const uint8_t *)text, bytes };
-    const struct nsp_file_reader reader = { read_input, &input };
+    const struct nsp_file_reader reader = { .read = read_input,
+                                            .context = &input };
     int result = nsp_policy_file_load("p.yaml", &reader, &again, &complaints);
 
     FUZZ_CHECK(result == NSP_OK);
@@ -108,7 +109,8 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     struct input input = { data, bytes };
-    const struct nsp_file_reader reader = { read_input, &input };
+    const struct nsp_file_reader reader = { .read = read_input,
+                                            .context = &input };
     struct nsp_complaints complaints = { .list = NULL };
     struct nsp_policy_file *file = NULL;
     int result = nsp_policy_file_load("p.yaml", &reader, &file, &complaints);

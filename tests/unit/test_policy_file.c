@@ -33,7 +33,8 @@ read_memory(void *context, const char *path, char **ret_text, size_t *ret_bytes)
 static struct nsp_policy_file *
 load(struct memory_file *files)
 {
-    const struct nsp_file_reader reader = { read_memory, files };
+    const struct nsp_file_reader reader = { .read = read_memory,
+                                            .context = files };
     struct nsp_complaints complaints = { .list = NULL };
     struct nsp_policy_file *file = NULL;
 
