@@ -171,12 +171,14 @@ holds(const struct nsp_policy_file *file, const struct nsp_rule *rule)
 }
 
 /* Packets that leave this host are charged to their sockets while they wait
- * where verdicts are given, so they are to wait elsewhere. */
-static const char *
-device_of(bool held, uint32_t hook)
+ * where verdicts are given, which stops TCP: 'nsp run' refuses to. */
+static bool
+is_refused(bool held, uint32_t hook)
 {
-    return held && hook == NSP_HOOK_OUTPUT ? "tap" : "nfqueue";
+    return held && hook == NSP_HOOK_OUTPUT;
 }
+
+#define WHY_REFUSED "nfqueue cannot hold packets there"
 
 static void
 write_rule(struct nsp_explain *e, uint32_t index)
@@ -197,8 +199,12 @@ write_rule(struct nsp_explain *e, uint32_t index)
             continue;
         nsp_json_begin_object(&e->json, NULL);
         nsp_json_string(&e->json, "hook", hooks[i].name);
-        nsp_json_string(&e->json, "device",
-                        device_of(holds(e->file, rule), hooks[i].hook));
+        if (is_refused(holds(e->file, rule), hooks[i].hook)) {
+            nsp_json_null(&e->json, "device");
+            nsp_json_string(&e->json, "refused", WHY_REFUSED);
+        } else {
+            nsp_json_string(&e->json, "device", "nfqueue");
+        }
         nsp_json_end(&e->json);
     }
     nsp_json_end(&e->json);
@@ -221,7 +227,9 @@ print_rule(const struct nsp_explain *e, uint32_t index)
     for (size_t i = 0; i < HOOKS; i++)
         if ((at & hooks[i].hook) != 0)
             printf(" %s (%s)", hooks[i].name,
-                   device_of(holds(e->file, rule), hooks[i].hook));
+                   is_refused(holds(e->file, rule), hooks[i].hook)
+                       ? "refused: " WHY_REFUSED
+                       : "nfqueue");
     printf("%s%s%s\n", at == 0 ? " no hook" : "",
            note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
