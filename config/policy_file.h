@@ -50,9 +50,9 @@ struct nsp_policy_file {
     struct nsp_store store;
 };
 
-/* Where files come from, and names that filters may refer to. 'read' stores the content of 'path' in '*ret_text',
- * terminated, to be released with free(), and returns 0 or a positive errno;
- * NULL is the file system. */
+/* Where files come from, and names that filters may refer to. 'read' stores the
+ * content of 'path' in '*ret_text', terminated, to be released with free(), and
+ * returns 0 or a positive errno; NULL is the file system. */
 struct nsp_file_reader {
     int (*read)(void *context, const char *path, char **ret_text,
                 size_t *ret_bytes);
