@@ -6,6 +6,7 @@
 #include "netshaper/api.h"
 #include "netshaper/diag.h"
 #include "netshaper/env.h"
+#include "netshaper/event.h"
 #include "netshaper/io.h"
 #include "netshaper/memory.h"
 #include "netshaper/packet.h"
@@ -251,6 +252,15 @@ NSP_API int nsp_engine_read_rule_stats(struct nsp_engine *engine,
 NSP_API int nsp_engine_read_class_stats(struct nsp_engine *engine,
                                         uint32_t index,
                                         struct nsp_class_stats *ret);
+
+/* Hands up to 'max' events, oldest first, to 'fn': what rules that log or
+ * capture have reported since the last call, while the engine runs and, until
+ * the next start, after it has ended. Returns how many, 0 when there are none,
+ * or NSP_INVALID_HANDLE. 'fn' must not call the engine, but for
+ * nsp_engine_stop(); other calls wait for it, the loop does not. Not from the
+ * packet callback. */
+NSP_API int nsp_engine_read_events(struct nsp_engine *engine, nsp_event_fn *fn,
+                                   void *context, uint32_t max);
 
 /* Why the last run ended, in words, when its result was negative. */
 NSP_API int nsp_engine_read_diag(struct nsp_engine *engine,

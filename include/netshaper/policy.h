@@ -135,8 +135,9 @@ struct nsp_rule {
     struct nsp_effects effects;
     struct nsp_limit limit;
     struct nsp_edits edits;
-    bool capture;     /* Reported as an event, with its bytes. */
-    uint32_t log_pps; /* Reported as events, at most so many a second. */
+    bool capture;     /* Reported as an event, with its bytes (event.h). */
+    uint32_t log_pps; /* Reported as events, at most so many a second, and as
+                       * many at once; 0 none. */
 };
 
 struct nsp_policy_spec {

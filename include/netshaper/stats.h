@@ -63,7 +63,8 @@ struct nsp_stats {
      * is removed, and when a netfilter hook is unregistered. */
     uint64_t stale_verdict_pkts;
     uint64_t device_errors;
-    uint64_t wakeups; /* Times a worker slept and woke. */
+    uint64_t wakeups;     /* Times a worker slept and woke. */
+    uint64_t events_lost; /* Nobody read them in time (event.h). */
 };
 
 /* Counters of one rule. A rule that goes on acts on packets that another

@@ -77,6 +77,46 @@ end_here(struct nsp_worker *w, struct nsp_pkt *pkt, enum nsp_drop_reason reason)
         nsp_outlet_drop(w, pkt, reason);
 }
 
+static void
+report(struct nsp_worker *w, const struct nsp_pkt *pkt, const char *rule,
+       enum nsp_event_kind kind, uint32_t bytes_max)
+{
+    const struct nsp_event event = {
+        .kind = (uint8_t)kind,
+        .direction = pkt->direction,
+        .hook = pkt->hook,
+        .link = pkt->link,
+        .flags = pkt->flags,
+        .in_ifindex = pkt->in_ifindex,
+        .out_ifindex = pkt->out_ifindex,
+        .wire_bytes = pkt->wire_bytes,
+        .cap_bytes = nsp_min_u32(pkt->cap_bytes, bytes_max),
+        .at_ns = pkt->arrival_ns,
+        .rule = rule,
+        .data = pkt->data,
+    };
+
+    if (!nsp_event_ring_push(w->events, &event))
+        w->counted.events_lost++;
+}
+
+/* Reports 'pkt' as 'rule' asks. */
+static void
+log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
+                const struct nsp_policy_rule *rule,
+                struct nsp_rule_state *state)
+{
+    const struct nsp_limit limit = { .unit = NSP_LIMIT_PPS,
+                                     .rate = rule->log_pps,
+                                     .burst = rule->log_pps };
+
+    if (rule->log_pps != 0 &&
+        nsp_policer_conforms(&state->log_policer, &limit, w->now_ns, 0))
+        report(w, pkt, rule->name, NSP_EVENT_LOG, NSP_EVENT_LOG_BYTES);
+    if (rule->capture)
+        report(w, pkt, rule->name, NSP_EVENT_CAPTURE, NSP_EVENT_CAPTURE_BYTES);
+}
+
 /* Loses 'pkt' or adds the stage that the effects and the class make. Returns
  * whether it is still there. */
 static bool
@@ -126,6 +166,8 @@ act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
     pkt->rule = w->snapshot->rule_slots[index];
     state = nsp_state_rule(&w->states, pkt->rule);
     count_hit(w, pkt, state);
+    if (rule->log_pps != 0 || rule->capture)
+        log_and_capture(w, pkt, rule, state);
     if (rule->action != NSP_ACTION_PASS) {
         end_here(w, pkt,
                  rule->action == NSP_ACTION_DROP ? NSP_DROP_RULE

@@ -17,6 +17,7 @@
  * Rejected     A lock in stop (not async-signal-safe); freeing in destroy while
  *              others may call (hence references); an engine table with
  *              generation numbers (a mutable global). */
+#include <limits.h>
 #include <stdatomic.h>
 #include <string.h>
 
@@ -49,6 +50,7 @@ struct nsp_engine {
     struct nsp_rule_stats *last_rules; /* One for each of the ruleset's. */
     struct nsp_class_stats *last_classes;
     struct nsp_diag last_diag;
+    struct nsp_events *last_events; /* Not read yet; NULL: none. */
 };
 
 static void
@@ -59,6 +61,7 @@ free_engine(struct nsp_engine *engine)
     nsp_gate_destroy(engine->gate);
     nsp_release(&allocator, engine->last_rules);
     nsp_release(&allocator, engine->last_classes);
+    nsp_events_destroy(engine->last_events);
     nsp_ruleset_unref(engine->ruleset);
     nsp_config_fini(&engine->config);
     nsp_release(&allocator, engine);
@@ -212,6 +215,7 @@ close_session(struct nsp_engine *engine)
     while (atomic_load(&engine->stoppers) != 0)
         nsp_thread_yield();
     keep_counters(engine, session);
+    engine->last_events = nsp_session_take_events(session);
     nsp_session_close(session);
     atomic_store(&engine->state, STATE_IDLE);
     nsp_gate_notify(engine->gate);
@@ -248,6 +252,7 @@ begin_start(struct nsp_engine *engine)
     else if (atomic_load(&engine->state) != STATE_IDLE)
         result = NSP_ALREADY_RUNNING;
     if (result == NSP_OK) {
+        engine->last_events = nsp_events_destroy(engine->last_events);
         atomic_store(&engine->stop, false);
         atomic_store(&engine->state, STATE_STARTING);
         nsp_engine_ref(engine);
@@ -652,6 +657,25 @@ nsp_engine_read_class_stats(struct nsp_engine *engine, uint32_t index,
         *ret = engine->last_classes[index];
     nsp_gate_unlock(engine->gate);
     return result;
+}
+
+int
+nsp_engine_read_events(struct nsp_engine *engine, nsp_event_fn *fn,
+                       void *context, uint32_t max)
+{
+    struct nsp_session *session;
+    struct nsp_events *events;
+    uint32_t count = 0;
+
+    if (!engine || !fn)
+        return NSP_INVALID_HANDLE;
+    nsp_gate_lock(engine->gate);
+    session = atomic_load(&engine->session);
+    events = session ? session->events : engine->last_events;
+    if (events)
+        count = nsp_events_read(events, fn, context, nsp_min_u32(max, INT_MAX));
+    nsp_gate_unlock(engine->gate);
+    return (int)count;
 }
 
 int

@@ -127,7 +127,8 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
     for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
 
-        whole |= reads_payload(rule->filter);
+        whole |= rule->capture || reads_payload(rule->filter);
+        plan->reports |= rule->capture || rule->log_pps != 0;
         per_packet |= acts_per_packet(rule);
         plan->edits |= (rule->edits.which & ~(uint32_t)NSP_EDIT_MARK) != 0;
     }
@@ -193,6 +194,7 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     plan.edits |= config->user.policy_may_change;
     plan.flows = config->user.policy_may_change || reads_flows(filter) ||
                  nsp_policy_reads_flows(policy) || nsp_policy_flow_plan(policy);
+    plan.reports |= config->user.policy_may_change;
     plan.io.edits = plan.edits;
     if (plan.holds)
         plan.io.max_held_pkts = config->user.max_held_pkts;

@@ -245,6 +245,8 @@ check_plan(const struct nsp_session *s, const struct nsp_plan *plan,
         what = "edits packets";
     else if (plan->flows && !open->flows)
         what = "tracks flows";
+    else if (plan->reports && !open->reports)
+        what = "logs or captures packets";
     else if (!s->ops->adjust && fewer_bytes)
         what = "reads more of each packet";
     else if (!s->ops->adjust && open->io.superpackets && !plan->io.superpackets)

@@ -27,6 +27,10 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
                            sizeof *s->workers);
     if (!s->workers)
         goto oom;
+    if (s->plan.reports &&
+        nsp_events_create(s->config->user.workers, &s->config->allocator,
+                          &s->events) < 0)
+        goto oom;
     for (uint32_t q = 0; q < s->config->user.workers; q++) {
         struct nsp_worker *w = &s->workers[q];
 
@@ -36,6 +40,7 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
             .io = s->io,
             .filter = s->filter,
             .published = &s->snapshot,
+            .events = s->events ? nsp_events_ring(s->events, q) : NULL,
             .queue = q,
             .holdable = s->plan.holdable,
             .virtual_time = s->virtual_time,
@@ -99,6 +104,15 @@ nsp_session_open(const struct nsp_config *config, struct nsp_ruleset *ruleset,
     return NSP_OK;
 }
 
+struct nsp_events *
+nsp_session_take_events(struct nsp_session *s)
+{
+    struct nsp_events *events = s->events;
+
+    s->events = NULL;
+    return events;
+}
+
 struct nsp_session *
 nsp_session_close(struct nsp_session *s)
 {
@@ -109,6 +123,7 @@ nsp_session_close(struct nsp_session *s)
     for (uint32_t q = 0; q < s->worker_count; q++)
         nsp_worker_fini(&s->workers[q]);
     nsp_release(&s->config->allocator, s->workers);
+    nsp_events_destroy(s->events);
     nsp_session_unpublish(s);
     nsp_filter_destroy(s->filter);
     nsp_release(&s->config->allocator, s);

@@ -25,6 +25,7 @@ struct nsp_session {
     struct nsp_slots *rule_slots, *class_slots;
     uint32_t worker_count;
     struct nsp_worker *workers;
+    struct nsp_events *events; /* NULL where no policy reports. */
     bool virtual_time;
 
     const atomic_bool *stop; /* The engine's; set once, never cleared. */
@@ -56,6 +57,10 @@ int nsp_session_publish(struct nsp_session *session,
                         struct nsp_ruleset *ruleset,
                         struct nsp_diag *reterr) NSP_MUSTCHECK;
 void nsp_session_unpublish(struct nsp_session *session);
+
+/* Gives away the events that nobody has read, NULL if there cannot be any. No
+ * worker runs any more. */
+struct nsp_events *nsp_session_take_events(struct nsp_session *session);
 
 /* Closes the device; what it still keeps is let go. NULL is ignored. */
 struct nsp_session *nsp_session_close(struct nsp_session *session);

@@ -30,7 +30,7 @@ struct nsp_rule_state {
     uint64_t effects; /* Identity of the plan that the next two belong to. */
     struct nsp_loss_state loss;
     struct nsp_delay_state delay;
-    struct nsp_policer policer;
+    struct nsp_policer policer, log_policer;
     uint64_t left_ns; /* The last packet that left in order. */
 };
 

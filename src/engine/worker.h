@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "engine/config.h"
+#include "engine/events.h"
 #include "engine/flows.h"
 #include "engine/plan.h"
 #include "engine/snapshot.h"
@@ -23,6 +24,7 @@ struct nsp_worker {
     struct nsp_io *io;
     const struct nsp_filter *filter;
     nsp_snapshot_cell *published;
+    struct nsp_event_ring *events; /* NULL where no policy reports. */
     uint32_t queue;
     uint32_t holdable; /* Set of enum nsp_hook, 0 bit: none. */
     bool virtual_time;

@@ -167,6 +167,20 @@ TEST(filter_loss_rate_and_delay_call_nothing)
                                 stats.dropped_pkts[NSP_DROP_QUEUE_FULL]);
 }
 
+/* Nobody reads, so the ring is full in the end. */
+TEST(logging_and_capturing_call_nothing)
+{
+    static const struct nsp_rule rules[] = {
+        { .log_pps = 1000000, .go_on = true },
+        { .match = "udp.DstPort == 7", .log_pps = 10, .capture = true },
+    };
+    struct nsp_stats stats;
+
+    run_on_memory(rules, 2, &stats);
+    CHECK_EQ(stats.delivered_pkts, PACKETS);
+    CHECK(stats.events_lost > 0);
+}
+
 TEST(rejecting_calls_nothing)
 {
     static const struct nsp_rule rules[] = {
@@ -257,6 +271,7 @@ main(void)
         cmocka_unit_test(watch_sees_a_system_call_and_lets_it_happen),
         cmocka_unit_test(passing_calls_nothing),
         cmocka_unit_test(filter_loss_rate_and_delay_call_nothing),
+        cmocka_unit_test(logging_and_capturing_call_nothing),
         cmocka_unit_test(rejecting_calls_nothing),
         cmocka_unit_test(holding_live_packets_allocates_and_locks_nothing),
     };
