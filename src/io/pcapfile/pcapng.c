@@ -27,6 +27,7 @@
 /* Type and length before, length after; fixed part of a packet's. */
 #define BLOCK_FRAME_BYTES 12u
 #define EPB_FIXED_BYTES   20u
+#define INTERFACE_BYTES   (BLOCK_FRAME_BYTES + 20u)
 /* Flags, a comment with padding, the end mark. */
 #define EPB_OPTIONS_BYTES_MAX (8u + 8u + NSP_PCAPNG_COMMENT_BYTES_MAX + 4u)
 
@@ -37,7 +38,8 @@ static_assert(BUFFER_BYTES > BLOCK_FRAME_BYTES + EPB_FIXED_BYTES +
 
 struct nsp_pcapng {
     int fd;
-    int error;       /* 0 or the negative errno that ended the file. */
+    int error; /* 0 or the negative errno that ended the file. */
+    uint32_t interfaces;
     uint32_t used;   /* Complete blocks in 'buffer'. */
     uint8_t *buffer; /* BUFFER_BYTES of them. */
     struct nsp_allocator allocator;
@@ -139,6 +141,7 @@ put_interface(struct nsp_pcapng *file, uint16_t linktype)
     at = put_option(at, OPT_IF_TSRESOL, &resolution, 1);
     at = put_option(at, OPT_END, NULL, 0);
     end_block(file, at);
+    file->interfaces++;
 }
 
 int
@@ -190,6 +193,19 @@ put_packet_options(uint8_t *at, const struct nsp_pcapng_packet *packet,
 }
 
 int
+nsp_pcapng_add_interface(struct nsp_pcapng *file, uint16_t linktype,
+                         uint32_t *ret)
+{
+    if (BUFFER_BYTES - file->used < INTERFACE_BYTES)
+        (void)nsp_pcapng_flush(file);
+    if (file->error < 0)
+        return file->error;
+    *ret = file->interfaces;
+    put_interface(file, linktype);
+    return 0;
+}
+
+int
 nsp_pcapng_write(struct nsp_pcapng *file,
                  const struct nsp_pcapng_packet *packet)
 {
@@ -213,7 +229,7 @@ nsp_pcapng_write(struct nsp_pcapng *file,
         return file->error;
 
     at = begin_block(file, BLOCK_PACKET);
-    at = put32(at, 0); /* Interface. */
+    at = put32(at, packet->interface);
     at = put32(at, (uint32_t)(packet->epoch_ns >> 32));
     at = put32(at, (uint32_t)packet->epoch_ns);
     at = put32(at, bytes);

@@ -2,9 +2,10 @@
 #define NSP_IO_PCAPFILE_PCAPNG_H
 #include "base/memory.h"
 
-/* Writes a capture file in pcapng (draft-ietf-opsawg-pcapng): one section, one
- * interface with nanosecond timestamps, an Enhanced Packet Block for each
- * packet. All little-endian, so that one run writes the same bytes anywhere.
+/* Writes a capture file in pcapng (draft-ietf-opsawg-pcapng): one section, at
+ * least one interface, each with nanosecond timestamps, an Enhanced Packet
+ * Block for each packet. All little-endian, so that one run writes the same
+ * bytes anywhere.
  *
  * Failure    The first error lasts: every later call returns it. A regular file
  *            then ends with its last complete block and can be read.
@@ -20,6 +21,7 @@ struct nsp_pcapng;
 #define NSP_PCAPNG_COMMENT_BYTES_MAX 1024u
 
 struct nsp_pcapng_packet {
+    uint32_t interface;    /* From 0, which create makes. */
     const uint8_t *prefix; /* Comes before 'data'; for a header built apart. */
     uint32_t prefix_bytes;
     const uint8_t *data;
@@ -35,6 +37,11 @@ struct nsp_pcapng_packet {
 int nsp_pcapng_create(int fd, uint16_t linktype,
                       const struct nsp_allocator *allocator,
                       struct nsp_pcapng **ret) NSP_MUSTCHECK;
+
+/* Adds an interface for packets of another link type, and stores its number.
+ * Returns 0 or the file's error. */
+int nsp_pcapng_add_interface(struct nsp_pcapng *file, uint16_t linktype,
+                             uint32_t *ret) NSP_MUSTCHECK;
 
 /* Adds a packet. Returns 0, -EMSGSIZE when it or its comment is too long (which
  * does not last), or the file's error. */

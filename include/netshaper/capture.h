@@ -1,0 +1,57 @@
+#ifndef NETSHAPER_CAPTURE_H
+#define NETSHAPER_CAPTURE_H
+#include <stdint.h>
+
+#include "netshaper/api.h"
+#include "netshaper/diag.h"
+#include "netshaper/env.h"
+#include "netshaper/event.h"
+
+NSP_BEGIN_DECLS
+
+/* A capture file (pcapng) of events, which tcpdump and Wireshark read: an
+ * interface for each link type, and for each packet its time in nanoseconds,
+ * its direction and the comment "rule=NAME".
+ *
+ * Failure    The first failed write ends a capture: it and every later call say
+ *            so. A regular file then ends with its last complete packet and can
+ *            be read.
+ * Threads    One at a time.
+ * Cost       A copy for each packet, a write(2) for half a megabyte or a
+ *            flush. */
+struct nsp_capture;
+
+struct nsp_capture_config {
+    const char *path; /* Replaced. */
+    uint8_t link;     /* enum nsp_link of most packets. tcpdump reads no file
+                       * with others besides; Wireshark does. */
+    uint64_t epoch_offset_ns; /* From the clock of the events to the time since
+                               * 1970-01-01 UTC; 0 for those of a capture. */
+    struct nsp_allocator allocator; /* All NULL: the C library's. */
+};
+
+/* Starts a file. On success stores it in '*ret' and returns NSP_OK; else
+ * NSP_OPEN_FAILED, NSP_INVALID_PARAMETER or NSP_NO_MEMORY. 'reterr' may be NULL
+ * here and below. */
+NSP_API int nsp_capture_open(const struct nsp_capture_config *cfg,
+                             struct nsp_capture **ret,
+                             struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Adds the packet of 'event'. Returns NSP_OK, NSP_INVALID_PARAMETER (a link
+ * type or a length that no file has; the file goes on), or NSP_ABORTED once a
+ * write has failed. */
+NSP_API int nsp_capture_write(struct nsp_capture *capture,
+                              const struct nsp_event *event,
+                              struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Hands everything to the system. Returns NSP_OK or NSP_ABORTED. */
+NSP_API int nsp_capture_flush(struct nsp_capture *capture,
+                              struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Flushes, closes and frees 'capture', which may be NULL. Returns NSP_OK or
+ * NSP_ABORTED. */
+NSP_API int nsp_capture_close(struct nsp_capture *capture,
+                              struct nsp_diag *reterr);
+
+NSP_END_DECLS
+#endif /* NETSHAPER_CAPTURE_H */
