@@ -38,6 +38,11 @@ print_totals(FILE *to, const struct nsp_stats *stats)
     if (stats->kernel_dropped_pkts + stats->kernel_lost_pkts > 0)
         fprintf(to, "  the kernel dropped %" PRIu64 " besides\n",
                 stats->kernel_dropped_pkts + stats->kernel_lost_pkts);
+    if (stats->events_lost > 0)
+        fprintf(to,
+                "  %" PRIu64 " packets to log or capture came too fast and are "
+                "missing there\n",
+                stats->events_lost);
 }
 
 static void
@@ -114,6 +119,7 @@ write_totals(struct nsp_json *json, const struct nsp_stats *stats)
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);
+    nsp_json_uint(json, "events_lost", stats->events_lost);
 }
 
 static void

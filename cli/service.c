@@ -14,6 +14,7 @@
 #include "cli/control.h"
 #include "cli/policy_load.h"
 #include "cli/policy_report.h"
+#include "cli/run_events.h"
 #include "cli/runner.h"
 
 #define NS_PER_S UINT64_C(1000000000)
@@ -21,12 +22,16 @@
 /* The clock on the wall may be set: schedules are looked at this often. */
 #define SCHEDULE_S_MAX 30u
 
+/* What rules report is fetched this often. */
+#define EVENTS_MS 100
+
 struct service {
     struct nsp_cli *cli;
     const struct nsp_service_job *job;
     struct nsp_policy_file *file;
     struct nsp_runner runner;
     struct nsp_control control;
+    struct nsp_run_events events;
     int signals, ended; /* Descriptors. */
     uint64_t began_ns, reloads;
     uint64_t schedule_ns; /* When to look at it next; UINT64_MAX never. */
@@ -131,12 +136,37 @@ follow_schedule(struct service *s)
 
 /* --- Reloading ------------------------------------------------------------ */
 
+/* Puts 'file' in the place of the present one. Returns NSP_OK, or what refused
+ * it; the present one then stays. */
+static int
+replace_policy(struct service *s, struct nsp_policy_file *file,
+               struct nsp_diag *reterr)
+{
+    struct nsp_policy_file *before = s->file;
+    int result = nsp_run_events_prepare(&s->events, file, reterr);
+
+    if (result != NSP_OK)
+        return result;
+    s->file = file;
+    set_time(s);
+    result = nsp_engine_set_policy(s->runner.engine, &file->spec, reterr);
+    if (result != NSP_OK) {
+        nsp_run_events_abandon(&s->events);
+        s->file = before;
+        set_time(s);
+        return result;
+    }
+    nsp_run_events_adopt(&s->events, s->runner.engine);
+    nsp_policy_file_destroy(before);
+    return NSP_OK;
+}
+
 /* Reads the file again and puts it in force. Returns an enum nsp_exit; errors
  * are on standard error, and the first is in 'reterr'. */
 static int
 reload(struct service *s, struct nsp_diag *reterr)
 {
-    struct nsp_policy_file *before = s->file, *file = NULL;
+    struct nsp_policy_file *file = NULL;
     struct nsp_cli quiet = *s->cli;
     int result, status;
 
@@ -149,22 +179,17 @@ reload(struct service *s, struct nsp_diag *reterr)
     status = nsp_cli_load_policy(&quiet, s->job->policy_path, true, &file);
     if (status != NSP_EXIT_OK)
         return status;
-    if (file->hooks != before->hooks) {
+    if (file->hooks != s->file->hooks) {
         nsp_policy_file_destroy(file);
         snprintf(reterr->text, sizeof reterr->text,
                  "'intercept' has changed: start again with it");
         return NSP_EXIT_FAILED;
     }
-    s->file = file;
-    set_time(s);
-    result = nsp_engine_set_policy(s->runner.engine, &file->spec, reterr);
+    result = replace_policy(s, file, reterr);
     if (result != NSP_OK) {
-        s->file = before;
-        set_time(s);
         nsp_policy_file_destroy(file);
         return nsp_cli_exit_status(result);
     }
-    nsp_policy_file_destroy(before);
     s->reloads++;
     say(s, "reloaded");
     return NSP_EXIT_OK;
@@ -254,10 +279,13 @@ wait_ms(const struct service *s, uint64_t end_ns)
 {
     uint64_t until = end_ns < s->schedule_ns ? end_ns : s->schedule_ns;
     uint64_t now = now_ns();
+    int ms = -1;
 
-    if (until == UINT64_MAX)
-        return -1;
-    return until <= now ? 0 : (int)((until - now) / 1000000 + 1);
+    if (until != UINT64_MAX)
+        ms = until <= now ? 0 : (int)((until - now) / 1000000 + 1);
+    if (s->events.now.reports && (ms < 0 || ms > EVENTS_MS))
+        ms = EVENTS_MS;
+    return ms;
 }
 
 /* Returns when the engine's loop has ended. */
@@ -275,6 +303,7 @@ serve(struct service *s)
 
     for (;;) {
         (void)poll(fds, sizeof fds / sizeof fds[0], wait_ms(s, end_ns));
+        nsp_run_events_take(&s->events, s->runner.engine);
         if (fds[0].revents)
             return;
         if (fds[1].revents)
@@ -375,6 +404,10 @@ start_engine(struct service *s)
     struct nsp_diag diag;
     int result;
 
+    result = nsp_run_events_prepare(&s->events, s->file, &diag);
+    if (result != NSP_OK)
+        return nsp_cli_fail(s->cli, &diag);
+    nsp_run_events_adopt(&s->events, NULL);
     set_time(s);
     s->runner.ended = note_end;
     s->runner.ended_context = s;
@@ -388,6 +421,7 @@ conclude(struct service *s)
     struct nsp_diag diag = { .result = NSP_OK };
     int result, status;
 
+    nsp_run_events_finish(&s->events);
     report(s, "end");
     result = nsp_runner_stop(&s->runner, NULL, &diag);
     if (result >= 0)
@@ -405,6 +439,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         .job = job,
         .file = file,
         .control.fd = -1,
+        .events = { .json = cli->json, .quiet = job->quiet },
         .signals = -1,
         .ended = -1,
         .began_ns = now_ns(),
@@ -419,6 +454,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         serve(&s);
         status = conclude(&s);
     }
+    nsp_run_events_finish(&s.events);
     nsp_control_close(&s.control);
     if (s.signals >= 0)
         close(s.signals);

@@ -2,8 +2,10 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 
@@ -164,6 +166,160 @@ def test_one_socket_serves_one_run(near, tmp_path):
     run.end()
     done = run.ask("status")
     assert done.returncode == 3 and "no 'nsp run' listens" in done.stderr
+
+
+# --- Events ------------------------------------------------------------------
+
+REPORTS = """
+version: 1
+intercept: { on: [input] }
+rules:
+  - { name: seen, match: "icmp", continue: true, log: %s }
+  - { name: echoes, match: "icmp.Type == 0", capture: %s, %s }
+"""
+
+
+def log_lines(run):
+    run.process.send_signal(signal.SIGTERM)
+    out, err = run.process.communicate(timeout=PATIENCE)
+    assert run.process.returncode == 0, err
+    documents = [json.loads(line) for line in out.splitlines()]
+    assert documents[-1]["type"] == "end" and documents[-1]["events_lost"] == 0
+    return [d for d in documents if d["type"] == "log"], documents[-1]
+
+
+def packets_of(path):
+    if not shutil.which("tcpdump"):
+        pytest.skip("no tcpdump")
+    done = subprocess.run(["tcpdump", "-n", "-v", "-tt", "-r", str(path)],
+                          capture_output=True, text=True, timeout=PATIENCE,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    return [line for line in done.stdout.splitlines() if "ICMP echo" in line]
+
+
+def ping_long(host, count):
+    """Pings of 1028 bytes from the IP header on."""
+    host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W", "1",
+             "-s", "1000", "10.78.0.2")
+
+
+def test_logs_packets_and_no_more_than_asked_for(near, tmp_path):
+    run = Run(near, tmp_path, REPORTS % ("1000", "a.pcapng", "action: pass"))
+    before = time.time_ns()
+    assert ping(near, 3) == 3
+    logs, last = log_lines(run)
+    assert len(logs) == rule(last, "seen")["hit"]["pkts"] >= 3
+    one = next(d for d in logs if d["packet"].startswith("icmp 10.78.0.2"))
+    assert one["packet"] == "icmp 10.78.0.2 > 10.78.0.1 inbound"
+    assert one["rule"] == "seen" and one["bytes"] == 84
+    assert before < one["epoch_ns"] < time.time_ns()
+
+    run = Run(near, tmp_path, REPORTS % ("1", "a.pcapng", "action: pass"))
+    assert ping(near, 5) == 5
+    logs, last = log_lines(run)
+    assert rule(last, "seen")["hit"]["pkts"] >= 5 > len(logs) >= 1
+
+
+def test_log_lines_are_for_people_too(near, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(REPORTS % ("10", "a.pcapng", "action: pass"))
+    process = near.start(NSP, "run", "--control", "", str(path))
+    assert "running" in process.stdout.readline()
+    assert ping(near, 1) == 1
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert ("nsp: log: seen: icmp 10.78.0.2 > 10.78.0.1 inbound 84 B"
+            in out.splitlines())
+
+
+def test_captures_what_came_whatever_becomes_of_it(near, tmp_path):
+    run = Run(near, tmp_path, REPORTS % ("1", "a.pcapng", "action: drop"))
+    before = time.time()
+    ping_long(near, 4)
+    log_lines(run)
+    packets = packets_of(tmp_path / "a.pcapng")
+    assert len(packets) == 4
+    if not shutil.which("tshark"):
+        return
+    done = subprocess.run(
+        ["tshark", "-r", str(tmp_path / "a.pcapng"), "-T", "fields", "-e",
+         "frame.time_epoch", "-e", "frame.packet_flags_direction", "-e",
+         "frame.comment", "-e", "frame.cap_len", "-e", "ip.src"],
+        capture_output=True, text=True, timeout=60, check=True)
+    lines = [line.split("\t") for line in done.stdout.splitlines()]
+    assert len(lines) == len(packets)
+    for at, direction, comment, cap_bytes, source in lines:
+        assert before - 1 < float(at) < time.time() + 1
+        assert int(direction, 0) == 1  # Inbound.
+        assert comment == "rule=echoes"
+        assert (cap_bytes, source) == ("1028", "10.78.0.2")
+
+
+def test_a_capture_goes_on_over_a_reload_by_its_path(near, tmp_path):
+    text = REPORTS % ("1", "a.pcapng", "action: pass")
+    run = Run(near, tmp_path, text)
+    assert ping(near, 2) == 2
+    run.path.write_text(text.replace("echoes", "replies"))
+    assert run.ask("reload").returncode == 0
+    assert ping(near, 2) == 2
+    run.path.write_text(text.replace("a.pcapng", "b.pcapng"))
+    assert run.ask("reload").returncode == 0
+    assert len(packets_of(tmp_path / "a.pcapng")) == 4  # Finished already.
+    assert ping(near, 3) == 3
+    log_lines(run)
+    assert len(packets_of(tmp_path / "a.pcapng")) == 4
+    assert len(packets_of(tmp_path / "b.pcapng")) == 3
+
+
+def test_a_policy_without_reports_may_get_some(near, tmp_path):
+    run = Run(near, tmp_path, PASS)
+    run.path.write_text(REPORTS % ("9", "a.pcapng", "action: pass"))
+    assert run.ask("reload").returncode == 0
+    ping_long(near, 2)
+    log_lines(run)
+    assert len(packets_of(tmp_path / "a.pcapng")) == 2
+    assert (tmp_path / "a.pcapng").stat().st_size > 2 * 1028  # All bytes.
+
+
+def test_a_capture_that_cannot_be_opened_refuses_the_policy(near, tmp_path):
+    path = tmp_path / "policy.yaml"
+    nowhere = REPORTS % ("1", "no/where.pcapng", "action: drop")
+    path.write_text(nowhere)
+    done = near.run(NSP, "run", "--control", "", str(path))
+    assert done.returncode == 1
+    assert "no/where.pcapng" in done.stderr and "No such file" in done.stderr
+
+    run = Run(near, tmp_path, PASS)
+    run.path.write_text(nowhere)
+    done = run.ask("reload")
+    assert done.returncode == 1 and "where.pcapng" in done.stderr
+    os.symlink("a.pcapng", tmp_path / "c.pcapng")
+    run.path.write_text(
+        REPORTS.replace("continue: true", "continue: true, capture: c.pcapng")
+        % ("1", "a.pcapng", "action: drop"))
+    done = run.ask("reload")
+    assert done.returncode == 1 and "the same file" in done.stderr
+    assert ping(near, 1) == 1
+    run.end()
+
+
+def test_a_full_disk_ends_the_capture_and_not_the_policy(near, tmp_path):
+    # A limit on files is a full disk that anyone can have.
+    path = tmp_path / "policy.yaml"
+    path.write_text(REPORTS % ("1", "a.pcapng", "action: drop"))
+    process = near.start(
+        "bash", "-c", 'trap "" XFSZ; ulimit -f 1; exec "$@"', "-", NSP, "run",
+        "--json", "--control", "", str(path))
+    assert process.stdout.readline()
+    assert ping(near, 30) == 0
+    assert "a.pcapng' ends here" in process.stderr.readline()
+    assert ping(near, 2) == 0
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0 and err == ""
+    assert json.loads(out.splitlines()[-1])["type"] == "end"
+    assert 3 <= len(packets_of(tmp_path / "a.pcapng")) < 30
 
 
 def test_ends_after_its_time(near, tmp_path):
