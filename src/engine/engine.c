@@ -44,6 +44,9 @@ struct nsp_engine {
     struct nsp_gate *gate;
 
     struct nsp_ruleset *ruleset; /* Changed under the gate. */
+    bool changing; /* Under the gate: a thread replaces the ruleset, and needs
+                    * the session. It does not hold the gate while it waits for
+                    * the workers: their callbacks may want it. */
 
     /* Of the last run, under the gate; read when there is no session. */
     struct nsp_stats last_stats;
@@ -194,23 +197,33 @@ nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
 /* --- Session, under the gate --------------------------------------------- */
 
 static void
+wait_for_change(struct nsp_engine *engine)
+{
+    while (engine->changing)
+        nsp_gate_wait(engine->gate);
+}
+
+static void
 keep_counters(struct nsp_engine *engine, struct nsp_session *session)
 {
     const struct nsp_policy *policy = nsp_ruleset_policy(engine->ruleset);
 
     nsp_session_read_stats(session, &engine->last_stats);
     for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++)
-        nsp_session_read_rule_stats(session, i, &engine->last_rules[i]);
+        (void)!nsp_session_read_rule_stats(session, i, &engine->last_rules[i]);
     for (uint32_t i = 0; i < nsp_policy_class_count(policy); i++)
-        nsp_session_read_class_stats(session, i, &engine->last_classes[i]);
+        (void)!nsp_session_read_class_stats(session, i,
+                                            &engine->last_classes[i]);
     engine->last_diag = session->diag;
 }
 
 static void
 close_session(struct nsp_engine *engine)
 {
-    struct nsp_session *session = atomic_load(&engine->session);
+    struct nsp_session *session;
 
+    wait_for_change(engine);
+    session = atomic_load(&engine->session);
     atomic_store(&engine->session, NULL);
     while (atomic_load(&engine->stoppers) != 0)
         nsp_thread_yield();
@@ -345,6 +358,41 @@ refuse_policy(struct nsp_engine *engine)
     return NSP_OK;
 }
 
+/* Takes 'ruleset' and 'room' over when all went well. */
+static int
+change_ruleset(struct nsp_engine *engine, struct nsp_ruleset *ruleset,
+               const struct last_counters *room, struct nsp_diag *reterr)
+{
+    struct nsp_session *session;
+    int result;
+
+    nsp_gate_lock(engine->gate);
+    /* Before waiting: on a worker, the change in hand waits for this thread. */
+    result = refuse_policy(engine);
+    if (result == NSP_OK) {
+        wait_for_change(engine);
+        result = refuse_policy(engine);
+    }
+    if (result != NSP_OK) {
+        nsp_gate_unlock(engine->gate);
+        return refuse_start(result, reterr);
+    }
+    session = atomic_load(&engine->session);
+    if (session) {
+        engine->changing = true;
+        nsp_gate_unlock(engine->gate);
+        result = nsp_session_set_ruleset(session, ruleset, reterr);
+        nsp_gate_lock(engine->gate);
+        nsp_session_reclaim(session);
+        engine->changing = false;
+        nsp_gate_notify(engine->gate);
+    }
+    if (result == NSP_OK)
+        take_ruleset(engine, ruleset, room);
+    nsp_gate_unlock(engine->gate);
+    return result;
+}
+
 int
 nsp_engine_set_policy(struct nsp_engine *engine,
                       const struct nsp_policy_spec *policy,
@@ -352,7 +400,6 @@ nsp_engine_set_policy(struct nsp_engine *engine,
 {
     struct last_counters room = { NULL, NULL };
     struct nsp_ruleset *ruleset;
-    struct nsp_session *session;
     int result;
 
     if (!engine)
@@ -368,17 +415,7 @@ nsp_engine_set_policy(struct nsp_engine *engine,
         return out_of_memory(reterr);
     }
 
-    nsp_gate_lock(engine->gate);
-    result = refuse_policy(engine);
-    session = atomic_load(&engine->session);
-    if (result != NSP_OK)
-        refuse_start(result, reterr);
-    else if (session)
-        result = nsp_session_set_ruleset(session, ruleset, reterr);
-    if (result == NSP_OK)
-        take_ruleset(engine, ruleset, &room);
-    nsp_gate_unlock(engine->gate);
-
+    result = change_ruleset(engine, ruleset, &room, reterr);
     if (result != NSP_OK) {
         nsp_ruleset_unref(ruleset);
         nsp_release(&engine->config.allocator, room.rules);
@@ -628,12 +665,12 @@ nsp_engine_read_rule_stats(struct nsp_engine *engine, uint32_t index,
         return NSP_INVALID_HANDLE;
     nsp_gate_lock(engine->gate);
     session = atomic_load(&engine->session);
-    if (index >= nsp_policy_rule_count(nsp_ruleset_policy(engine->ruleset)))
-        result = NSP_NOT_FOUND;
-    else if (session)
-        nsp_session_read_rule_stats(session, index, ret);
-    else
+    if (session)
+        result = nsp_session_read_rule_stats(session, index, ret);
+    else if (index < nsp_policy_rule_count(nsp_ruleset_policy(engine->ruleset)))
         *ret = engine->last_rules[index];
+    else
+        result = NSP_NOT_FOUND;
     nsp_gate_unlock(engine->gate);
     return result;
 }
@@ -649,12 +686,13 @@ nsp_engine_read_class_stats(struct nsp_engine *engine, uint32_t index,
         return NSP_INVALID_HANDLE;
     nsp_gate_lock(engine->gate);
     session = atomic_load(&engine->session);
-    if (index >= nsp_policy_class_count(nsp_ruleset_policy(engine->ruleset)))
-        result = NSP_NOT_FOUND;
-    else if (session)
-        nsp_session_read_class_stats(session, index, ret);
-    else
+    if (session)
+        result = nsp_session_read_class_stats(session, index, ret);
+    else if (index <
+             nsp_policy_class_count(nsp_ruleset_policy(engine->ruleset)))
         *ret = engine->last_classes[index];
+    else
+        result = NSP_NOT_FOUND;
     nsp_gate_unlock(engine->gate);
     return result;
 }

@@ -199,7 +199,7 @@ publish(struct nsp_session *s, struct nsp_ruleset *ruleset)
     atomic_store(&s->snapshot, snapshot);
     if (old)
         wait_for_workers(s, snapshot->generation);
-    nsp_snapshot_destroy(old);
+    s->retired = old;
     return 0;
 }
 
@@ -218,8 +218,15 @@ nsp_session_publish(struct nsp_session *s, struct nsp_ruleset *ruleset,
 }
 
 void
+nsp_session_reclaim(struct nsp_session *s)
+{
+    s->retired = nsp_snapshot_destroy(s->retired);
+}
+
+void
 nsp_session_unpublish(struct nsp_session *s)
 {
+    nsp_session_reclaim(s);
     nsp_snapshot_destroy(atomic_load(&s->snapshot));
     nsp_slots_destroy(s->rule_slots);
     nsp_slots_destroy(s->class_slots);

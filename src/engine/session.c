@@ -401,14 +401,16 @@ nsp_session_read_stats(struct nsp_session *s, struct nsp_stats *ret)
     ret->device_errors += io.device_errors;
 }
 
-void
+int
 nsp_session_read_rule_stats(struct nsp_session *s, uint32_t index,
                             struct nsp_rule_stats *ret)
 {
     const struct nsp_snapshot *snapshot = atomic_load(&s->snapshot);
-    const struct nsp_policy_rule *rule =
-        nsp_policy_get_rule(snapshot->policy, index);
+    const struct nsp_policy_rule *rule;
 
+    if (index >= nsp_policy_rule_count(snapshot->policy))
+        return NSP_NOT_FOUND;
+    rule = nsp_policy_get_rule(snapshot->policy, index);
     *ret = (struct nsp_rule_stats){ 0 };
     memcpy(ret->name, rule->name, sizeof ret->name);
     for (uint32_t q = 0; q < s->worker_count; q++) {
@@ -418,16 +420,19 @@ nsp_session_read_rule_stats(struct nsp_session *s, uint32_t index,
                                    &one);
         nsp_rule_stats_add(ret, &one);
     }
+    return NSP_OK;
 }
 
-void
+int
 nsp_session_read_class_stats(struct nsp_session *s, uint32_t index,
                              struct nsp_class_stats *ret)
 {
     const struct nsp_snapshot *snapshot = atomic_load(&s->snapshot);
-    const struct nsp_policy_class *class_ =
-        nsp_policy_get_class(snapshot->policy, index);
+    const struct nsp_policy_class *class_;
 
+    if (index >= nsp_policy_class_count(snapshot->policy))
+        return NSP_NOT_FOUND;
+    class_ = nsp_policy_get_class(snapshot->policy, index);
     *ret = (struct nsp_class_stats){ .of_rule = class_->of_rule };
     memcpy(ret->name, class_->name, sizeof ret->name);
     for (uint32_t q = 0; q < s->worker_count; q++) {
@@ -437,4 +442,5 @@ nsp_session_read_class_stats(struct nsp_session *s, uint32_t index,
                                     snapshot->class_slots[index], &one);
         nsp_class_stats_add(ret, &one);
     }
+    return NSP_OK;
 }

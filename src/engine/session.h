@@ -20,8 +20,9 @@ struct nsp_session {
     const struct nsp_io_ops *ops;
     struct nsp_io *io;
     struct nsp_filter *filter;
-    struct nsp_plan plan;       /* Of the policy in force. */
-    nsp_snapshot_cell snapshot; /* In force; changed by the control side. */
+    struct nsp_plan plan;         /* Of the policy in force. */
+    nsp_snapshot_cell snapshot;   /* In force; changed by the control side. */
+    struct nsp_snapshot *retired; /* The one before, until it is reclaimed. */
     struct nsp_slots *rule_slots, *class_slots;
     uint32_t worker_count;
     struct nsp_worker *workers;
@@ -52,6 +53,10 @@ int nsp_session_set_ruleset(struct nsp_session *session,
                             struct nsp_ruleset *ruleset,
                             struct nsp_diag *reterr) NSP_MUSTCHECK;
 
+/* Frees the snapshot that set_ruleset has replaced: no worker uses it, and no
+ * thread reads counters now. */
+void nsp_session_reclaim(struct nsp_session *session);
+
 /* Publishes the first snapshot, before any worker runs (publish.c). */
 int nsp_session_publish(struct nsp_session *session,
                         struct nsp_ruleset *ruleset,
@@ -77,9 +82,12 @@ void nsp_session_wake(struct nsp_session *session);
 bool nsp_session_on_worker(const struct nsp_session *session);
 
 void nsp_session_read_stats(struct nsp_session *session, struct nsp_stats *ret);
-void nsp_session_read_rule_stats(struct nsp_session *session, uint32_t index,
-                                 struct nsp_rule_stats *ret);
-void nsp_session_read_class_stats(struct nsp_session *session, uint32_t index,
-                                  struct nsp_class_stats *ret);
+
+/* Of the snapshot in force. Returns NSP_OK, or NSP_NOT_FOUND for an index
+ * beyond its last. Not while another thread reclaims. */
+int nsp_session_read_rule_stats(struct nsp_session *session, uint32_t index,
+                                struct nsp_rule_stats *ret) NSP_MUSTCHECK;
+int nsp_session_read_class_stats(struct nsp_session *session, uint32_t index,
+                                 struct nsp_class_stats *ret) NSP_MUSTCHECK;
 
 #endif /* NSP_ENGINE_SESSION_H */

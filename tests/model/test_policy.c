@@ -2,6 +2,7 @@
  * policy that takes the place of another while packets are held or flow. */
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "netshaper/engine.h"
@@ -607,6 +608,48 @@ TEST(a_reload_under_load_loses_and_reorders_nothing)
     live_end(&live);
 }
 
+/* A callback may read counters at any time, also while its worker is waited
+ * for. */
+static void
+read_counters(void *context, struct nsp_burst *burst)
+{
+    struct nsp_engine *engine = *(struct nsp_engine **)context;
+    struct nsp_policy_spec none = { .rules = NULL };
+    struct nsp_rule_stats rule;
+    struct nsp_stats stats;
+
+    (void)burst;
+    if (nsp_engine_read_stats(engine, &stats) != NSP_OK ||
+        nsp_engine_read_rule_stats(engine, 0, &rule) != NSP_OK ||
+        nsp_engine_set_policy(engine, &none, NULL) != NSP_INVALID_STATE)
+        abort();
+}
+
+TEST(a_callback_may_read_counters_while_the_policy_changes)
+{
+    static const struct nsp_rule rule = { .name = "r" };
+    const struct nsp_memory_config memory_cfg = { .frames = 8192 };
+    struct nsp_engine *engine = NULL;
+    struct live live;
+    const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
+    struct nsp_engine_config cfg = { .backend = "memory",
+                                     .policy = policy,
+                                     .callback = read_counters,
+                                     .callback_context = &engine };
+
+    CHECK_EQ(nsp_memory_create(&memory_cfg, &live.memory), NSP_OK);
+    cfg.memory = live.memory;
+    CHECK_EQ(nsp_engine_create(&cfg, &engine, NULL), NSP_OK);
+    live.engine = engine;
+    CHECK_EQ(nsp_engine_start(engine, "true", NULL), NSP_OK);
+    CHECK_EQ(pthread_create(&live.thread, NULL, live_main, &live), 0);
+    for (uint32_t round = 0; round < 500; round++) {
+        push_udp(live.memory, 2, 100, 1, 0, 0, 0, NSP_INBOUND);
+        CHECK_EQ(nsp_engine_set_policy(engine, &policy, NULL), NSP_OK);
+    }
+    live_end(&live);
+}
+
 /* Names that come and go must not use up the slots, nor get another's packets.
  */
 TEST(names_may_change_without_end)
@@ -649,4 +692,5 @@ TEST_MAIN(
     cmocka_unit_test(a_policy_that_does_not_compile_changes_nothing),
     cmocka_unit_test(what_the_open_device_cannot_do_is_refused),
     cmocka_unit_test(a_reload_under_load_loses_and_reorders_nothing),
+    cmocka_unit_test(a_callback_may_read_counters_while_the_policy_changes),
     cmocka_unit_test(names_may_change_without_end))
