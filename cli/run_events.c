@@ -159,7 +159,7 @@ compare_names(const void *a, const void *b)
 static struct nsp_capture_file *
 find_rule(const struct nsp_capture_table *table, const char *name)
 {
-    struct nsp_capture_of_rule key, *found;
+    struct nsp_capture_of_rule key = { .file = NULL }, *found;
 
     if (table->count == 0)
         return NULL;
