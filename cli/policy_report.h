@@ -9,7 +9,8 @@
 void nsp_policy_report_print(FILE *to, struct nsp_engine *engine);
 
 /* Writes the members of the same into the open object of 'json': "in",
- * "delivered", "dropped" by reason, "queued", "events_lost", "rules", "classes". */
+ * "delivered", "dropped" by reason, "queued", "events_lost", "rules",
+ * "classes". */
 void nsp_policy_report_json(struct nsp_json *json, struct nsp_engine *engine);
 
 #endif /* NSP_CLI_POLICY_REPORT_H */

@@ -140,7 +140,7 @@ struct nsp_pkt {
     uint32_t charged_bytes;      /* IP bytes it was counted with on arrival. */
     const struct nsp_flow_view *flow; /* What filters may read of its flow;
                                        * NULL: nothing is known. */
-    uint8_t stage, stage_count;  /* Where it is, of those it passes. */
+    uint8_t stage, stage_count;       /* Where it is, of those it passes. */
     struct nsp_pkt_stage stages[NSP_PKT_STAGES_MAX];
 };
 
