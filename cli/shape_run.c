@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/capture.h"
+#include "cli/interfaces.h"
 
 #define SAMPLE_NS UINT64_C(1000000000)
 
@@ -231,10 +232,16 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
 int
 nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
 {
+    /* The names in a capture are another machine's. */
+    static const struct nsp_filter_options live = {
+        .interfaces = &nsp_cli_interfaces,
+    };
     struct nsp_engine *engine = NULL;
     struct nsp_diag diag;
     int result, status;
 
+    if (!job->engine.pcapfile.in_path)
+        job->engine.filters = &live;
     catch_signals();
     result = nsp_engine_create(&job->engine, &engine, &diag);
     if (result < 0)
@@ -243,5 +250,6 @@ nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
     status = run_engine(cli, job, engine);
     stoppable = NULL;
     nsp_engine_destroy(engine);
+    nsp_cli_interfaces_fini();
     return status;
 }

@@ -152,6 +152,9 @@ struct nsp_engine_config {
                           * filters read. */
     bool callback_takes_superpackets; /* And edits none. */
 
+    const struct nsp_filter_options *filters; /* What start filters may refer
+                                               * to; NULL the default. Outlives
+                                               * the engine. */
     struct nsp_policy_spec policy;
     bool policy_may_change; /* Take memory for any policy at start, so that
                              * nsp_engine_set_policy() may bring one that holds

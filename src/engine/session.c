@@ -65,7 +65,8 @@ open_parts(struct nsp_session *s, struct nsp_ruleset *ruleset,
     enum nsp_layer layer = nsp_plan_layer(s->config);
     int result;
 
-    result = nsp_filter_compile(filter, layer, allocator, &s->filter, reterr);
+    result = nsp_filter_compile_with(filter, layer, s->config->user.filters,
+                                     allocator, &s->filter, reterr);
     if (result == NSP_OK)
         result = nsp_plan_make(s->config, s->filter,
                                nsp_ruleset_policy(ruleset), &s->plan, reterr);

@@ -234,3 +234,11 @@ def test_quickstart_counts_live_packets(near):
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, err) == (0, "")
     assert "callback saw 4 packets, 336 bytes" in out
+
+
+def test_knows_interfaces_by_name(near):
+    shape = Shape(near, "--filter", 'ifName == "v0" and icmp', "--drop")
+    assert ping(near, 2) == 0
+    assert shape.end()["shaped"]["in"]["pkts"] >= 2
+    done = near.run(NSP, "shape", "--filter", 'ifName == "v7"')
+    assert done.returncode == 2 and "v7" in done.stderr
