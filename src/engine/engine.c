@@ -196,10 +196,14 @@ nsp_engine_create(const struct nsp_engine_config *cfg, struct nsp_engine **ret,
 
 /* --- Session, under the gate --------------------------------------------- */
 
+/* Called first by whoever may close the session, so that what it then checks
+ * stays true. A worker's callback must not wait: the change waits for it, and
+ * it closes nothing. */
 static void
 wait_for_change(struct nsp_engine *engine)
 {
-    while (engine->changing)
+    while (engine->changing &&
+           !nsp_session_on_worker(atomic_load(&engine->session)))
         nsp_gate_wait(engine->gate);
 }
 
@@ -220,10 +224,9 @@ keep_counters(struct nsp_engine *engine, struct nsp_session *session)
 static void
 close_session(struct nsp_engine *engine)
 {
-    struct nsp_session *session;
+    struct nsp_session *session = atomic_load(&engine->session);
 
-    wait_for_change(engine);
-    session = atomic_load(&engine->session);
+    assert(!engine->changing);
     atomic_store(&engine->session, NULL);
     while (atomic_load(&engine->stoppers) != 0)
         nsp_thread_yield();
@@ -259,6 +262,7 @@ begin_start(struct nsp_engine *engine)
     int result = NSP_OK;
 
     nsp_gate_lock(engine->gate);
+    wait_for_change(engine);
     close_if_stopped(engine);
     if (atomic_load(&engine->disposed))
         result = NSP_DISPOSED;
@@ -432,6 +436,7 @@ run_session(struct nsp_engine *engine, uint64_t duration_ns)
 
     result = nsp_session_loop(atomic_load(&engine->session), duration_ns);
     nsp_gate_lock(engine->gate);
+    wait_for_change(engine);
     close_session(engine);
     if (atomic_load(&engine->disposed))
         result = NSP_ABORTED;
@@ -447,6 +452,7 @@ nsp_engine_run_for(struct nsp_engine *engine, uint64_t duration_ns)
     if (!engine)
         return NSP_INVALID_HANDLE;
     nsp_gate_lock(engine->gate);
+    wait_for_change(engine);
     if (atomic_load(&engine->disposed)) {
         result = NSP_DISPOSED;
     } else if (atomic_load(&engine->state) != STATE_STARTED) {
@@ -523,7 +529,8 @@ nsp_engine_destroy(struct nsp_engine *engine)
     if (!engine)
         return NULL;
     nsp_gate_lock(engine->gate);
-    atomic_store(&engine->disposed, true);
+    wait_for_change(engine);
+    atomic_store(&engine->disposed, true); /* No change begins from here on. */
     request_stop(engine);
     wait_until_quiet(engine);
     if (atomic_load(&engine->state) == STATE_STARTED)
