@@ -2,21 +2,14 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/effect_options.h"
 #include "cli/shape.h"
 #include "config/units.h"
 
 enum option {
-    OPT_ON,
+    OPT_ON = NSP_EFFECT_OPTIONS,
     OPT_FILTER,
     OPT_DIRECTION,
-    OPT_RATE,
-    OPT_QUEUE,
-    OPT_QUEUE_DROP,
-    OPT_OVERHEAD,
-    OPT_DELAY,
-    OPT_LOSS,
-    OPT_DROP,
-    OPT_REJECT,
     OPT_FOR,
     OPT_SEED,
     OPT_WORKERS,
@@ -29,21 +22,11 @@ enum option {
 };
 
 static const struct nsp_option options[] = {
+    NSP_EFFECT_OPTION_ROWS,
     [OPT_ON] = { "on", "WHERE",
                  "host (input and output), input, output, forward, tap", 0 },
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
     [OPT_DIRECTION] = { "direction", "WAY", "inbound, outbound or both", 0 },
-    [OPT_RATE] = { "rate", "RATE", "limit to RATE: 20mbit, 500kBps", 0 },
-    [OPT_QUEUE] = { "queue", "LIMIT",
-                    "what may wait for the rate: 50ms, 64kb, 100p", 0 },
-    [OPT_QUEUE_DROP] = { "queue-drop", "END",
-                         "drop at the tail or the head of a full queue", 0 },
-    [OPT_OVERHEAD] = { "overhead", "BYTES",
-                       "bytes charged on top of each IP packet", 0 },
-    [OPT_DELAY] = { "delay", "TIME", "hold packets for TIME: 40ms", 0 },
-    [OPT_LOSS] = { "loss", "SHARE", "lose packets at random: 1%", 0 },
-    [OPT_DROP] = { "drop", NULL, "drop silently", 0 },
-    [OPT_REJECT] = { "reject", NULL, "drop and answer (TCP RST, ICMP)", 0 },
     [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
     [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
     [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
@@ -67,19 +50,9 @@ struct request {
     struct nsp_shape_job job;
     char names[1024]; /* Of interfaces, each with its end mark. */
     const char *interfaces[INTERFACES_MAX];
+    struct nsp_effect_options effects;
     const char *values[OPT_COUNT]; /* "" for a flag; NULL: absent. */
 };
-
-static const char *
-name_of(enum option option)
-{
-    static const char *const names[] = {
-        [OPT_RATE] = "--rate", [OPT_QUEUE] = "--queue", [OPT_DELAY] = "--delay",
-        [OPT_LOSS] = "--loss", [OPT_FOR] = "--for",
-    };
-
-    return names[option];
-}
 
 /* --- Single options ------------------------------------------------------ */
 
@@ -174,51 +147,15 @@ set_direction(struct nsp_cli *cli, struct request *r, const char *text)
 }
 
 static int
-set_queue_drop(struct nsp_cli *cli, struct request *r, const char *text)
+set_for(struct nsp_cli *cli, struct request *r, const char *text)
 {
-    static const struct word words[] = {
-        { "tail", NSP_QUEUE_DROP_TAIL },
-        { "head", NSP_QUEUE_DROP_HEAD },
-        { NULL, 0 },
-    };
-    uint32_t end = 0;
-    int status =
-        read_word(cli, "--queue-drop", text, words, "write tail or head", &end);
-
-    r->job.rule.link.queue_drop = (uint8_t)end;
-    return status;
-}
-
-/* Reads the value of an option with a unit. */
-static int
-set_quantity(struct nsp_cli *cli, struct request *r, enum option option,
-             const char *text)
-{
-    struct nsp_rule *rule = &r->job.rule;
     struct nsp_diag diag;
-    int result = NSP_OK;
 
-    switch (option) {
-    case OPT_RATE:
-        result = nsp_units_read_rate(text, &rule->link.rate_bitps, &diag);
-        break;
-    case OPT_QUEUE:
-        result = nsp_units_read_queue(text, &rule->link.queue_limit,
-                                      &rule->link.queue_unit, &diag);
-        break;
-    case OPT_DELAY:
-        result = nsp_units_read_time(text, &rule->effects.delay.mean_ns, &diag);
-        break;
-    case OPT_LOSS:
-        result =
-            nsp_units_read_percent(text, &rule->effects.loss.chance.ppm, &diag);
-        break;
-    default:
-        result = nsp_units_read_time(text, &r->job.for_ns, &diag);
-        break;
-    }
-    if (result < 0)
-        return nsp_cli_fail_at(cli, &diag, name_of(option), text);
+    if (nsp_units_read_time(text, &r->job.for_ns, &diag) < 0)
+        return nsp_cli_fail_at(cli, &diag, "--for", text);
+    if (r->job.for_ns == 0)
+        return nsp_cli_usage(cli, "leave it out to run until stopped",
+                             "--for: no time at all");
     return NSP_EXIT_OK;
 }
 
@@ -231,11 +168,6 @@ set_number(struct nsp_cli *cli, struct request *r, enum option option,
     int status;
 
     switch (option) {
-    case OPT_OVERHEAD:
-        status = nsp_cli_read_int(cli, "--overhead", text, NSP_OVERHEAD_MIN,
-                                  NSP_OVERHEAD_MAX, &value);
-        r->job.rule.link.overhead_bytes = (int32_t)value;
-        return status;
     case OPT_SEED:
         status = nsp_cli_read_int(cli, "--seed", text, 0,
                                   INT64_C(999999999999999999), &value);
@@ -257,6 +189,10 @@ static int
 take_option(struct nsp_cli *cli, struct request *r, enum option option,
             const char *value)
 {
+    if ((uint32_t)option < NSP_EFFECT_OPTIONS)
+        return nsp_effect_options_take(cli, &r->effects,
+                                       (enum nsp_effect_option)option, value,
+                                       &r->job.rule);
     r->values[option] = value;
     switch (option) {
     case OPT_ON:
@@ -266,25 +202,12 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return NSP_EXIT_OK;
     case OPT_DIRECTION:
         return set_direction(cli, r, value);
-    case OPT_QUEUE_DROP:
-        return set_queue_drop(cli, r, value);
-    case OPT_RATE:
-    case OPT_QUEUE:
-    case OPT_DELAY:
-    case OPT_LOSS:
     case OPT_FOR:
-        return set_quantity(cli, r, option, value);
-    case OPT_OVERHEAD:
+        return set_for(cli, r, value);
     case OPT_SEED:
     case OPT_WORKERS:
     case OPT_FIRST_QUEUE:
         return set_number(cli, r, option, value);
-    case OPT_DROP:
-        r->job.rule.action = NSP_ACTION_DROP;
-        return NSP_EXIT_OK;
-    case OPT_REJECT:
-        r->job.rule.action = NSP_ACTION_REJECT;
-        return NSP_EXIT_OK;
     case OPT_FAIL_CLOSED:
         r->job.engine.nfqueue.fail_closed = true;
         r->job.engine.tap.fail_closed = true;
@@ -309,13 +232,6 @@ static const struct {
     enum option given, with;
     const char *why;
 } exclusive[] = {
-    { OPT_DROP, OPT_REJECT, "a packet is dropped silently or with an answer" },
-    { OPT_DROP, OPT_DELAY, "a dropped packet cannot be delayed" },
-    { OPT_DROP, OPT_RATE, "dropped packets have no rate" },
-    { OPT_DROP, OPT_LOSS, "a dropped packet cannot be lost as well" },
-    { OPT_REJECT, OPT_DELAY, "a rejected packet cannot be delayed" },
-    { OPT_REJECT, OPT_RATE, "rejected packets have no rate" },
-    { OPT_REJECT, OPT_LOSS, "a rejected packet cannot be lost as well" },
     { OPT_IN, OPT_ON, "packets come from a capture or from live traffic" },
     { OPT_IN, OPT_FIRST_QUEUE, "a capture has no NFQUEUE" },
     { OPT_IN, OPT_FAIL_CLOSED, "a capture has no NFQUEUE" },
@@ -325,9 +241,6 @@ static const struct {
     enum option given, needs;
     const char *why;
 } dependent[] = {
-    { OPT_QUEUE, OPT_RATE, "only a rate makes packets queue" },
-    { OPT_QUEUE_DROP, OPT_RATE, "only a rate makes packets queue" },
-    { OPT_OVERHEAD, OPT_RATE, "only a rate counts bytes" },
     { OPT_OUT, OPT_IN, "only a capture is written to a file" },
 };
 
@@ -348,34 +261,6 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
             return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",
                                  options[dependent[i].given].name,
                                  options[dependent[i].needs].name);
-    return NSP_EXIT_OK;
-}
-
-static int
-check_values(struct nsp_cli *cli, const struct request *r)
-{
-    const struct nsp_rule *rule = &r->job.rule;
-    const char *const *values = r->values;
-
-    if (values[OPT_RATE] && rule->link.rate_bitps == 0)
-        return nsp_cli_usage(cli, "to let nothing through, use --drop",
-                             "--rate: a rate of 0 is no rate");
-    if (values[OPT_RATE] && (rule->link.rate_bitps < NSP_RATE_BITPS_MIN ||
-                             rule->link.rate_bitps > NSP_RATE_BITPS_MAX))
-        return nsp_cli_usage(cli, "rates go from 8bit to 1tbit",
-                             "--rate: %s is out of range", values[OPT_RATE]);
-    if (values[OPT_DELAY] && rule->effects.delay.mean_ns == 0)
-        return nsp_cli_usage(cli, "leave it out for no delay",
-                             "--delay: a delay of 0 does nothing");
-    if (rule->effects.delay.mean_ns > NSP_DELAY_NS_MAX)
-        return nsp_cli_usage(cli, "delays go up to 1h",
-                             "--delay: %s is out of range", values[OPT_DELAY]);
-    if (values[OPT_LOSS] && rule->effects.loss.chance.ppm == 0)
-        return nsp_cli_usage(cli, "leave it out for no loss",
-                             "--loss: a loss of 0%% does nothing");
-    if (values[OPT_FOR] && r->job.for_ns == 0)
-        return nsp_cli_usage(cli, "leave it out to run until stopped",
-                             "--for: no time at all");
     return NSP_EXIT_OK;
 }
 
@@ -434,18 +319,16 @@ check(struct nsp_cli *cli, const struct request *r)
 {
     int (*const checks[])(struct nsp_cli *, const struct request *) = {
         check_combinations,
-        check_values,
         check_direction,
         check_files,
     };
 
-    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
-        int status = checks[i](cli, r);
+    int status = nsp_effect_options_check(cli, &r->effects, &r->job.rule);
 
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    return NSP_EXIT_OK;
+    for (size_t i = 0;
+         status == NSP_EXIT_OK && i < sizeof checks / sizeof checks[0]; i++)
+        status = checks[i](cli, r);
+    return status;
 }
 
 /* Fills in what follows from the options. */
