@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "lab/lab.h"
 
+#include "lab/netns.h"
 #include "lab/rtnl.h"
 #include "lab/userns.h"
 
@@ -86,21 +87,6 @@ nsp_lab_socket(const struct nsp_lab *lab, enum nsp_lab_host host, int family,
     return r;
 }
 
-/* Writes a setting of the namespace that the thread is in. */
-static int
-write_sysctl(const char *path, const char *value)
-{
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    int r = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (write(fd, value, strlen(value)) < 0)
-        r = -errno;
-    close(fd);
-    return r;
-}
-
 /* Moves the thread into a new namespace and keeps it in '*ret_fd'. */
 static int
 make_host(int *ret_fd)
@@ -116,47 +102,13 @@ make_host(int *ret_fd)
     return 0;
 }
 
-/* Settings that devices inherit when they are made: IPv6 even where an
- * administrator turned it off for new namespaces, and no second of waiting for
- * duplicates of addresses that cannot have any. */
-static int
-set_up_ipv6(void)
-{
-    static const struct {
-        const char *path, *value;
-    } settings[] = {
-        { "/proc/sys/net/ipv6/conf/all/disable_ipv6", "0" },
-        { "/proc/sys/net/ipv6/conf/default/disable_ipv6", "0" },
-        { "/proc/sys/net/ipv6/conf/all/accept_dad", "0" },
-        { "/proc/sys/net/ipv6/conf/default/accept_dad", "0" },
-    };
-    int r = 0;
-
-    for (size_t i = 0; r == 0 && i < sizeof settings / sizeof settings[0]; i++)
-        r = write_sysctl(settings[i].path, settings[i].value);
-    return r;
-}
-
 /* What every host has of its own. */
 static int
 set_up_host(const struct nsp_lab *lab, enum nsp_lab_host host)
 {
-    struct nsp_rtnl *rtnl = NULL;
-    int r;
+    int r = nsp_lab_enter(lab, host);
 
-    r = nsp_lab_enter(lab, host);
-    /* A TCP connection must not begin with what an earlier one has learnt of
-     * the path: the path changes. */
-    if (r == 0)
-        r = write_sysctl("/proc/sys/net/ipv4/tcp_no_metrics_save", "1");
-    if (r == 0 && lab->ipv6)
-        r = set_up_ipv6();
-    if (r == 0)
-        r = nsp_rtnl_open(&rtnl);
-    if (r == 0)
-        r = nsp_rtnl_set_up(rtnl, "lo");
-    nsp_rtnl_close(rtnl);
-    return r;
+    return r < 0 ? r : nsp_netns_set_up(lab->ipv6);
 }
 
 static int
@@ -184,9 +136,9 @@ set_up_router(const struct nsp_lab *lab)
     if (r == 0)
         r = nsp_rtnl_open(&rtnl);
     if (r == 0)
-        r = write_sysctl("/proc/sys/net/ipv4/ip_forward", "1");
+        r = nsp_netns_set("/proc/sys/net/ipv4/ip_forward", "1");
     if (r == 0 && lab->ipv6)
-        r = write_sysctl("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+        r = nsp_netns_set("/proc/sys/net/ipv6/conf/all/forwarding", "1");
     for (size_t i = 0; r == 0 && i < WIRES; i++) {
         const struct wire *wire = &wires[i];
 
@@ -264,7 +216,7 @@ make_hosts(struct nsp_lab *lab, struct nsp_diag *reterr)
     int r = make_host(&lab->netns_fds[0]);
 
     if (r == -EPERM) {
-        r = nsp_userns_enter(reterr);
+        r = nsp_userns_enter(0, 0, reterr);
         if (r < 0)
             return r;
         r = make_host(&lab->netns_fds[0]);
@@ -279,22 +231,7 @@ set_up(const struct nsp_lab *lab, struct nsp_diag *reterr)
 {
     int r = build(lab);
 
-    if (r == 0 || r == -ENOMEM)
-        return r == 0 ? NSP_OK : NSP_NO_MEMORY;
-
-    if (!reterr)
-        return NSP_NOT_POSSIBLE;
-    *reterr = (struct nsp_diag){ .result = NSP_NOT_POSSIBLE,
-                                 .os_errno = -r,
-                                 .category = "network" };
-    snprintf(reterr->text, sizeof reterr->text,
-             "the namespaces' network cannot be set up: %s", strerror(-r));
-    snprintf(reterr->hint, sizeof reterr->hint, "%s",
-             r == -EOPNOTSUPP ? "load the kernel's module veth: modprobe veth"
-             : r == -EROFS    ? "/proc/sys must be writable: run outside the "
-                                "container, or give it --privileged"
-                              : "run as root");
-    return NSP_NOT_POSSIBLE;
+    return r == 0 ? NSP_OK : nsp_netns_explain(reterr, r);
 }
 
 int
@@ -308,7 +245,7 @@ nsp_lab_open(struct nsp_lab **ret, struct nsp_diag *reterr)
         return NSP_NO_MEMORY;
     for (int i = 0; i < NSP_LAB_HOSTS; i++)
         lab->netns_fds[i] = -1;
-    lab->ipv6 = access("/proc/sys/net/ipv6", F_OK) == 0;
+    lab->ipv6 = nsp_netns_has_ipv6();
 
     r = make_hosts(lab, reterr);
     if (r == NSP_OK)

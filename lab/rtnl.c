@@ -175,6 +175,26 @@ nsp_rtnl_set_up(struct nsp_rtnl *rtnl, const char *name)
     return request_finish(rtnl, message);
 }
 
+int
+nsp_rtnl_set_mtu(struct nsp_rtnl *rtnl, const char *name, uint32_t mtu_bytes)
+{
+    struct nlmsghdr *message;
+    struct ifinfomsg *link;
+    int ifindex;
+    int r;
+
+    r = find_link(rtnl, name, &ifindex);
+    if (r < 0)
+        return r;
+
+    message = request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    link->ifi_index = ifindex;
+    mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
+    return request_finish(rtnl, message);
+}
+
 /* Sends 'message' after joining 'group', so that no change after the answer is
  * missed. */
 static int

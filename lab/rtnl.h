@@ -20,6 +20,9 @@ int nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
 
 int nsp_rtnl_set_up(struct nsp_rtnl *rtnl, const char *name);
 
+int nsp_rtnl_set_mtu(struct nsp_rtnl *rtnl, const char *name,
+                     uint32_t mtu_bytes);
+
 /* Waits until device 'name' has a carrier and sends, at most a few seconds;
  * then -ETIMEDOUT. */
 int nsp_rtnl_wait_running(struct nsp_rtnl *rtnl, const char *name);

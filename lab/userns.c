@@ -79,7 +79,7 @@ write_file(const char *path, const char *text)
 }
 
 int
-nsp_userns_enter(struct nsp_diag *reterr)
+nsp_userns_enter(unsigned user, unsigned group, struct nsp_diag *reterr)
 {
     unsigned uid = geteuid(), gid = getegid();
     char map[32];
@@ -92,11 +92,11 @@ nsp_userns_enter(struct nsp_diag *reterr)
      * has given up setgroups(). */
     r = write_file("/proc/self/setgroups", "deny");
     if (r == 0) {
-        snprintf(map, sizeof map, "0 %u 1", uid);
+        snprintf(map, sizeof map, "%u %u 1", user, uid);
         r = write_file("/proc/self/uid_map", map);
     }
     if (r == 0) {
-        snprintf(map, sizeof map, "0 %u 1", gid);
+        snprintf(map, sizeof map, "%u %u 1", group, gid);
         r = write_file("/proc/self/gid_map", map);
     }
     if (r < 0)
