@@ -17,10 +17,11 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "io/tap/tap_hook.h"
 #include "io/tap/tap_link.h"
 #include "io/tap/tap_program.h"
+#include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/tc_hook.h"
 
 #define BURST   64
 #define POLL_MS 100
@@ -62,7 +63,7 @@ reflect(int fd)
 static int
 make_words(void)
 {
-    static struct nsp_tap_shared words;
+    static struct nsp_beats_shared words;
     int err, fd = nsp_bpf_array_create("beats", sizeof words, 1, true);
 
     if (fd < 0)
@@ -74,7 +75,7 @@ make_words(void)
 
 static int
 attach(const struct nsp_tap_link *link,
-       const struct nsp_tap_interface *interface, struct nsp_tap_hook hooks[3])
+       const struct nsp_tap_interface *interface, struct nsp_tc_hook hooks[3])
 {
     struct nsp_tap_divert divert = {
         .ifindex = interface->ifindex,
@@ -95,14 +96,14 @@ attach(const struct nsp_tap_link *link,
     if (err >= 0)
         err = nsp_tap_load_return(places, NULL, 0);
     if (err >= 0)
-        err = nsp_tap_hook_attach(&hooks[0], NSP_TAP_TCX, err, link->ifindex,
-                                  true);
+        err =
+            nsp_tc_hook_attach(&hooks[0], NSP_TC_TCX, err, link->ifindex, true);
     for (int ingress = 0; ingress < 2 && err >= 0; ingress++) {
         divert.ingress = ingress;
         err = nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);
         if (err >= 0)
-            err = nsp_tap_hook_attach(&hooks[1 + ingress], NSP_TAP_TCX, err,
-                                      interface->ifindex, ingress);
+            err = nsp_tc_hook_attach(&hooks[1 + ingress], NSP_TC_TCX, err,
+                                     interface->ifindex, ingress);
     }
     return err;
 }
@@ -117,7 +118,7 @@ main(int argc, char **argv)
         .superpackets = true,
     };
     struct nsp_tap_interface interface;
-    struct nsp_tap_hook hooks[3];
+    struct nsp_tc_hook hooks[3];
     struct nsp_tap_link link;
     const char *step;
     int err;

@@ -60,13 +60,13 @@ static void
 tap_quiesce(struct nsp_io *io)
 {
     while (io->hook_count > 0)
-        nsp_tap_hook_detach(&io->hooks[--io->hook_count]);
+        nsp_tc_hook_detach(&io->hooks[--io->hook_count]);
 }
 
 static void
 log_late(const struct nsp_io *io)
 {
-    uint64_t pkts = nsp_tap_beats_late_pkts(&io->beats);
+    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
 
     if (pkts > 0)
         nsp_tap_log(io, NSP_LOG_WARNING,
@@ -82,14 +82,14 @@ tap_close(struct nsp_io *io)
     tap_quiesce(io);
     if (io->beats.shared)
         log_late(io);
-    nsp_tap_hook_detach(&io->back);
+    nsp_tc_hook_detach(&io->back);
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_tap_queue_close(&io->queues[i]);
     nsp_tap_link_close(&io->link);
-    nsp_tap_watch_close(&io->watch);
+    nsp_link_watch_close(&io->watch);
     if (io->counters_fd >= 0)
         close(io->counters_fd);
-    nsp_tap_beats_close(&io->beats);
+    nsp_beats_close(&io->beats);
     nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);
 }
@@ -100,7 +100,7 @@ static uint32_t
 tap_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
              struct nsp_pkt *ret_pkts[], uint32_t max)
 {
-    nsp_tap_beats_alive(&io->beats, queue);
+    nsp_beats_alive(&io->beats, queue);
     return nsp_tap_rx_burst(&io->queues[queue], now_ns, ret_pkts, max);
 }
 
@@ -148,19 +148,18 @@ end_device(struct nsp_io *io, int err, const char *name)
 }
 
 static void
-take_news(void *context, uint32_t ifindex, enum nsp_tap_news news)
+take_news(void *context, const struct nsp_link_news *news)
 {
     struct nsp_io *io = context;
 
-    if (ifindex == io->link.ifindex && news != NSP_TAP_UP)
-        end_device(io, news == NSP_TAP_DOWN ? -ENETDOWN : -ENODEV,
-                   io->link.name);
-    if (news != NSP_TAP_REMOVED)
+    if (news->ifindex == io->link.ifindex && (news->removed || !news->up))
+        end_device(io, news->removed ? -ENODEV : -ENETDOWN, io->link.name);
+    if (!news->removed)
         return;
     for (uint32_t i = 0; i < io->interface_count; i++) {
         struct nsp_tap_interface *interface = &io->interfaces[i];
 
-        if (interface->ifindex != ifindex)
+        if (interface->ifindex != news->ifindex)
             continue;
         interface->ifindex = 0;
         nsp_tap_log(io, NSP_LOG_WARNING, "tap: interface %s was removed",
@@ -195,7 +194,7 @@ sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
         read(queue->wakeup.fd, &value, sizeof value) < 0 && errno != EAGAIN)
         return -errno;
     if (fds[2].revents != 0)
-        nsp_tap_watch_read(&io->watch, take_news, io);
+        nsp_link_watch_read(&io->watch, take_news, io);
     return n > 0;
 }
 
@@ -216,12 +215,12 @@ tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
             sound ? timeout_ns : nsp_min_u64(timeout_ns, io->beats.hang_ns / 4);
 
         if (sound)
-            nsp_tap_beats_sleep(&io->beats);
+            nsp_beats_sleep(&io->beats, queue);
         result = sleep_on(io, q, readable, slice_ns);
         if (sound)
-            nsp_tap_beats_woken(&io->beats);
+            nsp_beats_woken(&io->beats, queue);
         else
-            nsp_tap_beats_alive(&io->beats, queue);
+            nsp_beats_alive(&io->beats, queue);
         if (timeout_ns != NSP_TIME_NEVER)
             timeout_ns -= slice_ns;
     } while (result == 0 && timeout_ns > 0);
@@ -242,7 +241,7 @@ tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
                               &ret->kernel_dropped_pkts) < 0)
         ret->kernel_dropped_pkts = 0;
     if (io->fail_closed)
-        ret->kernel_dropped_pkts += nsp_tap_beats_late_pkts(&io->beats);
+        ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
 }
 
 static int

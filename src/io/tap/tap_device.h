@@ -1,11 +1,11 @@
 #ifndef NSP_IO_TAP_DEVICE_H
 #define NSP_IO_TAP_DEVICE_H
-#include "io/tap/tap_beats.h"
-#include "io/tap/tap_hook.h"
 #include "io/tap/tap_link.h"
 #include "io/tap/tap_queue.h"
-#include "io/tap/tap_watch.h"
 #include "netshaper/io.h"
+#include "os/linux/beats.h"
+#include "os/linux/link_watch.h"
+#include "os/linux/tc_hook.h"
 
 /* The device itself: opened by tap_open.c, served by tap.c. */
 #define NSP_TAP_HOOKS_MAX (2u * NSP_TAP_INTERFACES_MAX)
@@ -14,18 +14,18 @@ struct nsp_io {
     struct nsp_tap_queue *queues;
     uint32_t queue_count, queues_open;
     bool fail_closed;
-    struct nsp_tap_beats beats;
+    struct nsp_beats beats;
 
     struct nsp_tap_link link;
     struct nsp_tap_interface interfaces[NSP_TAP_INTERFACES_MAX];
     uint32_t interface_count;
     struct nsp_tap_origin origins[NSP_TAP_INTERFACES_MAX];
 
-    struct nsp_tap_hook back; /* At the TAP. */
-    struct nsp_tap_hook hooks[NSP_TAP_HOOKS_MAX];
+    struct nsp_tc_hook back; /* At the TAP. */
+    struct nsp_tc_hook hooks[NSP_TAP_HOOKS_MAX];
     uint32_t hook_count;
 
-    struct nsp_tap_watch watch; /* Read by worker 0. */
+    struct nsp_link_watch watch; /* Read by worker 0. */
     uint32_t interfaces_left;
     char lost[IF_NAMESIZE]; /* The last interface to go. */
     _Atomic int status;     /* Published behind 'lost'. */

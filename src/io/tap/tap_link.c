@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "io/tap/tap_netlink.h"
+#include "os/linux/route_netlink.h"
 
 /* Linux 6.2; the C library's headers lack them. */
 #ifndef TUN_F_USO4
@@ -241,7 +241,7 @@ look_up(struct search *search)
     message->nlmsg_type = RTM_GETLINK;
     message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
     mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
-    return nsp_tap_netlink_ask(message, take_link, search);
+    return nsp_rtnetlink_ask(message, take_link, search);
 }
 
 int

@@ -192,31 +192,30 @@ find_interfaces(struct nsp_io *io, const struct nsp_tap_config *device,
 
 /* --- Programs ------------------------------------------------------------- */
 
-static enum nsp_tap_method
+static enum nsp_tc_method
 first_method(const struct nsp_tap_config *device)
 {
-    return device->attach == NSP_TAP_ATTACH_CLSACT ? NSP_TAP_CLSACT
-                                                   : NSP_TAP_TCX;
+    return device->attach == NSP_TAP_ATTACH_CLSACT ? NSP_TC_CLSACT : NSP_TC_TCX;
 }
 
 /* Attaches 'program_fd' and closes it. What worked at the TAP, which is first,
  * works everywhere. */
 static int
-attach(struct nsp_tap_hook *hook, enum nsp_tap_method *method, bool may_fall,
+attach(struct nsp_tc_hook *hook, enum nsp_tc_method *method, bool may_fall,
        int program_fd, uint32_t ifindex, bool ingress)
 {
-    int err = nsp_tap_hook_attach(hook, *method, program_fd, ifindex, ingress);
+    int err = nsp_tc_hook_attach(hook, *method, program_fd, ifindex, ingress);
 
-    if (err == -EINVAL && may_fall && *method == NSP_TAP_TCX) {
-        *method = NSP_TAP_CLSACT;
-        err = nsp_tap_hook_attach(hook, *method, program_fd, ifindex, ingress);
+    if (err == -EINVAL && may_fall && *method == NSP_TC_TCX) {
+        *method = NSP_TC_CLSACT;
+        err = nsp_tc_hook_attach(hook, *method, program_fd, ifindex, ingress);
     }
     close(program_fd);
     return err;
 }
 
 static int
-attach_return(struct nsp_io *io, enum nsp_tap_method *method, bool may_fall,
+attach_return(struct nsp_io *io, enum nsp_tc_method *method, bool may_fall,
               struct nsp_diag *reterr)
 {
     int fd, err;
@@ -250,9 +249,9 @@ attach_return(struct nsp_io *io, enum nsp_tap_method *method, bool may_fall,
  * this one what the other has, for ever. */
 static int
 refuse_taken(const struct nsp_tap_interface *interface,
-             enum nsp_tap_method method, struct nsp_diag *reterr)
+             enum nsp_tc_method method, struct nsp_diag *reterr)
 {
-    if (method != NSP_TAP_TCX ||
+    if (method != NSP_TC_TCX ||
         nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_EGRESS,
                          NSP_TAP_PROGRAM_PREFIX) <= 0)
         return NSP_OK;
@@ -274,7 +273,7 @@ diverts_at(const struct nsp_io_config *cfg,
 
 static int
 attach_interface(struct nsp_io *io, const struct nsp_io_config *cfg,
-                 uint32_t slot, enum nsp_tap_method method,
+                 uint32_t slot, enum nsp_tc_method method,
                  struct nsp_diag *reterr)
 {
     const struct nsp_tap_interface *interface = &io->interfaces[slot];
@@ -313,12 +312,11 @@ static int
 attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
                 const struct nsp_tap_config *device, struct nsp_diag *reterr)
 {
-    enum nsp_tap_method method = first_method(device);
+    enum nsp_tc_method method = first_method(device);
     int result, err;
 
-    err =
-        nsp_tap_beats_open(&io->beats, io->queue_count,
-                           device->hang_ms ? device->hang_ms : HANG_MS_DEFAULT);
+    err = nsp_beats_open(&io->beats, io->queue_count,
+                         device->hang_ms ? device->hang_ms : HANG_MS_DEFAULT);
     if (err < 0)
         return fail_program(reterr, err, "an eBPF map");
     result = attach_return(io, &method, device->attach == NSP_TAP_ATTACH_AUTO,
@@ -326,7 +324,7 @@ attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
     /* Last: from here on packets come. */
     for (uint32_t i = 0; i < io->interface_count && result == NSP_OK; i++)
         result = attach_interface(io, cfg, i, method, reterr);
-    if (result == NSP_OK && method == NSP_TAP_CLSACT)
+    if (result == NSP_OK && method == NSP_TC_CLSACT)
         nsp_tap_log(
             io, NSP_LOG_INFO,
             "tap: clsact filters: they stay when the process is killed, "
@@ -376,7 +374,7 @@ open_link(struct nsp_io *io, const struct nsp_io_config *cfg,
 
     if (err < 0)
         return fail_link(reterr, err, step);
-    err = nsp_tap_watch_open(&io->watch);
+    err = nsp_link_watch_open(&io->watch);
     if (err < 0)
         return fail_step(reterr, err, "cannot watch the interfaces");
     io->counters_fd = nsp_tap_counters_open();

@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "io/tap/tap_beats.h"
-#include "io/tap/tap_hook.h"
 #include "io/tap/tap_link.h"
 #include "io/tap/tap_program.h"
+#include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/tc_hook.h"
 
 #define PRIVILEGE_CURE                                                         \
     "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN outside "     \
@@ -84,14 +84,14 @@ load_programs(struct probe *probe)
         .diverts = true,
         .queues = 1,
     };
-    struct nsp_tap_beats beats;
-    int fd = nsp_tap_beats_open(&beats, 1, 1000);
+    struct nsp_beats beats;
+    int fd = nsp_beats_open(&beats, 1, 1000);
 
     divert.shared_fd = beats.map_fd;
     if (fd == 0)
         probe->program_fd =
             nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);
-    nsp_tap_beats_close(&beats);
+    nsp_beats_close(&beats);
     if (fd < 0)
         return fd;
     if (probe->program_fd < 0)
@@ -129,7 +129,7 @@ probe_programs(struct probe *probe)
 static void
 probe_hooks(const struct probe *probe)
 {
-    struct nsp_tap_hook hook;
+    struct nsp_tc_hook hook;
     int tcx, clsact;
 
     if (probe->program_fd < 0 || probe->link.ifindex == 0) {
@@ -137,17 +137,17 @@ probe_hooks(const struct probe *probe)
                "mend what is missing above", "cannot be told");
         return;
     }
-    tcx = nsp_tap_hook_attach(&hook, NSP_TAP_TCX, probe->program_fd,
-                              probe->link.ifindex, true);
-    nsp_tap_hook_detach(&hook);
+    tcx = nsp_tc_hook_attach(&hook, NSP_TC_TCX, probe->program_fd,
+                             probe->link.ifindex, true);
+    nsp_tc_hook_detach(&hook);
     if (tcx == 0) {
         report(probe, "tap-hooks", NSP_PROBE_OK, "",
                "tcx links, which go with the process");
         return;
     }
-    clsact = nsp_tap_hook_attach(&hook, NSP_TAP_CLSACT, probe->program_fd,
-                                 probe->link.ifindex, true);
-    nsp_tap_hook_detach(&hook);
+    clsact = nsp_tc_hook_attach(&hook, NSP_TC_CLSACT, probe->program_fd,
+                                probe->link.ifindex, true);
+    nsp_tc_hook_detach(&hook);
     if (clsact == 0)
         report(probe, "tap-hooks", NSP_PROBE_DEGRADED,
                "Linux 6.6 or later with CONFIG_NET_XGRESS",

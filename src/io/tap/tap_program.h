@@ -1,7 +1,5 @@
 #ifndef NSP_IO_TAP_PROGRAM_H
 #define NSP_IO_TAP_PROGRAM_H
-#include <stdatomic.h>
-
 #include "base/base.h"
 #include "netshaper/env.h"
 #include "netshaper/filter.h"
@@ -29,7 +27,7 @@
  * This host  At egress, what came in through no interface; at ingress, what
  *            the routing tables do not forward.
  * Alive      A word for each queue says until when the engine is taken to be
- *            alive (struct nsp_tap_shared). Later packets pass by, or are
+ *            alive (struct nsp_beats_shared). Later packets pass by, or are
  *            dropped. */
 
 /* Packets with this bit in their mark are diverted by no engine; the nfqueue
@@ -48,22 +46,6 @@ nsp_tap_tag(uint32_t slot, bool ingress)
     return (uint16_t)(2 * slot + 2 + ingress);
 }
 
-/* 'until_ns' of a worker that sleeps until a packet comes: the program that
- * sends it one sets a time by which it must have woken. */
-#define NSP_TAP_ASLEEP UINT64_C(0)
-
-struct nsp_tap_beat {
-    _Atomic uint64_t until_ns; /* CLOCK_MONOTONIC. */
-    uint8_t padding[NSP_CACHE_LINE - sizeof(uint64_t)];
-};
-
-/* Shared by the programs and the process. */
-struct nsp_tap_shared {
-    struct nsp_tap_beat beats[NSP_IO_QUEUES_MAX];
-    _Atomic uint64_t wake_ns;   /* That a sleeping worker has to wake in. */
-    _Atomic uint64_t late_pkts; /* Passed by, or dropped: nobody was alive. */
-};
-
 struct nsp_tap_divert {
     uint32_t ifindex, tap_ifindex;
     uint32_t slot;
@@ -73,7 +55,7 @@ struct nsp_tap_divert {
     bool fail_closed;  /* Late packets are dropped. */
     bool superpackets; /* The filter may judge them by their whole. */
     uint32_t queues;
-    int shared_fd;                   /* Map of one struct nsp_tap_shared. */
+    int shared_fd;                   /* Map of one struct nsp_beats_shared. */
     const struct nsp_filter *filter; /* NULL: every IP packet. */
 };
 

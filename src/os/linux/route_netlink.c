@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "io/tap/tap_netlink.h"
+#include "os/linux/route_netlink.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -9,7 +9,7 @@
 #define ANSWER_BYTES 16384u
 
 int
-nsp_tap_netlink_open(uint32_t groups)
+nsp_rtnetlink_open(uint32_t groups)
 {
     struct sockaddr_nl address = { .nl_family = AF_NETLINK,
                                    .nl_groups = groups };
@@ -47,9 +47,9 @@ read_answers(int fd, uint32_t sequence, mnl_cb_t take, void *context)
 }
 
 int
-nsp_tap_netlink_ask(struct nlmsghdr *message, mnl_cb_t take, void *context)
+nsp_rtnetlink_ask(struct nlmsghdr *message, mnl_cb_t take, void *context)
 {
-    int fd = nsp_tap_netlink_open(0);
+    int fd = nsp_rtnetlink_open(0);
     int err = 0;
 
     if (fd < 0)

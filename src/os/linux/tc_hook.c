@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "io/tap/tap_hook.h"
+#include "os/linux/tc_hook.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include <linux/rtnetlink.h>
 #include <unistd.h>
 
-#include "io/tap/tap_netlink.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/route_netlink.h"
 
 /* The place of our filter among those of clsact: behind the low numbers that
  * people and other programs choose. */
@@ -25,7 +25,7 @@ struct request {
 
 static struct nlmsghdr *
 begin(struct request *request, uint16_t type, uint16_t flags,
-      const struct nsp_tap_hook *hook, struct tcmsg **ret)
+      const struct nsp_tc_hook *hook, struct tcmsg **ret)
 {
     struct nlmsghdr *message = mnl_nlmsg_put_header(request->bytes);
 
@@ -38,7 +38,7 @@ begin(struct request *request, uint16_t type, uint16_t flags,
 }
 
 static int
-ask_qdisc(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags)
+ask_qdisc(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags)
 {
     struct request request;
     struct tcmsg *tc;
@@ -47,11 +47,11 @@ ask_qdisc(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags)
     tc->tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
     tc->tcm_parent = TC_H_CLSACT;
     mnl_attr_put_strz(message, TCA_KIND, "clsact");
-    return nsp_tap_netlink_ask(message, NULL, NULL);
+    return nsp_rtnetlink_ask(message, NULL, NULL);
 }
 
 static int
-ask_filter(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags,
+ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
            int program_fd)
 {
     struct request request;
@@ -71,11 +71,11 @@ ask_filter(const struct nsp_tap_hook *hook, uint16_t type, uint16_t flags,
         mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
         mnl_attr_nest_end(message, options);
     }
-    return nsp_tap_netlink_ask(message, NULL, NULL);
+    return nsp_rtnetlink_ask(message, NULL, NULL);
 }
 
 static int
-attach_clsact(struct nsp_tap_hook *hook, int program_fd)
+attach_clsact(struct nsp_tc_hook *hook, int program_fd)
 {
     int err = ask_qdisc(hook, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
 
@@ -90,15 +90,15 @@ attach_clsact(struct nsp_tap_hook *hook, int program_fd)
 }
 
 int
-nsp_tap_hook_attach(struct nsp_tap_hook *hook, enum nsp_tap_method method,
-                    int program_fd, uint32_t ifindex, bool ingress)
+nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
+                   int program_fd, uint32_t ifindex, bool ingress)
 {
     int fd, err = 0;
 
-    *hook = (struct nsp_tap_hook){
+    *hook = (struct nsp_tc_hook){
         .ifindex = ifindex,
         .ingress = ingress,
-        .clsact = method == NSP_TAP_CLSACT,
+        .clsact = method == NSP_TC_CLSACT,
         .link_fd = -1,
     };
     if (hook->clsact) {
@@ -117,7 +117,7 @@ nsp_tap_hook_attach(struct nsp_tap_hook *hook, enum nsp_tap_method method,
 
 /* Errors mean that the interface has gone, and the program with it. */
 void
-nsp_tap_hook_detach(struct nsp_tap_hook *hook)
+nsp_tc_hook_detach(struct nsp_tc_hook *hook)
 {
     if (!hook->attached)
         return;

@@ -1,0 +1,69 @@
+#ifndef NSP_OS_LINUX_BEATS_H
+#define NSP_OS_LINUX_BEATS_H
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "netshaper/io.h"
+#include "os/linux/bpf_program.h"
+
+/* Signs of life, by which eBPF programs tell a process that works from one that
+ * hangs.
+ *
+ * Problem    Packets must not wait for a worker that was stopped, nor pass by
+ *            one that merely waits for a processor; and a worker without work
+ *            should not have to wake.
+ * Idea       A worker that runs says at each burst until when it is alive. One
+ *            that sleeps says so, and the program that sends it a packet sets
+ *            the time by which it must have woken. How long that is, its past
+ *            wake-ups tell: eight times the longest of late, 10 ms at least.
+ * Limits     hang_ms bounds either. Where a program does not know which worker
+ *            a packet goes to, workers must not sleep, but wake now and then to
+ *            say that they are alive.
+ * Threads    Each queue's words are its worker's; late from any. */
+
+/* 'until_ns' of a worker that sleeps until a packet comes: the program that
+ * sends it one sets a time by which it must have woken. */
+#define NSP_BEATS_ASLEEP UINT64_C(0)
+
+struct nsp_beat {
+    _Atomic uint64_t until_ns; /* CLOCK_MONOTONIC. */
+    _Atomic uint64_t wake_ns;  /* That a sleeping worker has to wake in. */
+    uint8_t padding[NSP_CACHE_LINE - 2 * sizeof(uint64_t)];
+};
+
+/* Shared by the programs and the process. */
+struct nsp_beats_shared {
+    struct nsp_beat beats[NSP_IO_QUEUES_MAX];
+    _Atomic uint64_t late_pkts; /* Met nobody alive. */
+};
+
+struct nsp_beats {
+    struct nsp_beats_shared *shared; /* NULL until open. */
+    int map_fd;                      /* For programs; -1 when closed. */
+    uint64_t hang_ns;
+    /* When each queue's time to wake was shortened last. */
+    uint64_t decayed_ns[NSP_IO_QUEUES_MAX];
+};
+
+/* The programs take every worker for alive for the first two seconds. Returns 0
+ * or a negative errno; either way the beats may be closed. */
+int nsp_beats_open(struct nsp_beats *beats, uint32_t queues,
+                   uint32_t hang_ms) NSP_MUSTCHECK;
+void nsp_beats_close(struct nsp_beats *beats);
+
+void nsp_beats_alive(struct nsp_beats *beats, uint32_t queue);
+
+/* Around the sleep of a worker that a packet wakes. */
+void nsp_beats_sleep(struct nsp_beats *beats, uint32_t queue);
+void nsp_beats_woken(struct nsp_beats *beats, uint32_t queue);
+
+/* Writes a test that goes on while a worker is alive, else to 'late': with the
+ * time (bpf_ktime_get_ns) in R0, the shared words in R8, the worker's
+ * 'beat_off' behind them. Changes R1. */
+void nsp_beats_put_test(struct nsp_bpf_program *p, int32_t beat_off,
+                        uint32_t late);
+
+/* Packets that met nobody alive. */
+uint64_t nsp_beats_late_pkts(const struct nsp_beats *beats);
+
+#endif /* NSP_OS_LINUX_BEATS_H */

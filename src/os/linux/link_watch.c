@@ -1,0 +1,106 @@
+#define _GNU_SOURCE
+#include "os/linux/link_watch.h"
+
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "os/linux/route_netlink.h"
+
+#define NEWS_BYTES 16384u
+#define ROOM_BYTES (1 << 20)
+
+/* Datagrams read at once: whoever makes more is not waited for. */
+#define DATAGRAMS_MAX 64u
+
+int
+nsp_link_watch_open(struct nsp_link_watch *watch)
+{
+    int fd = nsp_rtnetlink_open(RTMGRP_LINK);
+    int room = ROOM_BYTES;
+
+    if (fd < 0)
+        return fd;
+    /* News that does not fit is lost; less room will do. */
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    watch->fd = fd;
+    return 0;
+}
+
+void
+nsp_link_watch_close(struct nsp_link_watch *watch)
+{
+    if (watch->fd >= 0)
+        close(watch->fd);
+    watch->fd = -1;
+}
+
+static int
+take_xdp(const struct nlattr *attribute, void *opaque)
+{
+    struct nsp_link_news *news = opaque;
+
+    if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID &&
+        mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+        news->xdp_prog_id = mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+static int
+take_attribute(const struct nlattr *attribute, void *opaque)
+{
+    struct nsp_link_news *news = opaque;
+
+    switch (mnl_attr_get_type(attribute)) {
+    case IFLA_MTU:
+        if (mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+            news->mtu = mnl_attr_get_u32(attribute);
+        break;
+    case IFLA_XDP:
+        news->tells_xdp = true;
+        (void)mnl_attr_parse_nested(attribute, take_xdp, news);
+        break;
+    default:
+        break;
+    }
+    return MNL_CB_OK;
+}
+
+static void
+read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
+             void *context)
+{
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    struct nsp_link_news news = { 0 };
+
+    if (mnl_nlmsg_get_payload_len(message) < sizeof *info ||
+        info->ifi_family == AF_BRIDGE)
+        return;
+    news.ifindex = (uint32_t)info->ifi_index;
+    news.removed = message->nlmsg_type == RTM_DELLINK;
+    news.up = (info->ifi_flags & IFF_UP) != 0;
+    if (message->nlmsg_type == RTM_NEWLINK)
+        (void)mnl_attr_parse(message, sizeof *info, take_attribute, &news);
+    if (news.removed || message->nlmsg_type == RTM_NEWLINK)
+        tell(context, &news);
+}
+
+void
+nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
+                    void *context)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[NEWS_BYTES];
+
+    for (uint32_t i = 0; i < DATAGRAMS_MAX; i++) {
+        ssize_t got = recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+        struct nlmsghdr *message = (struct nlmsghdr *)bytes;
+        int left = (int)got;
+
+        if (got < 0)
+            return;
+        for (; mnl_nlmsg_ok(message, left);
+             message = mnl_nlmsg_next(message, &left))
+            read_message(message, tell, context);
+    }
+}

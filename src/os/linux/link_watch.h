@@ -1,0 +1,32 @@
+#ifndef NSP_OS_LINUX_LINK_WATCH_H
+#define NSP_OS_LINUX_LINK_WATCH_H
+#include "base/base.h"
+
+/* What becomes of interfaces while packets are taken there.
+ *
+ * Threads  One at a time. */
+struct nsp_link_watch {
+    int fd; /* Readable when there is news; -1 when closed. */
+};
+
+/* An interface that changed, as it is now. */
+struct nsp_link_news {
+    uint32_t ifindex;
+    bool removed; /* Then the rest is not known. */
+    bool up;
+    uint32_t mtu;         /* 0: not told. */
+    uint32_t xdp_prog_id; /* Of the XDP program there; 0 without one. */
+    bool tells_xdp;       /* Else 'xdp_prog_id' is not known. */
+};
+typedef void nsp_link_news_fn(void *context, const struct nsp_link_news *news);
+
+/* Watches the calling thread's network namespace. Returns 0 or a negative
+ * errno. */
+int nsp_link_watch_open(struct nsp_link_watch *watch) NSP_MUSTCHECK;
+void nsp_link_watch_close(struct nsp_link_watch *watch);
+
+/* Hands what there is to 'tell', without waiting. */
+void nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
+                         void *context);
+
+#endif /* NSP_OS_LINUX_LINK_WATCH_H */

@@ -1,0 +1,34 @@
+#ifndef NSP_OS_LINUX_TC_HOOK_H
+#define NSP_OS_LINUX_TC_HOOK_H
+#include "base/base.h"
+
+/* A program at the ingress or egress of an interface.
+ *
+ * tcx     Linux 6.6: a link held by a descriptor. It goes with the process,
+ *         however that ends, and stands behind the programs already there.
+ * clsact  Older: a filter of the queueing discipline 'clsact'. It outlives a
+ *         process that is killed, so its program has to know what to do then;
+ *         the next one that is attached there takes its place. */
+enum nsp_tc_method {
+    NSP_TC_TCX = 0,
+    NSP_TC_CLSACT,
+};
+
+struct nsp_tc_hook {
+    uint32_t ifindex;
+    bool attached, ingress, clsact;
+    bool made_qdisc;
+    int link_fd;
+};
+
+/* Attaches 'program_fd', which may be closed afterwards. Returns 0 or a
+ * negative errno: -EINVAL where the kernel knows no tcx, -ENOENT or -EOPNOTSUPP
+ * where it knows no clsact. */
+int nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
+                       int program_fd, uint32_t ifindex,
+                       bool ingress) NSP_MUSTCHECK;
+
+/* Accepts one that is not attached, or whose interface has gone. */
+void nsp_tc_hook_detach(struct nsp_tc_hook *hook);
+
+#endif /* NSP_OS_LINUX_TC_HOOK_H */
