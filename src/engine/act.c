@@ -100,18 +100,33 @@ report(struct nsp_worker *w, const struct nsp_pkt *pkt, const char *rule,
         w->counted.events_lost++;
 }
 
+/* Whether 'pkt' conforms to a limit of its rule, which all workers share. */
+static bool
+conforms(struct nsp_worker *w, const struct nsp_pkt *pkt,
+         const struct nsp_limit *limit, enum nsp_rule_limit_kind kind)
+{
+    struct nsp_rule_limit *own =
+        &nsp_state_rule(&w->states, pkt->rule)->limits[kind];
+    struct nsp_rule_limit *first;
+
+    if (w->peer_count == 1)
+        return nsp_policer_conforms(&own->policer, limit, w->now_ns,
+                                    pkt->charged_bytes);
+    first = &nsp_state_rule(&w->peers[0].states, pkt->rule)->limits[kind];
+    return nsp_lease_conforms(&own->lease, &first->bucket, limit, w->peer_count,
+                              w->now_ns, pkt->charged_bytes);
+}
+
 /* Reports 'pkt' as 'rule' asks. */
 static void
 log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
-                const struct nsp_policy_rule *rule,
-                struct nsp_rule_state *state)
+                const struct nsp_policy_rule *rule)
 {
     const struct nsp_limit limit = { .unit = NSP_LIMIT_PPS,
                                      .rate = rule->log_pps,
                                      .burst = rule->log_pps };
 
-    if (rule->log_pps != 0 &&
-        nsp_policer_conforms(&state->log_policer, &limit, w->now_ns, 0))
+    if (rule->log_pps != 0 && conforms(w, pkt, &limit, NSP_RULE_LOGS))
         report(w, pkt, rule->name, NSP_EVENT_LOG, NSP_EVENT_LOG_BYTES);
     if (rule->capture)
         report(w, pkt, rule->name, NSP_EVENT_CAPTURE, NSP_EVENT_CAPTURE_BYTES);
@@ -167,7 +182,7 @@ act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
     state = nsp_state_rule(&w->states, pkt->rule);
     count_hit(w, pkt, state);
     if (rule->log_pps != 0 || rule->capture)
-        log_and_capture(w, pkt, rule, state);
+        log_and_capture(w, pkt, rule);
     if (rule->action != NSP_ACTION_PASS) {
         end_here(w, pkt,
                  rule->action == NSP_ACTION_DROP ? NSP_DROP_RULE
@@ -175,8 +190,7 @@ act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
         return false;
     }
     if (rule->limit.unit != NSP_LIMIT_NONE &&
-        !nsp_policer_conforms(&state->policer, &rule->limit, w->now_ns,
-                              pkt->charged_bytes)) {
+        !conforms(w, pkt, &rule->limit, NSP_RULE_POLICES)) {
         end_here(w, pkt, NSP_DROP_LIMIT);
         return false;
     }

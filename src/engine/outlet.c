@@ -118,13 +118,16 @@ nsp_outlet_publish(struct nsp_worker *w)
 {
     nsp_counters_publish(&w->published_stats, (const uint64_t *)&w->counted,
                          NSP_STATS_WORDS);
-    for (struct nsp_tally *tally = w->changed; tally;
-         tally = tally->next_changed) {
+    while (w->changed) {
+        struct nsp_tally *tally = w->changed;
+
+        /* Who reads that nothing is queued any more may take the slot away:
+         * nothing is touched afterwards. */
+        w->changed = tally->next_changed;
+        tally->changed = false;
         nsp_counters_publish(&tally->published,
                              (const uint64_t *)&tally->counted, NSP_RULE_WORDS);
-        tally->changed = false;
     }
-    w->changed = NULL;
 }
 
 /* --- Ways out ------------------------------------------------------------ */

@@ -149,7 +149,8 @@ int
 nsp_plan_check_workers(const struct nsp_config *config,
                        const struct nsp_policy *policy, struct nsp_diag *reterr)
 {
-    if (config->user.workers <= 1)
+    if (config->user.workers <= 1 ||
+        (config->ops->caps & NSP_IO_VIRTUAL_TIME) == 0)
         return NSP_OK;
     for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
@@ -158,8 +159,8 @@ nsp_plan_check_workers(const struct nsp_config *config,
             rule->limit.unit != NSP_LIMIT_NONE)
             return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "shared-rate",
                                 "use one worker",
-                                "rule %s: a rate needs one worker, %u would "
-                                "each have a queue of their own",
+                                "rule %s: a rate needs one worker, each of %u "
+                                "has a virtual time of its own",
                                 rule->name, config->user.workers);
     }
     return NSP_OK;

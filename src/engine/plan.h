@@ -17,7 +17,7 @@ struct nsp_plan {
 /* The layer that filters are compiled for on this configuration. */
 enum nsp_layer nsp_plan_layer(const struct nsp_config *config);
 
-/* Until packets are handed from worker to worker, one worker must see all that
+/* In virtual time, which each worker has for itself, one must see all that
  * share a rate. Returns NSP_OK, or NSP_INVALID_PARAMETER naming the rule. */
 int nsp_plan_check_workers(const struct nsp_config *config,
                            const struct nsp_policy *policy,

@@ -44,6 +44,8 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
             .queue = q,
             .holdable = s->plan.holdable,
             .virtual_time = s->virtual_time,
+            .peers = s->workers,
+            .peer_count = s->config->user.workers,
         };
         s->worker_count++;
         if (nsp_worker_init(w, &s->plan) < 0)
@@ -200,11 +202,12 @@ sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
     uint64_t until_ns = nsp_pacer_sleep_until_ns(pacer, now_ns, due_ns);
     int err;
 
-    if (until_ns <= now_ns)
+    if (until_ns <= now_ns || !nsp_mailbox_sleep(&w->mailbox))
         return 0;
     err = s->ops->wait(s->io, w->queue,
                        until_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
                                                   : until_ns - now_ns);
+    nsp_mailbox_awake(&w->mailbox);
     w->counted.wakeups++;
     nsp_pacer_woke(pacer, until_ns, clock->now_ns(clock->context));
     return err;
@@ -289,14 +292,53 @@ quiesce(struct nsp_session *s, struct nsp_worker *w)
     }
 }
 
-/* Lets the inflow dry up, then delivers what is held. */
+/* Lets the inflow of 'w' dry up. */
 static void
-drain(struct nsp_session *s, struct nsp_worker *w)
+dry_up(struct nsp_session *s, struct nsp_worker *w)
 {
     quiesce(s, w);
     for (uint32_t i = 0; i < DRAIN_ROUNDS_MAX && poll_now(s, w) > 0; i++)
         ;
-    nsp_worker_drain(w);
+}
+
+/* The workers that one thread runs: 'w', and on the first one's thread, from
+ * 'started' on, those that could not have one. */
+static bool
+is_run_with(const struct nsp_session *s, const struct nsp_worker *w, uint32_t q)
+{
+    return q == w->queue || (w->queue == 0 && q >= s->started);
+}
+
+/* Delivers what is held. Workers hold packets of each other, so each goes on
+ * until all have theirs back. */
+static void
+drain(struct nsp_session *s, struct nsp_worker *w)
+{
+    bool settled[NSP_IO_QUEUES_MAX] = { false };
+
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        if (is_run_with(s, w, q))
+            dry_up(s, &s->workers[q]);
+    do {
+        for (uint32_t q = 0; q < s->worker_count; q++) {
+            if (!is_run_with(s, w, q) || !nsp_worker_drain(&s->workers[q]) ||
+                settled[q])
+                continue;
+            settled[q] = true;
+            atomic_fetch_add(&s->settled, 1);
+        }
+        if (atomic_load(&s->settled) == s->worker_count)
+            return;
+        nsp_thread_yield();
+    } while (true);
+}
+
+static void
+set_thread(struct nsp_session *s, const struct nsp_worker *w, uint64_t thread)
+{
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        if (is_run_with(s, w, q))
+            atomic_store(&s->threads[q], thread);
 }
 
 static void
@@ -306,7 +348,7 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
 
     /* Before the first look at the snapshot: who replaces it waits for those
      * that run. */
-    atomic_store(&s->threads[w->queue], nsp_thread_self());
+    set_thread(s, w, nsp_thread_self());
     before = nsp_thread_set_timing(prompt);
     if (s->virtual_time)
         loop_virtual(s, w);
@@ -316,7 +358,7 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
     /* What was written last may have been refused. */
     device_failed(s);
     nsp_thread_set_timing(before);
-    atomic_store(&s->threads[w->queue], 0);
+    set_thread(s, w, 0);
 }
 
 struct worker_start {
@@ -337,31 +379,26 @@ nsp_session_loop(struct nsp_session *s, uint64_t duration_ns)
 {
     struct nsp_thread threads[NSP_IO_QUEUES_MAX];
     struct worker_start starts[NSP_IO_QUEUES_MAX];
-    uint32_t started = 0;
+    uint32_t started = 1;
 
     s->duration_ns = duration_ns;
-    for (uint32_t q = 1; q < s->worker_count; q++) {
+    for (; started < s->worker_count; started++) {
         int err;
 
-        starts[q] = (struct worker_start){ s, &s->workers[q] };
-        err = nsp_thread_start(&threads[q], worker_entry, &starts[q]);
-        if (err < 0) {
-            if (end_loop(s, NSP_TOO_MANY_ERRORS))
-                nsp_diag_set_errno(&s->diag, NSP_TOO_MANY_ERRORS, "no-thread",
-                                   -err, "use fewer workers", "worker %u", q);
-            break;
-        }
-        started = q;
+        starts[started] = (struct worker_start){ s, &s->workers[started] };
+        err =
+            nsp_thread_start(&threads[started], worker_entry, &starts[started]);
+        if (err == 0)
+            continue;
+        if (end_loop(s, NSP_TOO_MANY_ERRORS))
+            nsp_diag_set_errno(&s->diag, NSP_TOO_MANY_ERRORS, "no-thread", -err,
+                               "use fewer workers", "worker %u", started);
+        break;
     }
+    s->started = started;
     worker_main(s, &s->workers[0]);
-    for (uint32_t q = 1; q <= started; q++)
+    for (uint32_t q = 1; q < started; q++)
         nsp_thread_join(&threads[q]);
-    /* A worker that could not be started still has its queue to empty. */
-    for (uint32_t q = started + 1; q < s->worker_count; q++) {
-        atomic_store(&s->threads[q], nsp_thread_self());
-        drain(s, &s->workers[q]);
-        atomic_store(&s->threads[q], 0);
-    }
     return atomic_load(&s->result);
 }
 

@@ -33,6 +33,8 @@ struct nsp_session {
     atomic_bool ended;       /* A worker has ended the loop for all. */
     atomic_bool quiesced;    /* Nothing new comes in. */
     atomic_flag quiesce_won; /* By the worker that quiesces. */
+    atomic_uint settled;     /* Workers that have all their packets back. */
+    uint32_t started;        /* Workers with a thread; the first one's only. */
     atomic_int result;       /* First that is not NSP_OK. */
     _Atomic uint64_t threads[NSP_IO_QUEUES_MAX]; /* Running now, 0 none. */
     uint64_t duration_ns;

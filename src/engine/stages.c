@@ -2,6 +2,11 @@
 
 #include "engine/outlet.h"
 
+/* What is said of packets that leave a queue otherwise than when they are due.
+ */
+#define DUE_IN_DRAIN UINT64_C(0)
+#define DUE_REFUSED  NSP_TIME_NEVER
+
 static struct nsp_pkt *
 pkt_of_timer(struct nsp_wheel_node *node)
 {
@@ -53,33 +58,78 @@ arm(struct nsp_worker *w, struct nsp_class_queue *queue)
     nsp_wheel_add(w->serialisers, &queue->timer);
 }
 
-static void
-hold_in_queue(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+/* The worker that has the queue of the packet's class. */
+static uint32_t
+queue_owner(const struct nsp_worker *w, const struct nsp_pkt *pkt)
 {
     uint32_t slot = pkt->stages[pkt->stage].class_slot;
-    struct nsp_class_state *class_ = nsp_state_class(&w->states, slot);
-    struct nsp_class_queue *queue = &class_->queues[pkt->direction];
-    struct nsp_rule_counters *counted = nsp_outlet_counters(w, &class_->tally);
+
+    return w->peer_count == 1 ? w->queue
+                              : (slot + pkt->direction) % w->peer_count;
+}
+
+static struct nsp_rule_counters *
+class_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    uint32_t slot = pkt->stages[pkt->stage].class_slot;
+
+    return nsp_outlet_counters(w, &nsp_state_class(&w->states, slot)->tally);
+}
+
+/* Drops a packet of this worker's that the queue of its class had no room for.
+ */
+static void
+refuse(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *counted = class_counters(w, pkt);
+
+    counted->queued_pkts--;
+    counted->queued_bytes -= pkt->charged_bytes;
+    counted->dropped_pkts[NSP_DROP_QUEUE_FULL]++;
+    counted->dropped_bytes += pkt->charged_bytes;
+    nsp_outlet_count_unheld(w, pkt);
+    nsp_outlet_drop(w, pkt, NSP_DROP_QUEUE_FULL);
+}
+
+/* Puts 'pkt', of any worker, into the queue of its class, which is here. */
+static void
+enqueue(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    uint32_t slot = pkt->stages[pkt->stage].class_slot;
+    struct nsp_class_queue *queue =
+        &nsp_state_class(&w->states, slot)->queues[pkt->direction];
     struct nsp_pkt *victim;
+
+    victim = nsp_bottleneck_enqueue(queue->bottleneck, w->now_ns, pkt);
+    while (victim) {
+        struct nsp_wheel_node *next = victim->timer.next;
+
+        if (victim->queue == w->queue) {
+            refuse(w, victim);
+        } else {
+            victim->timer.due_ns = DUE_REFUSED;
+            nsp_outbox_add(&w->outboxes[victim->queue], victim);
+        }
+        victim = next ? pkt_of_timer(next) : NULL;
+    }
+    if (!queue->armed)
+        arm(w, queue);
+}
+
+static void
+hold_in_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *counted = class_counters(w, pkt);
+    uint32_t owner = queue_owner(w, pkt);
 
     counted->in_pkts++;
     counted->in_bytes += pkt->charged_bytes;
     counted->queued_pkts++;
     counted->queued_bytes += pkt->charged_bytes;
-    victim = nsp_bottleneck_enqueue(queue->bottleneck, from_ns, pkt);
-    while (victim) {
-        struct nsp_wheel_node *next = victim->timer.next;
-
-        counted->queued_pkts--;
-        counted->queued_bytes -= victim->charged_bytes;
-        counted->dropped_pkts[NSP_DROP_QUEUE_FULL]++;
-        counted->dropped_bytes += victim->charged_bytes;
-        nsp_outlet_count_unheld(w, victim);
-        nsp_outlet_drop(w, victim, NSP_DROP_QUEUE_FULL);
-        victim = next ? pkt_of_timer(next) : NULL;
-    }
-    if (!queue->armed)
-        arm(w, queue);
+    if (owner == w->queue)
+        enqueue(w, pkt);
+    else
+        nsp_outbox_add(&w->outboxes[owner], pkt);
 }
 
 /* Enters the packet's next stage at 'from_ns', or delivers it. */
@@ -90,7 +140,7 @@ enter_stage(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
         nsp_outlet_count_unheld(w, pkt);
         nsp_outlet_deliver(w, pkt);
     } else if (pkt->stages[pkt->stage].class_slot != NSP_SLOT_NONE) {
-        hold_in_queue(w, pkt, w->now_ns);
+        hold_in_queue(w, pkt);
     } else {
         hold_in_delay(w, pkt, from_ns);
     }
@@ -133,21 +183,43 @@ nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
 /* --- Letting go ---------------------------------------------------------- */
 
 static void
-leave_queue(struct nsp_worker *w, struct nsp_class_state *class_,
-            struct nsp_pkt *pkt)
+deliver_now(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
-    struct nsp_rule_counters *counted = nsp_outlet_counters(w, &class_->tally);
+    nsp_outlet_count_unheld(w, pkt);
+    nsp_outlet_deliver(w, pkt);
+}
+
+/* Moves on a packet of this worker's that has left the queue of its class. */
+static void
+leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *counted = class_counters(w, pkt);
 
     counted->queued_pkts--;
     counted->queued_bytes -= pkt->charged_bytes;
     counted->delivered_pkts++;
     counted->delivered_bytes += pkt->charged_bytes;
+    if (pkt->timer.due_ns == DUE_IN_DRAIN) {
+        deliver_now(w, pkt);
+        return;
+    }
     if (pkt->stages[pkt->stage].delay_ns > 0) {
         hold_in_delay(w, pkt, pkt->timer.due_ns);
         return;
     }
     pkt->stage++;
     enter_stage(w, pkt, pkt->timer.due_ns);
+}
+
+/* Lets 'pkts' leave, each on the worker that it belongs to. */
+static void
+leave_to_owners(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (pkts[i]->queue == w->queue)
+            leave_queue(w, pkts[i]);
+        else
+            nsp_outbox_add(&w->outboxes[pkts[i]->queue], pkts[i]);
 }
 
 static uint32_t
@@ -159,9 +231,40 @@ serve_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
 
     /* Before anything else comes into this queue again. */
     arm(w, queue);
-    for (uint32_t i = 0; i < n; i++)
-        leave_queue(w, queue->of, pkts[i]);
+    leave_to_owners(w, pkts, n);
     return n;
+}
+
+uint32_t
+nsp_stages_receive(struct nsp_worker *w)
+{
+    struct nsp_pkt *pkt = nsp_mailbox_take(&w->mailbox);
+    uint32_t n = 0;
+
+    while (pkt) {
+        struct nsp_pkt *next = nsp_mailbox_next(pkt);
+
+        if (pkt->queue != w->queue)
+            enqueue(w, pkt);
+        else if (pkt->timer.due_ns == DUE_REFUSED)
+            refuse(w, pkt);
+        else
+            leave_queue(w, pkt);
+        pkt = next;
+        n++;
+    }
+    return n;
+}
+
+void
+nsp_stages_post(struct nsp_worker *w)
+{
+    bool wakes = false;
+
+    for (uint32_t q = 0; q < w->peer_count; q++)
+        wakes |= nsp_outbox_post(&w->outboxes[q], &w->peers[q].mailbox);
+    if (wakes && w->ops->wake)
+        w->ops->wake(w->io);
 }
 
 /* Serialisers first: what they let go may be due at the end of its delay, too.
@@ -207,13 +310,6 @@ nsp_stages_adopt(struct nsp_worker *w)
 /* --- Draining ------------------------------------------------------------ */
 
 static void
-deliver_now(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    nsp_outlet_count_unheld(w, pkt);
-    nsp_outlet_deliver(w, pkt);
-}
-
-static void
 drain_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
 {
     struct nsp_pkt *pkts[NSP_BURST_MAX];
@@ -221,16 +317,9 @@ drain_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
 
     while ((n = nsp_bottleneck_flush(queue->bottleneck, pkts, NSP_BURST_MAX)) >
            0) {
-        struct nsp_rule_counters *counted =
-            nsp_outlet_counters(w, &queue->of->tally);
-
-        for (uint32_t i = 0; i < n; i++) {
-            counted->queued_pkts--;
-            counted->queued_bytes -= pkts[i]->charged_bytes;
-            counted->delivered_pkts++;
-            counted->delivered_bytes += pkts[i]->charged_bytes;
-            deliver_now(w, pkts[i]);
-        }
+        for (uint32_t i = 0; i < n; i++)
+            pkts[i]->timer.due_ns = DUE_IN_DRAIN;
+        leave_to_owners(w, pkts, n);
     }
 }
 

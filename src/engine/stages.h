@@ -5,6 +5,10 @@
 /* Where packets wait: each passes the stages it was given, one after the other,
  * a class's queue and serialiser, then a delay line.
  *
+ * The queue of a class is one worker's, for each direction. Packets of others
+ * go there and come back (handover.h); all else about them stays with the
+ * worker that took them from its device: counters, delays, delivery.
+ *
  * Threads  The worker's own. Cost  No allocation, lock or system call. */
 
 /* Adds a stage behind those 'pkt' already has; there is room. Either part may
@@ -21,10 +25,19 @@ void nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt);
  * of due packets cannot keep the worker from the device. */
 uint32_t nsp_stages_release_due(struct nsp_worker *w);
 
+/* Takes in what other workers have sent: packets for the queues of this one,
+ * and its own that come back from theirs. Returns how many packets moved. */
+uint32_t nsp_stages_receive(struct nsp_worker *w);
+
+/* Sends what was collected for other workers. Afterwards nothing of this
+ * iteration is touched for packets that are no longer here. */
+void nsp_stages_post(struct nsp_worker *w);
+
 /* Gives the classes of the snapshot their rates. */
 void nsp_stages_adopt(struct nsp_worker *w);
 
-/* Delivers all, at once, in order. */
+/* Delivers all, at once, in order; packets of other workers go back to
+ * them, to be delivered. */
 void nsp_stages_drain(struct nsp_worker *w);
 
 #endif /* NSP_ENGINE_STAGES_H */

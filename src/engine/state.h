@@ -24,13 +24,27 @@ struct nsp_tally {
     struct nsp_counters published;
 };
 
+enum nsp_rule_limit_kind {
+    NSP_RULE_POLICES = 0,
+    NSP_RULE_LOGS,
+    NSP_RULE_LIMITS,
+};
+
+/* A policer, or with several workers its part in a bucket that is the first
+ * worker's. */
+struct nsp_rule_limit {
+    struct nsp_policer policer;
+    struct nsp_lease lease;
+    struct nsp_shared_bucket bucket;
+};
+
 struct nsp_rule_state {
     struct nsp_tally tally;
     struct nsp_prng random;
     uint64_t effects; /* Identity of the plan that the next two belong to. */
     struct nsp_loss_state loss;
     struct nsp_delay_state delay;
-    struct nsp_policer policer, log_policer;
+    struct nsp_rule_limit limits[NSP_RULE_LIMITS];
     uint64_t left_ns; /* The last packet that left in order. */
 };
 

@@ -1,7 +1,7 @@
 /* Life of a burst in a worker:
  *
  *     take up a new snapshot, if one was published
- *     release what is due (stages.h)
+ *     receive what other workers sent, release what is due (stages.h)
  *     rx -> parse -> start filter -> callback -> rules (act.h)
  *                         |             |           |
  *                         |          drop, ...   drop, reject, stages
@@ -9,7 +9,7 @@
  *                         +------------> tx <-------+
  *
  * Counters are published once, at the end of an iteration, when the accounting
- * identity holds again. */
+ * identity holds again; then packets go to other workers. */
 #include "engine/worker.h"
 
 #include <errno.h>
@@ -162,13 +162,15 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
 
     w->now_ns = now_ns;
     take_snapshot(w);
-    moved = nsp_stages_release_due(w);
+    moved = nsp_stages_receive(w);
+    moved += nsp_stages_release_due(w);
     n = w->ops->rx_burst(w->io, w->queue, now_ns, pkts, NSP_BURST_MAX);
     if (n > 0)
         decide_burst(w, pkts, n);
     nsp_outlet_flush(w);
     if (n + moved > 0)
         nsp_outlet_publish(w);
+    nsp_stages_post(w);
     return n + moved;
 }
 
@@ -181,12 +183,15 @@ nsp_worker_due_ns(const struct nsp_worker *w)
                        nsp_wheel_due_ns(w->delays));
 }
 
-void
+bool
 nsp_worker_drain(struct nsp_worker *w)
 {
+    nsp_stages_receive(w);
     nsp_stages_drain(w);
     nsp_outlet_flush(w);
     nsp_outlet_publish(w);
+    nsp_stages_post(w);
+    return w->counted.queued_pkts == 0;
 }
 
 /* --- Lifetime ------------------------------------------------------------ */

@@ -5,15 +5,19 @@
 #include "engine/config.h"
 #include "engine/events.h"
 #include "engine/flows.h"
+#include "engine/handover.h"
 #include "engine/plan.h"
 #include "engine/snapshot.h"
 #include "engine/state.h"
 #include "netshaper/filter.h"
 
 /* A worker: one thread, one device queue, and everything that its packets wait
- * in. Shares nothing with other workers but what is immutable while they run.
+ * in, but for queues of classes that another worker has. What it shares with
+ * others is immutable while they run, apart from mailboxes and limits.
  *
- * Threads  One thread runs a worker; any thread may read its counters. */
+ * Threads  One thread runs a worker; any thread may read its counters. Others
+ *          post to 'mailbox', and use the buckets of the first one's rules.
+ */
 
 typedef _Atomic(struct nsp_snapshot *) nsp_snapshot_cell;
 
@@ -28,6 +32,8 @@ struct nsp_worker {
     uint32_t queue;
     uint32_t holdable; /* Set of enum nsp_hook, 0 bit: none. */
     bool virtual_time;
+    struct nsp_worker *peers; /* All workers, this one at 'queue'. */
+    uint32_t peer_count;
 
     uint64_t now_ns;
     const struct nsp_snapshot *snapshot; /* Of this iteration. */
@@ -38,6 +44,9 @@ struct nsp_worker {
     struct nsp_wheel *serialisers; /* Class queues. */
     struct nsp_state_store states;
     struct nsp_tally *changed; /* Linked by next_changed. */
+
+    struct nsp_mailbox mailbox;
+    struct nsp_outbox outboxes[NSP_IO_QUEUES_MAX]; /* One for each peer. */
 
     /* Packets on their way out of this iteration. */
     struct nsp_pkt *tx[NSP_BURST_MAX];
@@ -67,8 +76,10 @@ uint32_t nsp_worker_poll(struct nsp_worker *worker, uint64_t now_ns);
 /* The earliest time at which something held is due, or NSP_TIME_NEVER. */
 uint64_t nsp_worker_due_ns(const struct nsp_worker *worker);
 
-/* Delivers all that is held, at once, in order. */
-void nsp_worker_drain(struct nsp_worker *worker);
+/* Delivers all that is held, at once, in order, and gives back what is other
+ * workers'. Returns whether nothing of its own is left: what other workers
+ * still have comes back, so call again until it does. */
+bool nsp_worker_drain(struct nsp_worker *worker);
 
 void nsp_worker_read_stats(const struct nsp_worker *worker,
                            struct nsp_stats *ret);

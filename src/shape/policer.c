@@ -16,18 +16,37 @@ time_of_units(uint64_t units, uint64_t rate)
            millionths % rate * 1000u / rate;
 }
 
+/* What fills in 'units' at 'rate', but no more than a century: a bucket that
+ * takes longer is as good as one that does not. */
+static uint64_t
+burst_time(uint64_t units, uint64_t rate)
+{
+    return units / rate > UINT32_MAX ? UINT32_MAX * NSP_NS_PER_SECOND
+                                     : time_of_units(units, rate);
+}
+
+/* Bits or packets. */
+static uint64_t
+burst_units(const struct nsp_limit *limit)
+{
+    assert(limit->unit != NSP_LIMIT_NONE && limit->rate > 0);
+    return limit->burst * (limit->unit == NSP_LIMIT_BITPS ? 8u : 1u);
+}
+
+static uint64_t
+cost_units(const struct nsp_limit *limit, uint32_t bytes)
+{
+    return limit->unit == NSP_LIMIT_BITPS
+               ? UINT64_C(8) * nsp_min_u32(bytes, COST_BYTES_MAX)
+               : 1;
+}
+
 static void
 set_limit(struct nsp_policer *policer, const struct nsp_limit *limit)
 {
-    uint64_t units = limit->burst * (limit->unit == NSP_LIMIT_BITPS ? 8u : 1u);
-
-    assert(limit->unit != NSP_LIMIT_NONE && limit->rate > 0);
     policer->limit = *limit;
     policer->remainder = 0;
-    /* A bucket that takes centuries to fill is as good as one of a century. */
-    policer->burst_ns = units / limit->rate > UINT32_MAX
-                            ? UINT32_MAX * NSP_NS_PER_SECOND
-                            : time_of_units(units, limit->rate);
+    policer->burst_ns = burst_time(burst_units(limit), limit->rate);
 }
 
 static bool
@@ -40,10 +59,7 @@ bool
 nsp_policer_conforms(struct nsp_policer *policer, const struct nsp_limit *limit,
                      uint64_t now_ns, uint32_t bytes)
 {
-    bool counts_bits = limit->unit == NSP_LIMIT_BITPS;
-    uint64_t cost =
-        (counts_bits ? UINT64_C(8) * nsp_min_u32(bytes, COST_BYTES_MAX) : 1) *
-        NSP_NS_PER_SECOND;
+    uint64_t cost = cost_units(limit, bytes) * NSP_NS_PER_SECOND;
     uint64_t full_ns, remainder;
 
     if (!limits_equal(&policer->limit, limit))
@@ -61,5 +77,68 @@ nsp_policer_conforms(struct nsp_policer *policer, const struct nsp_limit *limit,
         return false;
     policer->full_ns = full_ns;
     policer->remainder = remainder;
+    return true;
+}
+
+/* --- Shared -------------------------------------------------------------- */
+
+#define QUANTA_PER_SHARE 8u
+
+/* Times of as many bits are within 64 bits. */
+#define QUANTUM_MAX (UINT64_C(1) << 33)
+
+static void
+set_lease(struct nsp_lease *lease, const struct nsp_limit *limit,
+          uint32_t sharers)
+{
+    uint64_t units = burst_units(limit);
+
+    lease->limit = *limit;
+    lease->remainder = 0;
+    lease->left = 0;
+    lease->quantum =
+        nsp_min_u64(units / sharers / QUANTA_PER_SHARE, QUANTUM_MAX);
+    /* What is out on lease may all be used at once. */
+    lease->burst_ns = burst_time(units - lease->quantum * sharers, limit->rate);
+}
+
+/* Takes 'units' out of 'bucket', if it has them. */
+static bool
+take(struct nsp_lease *lease, struct nsp_shared_bucket *bucket, uint64_t units,
+     uint64_t now_ns)
+{
+    uint64_t cost = lease->remainder + units * NSP_NS_PER_SECOND;
+    uint64_t before_ns =
+        atomic_load_explicit(&bucket->full_ns, memory_order_relaxed);
+    uint64_t full_ns;
+
+    do {
+        full_ns = nsp_max_u64(before_ns, now_ns) + cost / lease->limit.rate;
+        /* Another thread's clock reading may be a little ahead. */
+        if (full_ns - now_ns > lease->burst_ns)
+            return false;
+    } while (!atomic_compare_exchange_weak_explicit(
+        &bucket->full_ns, &before_ns, full_ns, memory_order_relaxed,
+        memory_order_relaxed));
+    lease->remainder = cost % lease->limit.rate;
+    lease->left += units;
+    return true;
+}
+
+bool
+nsp_lease_conforms(struct nsp_lease *lease, struct nsp_shared_bucket *bucket,
+                   const struct nsp_limit *limit, uint32_t sharers,
+                   uint64_t now_ns, uint32_t bytes)
+{
+    uint64_t cost = cost_units(limit, bytes);
+
+    if (!limits_equal(&lease->limit, limit))
+        set_lease(lease, limit, sharers);
+    if (lease->left < cost &&
+        (cost - lease->left > lease->quantum ||
+         !take(lease, bucket, lease->quantum, now_ns)) &&
+        !take(lease, bucket, cost - lease->left, now_ns))
+        return false;
+    lease->left -= cost;
     return true;
 }

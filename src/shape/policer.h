@@ -1,5 +1,7 @@
 #ifndef NSP_SHAPE_POLICER_H
 #define NSP_SHAPE_POLICER_H
+#include <stdatomic.h>
+
 #include "base/base.h"
 #include "netshaper/policy.h"
 
@@ -29,5 +31,36 @@ struct nsp_policer {
 bool nsp_policer_conforms(struct nsp_policer *policer,
                           const struct nsp_limit *limit, uint64_t now_ns,
                           uint32_t bytes);
+
+/* --- Shared by several threads --------------------------------------------
+ *
+ * The same bucket for several threads, each of which takes more out of it than
+ * one packet needs, and polices from what it took: so they rarely meet at the
+ * one word that they share. Each takes an eighth of its share of the burst at a
+ * time, or one packet where that is less. The whole conforms to
+ *
+ *     rate * T + burst
+ *
+ * as above; a thread alone gets at least seven eighths of the burst.
+ *
+ * Threads  Any number use a bucket; each has a lease of its own. Lock-free.
+ * Cost     Mostly a subtraction; else one compare-and-swap. */
+struct nsp_shared_bucket {
+    _Atomic uint64_t full_ns; /* When it will be full again. 0 at first. */
+};
+
+struct nsp_lease {
+    struct nsp_limit limit; /* That the rest belongs to. */
+    uint64_t burst_ns;      /* Of the bucket alone. */
+    uint64_t quantum;       /* Taken at a time, in bits or packets. */
+    uint64_t left;          /* Of what was taken. */
+    uint64_t remainder;     /* Of the time taken, in parts of 1 / rate ns. */
+};
+
+/* Like nsp_policer_conforms(), for one of 'sharers' threads. */
+bool nsp_lease_conforms(struct nsp_lease *lease,
+                        struct nsp_shared_bucket *bucket,
+                        const struct nsp_limit *limit, uint32_t sharers,
+                        uint64_t now_ns, uint32_t bytes);
 
 #endif /* NSP_SHAPE_POLICER_H */

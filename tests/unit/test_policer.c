@@ -148,7 +148,81 @@ TEST(policer_takes_the_largest_numbers)
     }
 }
 
+/* Whatever the threads, sizes and times: never more than the rate and the
+ * burst; and all the time too much is offered, the rate. */
+TEST(leases_of_one_bucket_keep_to_its_rate_and_burst)
+{
+    struct nsp_prng random;
+
+    nsp_prng_init(&random, 11, 0);
+    for (int run = 0; run < 300; run++) {
+        bool bits = nsp_prng_next(&random) & 1;
+        uint32_t sharers = 2 + (uint32_t)(nsp_prng_next(&random) % 7);
+        uint64_t rate =
+            1000 + nsp_prng_next(&random) % (UINT64_C(1) << (10 + run % 27));
+        uint64_t burst = (bits ? 3000 : 1) + nsp_prng_next(&random) % 200000;
+        struct nsp_lease leases[8] = { { .left = 0 } };
+        struct nsp_shared_bucket bucket = { .full_ns = 0 };
+        const struct nsp_limit limit =
+            limit_of(bits ? NSP_LIMIT_BITPS : NSP_LIMIT_PPS, rate, burst);
+        uwide burst_units = (uwide)burst * (bits ? 8 : 1);
+        uint64_t from_ns = SECOND, now_ns = from_ns;
+        uwide passed = 0, most = 0, offered = 0;
+
+        for (int i = 0; i < 3000; i++) {
+            uint32_t bytes = 20 + (uint32_t)(nsp_prng_next(&random) % 1480);
+            uint64_t units = bits ? bytes * UINT64_C(8) : 1;
+
+            /* Twice the rate. */
+            offered += units;
+            now_ns = from_ns + (uint64_t)(offered * SECOND / 2 / rate);
+            if (nsp_lease_conforms(&leases[nsp_prng_next(&random) % sharers],
+                                   &bucket, &limit, sharers, now_ns, bytes))
+                passed += units;
+            most = burst_units + (uwide)(now_ns - from_ns) * rate / SECOND;
+            CHECK(passed <= most);
+        }
+        /* Leases hold back an eighth; a packet may not fit, and while the first
+         * one comes the bucket cannot become fuller. */
+        if (offered > 4 * burst_units)
+            CHECK(passed + burst_units / 8 + 2 * 12000 >= most);
+    }
+}
+
+/* What leases have left over is part of the burst, even when the bucket has
+ * become full again. */
+TEST(leases_and_a_full_bucket_hold_one_burst)
+{
+    const struct nsp_limit limit = limit_of(NSP_LIMIT_PPS, 1000, 8000);
+    struct nsp_shared_bucket bucket = { .full_ns = 0 };
+    struct nsp_lease leases[4] = { { .left = 0 } };
+    uint32_t passed = 0;
+
+    for (int i = 0; i < 4; i++)
+        CHECK(nsp_lease_conforms(&leases[i], &bucket, &limit, 4, SECOND, 64));
+    for (int i = 0; i < 4; i++)
+        while (
+            nsp_lease_conforms(&leases[i], &bucket, &limit, 4, 99 * SECOND, 64))
+            passed++;
+    CHECK(passed >= 7000 && passed <= 8000);
+}
+
+TEST(a_lone_lease_gets_most_of_the_burst)
+{
+    const struct nsp_limit limit = limit_of(NSP_LIMIT_PPS, 1, 8000);
+    struct nsp_shared_bucket bucket = { .full_ns = 0 };
+    struct nsp_lease lease = { .left = 0 };
+    uint32_t passed = 0;
+
+    while (nsp_lease_conforms(&lease, &bucket, &limit, 4, SECOND, 64))
+        passed++;
+    CHECK(passed >= 7000 && passed <= 8000);
+}
+
 TEST_MAIN(
+    cmocka_unit_test(leases_of_one_bucket_keep_to_its_rate_and_burst),
+    cmocka_unit_test(leases_and_a_full_bucket_hold_one_burst),
+    cmocka_unit_test(a_lone_lease_gets_most_of_the_burst),
     cmocka_unit_test(policer_passes_a_burst_and_then_the_rate),
     cmocka_unit_test(policer_counts_packets_whatever_their_size),
     cmocka_unit_test(policer_is_a_token_bucket),
