@@ -59,8 +59,9 @@ static void
 build_tables(const struct nsp_command *command, struct getopt_tables *ret)
 {
     *ret = (struct getopt_tables){ .count = 0 };
-    /* '+': a command's options end where its subcommand begins. */
-    strcpy(ret->letters, command->subcommands ? "+:" : ":");
+    /* '+': a command's options end where another command begins. */
+    strcpy(ret->letters,
+           command->subcommands || command->takes_command ? "+:" : ":");
     add_options(ret, command->options, VALUE_BASE);
     add_options(ret, nsp_cli_common_options, COMMON_BASE);
 }

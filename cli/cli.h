@@ -34,8 +34,9 @@ struct nsp_cli {
     char path[64];                     /* How it was called: "nsp shape". */
     int status;                        /* After NSP_CLI_EXIT. */
     bool json;
-    bool color;     /* On standard output. */
-    bool color_err; /* On standard error. */
+    bool color;           /* On standard output. */
+    bool color_err;       /* On standard error. */
+    bool ignores_sigpipe; /* As the process began: now it is ignored. */
 };
 
 struct nsp_option {
@@ -53,6 +54,8 @@ struct nsp_command {
     const char *examples;             /* Lines for --help; may be NULL. */
     const struct nsp_option *options; /* Beside the common; may be NULL. */
     const struct nsp_command *const *subcommands; /* Ended by NULL, or NULL. */
+    bool takes_command; /* The first operand ends the options: a command with
+                         * its own follows. */
     int (*run)(struct nsp_cli *cli, int argc, char *argv[]);
 };
 

@@ -7,6 +7,7 @@ extern const struct nsp_command nsp_command_check;
 extern const struct nsp_command nsp_command_completion;
 extern const struct nsp_command nsp_command_demo;
 extern const struct nsp_command nsp_command_doctor;
+extern const struct nsp_command nsp_command_exec;
 extern const struct nsp_command nsp_command_explain;
 extern const struct nsp_command nsp_command_filter;
 extern const struct nsp_command nsp_command_filter_eval; /* Below it. */

@@ -13,11 +13,14 @@ static const struct nsp_command help_command;
 
 /* In the order of help. */
 static const struct nsp_command *const commands[] = {
-    &nsp_command_shape,   &nsp_command_run,    &nsp_command_reload,
-    &nsp_command_status,  &nsp_command_check,  &nsp_command_explain,
-    &nsp_command_policy,  &nsp_command_filter, &nsp_command_doctor,
-    &nsp_command_demo,    &nsp_command_stress, &nsp_command_completion,
-    &nsp_command_version, &help_command,       NULL,
+    &nsp_command_shape,      &nsp_command_exec,
+    &nsp_command_run,        &nsp_command_reload,
+    &nsp_command_status,     &nsp_command_check,
+    &nsp_command_explain,    &nsp_command_policy,
+    &nsp_command_filter,     &nsp_command_doctor,
+    &nsp_command_demo,       &nsp_command_stress,
+    &nsp_command_completion, &nsp_command_version,
+    &help_command,           NULL,
 };
 
 static int
@@ -106,7 +109,8 @@ fill_standard_streams(void)
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             /* The lowest free number: 'fd' itself. */
-            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+            (void)open("/dev/null",
+                       (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
 }
 
 int
@@ -116,8 +120,8 @@ main(int argc, char *argv[])
     int status;
 
     fill_standard_streams();
-    signal(SIGPIPE, SIG_IGN);
     nsp_cli_init(&cli, argc, argv);
+    cli.ignores_sigpipe = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
     status = nsp_cli_run(&cli, &nsp_root_command, argc, argv);
     return flush_output(status);
 }

@@ -11,14 +11,16 @@
 #include "lab/userns.h"
 
 static int
-make_netns(struct nsp_diag *reterr)
+make_netns(enum nsp_loopnet_users users, struct nsp_diag *reterr)
 {
     int r;
 
-    if (unshare(CLONE_NEWNET) == 0)
-        return NSP_OK;
-    if (errno != EPERM)
-        return nsp_userns_explain(reterr, "network namespace", errno);
+    if (users == NSP_LOOPNET_USERS_SHARED) {
+        if (unshare(CLONE_NEWNET) == 0)
+            return NSP_OK;
+        if (errno != EPERM)
+            return nsp_userns_explain(reterr, "network namespace", errno);
+    }
     r = nsp_userns_enter(geteuid(), getegid(), reterr);
     if (r == NSP_OK && unshare(CLONE_NEWNET) < 0)
         r = nsp_userns_explain(reterr, "network namespace", errno);
@@ -48,9 +50,10 @@ allow_ping(void)
 }
 
 int
-nsp_loopnet_enter(uint32_t mtu_bytes, struct nsp_diag *reterr)
+nsp_loopnet_enter(uint32_t mtu_bytes, enum nsp_loopnet_users users,
+                  struct nsp_diag *reterr)
 {
-    int r = make_netns(reterr), err;
+    int r = make_netns(users, reterr), err;
 
     if (r != NSP_OK)
         return r;

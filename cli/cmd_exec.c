@@ -1,0 +1,122 @@
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/effect_options.h"
+#include "cli/exec.h"
+
+enum option {
+    OPT_FILTER = NSP_EFFECT_OPTIONS,
+    OPT_SEED,
+    OPT_OUTSIDE,
+    OPT_REPORT,
+    OPT_QUIET,
+    OPT_COUNT,
+};
+
+static const struct nsp_option options[] = {
+    NSP_EFFECT_OPTION_ROWS,
+    [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
+    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
+    [OPT_OUTSIDE] = { "outside", NULL,
+                      "let the command reach the outside world (needs pasta)",
+                      0 },
+    [OPT_REPORT] = { "report", "FILE", "write the counters to FILE, as JSON",
+                     0 },
+    [OPT_QUIET] = { "quiet", NULL, "print no counters", 'q' },
+    [OPT_COUNT] = { NULL, NULL, NULL, 0 },
+};
+
+struct request {
+    struct nsp_exec_job job;
+    struct nsp_effect_options effects;
+    struct nsp_rule rule; /* As the options say. */
+};
+
+static int
+take_option(struct nsp_cli *cli, struct request *r, int option,
+            const char *value)
+{
+    int64_t number = 0;
+    int status = NSP_EXIT_OK;
+
+    if (option < NSP_EFFECT_OPTIONS)
+        return nsp_effect_options_take(
+            cli, &r->effects, (enum nsp_effect_option)option, value, &r->rule);
+    switch ((enum option)option) {
+    case OPT_FILTER:
+        r->job.filter = value;
+        break;
+    case OPT_SEED:
+        status = nsp_cli_read_int(cli, "--seed", value, 0,
+                                  INT64_C(999999999999999999), &number);
+        r->job.seed = (uint64_t)number;
+        break;
+    case OPT_OUTSIDE:
+        r->job.outside = true;
+        break;
+    case OPT_REPORT:
+        r->job.report_path = value;
+        break;
+    default:
+        r->job.quiet = true;
+        break;
+    }
+    return status;
+}
+
+/* Packets at a loopback interface are all inbound. So that the two ways of a
+ * connection do not share one queue, each has a rule. */
+static void
+split_ways(struct request *r)
+{
+    r->job.rules[0] = r->rule;
+    r->job.rules[0].name = "requests";
+    r->job.rules[0].match = "not flow.Reply";
+    r->job.rules[1] = r->rule;
+    r->job.rules[1].name = "replies";
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    struct request r = { .job.filter = "true" };
+    const char *value;
+    int option, status = NSP_EXIT_OK;
+
+    cli->json = false; /* One seen from afar may be the command's. */
+    while (status == NSP_EXIT_OK &&
+           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
+        status = take_option(cli, &r, option, value);
+    if (status == NSP_EXIT_OK && option == NSP_CLI_EXIT)
+        status = cli->status ? NSP_EXEC_FAILED : -1;
+    if (status == NSP_EXIT_OK)
+        status = nsp_effect_options_check(cli, &r.effects, &r.rule);
+    if (status == NSP_EXIT_OK && optind >= argc)
+        status =
+            nsp_cli_usage(cli, "write it behind --", "no command to execute");
+    if (status != NSP_EXIT_OK)
+        return status < 0 ? NSP_EXIT_OK : NSP_EXEC_FAILED;
+    r.job.command = argv + optind;
+    split_ways(&r);
+    return nsp_exec_run(cli, &r.job);
+}
+
+const struct nsp_command nsp_command_exec = {
+    .name = "exec",
+    .summary = "Run a command behind a simulated network, without root",
+    .synopsis = "[--] COMMAND [ARGUMENT]...",
+    .takes_command = true,
+    .details =
+        "The command has a network of its own: loopback, where each packet is "
+        "shaped on its\nway, requests and replies apart. A delay of 50 ms "
+        "makes "
+        "a round trip of 100 ms.\nExit status: that of the command; 125 if nsp "
+        "fails, 126 if the command cannot be\nexecuted, 127 if there is none. "
+        "Counters are printed to standard error at the end.\n",
+    .examples = "  nsp exec --delay 50ms -- ./run-tests.sh\n"
+                "  nsp exec --rate 2mbit --loss 1% --seed 7 -- pytest tests/\n"
+                "  nsp exec --outside --delay 100ms -- curl "
+                "https://example.org/\n",
+    .options = options,
+    .run = run,
+};
