@@ -338,6 +338,40 @@ nsp_cli_read_int(struct nsp_cli *cli, const char *name, const char *text,
 }
 
 int
+nsp_cli_read_cpus(struct nsp_cli *cli, const char *name, const char *text,
+                  uint16_t ret[], uint32_t max, uint32_t *ret_count)
+{
+    uint32_t count = 0;
+    const char *at = text;
+
+    do {
+        unsigned int from = 0, to = 0;
+        int bytes = 0;
+
+        if (sscanf(at, "%4u-%4u%n", &from, &to, &bytes) < 2) {
+            bytes = 0;
+            if (sscanf(at, "%4u%n", &from, &bytes) < 1)
+                bytes = 0;
+            to = from;
+        }
+        if (bytes == 0 || at[0] < '0' || at[0] > '9' || to < from ||
+            (at[bytes] != ',' && at[bytes] != '\0'))
+            return nsp_cli_usage(cli, NULL,
+                                 "%s: expected processors like 0,2-3, not '%s'",
+                                 name, text);
+        for (; from <= to; from++) {
+            if (count == max)
+                return nsp_cli_usage(cli, NULL, "%s: more than %u processors",
+                                     name, max);
+            ret[count++] = (uint16_t)from;
+        }
+        at += bytes;
+    } while (*at++ == ',');
+    *ret_count = count;
+    return NSP_EXIT_OK;
+}
+
+int
 nsp_cli_check_operands(struct nsp_cli *cli, int argc, char *argv[], int needed,
                        int allowed, const char *what)
 {

@@ -108,6 +108,11 @@ int nsp_cli_usage(struct nsp_cli *cli, const char *hint, const char *format,
 int nsp_cli_read_int(struct nsp_cli *cli, const char *name, const char *text,
                      int64_t minimum, int64_t maximum, int64_t *ret);
 
+/* Reads processors, "0,2-3", of option 'name'. Returns NSP_EXIT_OK or
+ * NSP_EXIT_USAGE with the reason printed. */
+int nsp_cli_read_cpus(struct nsp_cli *cli, const char *name, const char *text,
+                      uint16_t ret[], uint32_t max, uint32_t *ret_count);
+
 /* Refuses operands from argv[optind] + 'allowed' on, and fewer than 'needed'.
  * Returns 0 or the exit status. */
 int nsp_cli_check_operands(struct nsp_cli *cli, int argc, char *argv[],

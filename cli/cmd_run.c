@@ -10,6 +10,7 @@ enum option {
     OPT_FOR,
     OPT_SEED,
     OPT_WORKERS,
+    OPT_CPUS,
     OPT_FAIL_CLOSED,
     OPT_CONTROL,
     OPT_QUIET,
@@ -21,6 +22,8 @@ static const struct nsp_option options[] = {
     [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
     [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
                       0 },
+    [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
+                   0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
                           "drop, not pass, what does not fit the queue", 0 },
     [OPT_CONTROL] = { "control", "PATH",
@@ -55,6 +58,10 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         status = nsp_cli_read_int(cli, "--workers", value, 1, NSP_IO_QUEUES_MAX,
                                   &number);
         job->workers = (uint32_t)number;
+        break;
+    case OPT_CPUS:
+        status = nsp_cli_read_cpus(cli, "--cpus", value, job->cpus,
+                                   NSP_IO_QUEUES_MAX, &job->cpu_count);
         break;
     case OPT_FAIL_CLOSED:
         job->fail_closed = true;

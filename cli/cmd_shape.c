@@ -13,6 +13,7 @@ enum option {
     OPT_FOR,
     OPT_SEED,
     OPT_WORKERS,
+    OPT_CPUS,
     OPT_FIRST_QUEUE,
     OPT_FAIL_CLOSED,
     OPT_IN,
@@ -31,6 +32,8 @@ static const struct nsp_option options[] = {
     [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
     [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
                       0 },
+    [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
+                   0 },
     [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
                           0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
@@ -208,6 +211,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_WORKERS:
     case OPT_FIRST_QUEUE:
         return set_number(cli, r, option, value);
+    case OPT_CPUS:
+        return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,
+                                 NSP_IO_QUEUES_MAX, &r->job.engine.cpu_count);
     case OPT_FAIL_CLOSED:
         r->job.engine.nfqueue.fail_closed = true;
         r->job.engine.tap.fail_closed = true;

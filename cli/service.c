@@ -392,10 +392,11 @@ open_descriptors(struct service *s)
 static int
 start_engine(struct service *s)
 {
-    const struct nsp_engine_config cfg = {
+    struct nsp_engine_config cfg = {
         .backend = "nfqueue",
         .hooks = s->file->hooks,
         .workers = s->job->workers,
+        .cpu_count = s->job->cpu_count,
         .seed = s->job->seed,
         .nfqueue.fail_closed = s->job->fail_closed,
         .policy = s->file->spec,
@@ -404,6 +405,7 @@ start_engine(struct service *s)
     struct nsp_diag diag;
     int result;
 
+    memcpy(cfg.cpus, s->job->cpus, sizeof cfg.cpus);
     result = nsp_run_events_prepare(&s->events, s->file, &diag);
     if (result != NSP_OK)
         return nsp_cli_fail(s->cli, &diag);

@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "config/policy_file.h"
+#include "netshaper/io.h"
 
 /* 'nsp run': an engine that enforces a policy file until it is told to stop.
  *
@@ -21,6 +22,8 @@ struct nsp_service_job {
     uint64_t for_ns;          /* 0: no end. */
     uint64_t seed;
     uint32_t workers;
+    uint16_t cpus[NSP_IO_QUEUES_MAX];
+    uint32_t cpu_count;
     bool fail_closed, quiet;
 };
 

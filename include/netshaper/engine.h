@@ -144,6 +144,9 @@ struct nsp_engine_config {
     uint32_t workers; /* Device queues, a thread each; 0 is 1. Rates and limits
                        * hold for all together; in virtual time they need one
                        * worker. */
+    uint16_t
+        cpus[NSP_IO_QUEUES_MAX]; /* Worker i runs on cpus[i % cpu_count], */
+    uint32_t cpu_count;          /* ... or, with 0, where the system wants. */
     uint32_t max_held_pkts; /* Held at once per worker, 64..2^20; 0 is 65536. */
     uint32_t max_flows; /* Tracked at once per worker, 16..2^24, where a filter
                          * or many rules make use of it; 0 is 65536. 144 bytes

@@ -203,6 +203,38 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
     return check_interfaces(&user->tap, reterr);
 }
 
+/* Processors that this process may use now. */
+static int
+check_cpus(const struct nsp_engine_config *user, struct nsp_diag *reterr)
+{
+    struct nsp_thread_cpus usable = { { 0 } };
+    int err;
+
+    if (user->cpu_count > NSP_IO_QUEUES_MAX)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-cpus",
+                            "name as many as there are workers",
+                            "%u processors are more than %u", user->cpu_count,
+                            NSP_IO_QUEUES_MAX);
+    if (user->cpu_count == 0)
+        return NSP_OK;
+    err = nsp_thread_get_cpus(&usable);
+    if (err < 0)
+        return nsp_diag_set_errno(reterr, NSP_NOT_POSSIBLE, "no-cpus", -err,
+                                  "name no processors",
+                                  "the processors of this process");
+    for (uint32_t i = 0; i < user->cpu_count; i++) {
+        uint32_t cpu = user->cpus[i];
+
+        if (cpu >= sizeof usable.bits * 8 ||
+            (usable.bits[cpu / 64] >> cpu % 64 & 1) == 0)
+            return nsp_diag_set(
+                reterr, NSP_INVALID_PARAMETER, "bad-cpus",
+                "choose among those that 'taskset -cp $$' names",
+                "this process may not run on processor %u", cpu);
+    }
+    return NSP_OK;
+}
+
 static int
 check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
 {
@@ -221,7 +253,7 @@ check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-max-flows",
                             "0 is 65536", "max_flows %u is outside %u to %u",
                             user->max_flows, FLOWS_MIN, FLOWS_MAX);
-    return NSP_OK;
+    return check_cpus(user, reterr);
 }
 
 const void *

@@ -341,15 +341,48 @@ set_thread(struct nsp_session *s, const struct nsp_worker *w, uint64_t thread)
             atomic_store(&s->threads[q], thread);
 }
 
+/* What a worker's thread was like before; the caller's gets it back. */
+struct thread_before {
+    struct nsp_thread_timing timing;
+    struct nsp_thread_cpus cpus;
+    bool pinned;
+};
+
+/* A processor that has gone meanwhile is one that does not matter. */
+static struct thread_before
+make_thread_prompt(struct nsp_session *s, const struct nsp_worker *w)
+{
+    const struct nsp_engine_config *user = &s->config->user;
+    struct thread_before before = { .pinned = false };
+
+    before.timing = nsp_thread_set_timing(prompt);
+    if (user->cpu_count > 0 && nsp_thread_get_cpus(&before.cpus) == 0) {
+        uint32_t cpu = user->cpus[w->queue % user->cpu_count];
+        struct nsp_thread_cpus only = { { 0 } };
+
+        only.bits[cpu / 64] = UINT64_C(1) << cpu % 64;
+        before.pinned = nsp_thread_set_cpus(&only) == 0;
+    }
+    return before;
+}
+
+static void
+restore_thread(const struct thread_before *before)
+{
+    nsp_thread_set_timing(before->timing);
+    if (before->pinned)
+        (void)!nsp_thread_set_cpus(&before->cpus);
+}
+
 static void
 worker_main(struct nsp_session *s, struct nsp_worker *w)
 {
-    struct nsp_thread_timing before; /* The caller's thread gets it back. */
+    struct thread_before before;
 
     /* Before the first look at the snapshot: who replaces it waits for those
      * that run. */
     set_thread(s, w, nsp_thread_self());
-    before = nsp_thread_set_timing(prompt);
+    before = make_thread_prompt(s, w);
     if (s->virtual_time)
         loop_virtual(s, w);
     else
@@ -357,7 +390,7 @@ worker_main(struct nsp_session *s, struct nsp_worker *w)
     drain(s, w);
     /* What was written last may have been refused. */
     device_failed(s);
-    nsp_thread_set_timing(before);
+    restore_thread(&before);
     set_thread(s, w, 0);
 }
 

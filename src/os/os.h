@@ -43,6 +43,15 @@ struct nsp_thread_timing {
  * returns what it was. */
 struct nsp_thread_timing nsp_thread_set_timing(struct nsp_thread_timing timing);
 
+/* Which processors a thread may run on. */
+struct nsp_thread_cpus {
+    uint64_t bits[16]; /* Of the first 1024. */
+};
+
+/* Those of the calling thread. Returns 0 or a negative errno. */
+int nsp_thread_get_cpus(struct nsp_thread_cpus *ret) NSP_MUSTCHECK;
+int nsp_thread_set_cpus(const struct nsp_thread_cpus *cpus) NSP_MUSTCHECK;
+
 /* Lets another thread run. */
 void nsp_thread_yield(void);
 

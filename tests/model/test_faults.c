@@ -140,6 +140,11 @@ TEST(unusable_backends_are_refused_with_what_to_do)
         { { .backend = "nfqueue", .hooks = 8 }, "bad-hooks" },
         { { .backend = "nfqueue", .nfqueue.first_queue = 65536 }, "bad-queue" },
         { { .backend = "nfqueue", .workers = 17 }, "bad-workers" },
+        { { .backend = "nfqueue", .cpu_count = 17 }, "bad-cpus" },
+        { { .backend = "nfqueue", .cpus = { 1023 }, .cpu_count = 1 },
+          "bad-cpus" },
+        { { .backend = "nfqueue", .cpus = { 65535 }, .cpu_count = 1 },
+          "bad-cpus" },
         { { .backend = "nfqueue", .max_held_pkts = 1 }, "bad-max-held" },
     };
 

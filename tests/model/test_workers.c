@@ -1,5 +1,8 @@
 /* Several workers: what rules and classes promise holds for all together. */
+#define _GNU_SOURCE
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -321,6 +324,67 @@ TEST(workers_share_a_limit)
     end(&live);
 }
 
+/* --- Processors ----------------------------------------------------------- */
+
+struct places {
+    atomic_uint seen[WORKERS]; /* Bursts on the right processor. */
+    atomic_uint elsewhere;
+    const struct nsp_engine_config *cfg;
+};
+
+static void
+note_place(void *context, struct nsp_burst *burst)
+{
+    struct places *places = context;
+    const struct nsp_engine_config *cfg = places->cfg;
+
+    if (sched_getcpu() == cfg->cpus[burst->worker % cfg->cpu_count])
+        atomic_fetch_add(&places->seen[burst->worker], 1);
+    else
+        atomic_fetch_add(&places->elsewhere, 1);
+}
+
+/* Up to two that this process may use. */
+static void
+find_cpus(struct nsp_engine_config *cfg, const cpu_set_t *set)
+{
+    for (uint16_t cpu = 0; cpu < CPU_SETSIZE && cfg->cpu_count < 2; cpu++)
+        if (CPU_ISSET(cpu, set))
+            cfg->cpus[cfg->cpu_count++] = cpu;
+}
+
+TEST(workers_run_on_the_processors_they_are_given)
+{
+    const struct nsp_memory_config memory_cfg = { .queues = WORKERS };
+    struct places places = { .elsewhere = 0 };
+    struct nsp_engine_config cfg = { .backend = "memory",
+                                     .workers = WORKERS,
+                                     .callback = note_place,
+                                     .callback_context = &places };
+    cpu_set_t before, after;
+    struct live live = { .memory = NULL };
+
+    CPU_ZERO(&before);
+    CPU_ZERO(&after);
+    CHECK_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+    find_cpus(&cfg, &before);
+    places.cfg = &cfg;
+    CHECK_EQ(nsp_memory_create(&memory_cfg, &live.memory), NSP_OK);
+    cfg.memory = live.memory;
+    CHECK_EQ(nsp_engine_create(&cfg, &live.engine, NULL), NSP_OK);
+    push(&live, 1, 1);
+    CHECK_EQ(nsp_engine_start(live.engine, "true", NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_run_for(live.engine, 100 * MS), NSP_STOPPED);
+    for (uint32_t q = 0; q < WORKERS; q++)
+        CHECK(places.seen[q] > 0);
+    CHECK_EQ(places.elsewhere, 0);
+
+    /* The first worker's thread was this one. */
+    CHECK_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+    CHECK(CPU_EQUAL(&before, &after));
+    end(&live);
+}
+
 TEST(in_virtual_time_a_rate_needs_one_worker)
 {
     static const struct nsp_rule rule = { .name = "r",
@@ -346,4 +410,5 @@ TEST_MAIN(cmocka_unit_test(workers_share_the_queue_of_a_class),
           cmocka_unit_test(a_stop_brings_home_what_other_workers_hold),
           cmocka_unit_test(a_stop_delivers_what_is_held),
           cmocka_unit_test(workers_share_a_limit),
+          cmocka_unit_test(workers_run_on_the_processors_they_are_given),
           cmocka_unit_test(in_virtual_time_a_rate_needs_one_worker))

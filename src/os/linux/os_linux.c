@@ -120,6 +120,36 @@ nsp_thread_set_timing(struct nsp_thread_timing timing)
     return before;
 }
 
+_Static_assert(sizeof(cpu_set_t) >= sizeof(struct nsp_thread_cpus),
+               "the system's set holds ours");
+
+int
+nsp_thread_get_cpus(struct nsp_thread_cpus *ret)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    if (sched_getaffinity(0, sizeof set, &set) < 0)
+        return -errno;
+    *ret = (struct nsp_thread_cpus){ { 0 } };
+    for (uint32_t cpu = 0; cpu < sizeof ret->bits * 8; cpu++)
+        if (CPU_ISSET(cpu, &set))
+            ret->bits[cpu / 64] |= UINT64_C(1) << cpu % 64;
+    return 0;
+}
+
+int
+nsp_thread_set_cpus(const struct nsp_thread_cpus *cpus)
+{
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    for (uint32_t cpu = 0; cpu < sizeof cpus->bits * 8; cpu++)
+        if ((cpus->bits[cpu / 64] >> cpu % 64 & 1) != 0)
+            CPU_SET(cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set) < 0 ? -errno : 0;
+}
+
 void
 nsp_thread_yield(void)
 {
