@@ -29,7 +29,8 @@ LAYERS = {
                    "src/flow", "src/shape", "src/impair", "src/policy", "src/io"],
     "lab": ["src/base"],
     "config": [],
-    "cli": ["config", "lab"],
+    "verify": [],
+    "cli": ["config", "lab", "verify"],
     "examples": [],
 }
 

@@ -1,0 +1,43 @@
+#ifndef NSP_VERIFY_SEARCH_H
+#define NSP_VERIFY_SEARCH_H
+#include "netshaper/filter.h"
+#include "netshaper/policy.h"
+#include "verify/packet.h"
+
+/* Finds a packet that comes to a rule: one that its filter matches and no rule
+ * before it decides.
+ *
+ * Packets are drawn from a pool of likely values and the constants that stand
+ * in the filter (numbers and their neighbours, addresses, ports and prefixes of
+ * sets), and the compiled filters asked about each. The same filter always
+ * gives the same packet. That none was found is no proof that there is none. */
+
+/* The most rules that one packet meets. */
+#define NSP_SEARCH_HITS_MAX 64u
+
+struct nsp_search {
+    const struct nsp_policy_spec *spec;
+    struct nsp_filter *const *filters; /* One for each rule; NULL: all. */
+    const bool *off;                   /* Rules that are not in force. */
+    uint32_t hooks;                    /* Set of enum nsp_hook. */
+    const uint32_t *ifindexes;         /* That filters may ask for. */
+    uint32_t ifindex_count;
+    uint64_t seed;          /* Of the engine: filters may read it. */
+    uint16_t payload_bytes; /* Wanted; others are tried where it does not fit.
+                             */
+    /* Not NULL: what else a packet must be. */
+    bool (*wants)(const struct nsp_test_fields *fields);
+};
+
+/* On success stores the packet and returns true. Otherwise '*ret_why' says why
+ * there is none, static storage. */
+bool nsp_search_packet(const struct nsp_search *search, uint32_t rule,
+                       struct nsp_test_packet *ret, const char **ret_why);
+
+/* Stores in 'ret' the rules that act on the parsed 'pkt', in order, and returns
+ * how many, at most NSP_SEARCH_HITS_MAX. 'off' NULL: all are in force. */
+uint32_t nsp_search_hits(const struct nsp_search *search, const bool *off,
+                         const struct nsp_pkt *pkt,
+                         uint32_t ret[NSP_SEARCH_HITS_MAX]);
+
+#endif /* NSP_VERIFY_SEARCH_H */

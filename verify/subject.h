@@ -1,0 +1,67 @@
+#ifndef NSP_VERIFY_SUBJECT_H
+#define NSP_VERIFY_SUBJECT_H
+#include "verify/checks.h"
+#include "verify/trial.h"
+
+/* A rule that is measured: what it is configured to do, and a packet for it.
+ *
+ * The judges compare trials with what the configuration says, and add their
+ * checks to a list. */
+struct nsp_subject {
+    const struct nsp_search *search;
+    uint32_t index;
+    const struct nsp_rule *rule;
+    const struct nsp_effects *effects; /* Its own or those it names. */
+    const struct nsp_link_rate *link;  /* The same; no rate: none. */
+    struct nsp_test_packet packet;     /* A small one that comes to it. */
+    uint32_t pkts;                     /* Of a trial. */
+    uint64_t seed;
+};
+
+/* Fills in what is configured of rule 'index'; the packet is left. */
+void nsp_subject_init(struct nsp_subject *subject,
+                      const struct nsp_search *search, uint32_t index);
+
+/* How long the rule's serialiser takes for a packet of 'bytes', exactly and
+ * rounded up as it must; 0 without one. */
+double nsp_subject_serialise_ns(const struct nsp_subject *subject,
+                                uint32_t bytes);
+uint64_t nsp_subject_serialise_up_ns(const struct nsp_subject *subject,
+                                     uint32_t bytes);
+
+/* A time that hardly any delay of the rule exceeds. */
+uint64_t nsp_subject_long_delay_ns(const struct nsp_subject *subject);
+
+/* Packets at intervals so long that none waits for another: neither in the
+ * queue, nor to keep their order, and the limit takes all. */
+uint64_t nsp_subject_calm_gap_ns(const struct nsp_subject *subject,
+                                 uint32_t bytes);
+
+/* Runs a trial of 'packet'. */
+int nsp_subject_run(const struct nsp_subject *subject,
+                    const struct nsp_test_packet *packet, uint64_t gap_ns,
+                    uint32_t pkts, struct nsp_trial *ret,
+                    struct nsp_diag *reterr);
+
+/* --- Judges ---------------------------------------------------------------
+ * Each returns NSP_OK, NSP_NO_MEMORY, or what a trial of its own says. */
+
+/* Of a calm trial: accounting, losses, delays. */
+int nsp_judge_accounts(const struct nsp_trial *trial,
+                       struct nsp_checks *checks);
+int nsp_judge_loss(const struct nsp_subject *subject,
+                   const struct nsp_trial *trial, struct nsp_checks *checks);
+int nsp_judge_delay(const struct nsp_subject *subject,
+                    const struct nsp_trial *trial, struct nsp_checks *checks);
+
+/* These run trials of their own. */
+int nsp_judge_rate(const struct nsp_subject *subject, struct nsp_checks *checks,
+                   struct nsp_diag *reterr);
+int nsp_judge_limit(const struct nsp_subject *subject,
+                    struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_edits(const struct nsp_subject *subject,
+                    struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_action(const struct nsp_subject *subject,
+                     struct nsp_checks *checks, struct nsp_diag *reterr);
+
+#endif /* NSP_VERIFY_SUBJECT_H */
