@@ -31,7 +31,8 @@ enum nsp_io_cap {
     NSP_IO_HOLDS_INPUT = 1 << 3,   /* May be kept waiting: packets from INPUT */
     NSP_IO_HOLDS_OUTPUT = 1 << 4,  /* ... from OUTPUT, */
     NSP_IO_HOLDS_FORWARD = 1 << 5, /* ... from FORWARD. */
-    NSP_IO_HOOKS = 1 << 6, /* Taps hooks of the stack: 'hooks' counts. */
+    NSP_IO_HOOKS = 1 << 6,      /* Taps hooks of the stack: 'hooks' counts. */
+    NSP_IO_SETS_MARKS = 1 << 7, /* Sends packets on with the mark they have. */
 };
 
 #define NSP_IO_QUEUES_MAX 16u
@@ -155,6 +156,15 @@ struct nsp_io_ops {
 
     /* Reports what the device needs and whether it is there. May be NULL. */
     void (*probe)(nsp_probe_fn *report, void *context);
+
+    /* For one thread that serves queues of two live devices; NULL where that
+     * cannot be. The descriptor that is readable while 'queue' has packets, -1
+     * while there is no room for more. */
+    int (*ready_fd)(struct nsp_io *io, uint32_t queue);
+
+    /* The same as wait, which ends also when 'fd' (-1: none) is readable. */
+    int (*wait_with)(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns,
+                     int fd);
 };
 
 NSP_END_DECLS

@@ -497,11 +497,18 @@ nfqueue_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
 }
 
 static int
-nfqueue_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+nfqueue_ready_fd(struct nsp_io *io, uint32_t queue)
 {
     struct nsp_nfq_queue *q = &io->queues[queue];
-    int fd = nsp_nfq_queue_can_receive(q) ? q->nl.fd : -1;
-    int result = nsp_wakeup_wait(&q->wakeup, fd, timeout_ns);
+
+    return nsp_nfq_queue_can_receive(q) ? q->nl.fd : -1;
+}
+
+static int
+nfqueue_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+{
+    int result = nsp_wakeup_wait(&io->queues[queue].wakeup,
+                                 nfqueue_ready_fd(io, queue), timeout_ns);
 
     return result < 0 ? result : 0;
 }
@@ -570,7 +577,7 @@ extern const struct nsp_io_ops nsp_nfqueue_ops;
 const struct nsp_io_ops nsp_nfqueue_ops = {
     .name = "nfqueue",
     .caps = NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT | NSP_IO_HOLDS_INPUT |
-            NSP_IO_HOLDS_FORWARD | NSP_IO_HOOKS,
+            NSP_IO_HOLDS_FORWARD | NSP_IO_HOOKS | NSP_IO_SETS_MARKS,
     .open = nfqueue_open,
     .close = nfqueue_close,
     .rx_burst = nfqueue_rx_burst,
@@ -585,4 +592,5 @@ const struct nsp_io_ops nsp_nfqueue_ops = {
     .read_stats = nfqueue_read_stats,
     .status = nfqueue_status,
     .probe = nsp_nfq_probe,
+    .ready_fd = nfqueue_ready_fd,
 };

@@ -173,20 +173,22 @@ take_news(void *context, const struct nsp_link_news *news)
 
 static int
 sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
-         uint64_t timeout_ns)
+         uint64_t timeout_ns, int other_fd)
 {
-    struct pollfd fds[3] = {
+    struct pollfd fds[] = {
         { .fd = queue->wakeup.fd, .events = POLLIN },
         { .fd = readable ? queue->config.fd : -1, .events = POLLIN },
         { .fd = queue->config.index == 0 ? io->watch.fd : -1,
           .events = POLLIN },
+        { .fd = other_fd, .events = POLLIN },
     };
     struct timespec ts = {
         .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
         .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
     };
     uint64_t value;
-    int n = ppoll(fds, 3, timeout_ns == NSP_TIME_NEVER ? NULL : &ts, NULL);
+    int n = ppoll(fds, NSP_ARRAY_LEN(fds),
+                  timeout_ns == NSP_TIME_NEVER ? NULL : &ts, NULL);
 
     if (n < 0)
         return errno == EINTR ? 1 : -errno;
@@ -203,7 +205,7 @@ sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
  * goes to no program knows, and one without room does not wake for it: these
  * give signs of life in their sleep. */
 static int
-tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+tap_wait_with(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns, int fd)
 {
     struct nsp_tap_queue *q = &io->queues[queue];
     bool readable = nsp_tap_queue_can_receive(q);
@@ -216,7 +218,7 @@ tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 
         if (sound)
             nsp_beats_sleep(&io->beats, queue);
-        result = sleep_on(io, q, readable, slice_ns);
+        result = sleep_on(io, q, readable, slice_ns, fd);
         if (sound)
             nsp_beats_woken(&io->beats, queue);
         else
@@ -225,6 +227,12 @@ tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
             timeout_ns -= slice_ns;
     } while (result == 0 && timeout_ns > 0);
     return result < 0 ? result : 0;
+}
+
+static int
+tap_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+{
+    return tap_wait_with(io, queue, timeout_ns, -1);
 }
 
 /* --- State ---------------------------------------------------------------- */
@@ -293,4 +301,5 @@ const struct nsp_io_ops nsp_tap_ops = {
     .read_stats = tap_read_stats,
     .status = tap_status,
     .probe = nsp_tap_probe,
+    .wait_with = tap_wait_with,
 };

@@ -1,0 +1,40 @@
+#ifndef NSP_IO_HOST_H
+#define NSP_IO_HOST_H
+#include "base/base.h"
+#include "netshaper/io.h"
+
+/* The device "host": one or two live devices, each at hooks of its own, served
+ * as one. The engine says which (engine/placement.h).
+ *
+ *     worker --rx--> first  (INPUT, FORWARD: nfqueue)
+ *            --rx--> second (OUTPUT: tap)
+ *
+ * Whose      A packet's hook names the device that lent it, since no hook
+ *            belongs to both; it goes back there.
+ * Waiting    A worker sleeps in the wait_with of the last device, on the
+ *            ready_fd of the other.
+ * Fairness   The devices take turns at being first to fill a burst.
+ * Time       Arrivals are put in order across the devices: one may be told a
+ *            little later than it was, never earlier.
+ * Threads    As the devices. */
+struct nsp_host_part {
+    const struct nsp_io_ops *ops;
+    const void *device; /* For ops->open. */
+    uint32_t hooks;     /* Set of enum nsp_hook. */
+    const char *why;    /* Set before what it says when it cannot be opened,
+                         * static or borrowed while opening; NULL nothing. */
+};
+
+#define NSP_HOST_PARTS_MAX 2u
+
+/* What struct nsp_io_config's 'device' points to. Every part has the functions
+ * that live devices may leave out, but for 'retain'; of two, the first has
+ * ready_fd and the second wait_with. */
+struct nsp_host_config {
+    struct nsp_host_part parts[NSP_HOST_PARTS_MAX];
+    uint32_t part_count;
+};
+
+extern const struct nsp_io_ops nsp_host_ops;
+
+#endif /* NSP_IO_HOST_H */
