@@ -80,7 +80,6 @@ attach(const struct nsp_tap_link *link,
     struct nsp_tap_divert divert = {
         .ifindex = interface->ifindex,
         .tap_ifindex = link->ifindex,
-        .diverts = true,
         .loopback = interface->loopback,
         .superpackets = true,
         .queues = 1,

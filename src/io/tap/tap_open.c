@@ -252,8 +252,10 @@ refuse_taken(const struct nsp_tap_interface *interface,
              enum nsp_tc_method method, struct nsp_diag *reterr)
 {
     if (method != NSP_TC_TCX ||
-        nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_EGRESS,
-                         NSP_TAP_PROGRAM_PREFIX) <= 0)
+        (nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_EGRESS,
+                          NSP_TAP_PROGRAM_PREFIX) <= 0 &&
+         nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_INGRESS,
+                          NSP_TAP_PROGRAM_PREFIX) <= 0))
         return NSP_OK;
     return nsp_diag_set(reterr, NSP_OPEN_FAILED, "interface-taken",
                         "end the other one first, or name other interfaces",
@@ -272,6 +274,39 @@ diverts_at(const struct nsp_io_config *cfg,
 }
 
 static int
+attach_side(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t slot,
+            bool ingress, enum nsp_tc_method method, struct nsp_diag *reterr)
+{
+    const struct nsp_tap_interface *interface = &io->interfaces[slot];
+    const struct nsp_tap_divert divert = {
+        .ifindex = interface->ifindex,
+        .tap_ifindex = io->link.ifindex,
+        .slot = slot,
+        .ingress = ingress,
+        .loopback = interface->loopback,
+        .fail_closed = io->fail_closed,
+        /* With edits it may be told later to have them split. */
+        .superpackets = cfg->superpackets && !cfg->edits,
+        .queues = io->queue_count,
+        .shared_fd = io->beats.map_fd,
+        .filter = cfg->filter,
+    };
+    int fd = nsp_tap_load_divert(&divert, &io->allocator, NULL, 0);
+    int err;
+
+    if (fd < 0)
+        return fail_program(reterr, fd, "the program that takes packets");
+    err = attach(&io->hooks[io->hook_count], &method, false, fd,
+                 interface->ifindex, ingress);
+    if (err < 0)
+        return fail_program(reterr, err, "a program at an interface");
+    io->hook_count++;
+    return NSP_OK;
+}
+
+/* Where nothing is taken there is no program, and an answer that is sent there
+ * keeps the mark: others that look for it let it pass as well. */
+static int
 attach_interface(struct nsp_io *io, const struct nsp_io_config *cfg,
                  uint32_t slot, enum nsp_tc_method method,
                  struct nsp_diag *reterr)
@@ -279,32 +314,9 @@ attach_interface(struct nsp_io *io, const struct nsp_io_config *cfg,
     const struct nsp_tap_interface *interface = &io->interfaces[slot];
     int result = refuse_taken(interface, method, reterr);
 
-    for (int ingress = 0; ingress < 2 && result == NSP_OK; ingress++) {
-        const struct nsp_tap_divert divert = {
-            .ifindex = interface->ifindex,
-            .tap_ifindex = io->link.ifindex,
-            .slot = slot,
-            .ingress = ingress,
-            .diverts = diverts_at(cfg, interface, ingress),
-            .loopback = interface->loopback,
-            .fail_closed = io->fail_closed,
-            /* With edits it may be told later to have them split. */
-            .superpackets = cfg->superpackets && !cfg->edits,
-            .queues = io->queue_count,
-            .shared_fd = io->beats.map_fd,
-            .filter = cfg->filter,
-        };
-        int fd = nsp_tap_load_divert(&divert, &io->allocator, NULL, 0);
-        int err;
-
-        if (fd < 0)
-            return fail_program(reterr, fd, "the program that takes packets");
-        err = attach(&io->hooks[io->hook_count], &method, false, fd,
-                     interface->ifindex, ingress);
-        if (err < 0)
-            return fail_program(reterr, err, "a program at an interface");
-        io->hook_count++;
-    }
+    for (int ingress = 0; ingress < 2 && result == NSP_OK; ingress++)
+        if (diverts_at(cfg, interface, ingress))
+            result = attach_side(io, cfg, slot, ingress, method, reterr);
     return result;
 }
 

@@ -81,7 +81,6 @@ load_programs(struct probe *probe)
         .ifindex = probe->link.ifindex,
         .tap_ifindex = probe->link.ifindex,
         .ingress = true,
-        .diverts = true,
         .queues = 1,
     };
     struct nsp_beats beats;

@@ -179,10 +179,7 @@ put_divert(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_move(p, R6, R1);
     nsp_bpf_load_context(p, R7, offsetof(struct __sk_buff, mark));
     nsp_bpf_jump_if(p, BPF_JSET, R7, NSP_TAP_LOOP_MARK, LABEL_MARKED);
-    if (divert->diverts)
-        put_redirect(p, divert);
-    else
-        nsp_bpf_leave(p, TC_ACT_UNSPEC);
+    put_redirect(p, divert);
 
     nsp_bpf_place(p, LABEL_MARKED);
     nsp_bpf_put(p, BPF_ALU | BPF_AND | BPF_K, R7, R0, 0,

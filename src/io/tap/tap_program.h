@@ -13,12 +13,12 @@
  *                 ^                                         |
  *                 +---- marked ------------- return <-------+
  *
- * divert   At each hook: passes on what carries the loop mark, and takes the
- *          mark off. Of the rest it sends IP packets of this host that the
- *          filter matches to the TAP, with a tag in front that says where they
- *          were taken, as long as the engine is alive.
- * return   On what comes out of the TAP: takes the tag off, puts the mark on,
- *          and sends the packet to the hook that the tag names.
+ * divert   At each hook taken: passes on what carries the loop mark, and takes
+ * the mark off. Of the rest it sends IP packets of this host that the filter
+ * matches to the TAP, with a tag in front that says where they were taken, as
+ * long as the engine is alive. return   On what comes out of the TAP: takes the
+ * tag off, puts the mark on, and sends the packet to the hook that the tag
+ * names.
  *
  * Tag        An 802.1ad tag, which the kernel keeps beside the packet: to put
  *            one on and take it off moves no byte and leaves offloads as they
@@ -50,7 +50,6 @@ struct nsp_tap_divert {
     uint32_t ifindex, tap_ifindex;
     uint32_t slot;
     bool ingress;
-    bool diverts;      /* Else it only takes the mark off. */
     bool loopback;     /* Takes IPv6 and 127.0.0.0/8 there, no other IPv4. */
     bool fail_closed;  /* Late packets are dropped. */
     bool superpackets; /* The filter may judge them by their whole. */
