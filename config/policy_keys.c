@@ -361,7 +361,9 @@ static const struct nsp_key rule_keys[] = {
       .min = NSP_MSS_MIN, .max = 65535, .otherwise = "kept",
       .doc = "Greatest MSS that a TCP SYN may have" },
     { "mark", MEMBER(nsp_doc_rule, mark), .type = &nsp_value_mark,
-      .otherwise = "kept", .doc = "Firewall mark to set, within its mask" },
+      .otherwise = "kept",
+      .doc = "Firewall mark to set, within its mask; refused for packets "
+             "that leave this host where a rule may make these wait" },
     { "class", MEMBER(nsp_doc_rule, class_name), .type = &nsp_value_name,
       .otherwise = "none", .doc = "One of 'classes'" },
     { "impair", MEMBER(nsp_doc_rule, impairment), .type = &nsp_value_name,

@@ -128,11 +128,17 @@ struct nsp_custom_config {
     const void *device; /* Passed to ops->open. */
 };
 
-/* All zero is valid but for 'backend'. Copied by create, strings and rules
+/* Backend "host" takes packets with nfqueue, but those of OUTPUT with tap where
+ * a rule may hold them; 'nfqueue' and 'tap' configure either. What a callback
+ * does is not known before: one that delays what leaves is for the backend
+ * "tap".
+ *
+ * All zero is valid but for 'backend'. Copied by create, strings and rules
  * included; objects pointed to by 'memory', 'custom', contexts must outlive the
  * engine. */
 struct nsp_engine_config {
-    const char *backend; /* "nfqueue", "tap", "pcapfile", "memory", "custom". */
+    const char *backend; /* "host", "nfqueue", "tap", "pcapfile", "memory",
+                          * "custom". */
     struct nsp_nfqueue_config nfqueue;
     struct nsp_tap_config tap;
     struct nsp_pcapfile_config pcapfile;
@@ -203,6 +209,23 @@ NSP_API int nsp_engine_start(struct nsp_engine *engine, const char *filter,
 NSP_API int nsp_engine_set_policy(struct nsp_engine *engine,
                                   const struct nsp_policy_spec *policy,
                                   struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Where packets of one hook are taken. */
+struct nsp_placement {
+    uint8_t hook;       /* enum nsp_hook. */
+    const char *device; /* Name of a backend; static. */
+    char reason[192];   /* Why that, for people. */
+};
+#define NSP_PLACEMENTS_MAX 3u
+
+/* Tells where an engine of 'cfg' started with 'filter' would take packets, one
+ * element of 'ret' (room for NSP_PLACEMENTS_MAX) for each hook at which any can
+ * match, without opening anything. Returns what create and start would return
+ * but for what they open. */
+NSP_API int nsp_engine_place(const struct nsp_engine_config *cfg,
+                             const char *filter, struct nsp_placement ret[],
+                             uint32_t *ret_count,
+                             struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* The capture loop; returns when it has ended and the engine is idle: NSP_OK
  * (end of input), NSP_STOPPED, NSP_INVALID_STATE (not started, or another

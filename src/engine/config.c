@@ -172,16 +172,17 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
 {
     if (!user->backend)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-backend",
-                            "set .backend to \"nfqueue\", \"tap\", "
-                            "\"pcapfile\", \"memory\" or \"custom\"",
+                            "set .backend to \"host\", \"nfqueue\", "
+                            "\"tap\", \"pcapfile\", \"memory\" or "
+                            "\"custom\"",
                             "no backend is named");
     if (strcmp(user->backend, "custom") == 0) {
         return check_custom(user->custom.ops, reterr);
     }
     if (!nsp_io_find(user->backend))
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "unknown-backend",
-                            "the backends are nfqueue, tap, pcapfile, memory "
-                            "and custom",
+                            "the backends are host, nfqueue, tap, pcapfile, "
+                            "memory and custom",
                             "no backend is called \"%.40s\"", user->backend);
     if (strcmp(user->backend, "memory") == 0 && !user->memory)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-memory-device",
@@ -269,6 +270,8 @@ nsp_config_device(const struct nsp_config *config)
         return &user->pcapfile;
     if (strcmp(user->backend, "tap") == 0)
         return &user->tap;
+    if (config->is_host)
+        return NULL; /* The plan says. */
     return &user->nfqueue;
 }
 
@@ -308,6 +311,7 @@ nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
         return out_of_memory(reterr);
     }
     config->custom = strcmp(user->backend, "custom") == 0;
+    config->is_host = strcmp(user->backend, "host") == 0;
     config->device = nsp_config_device(config);
     config->ops = config->custom
                       ? user->custom.ops

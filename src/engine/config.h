@@ -11,6 +11,7 @@ struct nsp_config {
     const struct nsp_io_ops *ops;
     const void *device; /* For ops->open. */
     bool custom;        /* The program's own backend. */
+    bool is_host;       /* Devices are picked by the policy. */
     struct nsp_allocator allocator;
     struct nsp_clock clock;
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "engine/placement.h"
 
 /* IPv4 and TCP headers with all their options are 120 bytes. */
 #define HEADER_SNAP_BYTES 128u
@@ -42,16 +43,30 @@ plan_hooks(const struct nsp_config *config, const struct nsp_filter *filter)
     return needs.never ? 0 : wanted;
 }
 
-static int
-refuse_hold(const struct nsp_policy_rule *rule, uint32_t hook,
-            struct nsp_diag *reterr)
+/* The device at 'hook'. */
+static const struct nsp_io_ops *
+ops_at(const struct nsp_config *config, const struct nsp_plan *plan,
+       enum nsp_hook hook)
 {
+    return config->is_host ? nsp_placement_ops(&plan->host, hook) : config->ops;
+}
+
+static int
+refuse_hold(const struct nsp_config *config, const struct nsp_policy_rule *rule,
+            uint32_t hook, struct nsp_diag *reterr)
+{
+    if (hook == NSP_HOOK_OUTPUT && config->is_host)
+        return nsp_diag_set(
+            reterr, NSP_NOT_POSSIBLE, "hold-output", "start again with it",
+            "rule %s would hold packets at output, where they are taken by "
+            "nfqueue, which cannot: no rule held any when it was opened",
+            rule->name);
     if (hook == NSP_HOOK_OUTPUT)
         return nsp_diag_set(
             reterr, NSP_NOT_POSSIBLE, "hold-output",
-            "shape where the packets arrive (hook input, a filter with "
-            "'inbound') or on a router (hook forward); pass, drop, reject and "
-            "loss work at output",
+            "use the backend \"host\" or \"tap\", or shape where the packets "
+            "arrive (hook input, a filter with 'inbound') or on a router (hook "
+            "forward)",
             "rule %s would hold packets at output: a verdict held there stays "
             "charged to the sending socket, so TCP stops (20 ms of delay "
             "leave 2 Mbit/s)",
@@ -62,30 +77,58 @@ refuse_hold(const struct nsp_policy_rule *rule, uint32_t hook,
 }
 
 static int
-plan_holds(const struct nsp_config *config, const struct nsp_policy *policy,
+refuse_mark(const struct nsp_policy_rule *rule, const char *device,
+            const char *hook, struct nsp_diag *reterr)
+{
+    return nsp_diag_set(
+        reterr, NSP_NOT_POSSIBLE, "mark",
+        "say in its filter or direction that it is for other packets, or set "
+        "the mark elsewhere (SO_MARK, nftables)",
+        "rule %s would mark packets at %s, which are taken by %s there and "
+        "lose their mark",
+        rule->name, hook, device);
+}
+
+/* Checks what 'rule' asks of the device at hook 'h', where packets are
+ * taken. */
+static int
+check_rule(const struct nsp_config *config, const struct nsp_policy_rule *rule,
+           size_t h, struct nsp_plan *plan, struct nsp_diag *reterr)
+{
+    const struct nsp_io_ops *ops = ops_at(config, plan, hooks[h].hook);
+
+    if ((rule->edits.which & NSP_EDIT_MARK) != 0 &&
+        (ops->caps & NSP_IO_HOOKS) != 0 &&
+        (ops->caps & NSP_IO_SETS_MARKS) == 0 &&
+        nsp_policy_rule_may_match(rule, hooks[h].direction))
+        return refuse_mark(rule, ops->name, hooks[h].name, reterr);
+    if (!nsp_policy_rule_holds(rule, hooks[h].direction))
+        return NSP_OK;
+    if ((plan->holdable & (uint32_t)hooks[h].hook) == 0)
+        return refuse_hold(config, rule, hooks[h].hook, reterr);
+    plan->holds = true;
+    return NSP_OK;
+}
+
+static int
+plan_rules(const struct nsp_config *config, const struct nsp_policy *policy,
            struct nsp_plan *plan, struct nsp_diag *reterr)
 {
     bool tapped = (config->ops->caps & NSP_IO_HOOKS) != 0;
+    int result = NSP_OK;
 
     for (size_t h = 0; h < NSP_ARRAY_LEN(hooks); h++)
-        if (!tapped || (config->ops->caps & hooks[h].cap) != 0)
+        if (!tapped ||
+            (ops_at(config, plan, hooks[h].hook)->caps & hooks[h].cap) != 0)
             plan->holdable |= (uint32_t)hooks[h].hook;
 
     plan->holds = config->user.callback != NULL;
-    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
-        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
-
-        for (size_t h = 0; h < NSP_ARRAY_LEN(hooks); h++) {
-            if (tapped && (plan->io.hooks & (uint32_t)hooks[h].hook) == 0)
-                continue;
-            if (!nsp_policy_rule_holds(rule, hooks[h].direction))
-                continue;
-            if ((plan->holdable & (uint32_t)hooks[h].hook) == 0)
-                return refuse_hold(rule, hooks[h].hook, reterr);
-            plan->holds = true;
-        }
-    }
-    return NSP_OK;
+    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++)
+        for (size_t h = 0; h < NSP_ARRAY_LEN(hooks) && result == NSP_OK; h++)
+            if (!tapped || (plan->io.hooks & (uint32_t)hooks[h].hook) != 0)
+                result = check_rule(config, nsp_policy_get_rule(policy, r), h,
+                                    plan, reterr);
+    return result;
 }
 
 static bool
@@ -168,8 +211,8 @@ nsp_plan_check_workers(const struct nsp_config *config,
 
 int
 nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
-              const struct nsp_policy *policy, struct nsp_plan *ret,
-              struct nsp_diag *reterr)
+              const struct nsp_policy *policy, const struct nsp_plan *open,
+              struct nsp_plan *ret, struct nsp_diag *reterr)
 {
     struct nsp_plan plan = {
         .io = {
@@ -185,8 +228,13 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
             .filter = filter,
         },
     };
-    int result = plan_holds(config, policy, &plan, reterr);
+    int result;
 
+    if (open)
+        plan.host = open->host;
+    else if (config->is_host)
+        nsp_placement_decide(config, policy, plan.io.hooks, &plan.host);
+    result = plan_rules(config, policy, &plan, reterr);
     if (result != NSP_OK)
         return result;
     plan_bytes(config, filter, policy, &plan);
@@ -200,5 +248,7 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     if (plan.holds)
         plan.io.max_held_pkts = config->user.max_held_pkts;
     *ret = plan;
+    if (config->is_host)
+        ret->io.device = &ret->host;
     return NSP_OK;
 }

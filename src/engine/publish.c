@@ -303,7 +303,7 @@ nsp_session_set_ruleset(struct nsp_session *s, struct nsp_ruleset *ruleset,
     int err, result;
 
     result = nsp_plan_make(s->config, s->filter, nsp_ruleset_policy(ruleset),
-                           &plan, reterr);
+                           &s->plan, &plan, reterr);
     if (result == NSP_OK)
         result = check_plan(s, &plan, reterr);
     if (result != NSP_OK)

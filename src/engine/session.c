@@ -70,8 +70,9 @@ open_parts(struct nsp_session *s, struct nsp_ruleset *ruleset,
     result = nsp_filter_compile_with(filter, layer, s->config->user.filters,
                                      allocator, &s->filter, reterr);
     if (result == NSP_OK)
-        result = nsp_plan_make(s->config, s->filter,
-                               nsp_ruleset_policy(ruleset), &s->plan, reterr);
+        result =
+            nsp_plan_make(s->config, s->filter, nsp_ruleset_policy(ruleset),
+                          NULL, &s->plan, reterr);
     if (result == NSP_OK)
         result = s->ops->open(&s->plan.io, &s->io, reterr);
     if (result == NSP_OK)

@@ -447,13 +447,11 @@ nsp_policy_reads_flows(const struct nsp_policy *policy)
 }
 
 bool
-nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
-                      enum nsp_direction direction)
+nsp_policy_rule_may_match(const struct nsp_policy_rule *rule,
+                          enum nsp_direction direction)
 {
     struct nsp_filter_needs needs;
 
-    if (rule->class_index == NSP_CLASS_NONE && !rule->delays)
-        return false;
     if (rule->apply == NSP_APPLY_INBOUND && direction != NSP_INBOUND)
         return false;
     if (rule->apply == NSP_APPLY_OUTBOUND && direction != NSP_OUTBOUND)
@@ -467,6 +465,14 @@ nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
     if (direction == NSP_OUTBOUND)
         return needs.outbound;
     return !needs.never;
+}
+
+bool
+nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
+                      enum nsp_direction direction)
+{
+    return (rule->class_index != NSP_CLASS_NONE || rule->delays) &&
+           nsp_policy_rule_may_match(rule, direction);
 }
 
 static bool

@@ -70,6 +70,11 @@ uint32_t nsp_policy_class_count(const struct nsp_policy *policy);
 const struct nsp_policy_class *nsp_policy_get_class(
     const struct nsp_policy *policy, uint32_t index);
 
+/* Tells whether 'rule', enabled or not, may match packets of 'direction': as
+ * far as its filter tells. */
+bool nsp_policy_rule_may_match(const struct nsp_policy_rule *rule,
+                               enum nsp_direction direction);
+
 /* Tells whether rule 'rule' can make a packet of 'direction' wait: only what
  * its filter may match counts. */
 bool nsp_policy_rule_holds(const struct nsp_policy_rule *rule,

@@ -1,0 +1,158 @@
+#include "engine/placement.h"
+
+#include <stdio.h>
+
+#include "base/diag.h"
+#include "engine/plan.h"
+#include "engine/ruleset.h"
+#include "io/registry.h"
+
+/* --- Deciding ------------------------------------------------------------- */
+
+const struct nsp_policy_rule *
+nsp_placement_holder(const struct nsp_policy *policy,
+                     enum nsp_direction direction)
+{
+    for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
+
+        if (nsp_policy_rule_holds(rule, direction))
+            return rule;
+    }
+    return NULL;
+}
+
+static void
+add_part(struct nsp_host_config *host, const char *name, const void *device,
+         uint32_t hooks)
+{
+    host->parts[host->part_count++] = (struct nsp_host_part){
+        .ops = nsp_io_find(name),
+        .device = device,
+        .hooks = hooks,
+    };
+}
+
+void
+nsp_placement_decide(const struct nsp_config *config,
+                     const struct nsp_policy *policy, uint32_t hooks,
+                     struct nsp_host_config *ret)
+{
+    uint32_t tapped = 0;
+
+    if ((hooks & NSP_HOOK_OUTPUT) != 0 &&
+        nsp_placement_holder(policy, NSP_OUTBOUND))
+        tapped = NSP_HOOK_OUTPUT;
+    *ret = (struct nsp_host_config){ .part_count = 0 };
+    /* One device is there even where no packet can match. */
+    if ((hooks & ~tapped) != 0 || tapped == 0)
+        add_part(ret, "nfqueue", &config->user.nfqueue, hooks & ~tapped);
+    if (tapped != 0)
+        add_part(ret, "tap", &config->user.tap, tapped);
+    if (tapped != 0)
+        ret->parts[ret->part_count - 1].why =
+            "holding what leaves this host (not what comes in or is forwarded) "
+            "takes the tap device";
+}
+
+const struct nsp_io_ops *
+nsp_placement_ops(const struct nsp_host_config *host, uint32_t hook)
+{
+    for (uint32_t i = 1; i < host->part_count; i++)
+        if ((host->parts[i].hooks & hook) != 0)
+            return host->parts[i].ops;
+    return host->parts[0].ops;
+}
+
+/* --- Telling -------------------------------------------------------------- */
+
+static const struct {
+    enum nsp_hook hook;
+    enum nsp_direction direction;
+} hooks[] = {
+    { NSP_HOOK_INPUT, NSP_INBOUND },
+    { NSP_HOOK_OUTPUT, NSP_OUTBOUND },
+    { NSP_HOOK_FORWARD, NSP_DIRECTION_NONE },
+};
+
+static void
+describe(const struct nsp_config *config, const struct nsp_plan *plan,
+         const struct nsp_policy *policy, size_t which,
+         struct nsp_placement *ret)
+{
+    const struct nsp_policy_rule *holder =
+        nsp_placement_holder(policy, hooks[which].direction);
+
+    *ret = (struct nsp_placement){ .hook = (uint8_t)hooks[which].hook };
+    if (!config->is_host) {
+        ret->device = config->ops->name;
+        snprintf(ret->reason, sizeof ret->reason, "it was asked for by name");
+        return;
+    }
+    ret->device = nsp_placement_ops(&plan->host, hooks[which].hook)->name;
+    if (!holder)
+        snprintf(ret->reason, sizeof ret->reason,
+                 "no rule holds packets there");
+    else if (hooks[which].hook == NSP_HOOK_OUTPUT)
+        snprintf(ret->reason, sizeof ret->reason,
+                 "rule %s may hold packets there, and nfqueue would stop the "
+                 "sockets that sent them",
+                 holder->name);
+    else
+        snprintf(ret->reason, sizeof ret->reason,
+                 "it can hold packets there, as rule %s may", holder->name);
+}
+
+static int
+plan_with(const struct nsp_config *config, const char *text,
+          const struct nsp_policy *policy, struct nsp_placement ret[],
+          uint32_t *ret_count, struct nsp_diag *reterr)
+{
+    struct nsp_filter *filter;
+    struct nsp_plan plan;
+    uint32_t count = 0;
+    int result;
+
+    result = nsp_filter_compile_with(text, nsp_plan_layer(config),
+                                     config->user.filters, &config->allocator,
+                                     &filter, reterr);
+    if (result != NSP_OK)
+        return result;
+    result = nsp_plan_make(config, filter, policy, NULL, &plan, reterr);
+    nsp_filter_destroy(filter);
+    if (result != NSP_OK)
+        return result;
+    for (size_t i = 0; i < NSP_ARRAY_LEN(hooks); i++)
+        if ((plan.io.hooks & (uint32_t)hooks[i].hook) != 0)
+            describe(config, &plan, policy, i, &ret[count++]);
+    *ret_count = count;
+    return NSP_OK;
+}
+
+int
+nsp_engine_place(const struct nsp_engine_config *cfg, const char *filter,
+                 struct nsp_placement ret[], uint32_t *ret_count,
+                 struct nsp_diag *reterr)
+{
+    struct nsp_ruleset *ruleset;
+    struct nsp_config config;
+    int result;
+
+    if (!cfg || !filter || !ret || !ret_count)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
+                            NULL,
+                            "no configuration, no filter or no place for "
+                            "the answer");
+    result = nsp_config_init(&config, cfg, reterr);
+    if (result != NSP_OK)
+        return result;
+    result = nsp_ruleset_create(&cfg->policy, nsp_plan_layer(&config),
+                                &config.allocator, &ruleset, reterr);
+    if (result == NSP_OK) {
+        result = plan_with(&config, filter, nsp_ruleset_policy(ruleset), ret,
+                           ret_count, reterr);
+        nsp_ruleset_unref(ruleset);
+    }
+    nsp_config_fini(&config);
+    return result;
+}
