@@ -225,21 +225,54 @@ report_backend(struct findings *found, const char *name)
     return found->worst != NSP_PROBE_MISSING;
 }
 
+#define MEND_ABOVE "mend what is missing above"
+
+/* Says which device takes packets where, with what was found of the two. */
+static void
+report_places(struct findings *found, bool nfqueue, bool tap)
+{
+    const uint8_t state = nfqueue ? NSP_PROBE_OK : NSP_PROBE_MISSING;
+    const char *cure = nfqueue ? "" : MEND_ABOVE;
+
+    begin_group(found, "host");
+    report(found, "input", state, "by nfqueue", cure);
+    if (!nfqueue)
+        report(found, "output", state, "by nfqueue", cure);
+    else if (tap)
+        report(found, "output", NSP_PROBE_OK,
+               "by nfqueue, or by tap where a rule holds packets", "");
+    else
+        report(found, "output", NSP_PROBE_DEGRADED,
+               "by nfqueue; rules that hold packets are refused: tap does not "
+               "work",
+               MEND_ABOVE);
+    report(found, "forward", state, "by nfqueue", cure);
+    end_group(found);
+}
+
 /* Reports on everything, or on 'only'; tells whether that, or the live path,
  * works here. */
 static bool
 examine(struct findings *found, const char *only)
 {
-    bool works = true;
+    bool works = true, nfqueue = false, tap = false;
 
     report_machine(found);
     for (size_t i = 0; i < BACKENDS; i++) {
+        bool one;
+
         if (only && strcmp(only, backends[i]) != 0)
             continue;
-        if (!report_backend(found, backends[i]) &&
-            (only || strcmp(backends[i], LIVE) == 0))
+        one = report_backend(found, backends[i]);
+        if (strcmp(backends[i], LIVE) == 0)
+            nfqueue = one;
+        if (strcmp(backends[i], "tap") == 0)
+            tap = one;
+        if (!one && (only || strcmp(backends[i], LIVE) == 0))
             works = false;
     }
+    if (!only)
+        report_places(found, nfqueue, tap);
     return works;
 }
 

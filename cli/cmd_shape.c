@@ -126,7 +126,7 @@ set_where(struct nsp_cli *cli, struct request *r, const char *text)
     r->job.where = text;
     if (strcmp(text, "tap") == 0 || strncmp(text, "tap:", 4) == 0)
         return set_tap(cli, r, text);
-    r->job.engine.backend = "nfqueue";
+    r->job.engine.backend = "host";
     return read_word(cli, "--on", text, words,
                      "write host, input, output, forward or tap:IFACE",
                      &r->job.engine.hooks);
@@ -361,7 +361,7 @@ run(struct nsp_cli *cli, int argc, char *argv[])
         .job = { .filter = "true",
                  .where = "host",
                  .rule = { .name = "shape" },
-                 .engine = { .backend = "nfqueue",
+                 .engine = { .backend = "host",
                              .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT } },
     };
     const char *value;

@@ -1,6 +1,7 @@
 #ifndef NSP_CLI_EXPLAIN_H
 #define NSP_CLI_EXPLAIN_H
 #include "cli/cli.h"
+#include "cli/places.h"
 #include "config/policy_file.h"
 #include "netshaper/packet.h"
 
@@ -11,12 +12,14 @@ struct nsp_explain {
     const struct nsp_cli *cli;
     const struct nsp_policy_file *file;
     struct nsp_json json;
+    struct nsp_places places;
     uint64_t packets;
     bool failed; /* No memory. */
 };
 
-/* Prints what runs where: of every rule, the hooks, the device and what it
- * does. With cli->json a member "rules" of the object that is open. */
+/* Prints what runs where: which device takes packets at each hook, and why; of
+ * every rule, the hooks and what it does. With cli->json members of the object
+ * that is open. */
 void nsp_explain_policy(struct nsp_explain *explain);
 
 /* Prints the way of the parsed 'pkt' through the rules, test by test. With

@@ -6,14 +6,8 @@
 #include "cli/diag_print.h"
 #include "config/units.h"
 
-static const struct {
-    const char *name;
-    uint32_t hook;
-} hooks[] = {
-    { "input", NSP_HOOK_INPUT },
-    { "output", NSP_HOOK_OUTPUT },
-    { "forward", NSP_HOOK_FORWARD },
-};
+static const uint32_t hooks[] = { NSP_HOOK_INPUT, NSP_HOOK_OUTPUT,
+                                  NSP_HOOK_FORWARD };
 #define HOOKS (sizeof hooks / sizeof hooks[0])
 
 const char *
@@ -158,28 +152,6 @@ hooks_of(const struct nsp_policy_file *file, uint32_t index)
     return at;
 }
 
-/* Tells whether packets may have to wait for what 'rule' does. */
-static bool
-holds(const struct nsp_policy_file *file, const struct nsp_rule *rule)
-{
-    for (uint32_t i = 0; rule->impairment && i < file->spec.impairment_count;
-         i++)
-        if (strcmp(file->spec.impairments[i].name, rule->impairment) == 0)
-            return has_delay(&file->spec.impairments[i].effects.delay);
-    return rule->class_name || rule->link.rate_bitps ||
-           has_delay(&rule->effects.delay);
-}
-
-/* Packets that leave this host are charged to their sockets while they wait
- * where verdicts are given, which stops TCP: 'nsp run' refuses to. */
-static bool
-is_refused(bool held, uint32_t hook)
-{
-    return held && hook == NSP_HOOK_OUTPUT;
-}
-
-#define WHY_REFUSED "nfqueue cannot hold packets there"
-
 static void
 write_rule(struct nsp_explain *e, uint32_t index)
 {
@@ -195,20 +167,24 @@ write_rule(struct nsp_explain *e, uint32_t index)
     nsp_json_bool(&e->json, "enabled", e->file->notes[index].enabled);
     nsp_json_begin_array(&e->json, "runs");
     for (size_t i = 0; i < HOOKS; i++) {
-        if ((at & hooks[i].hook) == 0)
+        if ((at & hooks[i]) == 0)
             continue;
         nsp_json_begin_object(&e->json, NULL);
-        nsp_json_string(&e->json, "hook", hooks[i].name);
-        if (is_refused(holds(e->file, rule), hooks[i].hook)) {
-            nsp_json_null(&e->json, "device");
-            nsp_json_string(&e->json, "refused", WHY_REFUSED);
-        } else {
-            nsp_json_string(&e->json, "device", "nfqueue");
-        }
+        nsp_json_string(&e->json, "hook", nsp_hook_name(hooks[i]));
+        nsp_json_string(&e->json, "device",
+                        nsp_places_device(&e->places, hooks[i]));
         nsp_json_end(&e->json);
     }
     nsp_json_end(&e->json);
     nsp_json_end(&e->json);
+}
+
+static void
+print_hook(const struct nsp_explain *e, size_t i)
+{
+    const char *device = nsp_places_device(&e->places, hooks[i]);
+
+    printf(device ? " %s (%s)" : " %s", nsp_hook_name(hooks[i]), device);
 }
 
 static void
@@ -225,19 +201,67 @@ print_rule(const struct nsp_explain *e, uint32_t index)
            nsp_cli_paint(e->cli, NSP_PAINT_PLAIN), text);
     printf("  runs at");
     for (size_t i = 0; i < HOOKS; i++)
-        if ((at & hooks[i].hook) != 0)
-            printf(" %s (%s)", hooks[i].name,
-                   is_refused(holds(e->file, rule), hooks[i].hook)
-                       ? "refused: " WHY_REFUSED
-                       : "nfqueue");
+        if ((at & hooks[i]) != 0)
+            print_hook(e, i);
     printf("%s%s%s\n", at == 0 ? " no hook" : "",
            note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
 }
 
+/* --- Where packets are taken ---------------------------------------------- */
+
+static void
+find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
+{
+    const struct nsp_engine_config cfg = {
+        .backend = "host",
+        .hooks = e->file->hooks,
+        .policy = e->file->spec,
+    };
+
+    ret_refused->text[0] = '\0';
+    if (nsp_engine_place(&cfg, "true", e->places.list, &e->places.count,
+                         ret_refused) != NSP_OK)
+        e->places.count = 0;
+}
+
+static void
+write_places(struct nsp_explain *e, const struct nsp_diag *refused)
+{
+    nsp_json_begin_array(&e->json, "places");
+    for (uint32_t i = 0; i < e->places.count; i++) {
+        nsp_json_begin_object(&e->json, NULL);
+        nsp_json_string(&e->json, "hook",
+                        nsp_hook_name(e->places.list[i].hook));
+        nsp_json_string(&e->json, "device", e->places.list[i].device);
+        nsp_json_string(&e->json, "reason", e->places.list[i].reason);
+        nsp_json_end(&e->json);
+    }
+    nsp_json_end(&e->json);
+    nsp_json_string(&e->json, "refused",
+                    refused->text[0] ? refused->text : NULL);
+}
+
+static void
+print_places(const struct nsp_explain *e, const struct nsp_diag *refused)
+{
+    for (uint32_t i = 0; i < e->places.count; i++)
+        printf("%s is taken by %s: %s\n", nsp_hook_name(e->places.list[i].hook),
+               e->places.list[i].device, e->places.list[i].reason);
+    if (refused->text[0])
+        printf("'nsp run' refuses it: %s\n", refused->text);
+}
+
 void
 nsp_explain_policy(struct nsp_explain *e)
 {
+    struct nsp_diag refused;
+
+    find_places(e, &refused);
+    if (e->cli->json)
+        write_places(e, &refused);
+    else
+        print_places(e, &refused);
     if (e->cli->json)
         nsp_json_begin_array(&e->json, "rules");
     for (uint32_t i = 0; i < e->file->spec.rule_count; i++) {

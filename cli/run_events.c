@@ -14,6 +14,9 @@
 /* More than the engine's rings hold: what is reported meanwhile may wait. */
 #define TAKE_MAX (1u << 20)
 
+/* Of the devices that 'nsp run' uses, tap has them, without tags. */
+#define ETHERNET_BYTES 14u
+
 struct nsp_capture_file {
     struct nsp_capture_file *next;
     char *path;
@@ -291,9 +294,26 @@ describe(const struct nsp_event *event, char *ret, size_t bytes)
     nsp_packet_text_write(&pkt, ret, bytes);
 }
 
+/* Devices differ in what stands in front of a packet, and tcpdump reads no file
+ * with several link types. */
+static struct nsp_event
+from_ip_header(const struct nsp_event *event)
+{
+    struct nsp_event raw = *event;
+
+    if (event->link != NSP_LINK_ETHERNET || event->cap_bytes < ETHERNET_BYTES)
+        return raw;
+    raw.link = NSP_LINK_RAW;
+    raw.data += ETHERNET_BYTES;
+    raw.cap_bytes -= ETHERNET_BYTES;
+    raw.wire_bytes -= ETHERNET_BYTES;
+    return raw;
+}
+
 static void
 write_log(const struct nsp_run_events *events, const struct nsp_event *event)
 {
+    uint32_t bytes = from_ip_header(event).wire_bytes;
     struct nsp_json json;
     char text[256];
 
@@ -301,8 +321,7 @@ write_log(const struct nsp_run_events *events, const struct nsp_event *event)
         return;
     describe(event, text, sizeof text);
     if (!events->json) {
-        printf("nsp: log: %s: %s %" PRIu32 " B\n", event->rule, text,
-               event->wire_bytes);
+        printf("nsp: log: %s: %s %" PRIu32 " B\n", event->rule, text, bytes);
         return;
     }
     nsp_json_init(&json, stdout);
@@ -312,7 +331,7 @@ write_log(const struct nsp_run_events *events, const struct nsp_event *event)
     nsp_json_string(&json, "rule", event->rule);
     nsp_json_uint(&json, "epoch_ns", event->at_ns + epoch_offset_ns());
     nsp_json_string(&json, "packet", text);
-    nsp_json_uint(&json, "bytes", event->wire_bytes);
+    nsp_json_uint(&json, "bytes", bytes);
     nsp_json_finish(&json);
 }
 
@@ -320,6 +339,7 @@ static void
 write_packet(const struct nsp_run_events *events, const struct nsp_event *event)
 {
     struct nsp_capture_file *file = find_rule(&events->now, event->rule);
+    const struct nsp_event raw = from_ip_header(event);
     struct nsp_diag diag;
     int result;
 
@@ -328,7 +348,7 @@ write_packet(const struct nsp_run_events *events, const struct nsp_event *event)
         file = find_rule(&events->next, event->rule);
     if (!file || !file->capture)
         return;
-    result = nsp_capture_write(file->capture, event, &diag);
+    result = nsp_capture_write(file->capture, &raw, &diag);
     file->written = true;
     if (result == NSP_OK)
         return;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/control.h"
+#include "cli/places.h"
 #include "cli/policy_load.h"
 #include "cli/policy_report.h"
 #include "cli/run_events.h"
@@ -32,6 +33,7 @@ struct service {
     struct nsp_runner runner;
     struct nsp_control control;
     struct nsp_run_events events;
+    struct nsp_places places;
     int signals, ended; /* Descriptors. */
     uint64_t began_ns, reloads;
     uint64_t schedule_ns; /* When to look at it next; UINT64_MAX never. */
@@ -53,6 +55,7 @@ static void
 say(const struct service *s, const char *what)
 {
     struct nsp_json json;
+    char places[128];
 
     if (s->cli->json) {
         nsp_json_init(&json, stdout);
@@ -61,10 +64,12 @@ say(const struct service *s, const char *what)
         nsp_json_string(&json, "type", what);
         nsp_json_uint(&json, "rules", s->file->spec.rule_count);
         nsp_json_uint(&json, "elapsed_ns", now_ns() - s->began_ns);
+        nsp_places_json(&s->places, &json);
         nsp_json_finish(&json);
     } else if (!s->job->quiet) {
-        printf("nsp: %s: %s, %u rules\n", s->job->policy_path, what,
-               s->file->spec.rule_count);
+        printf("nsp: %s: %s, %u rules, %s\n", s->job->policy_path, what,
+               s->file->spec.rule_count,
+               nsp_places_write(&s->places, places, sizeof places));
         fflush(stdout);
     }
 }
@@ -393,12 +398,13 @@ static int
 start_engine(struct service *s)
 {
     struct nsp_engine_config cfg = {
-        .backend = "nfqueue",
+        .backend = "host",
         .hooks = s->file->hooks,
         .workers = s->job->workers,
         .cpu_count = s->job->cpu_count,
         .seed = s->job->seed,
         .nfqueue.fail_closed = s->job->fail_closed,
+        .tap.fail_closed = s->job->fail_closed,
         .policy = s->file->spec,
         .policy_may_change = true,
     };
@@ -413,7 +419,10 @@ start_engine(struct service *s)
     set_time(s);
     s->runner.ended = note_end;
     s->runner.ended_context = s;
-    result = nsp_runner_start(&s->runner, &cfg, "true", &diag);
+    result =
+        nsp_engine_place(&cfg, "true", s->places.list, &s->places.count, &diag);
+    if (result == NSP_OK)
+        result = nsp_runner_start(&s->runner, &cfg, "true", &diag);
     return result < 0 ? nsp_cli_fail(s->cli, &diag) : NSP_EXIT_OK;
 }
 

@@ -5,7 +5,7 @@
 #include <stdio.h>
 
 #include "cli/cli.h"
-#include "netshaper/engine.h"
+#include "cli/places.h"
 
 /* The parts of 'nsp shape': cmd_shape.c turns options into a job, shape_run.c
  * runs it, shape_report.c prints what it does. */
@@ -13,9 +13,10 @@ struct nsp_shape_job {
     struct nsp_engine_config engine; /* Its policy is 'rule'. */
     struct nsp_rule rule;
     const char *filter;
-    const char *where; /* "forward", or the capture's name. */
-    uint64_t for_ns;   /* 0: until stopped. */
-    bool quiet;        /* No live counters. */
+    const char *where;        /* "forward", or the capture's name. */
+    uint64_t for_ns;          /* 0: until stopped. */
+    bool quiet;               /* No live counters. */
+    struct nsp_places places; /* None for a capture. */
 };
 
 /* Runs 'job' until its time is over, its input ends, a signal comes or nobody

@@ -69,11 +69,14 @@ static void
 print_begin(const struct nsp_shape_report *report)
 {
     const struct nsp_shape_job *job = report->job;
-    char effects[4 * UNIT_TEXT];
+    char effects[4 * UNIT_TEXT], places[LINE_BYTES];
 
     describe_effects(effects, sizeof effects, &job->rule);
     fprintf(report->to, "nsp: %s on ", effects);
     nsp_print_safe(report->to, job->where);
+    if (job->places.count > 0)
+        fprintf(report->to, " (%s)",
+                nsp_places_write(&job->places, places, sizeof places));
     fputs(": ", report->to);
     nsp_print_safe(report->to, job->filter);
     fputs(job->for_ns || job->engine.pcapfile.in_path ? "\n"
@@ -247,6 +250,7 @@ write_begin(const struct nsp_shape_report *report)
 
     begin_json(report, &json, "start");
     nsp_json_string(&json, "backend", job->engine.backend);
+    nsp_places_json(&job->places, &json);
     nsp_json_string(&json, "on", job->where);
     nsp_json_string(&json, "filter", job->filter);
     nsp_json_uint(&json, "rate_bitps", job->rule.link.rate_bitps);

@@ -192,17 +192,6 @@ conclude(struct nsp_cli *cli, struct loop *loop,
                                            : NSP_EXIT_FAILED;
 }
 
-/* The library speaks of hooks, this command of options. */
-static void
-hint_at_options(struct nsp_diag *diag)
-{
-    if (strcmp(diag->category, "hold-output") == 0)
-        snprintf(diag->hint, sizeof diag->hint,
-                 "add --direction inbound, or shape where the packets arrive "
-                 "(--on input) or on a router (--on forward); --loss, --drop "
-                 "and --reject work at output");
-}
-
 static int
 run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
            struct nsp_engine *engine)
@@ -218,10 +207,8 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
         return NSP_EXIT_OK;
     if (result == NSP_INVALID_FILTER)
         return nsp_cli_fail_at(cli, &diag, "--filter", job->filter);
-    if (result < 0) {
-        hint_at_options(&diag);
+    if (result < 0)
         return nsp_cli_fail(cli, &diag);
-    }
     if (stop_asked)
         nsp_engine_stop(engine);
     nsp_shape_report_init(&report, cli, job, now_ns());
@@ -246,6 +233,10 @@ nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
     result = nsp_engine_create(&job->engine, &engine, &diag);
     if (result < 0)
         return nsp_cli_fail(cli, &diag);
+    if (!job->engine.pcapfile.in_path &&
+        nsp_engine_place(&job->engine, job->filter, job->places.list,
+                         &job->places.count, NULL) != NSP_OK)
+        job->places.count = 0; /* Starting says why. */
     stoppable = engine;
     status = run_engine(cli, job, engine);
     stoppable = NULL;

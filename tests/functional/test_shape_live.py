@@ -162,15 +162,6 @@ def test_a_shaper_killed_with_packets_held_lets_go_of_the_network(near):
     assert tables(near) == ""
 
 
-def test_refuses_to_hold_local_output(near):
-    done = near.run(NSP, "shape", "--delay", "40ms", "--json")
-    assert done.returncode == 3
-    error = json.loads(done.stdout)["error"]
-    assert error["category"] == "hold-output"
-    assert "--direction inbound" in error["hint"]
-    assert tables(near) == ""
-
-
 def test_a_killed_shaper_leaves_nothing_behind(near):
     shape = Shape(near, "--filter", "icmp", "--drop")
     assert ping(near) == 0
