@@ -117,6 +117,10 @@ struct nsp_tap_config {
     bool fail_closed;    /* While the process hangs: drop and count. */
 };
 
+/* Reads a capture in its own time, which begins at NSP_PCAPFILE_START_NS with
+ * the first packet, and writes what is delivered. A packet's 'device_ref' is
+ * its number in the capture, from 1; its 'note' is written as its comment. */
+#define NSP_PCAPFILE_START_NS UINT64_C(1000000000)
 struct nsp_pcapfile_config {
     const char *in_path;  /* pcap or pcapng; "-" is standard input. */
     const char *out_path; /* pcapng, replaced; NULL discards; "-" is stdout. */
@@ -172,6 +176,8 @@ struct nsp_engine_config {
                              * or edits packets where this one does not. */
     nsp_burst_fn *callback;
     void *callback_context;
+    nsp_fates_fn *fates; /* Told what becomes of every packet (event.h). */
+    void *fates_context;
 
     struct nsp_allocator allocator; /* All NULL: the C library's. */
     struct nsp_clock clock;  /* All NULL: monotonic. Live devices only. */

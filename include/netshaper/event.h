@@ -1,8 +1,10 @@
 #ifndef NETSHAPER_EVENT_H
 #define NETSHAPER_EVENT_H
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "netshaper/api.h"
+#include "netshaper/packet.h"
 
 NSP_BEGIN_DECLS
 
@@ -42,6 +44,33 @@ struct nsp_event {
 
 /* 'event' and what it points to are valid during the call. */
 typedef void nsp_event_fn(void *context, const struct nsp_event *event);
+
+/* --- Fates ---------------------------------------------------------------
+ * What becomes of each packet, told as it leaves the engine: with the packet as
+ * it goes to the device, before the device has it. One that the device then
+ * refuses was told as delivered, and is counted as dropped (tx-failed). */
+
+/* What was done to a packet on its way. */
+enum nsp_fate_effect {
+    NSP_FATE_QUEUED = 1 << 0,  /* It passed the queue of a rate. */
+    NSP_FATE_DELAYED = 1 << 1, /* It was given a delay. */
+    NSP_FATE_EDITED = 1 << 2,  /* Its bytes are others. */
+};
+
+struct nsp_fate {
+    struct nsp_pkt *pkt; /* Its 'note' may be set, and nothing else. */
+    const char *rule;    /* The deciding one's name; NULL: none matched. */
+    uint8_t effects;     /* Set of enum nsp_fate_effect. */
+    bool dropped;
+    uint8_t reason; /* enum nsp_drop_reason, of a dropped one. */
+};
+
+/* A burst of 'count' packets, at most NSP_BURST_MAX, that leave worker 'worker'
+ * at 'now_ns'; called on that worker's thread, in the order in which they
+ * leave. Notes must stay valid until its next call. Runs on the hot path, as
+ * the packet callback does. */
+typedef void nsp_fates_fn(void *context, uint32_t worker, uint64_t now_ns,
+                          const struct nsp_fate fates[], uint32_t count);
 
 NSP_END_DECLS
 #endif /* NETSHAPER_EVENT_H */

@@ -138,6 +138,8 @@ struct nsp_pkt {
     uint64_t extra_delay_ns;     /* Of the callback's verdict. */
     uint32_t rule;               /* The deciding one, by its slot. */
     uint32_t charged_bytes;      /* IP bytes it was counted with on arrival. */
+    const char *note; /* Text of 'fates' (engine.h) for devices that can put it
+                       * beside the packet (pcapfile); NULL none. */
     const struct nsp_flow_view *flow; /* What filters may read of its flow;
                                        * NULL: nothing is known. */
     uint8_t stage, stage_count;       /* Where it is, of those it passes. */

@@ -35,6 +35,7 @@ nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
     for (uint32_t i = 0; i < n; i++) {
         pkts[i]->rule = NSP_RULE_NONE;
         pkts[i]->extra_delay_ns = 0;
+        pkts[i]->note = NULL;
         pkts[i]->stage_count = 0;
         pkts[i]->charged_bytes = pkts[i]->ip_bytes;
         bytes += pkts[i]->ip_bytes;
@@ -130,6 +131,44 @@ nsp_outlet_publish(struct nsp_worker *w)
     }
 }
 
+/* --- Fates ---------------------------------------------------------------- */
+
+static uint8_t
+effects_on(const struct nsp_pkt *pkt)
+{
+    uint8_t effects =
+        (pkt->flags & NSP_PKT_MODIFIED) != 0 ? NSP_FATE_EDITED : 0;
+
+    for (uint32_t i = 0; i < pkt->stage_count; i++) {
+        if (pkt->stages[i].class_slot != NSP_SLOT_NONE)
+            effects |= NSP_FATE_QUEUED;
+        if (pkt->stages[i].delay_ns > 0)
+            effects |= NSP_FATE_DELAYED;
+    }
+    return effects;
+}
+
+/* Tells who asked for it what becomes of 'pkts'. */
+static void
+tell_fates(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
+           bool dropped, enum nsp_drop_reason reason)
+{
+    const struct nsp_engine_config *user = &w->config->user;
+    struct nsp_fate fates[NSP_BURST_MAX];
+
+    for (uint32_t i = 0; i < n; i++)
+        fates[i] = (struct nsp_fate){
+            .pkt = pkts[i],
+            .rule = pkts[i]->rule == NSP_RULE_NONE
+                        ? NULL
+                        : nsp_state_rule(&w->states, pkts[i]->rule)->name,
+            .effects = effects_on(pkts[i]),
+            .dropped = dropped,
+            .reason = (uint8_t)reason,
+        };
+    user->fates(user->fates_context, w->queue, w->now_ns, fates, n);
+}
+
 /* --- Ways out ------------------------------------------------------------ */
 
 /* Sends 'pkts'. They are the device's afterwards, so they are counted as
@@ -142,6 +181,8 @@ nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],
     struct nsp_pkt noted[NSP_BURST_MAX];
     bool refused[NSP_BURST_MAX] = { false };
 
+    if (w->config->user.fates)
+        tell_fates(w, pkts, n, false, NSP_DROP_RULE);
     for (uint32_t i = 0; i < n; i++) {
         noted[i].rule = pkts[i]->rule;
         noted[i].charged_bytes = pkts[i]->charged_bytes;
@@ -189,6 +230,8 @@ nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
                 enum nsp_drop_reason reason)
 {
     count_dropped(w, pkt, reason);
+    if (w->config->user.fates)
+        tell_fates(w, &pkt, 1, true, reason);
     w->dropped[w->dropped_count++] = pkt;
     if (w->dropped_count == NSP_BURST_MAX)
         flush_dropped(w);

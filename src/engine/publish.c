@@ -120,7 +120,7 @@ place_rule(struct nsp_session *s, struct nsp_snapshot *snapshot, uint32_t index)
 
     snapshot->rule_slots[index] = slot;
     for (uint32_t q = 0; fresh && q < s->worker_count && err == 0; q++)
-        err = nsp_state_begin_rule(&s->workers[q].states, slot,
+        err = nsp_state_begin_rule(&s->workers[q].states, slot, name,
                                    s->config->user.seed, stream_of(name, q),
                                    &s->config->allocator);
     return err;

@@ -1,6 +1,7 @@
 #include "engine/state.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct nsp_bottleneck_config
@@ -17,7 +18,7 @@ bottleneck_config(const struct nsp_link_rate *link)
 
 int
 nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
-                     uint64_t seed, uint64_t stream,
+                     const char *name, uint64_t seed, uint64_t stream,
                      const struct nsp_allocator *allocator)
 {
     struct nsp_rule_state **chunk = &store->rules[slot / NSP_STATE_CHUNK];
@@ -29,6 +30,7 @@ nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
         return -ENOMEM;
     state = nsp_state_rule(store, slot);
     *state = (struct nsp_rule_state){ .effects = 0 };
+    snprintf(state->name, sizeof state->name, "%s", name);
     nsp_prng_init(&state->random, seed, stream);
     return 0;
 }

@@ -40,6 +40,7 @@ struct nsp_rule_limit {
 
 struct nsp_rule_state {
     struct nsp_tally tally;
+    char name[NSP_NAME_MAX + 1];
     struct nsp_prng random;
     uint64_t effects; /* Identity of the plan that the next two belong to. */
     struct nsp_loss_state loss;
@@ -87,10 +88,10 @@ nsp_state_class(const struct nsp_state_store *store, uint32_t slot)
     return &store->classes[slot / NSP_STATE_CHUNK][slot % NSP_STATE_CHUNK];
 }
 
-/* Prepares the state of a slot that was given to a new name, for random numbers
- * of 'seed' and 'stream'. Returns 0 or -ENOMEM. */
+/* Prepares the state of a slot that was given to a new 'name', for random
+ * numbers of 'seed' and 'stream'. Returns 0 or -ENOMEM. */
 int nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
-                         uint64_t seed, uint64_t stream,
+                         const char *name, uint64_t seed, uint64_t stream,
                          const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 int nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
                           const struct nsp_link_rate *link,

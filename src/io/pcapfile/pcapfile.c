@@ -32,7 +32,7 @@
 #include "netshaper/engine.h"
 #include "packet/link.h"
 
-#define START_NS        NSP_NS_PER_SECOND
+#define START_NS        NSP_PCAPFILE_START_NS
 #define STORE_BYTES_MIN ((size_t)4 << 20)
 #define STORE_BYTES_MAX ((size_t)256 << 20)
 #define NAME_BYTES      128u
@@ -57,6 +57,7 @@ struct nsp_io {
 
     uint64_t first_epoch_ns; /* Arrives at START_NS. */
     uint64_t last_ns;
+    uint64_t read_pkts; /* Handed out. */
     int input_error;
     atomic_uint_fast64_t backwards;
 
@@ -180,6 +181,7 @@ take_head(struct nsp_io *io)
         .link = io->reader.link,
         .direction = io->direction,
         .uid = UINT32_MAX,
+        .device_ref = ++io->read_pkts,
     };
     describe_cooked(&slot->pkt);
     return &slot->pkt;
@@ -242,6 +244,7 @@ write_packet(struct nsp_io *io, uint64_t now_ns, const struct nsp_pkt *pkt)
         .wire_bytes = pkt->wire_bytes,
         .epoch_ns = epoch_of(io, now_ns),
         .direction = pkt->direction,
+        .comment = pkt->note,
     };
 
     return !io->writer || nsp_pcapng_write(io->writer, &packet) == 0;
