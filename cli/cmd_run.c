@@ -11,6 +11,7 @@ enum option {
     OPT_SEED,
     OPT_WORKERS,
     OPT_CPUS,
+    OPT_BUSY_POLL,
     OPT_FAIL_CLOSED,
     OPT_CONTROL,
     OPT_QUIET,
@@ -24,6 +25,8 @@ static const struct nsp_option options[] = {
                       0 },
     [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
                    0 },
+    [OPT_BUSY_POLL] = { "busy-poll", NULL, "stay awake while packets are held",
+                        0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
                           "drop, not pass, what does not fit the queue", 0 },
     [OPT_CONTROL] = { "control", "PATH",
@@ -58,6 +61,9 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         status = nsp_cli_read_int(cli, "--workers", value, 1, NSP_IO_QUEUES_MAX,
                                   &number);
         job->workers = (uint32_t)number;
+        break;
+    case OPT_BUSY_POLL:
+        job->busy_poll = true;
         break;
     case OPT_CPUS:
         status = nsp_cli_read_cpus(cli, "--cpus", value, job->cpus,

@@ -14,6 +14,7 @@ enum option {
     OPT_SEED,
     OPT_WORKERS,
     OPT_CPUS,
+    OPT_BUSY_POLL,
     OPT_FIRST_QUEUE,
     OPT_FAIL_CLOSED,
     OPT_IN,
@@ -34,6 +35,8 @@ static const struct nsp_option options[] = {
                       0 },
     [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
                    0 },
+    [OPT_BUSY_POLL] = { "busy-poll", NULL, "stay awake while packets are held",
+                        0 },
     [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
                           0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
@@ -211,6 +214,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_WORKERS:
     case OPT_FIRST_QUEUE:
         return set_number(cli, r, option, value);
+    case OPT_BUSY_POLL:
+        r->job.engine.busy_poll = true;
+        return NSP_EXIT_OK;
     case OPT_CPUS:
         return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,
                                  NSP_IO_QUEUES_MAX, &r->job.engine.cpu_count);

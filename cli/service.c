@@ -403,6 +403,7 @@ start_engine(struct service *s)
         .workers = s->job->workers,
         .cpu_count = s->job->cpu_count,
         .seed = s->job->seed,
+        .busy_poll = s->job->busy_poll,
         .nfqueue.fail_closed = s->job->fail_closed,
         .tap.fail_closed = s->job->fail_closed,
         .policy = s->file->spec,

@@ -24,7 +24,7 @@ struct nsp_service_job {
     uint32_t workers;
     uint16_t cpus[NSP_IO_QUEUES_MAX];
     uint32_t cpu_count;
-    bool fail_closed, quiet;
+    bool fail_closed, busy_poll, quiet;
 };
 
 /* Runs it with 'file', which it takes over. Returns the exit status. */

@@ -161,7 +161,9 @@ struct nsp_engine_config {
     uint32_t max_flows; /* Tracked at once per worker, 16..2^24, where a filter
                          * or many rules make use of it; 0 is 65536. 144 bytes
                          * each. */
-    uint64_t seed; /* Of every random effect. 0 is a seed like any other. */
+    bool busy_poll; /* Workers stay awake while they hold packets, for delays
+                     * exact to microseconds; a processor for each. */
+    uint64_t seed;  /* Of every random effect. 0 is a seed like any other. */
     uint32_t snap_bytes; /* Bytes of each packet the callback reads, from the IP
                           * header on; 0: all with a callback, else what the
                           * filters read. */

@@ -203,6 +203,8 @@ sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
     uint64_t until_ns = nsp_pacer_sleep_until_ns(pacer, now_ns, due_ns);
     int err;
 
+    if (s->config->user.busy_poll && nsp_worker_due_ns(w) != NSP_TIME_NEVER)
+        return 0;
     if (until_ns <= now_ns || !nsp_mailbox_sleep(&w->mailbox))
         return 0;
     err = s->ops->wait(s->io, w->queue,

@@ -385,6 +385,35 @@ TEST(workers_run_on_the_processors_they_are_given)
     end(&live);
 }
 
+TEST(a_worker_that_polls_does_not_sleep_while_it_holds_packets)
+{
+    static const struct nsp_rule rule = { .name = "hour",
+                                          .effects.delay.mean_ns =
+                                              NSP_DELAY_NS_MAX };
+    const struct nsp_memory_config memory_cfg = { .queues = WORKERS };
+    struct nsp_engine_config cfg = {
+        .backend = "memory",
+        .workers = WORKERS,
+        .busy_poll = true,
+        .policy = { .rules = &rule, .rule_count = 1 },
+    };
+    struct live live = { .memory = NULL };
+    struct nsp_stats stats;
+
+    CHECK_EQ(nsp_memory_create(&memory_cfg, &live.memory), NSP_OK);
+    cfg.memory = live.memory;
+    CHECK_EQ(nsp_engine_create(&cfg, &live.engine, NULL), NSP_OK);
+    push(&live, 1, 1);
+    CHECK_EQ(nsp_engine_start(live.engine, "true", NULL), NSP_OK);
+    CHECK_EQ(pthread_create(&live.thread, NULL, live_main, &live), 0);
+    do
+        stats = read_stats(&live);
+    while (stats.queued_pkts < WORKERS);
+    stop(&live);
+    CHECK_EQ(read_stats(&live).wakeups, 0);
+    end(&live);
+}
+
 TEST(in_virtual_time_a_rate_needs_one_worker)
 {
     static const struct nsp_rule rule = { .name = "r",
@@ -404,11 +433,13 @@ TEST(in_virtual_time_a_rate_needs_one_worker)
     nsp_memory_destroy(cfg.memory);
 }
 
-TEST_MAIN(cmocka_unit_test(workers_share_the_queue_of_a_class),
-          cmocka_unit_test(
-              packets_keep_their_order_through_the_queues_of_other_workers),
-          cmocka_unit_test(a_stop_brings_home_what_other_workers_hold),
-          cmocka_unit_test(a_stop_delivers_what_is_held),
-          cmocka_unit_test(workers_share_a_limit),
-          cmocka_unit_test(workers_run_on_the_processors_they_are_given),
-          cmocka_unit_test(in_virtual_time_a_rate_needs_one_worker))
+TEST_MAIN(
+    cmocka_unit_test(workers_share_the_queue_of_a_class),
+    cmocka_unit_test(
+        packets_keep_their_order_through_the_queues_of_other_workers),
+    cmocka_unit_test(a_stop_brings_home_what_other_workers_hold),
+    cmocka_unit_test(a_stop_delivers_what_is_held),
+    cmocka_unit_test(workers_share_a_limit),
+    cmocka_unit_test(workers_run_on_the_processors_they_are_given),
+    cmocka_unit_test(a_worker_that_polls_does_not_sleep_while_it_holds_packets),
+    cmocka_unit_test(in_virtual_time_a_rate_needs_one_worker))
