@@ -233,3 +233,23 @@ def test_knows_interfaces_by_name(near):
     assert shape.end()["shaped"]["in"]["pkts"] >= 2
     done = near.run(NSP, "shape", "--filter", 'ifName == "v7"')
     assert done.returncode == 2 and "v7" in done.stderr
+
+
+# One datagram to each of many addresses: the kernel spreads them over queues.
+SPREAD = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for i in range(1, 201):
+    s.sendto(bytes(72), ("127.0.0.%d" % i, 9))
+"""
+
+
+def test_workers_share_a_rate(near):
+    shape = Shape(near, "--on", "input", "--workers", "2", "--filter",
+                  "udp.DstPort == 9", "--rate", "8bit", "--queue", "20p")
+    assert near.run("python3", "-c", SPREAD).returncode == 0
+    end = shape.end()
+    # One is on the wire, 20 wait; they are delivered at the end.
+    assert end["shaped"]["in"]["pkts"] == 200
+    assert end["dropped"]["queue-full"]["pkts"] == 179
+    assert end["delivered"]["pkts"] == 21
