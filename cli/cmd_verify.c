@@ -7,10 +7,12 @@
 #include "cli/interfaces.h"
 #include "cli/interrupt.h"
 #include "cli/policy_load.h"
+#include "cli/verify_live.h"
 #include "cli/verify_report.h"
 #include "verify/verify.h"
 
 #define PKTS_DEFAULT   1000000
+#define PKTS_LIVE      4000
 #define PKTS_MIN       1000
 #define PKTS_MAX       100000000
 #define INTERFACES_MAX 64u
@@ -19,7 +21,8 @@ struct verification {
     struct nsp_cli *cli;
     const char *path;
     struct nsp_policy_file *file;
-    int64_t pkts, seed;
+    int64_t pkts, seed; /* No packets: as many as are usual. */
+    bool live;
 
     bool *off;
     char **packets; /* Texts, one for each rule. */
@@ -76,7 +79,7 @@ report(const struct verification *v)
         .cli = v->cli,
         .checks = &v->checks,
         .policy = v->path,
-        .mode = "virtual",
+        .mode = v->live ? "live" : "virtual",
         .pkts = (uint64_t)v->pkts,
         .seed = (uint64_t)v->seed,
         .rule_count = v->file->spec.rule_count,
@@ -111,7 +114,8 @@ verify(struct verification *v)
             .begin_rule = begin_rule,
             .begin_rule_context = v,
         };
-        result = nsp_verify(&job, &v->checks, &diag);
+        result = v->live ? nsp_verify_live(&job, &v->checks, &diag)
+                         : nsp_verify(&job, &v->checks, &diag);
     }
     if (result < 0 || v->checks.out_of_memory)
         return nsp_cli_fail_result(v->cli, result < 0 ? result : NSP_NO_MEMORY,
@@ -134,32 +138,53 @@ release(struct verification *v)
     nsp_policy_file_destroy(v->file);
 }
 
-enum { OPTION_PACKETS, OPTION_SEED };
+enum { OPTION_LIVE, OPTION_PACKETS, OPTION_SEED };
 
 static const struct nsp_option options[] = {
+    [OPTION_LIVE] = { "live", NULL,
+                      "send real packets through namespaces of its own", 0 },
     [OPTION_PACKETS] = { "packets", "N",
                          "packets of each measurement, 1000 to 100000000 "
-                         "(1000000)",
+                         "(1000000; live 4000)",
                          0 },
     [OPTION_SEED] = { "seed", "N", "seed of all that is random (1)", 0 },
     { NULL, NULL, NULL, 0 },
 };
 
 static int
-run(struct nsp_cli *cli, int argc, char *argv[])
+read_options(struct verification *v, int argc, char *argv[])
 {
-    struct verification v = { .cli = cli, .pkts = PKTS_DEFAULT, .seed = 1 };
     const char *value;
     int option, status = 0;
 
     while (status == 0 &&
-           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        status = option == OPTION_PACKETS
-                     ? nsp_cli_read_int(cli, "--packets", value, PKTS_MIN,
-                                        PKTS_MAX, &v.pkts)
-                     : nsp_cli_read_int(cli, "--seed", value, 0, INT64_MAX - 1,
-                                        &v.seed);
+           (option = nsp_cli_next_option(v->cli, argc, argv, &value)) >= 0)
+        switch (option) {
+        case OPTION_LIVE:
+            v->live = true;
+            break;
+        case OPTION_PACKETS:
+            status = nsp_cli_read_int(v->cli, "--packets", value, PKTS_MIN,
+                                      PKTS_MAX, &v->pkts);
+            break;
+        default:
+            status = nsp_cli_read_int(v->cli, "--seed", value, 0, INT64_MAX - 1,
+                                      &v->seed);
+        }
     if (status == 0 && option == NSP_CLI_EXIT)
+        return NSP_CLI_EXIT;
+    if (v->pkts == 0)
+        v->pkts = v->live ? PKTS_LIVE : PKTS_DEFAULT;
+    return status;
+}
+
+static int
+run(struct nsp_cli *cli, int argc, char *argv[])
+{
+    struct verification v = { .cli = cli, .seed = 1 };
+    int status = read_options(&v, argc, argv);
+
+    if (status == NSP_CLI_EXIT)
         return cli->status;
     if (status == 0)
         status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "POLICY");
@@ -188,6 +213,7 @@ const struct nsp_command nsp_command_verify = {
         "passed, 1: something failed, 2: POLICY is\nwrong, 3: nothing could be "
         "tested.\n",
     .examples = "  nsp verify policy.yaml\n"
+                "  nsp verify policy.yaml --live\n"
                 "  nsp verify policy.yaml --packets 10000000 --seed 7 --json\n",
     .options = options,
     .run = run,

@@ -255,7 +255,7 @@ draw_fields(struct pool *pool, uint32_t try, struct nsp_test_fields *f)
     *f = (struct nsp_test_fields){
         .ttl = 64, .sport = 40000, .dport = 50000, .tcp_flags = ACK
     };
-    f->ipv6 = draw(pool, 3) == 0;
+    f->ipv6 = draw(pool, 3) == 0 && try >= 16;
     f->proto = kind < 4 ? UDP : kind < 7 ? TCP : f->ipv6 ? ICMPV6 : ICMP;
     f->icmp_type = f->ipv6 ? 128 : 8;
     f->direction = draw_direction(pool, &f->hook);
@@ -432,4 +432,30 @@ nsp_search_packet(const struct nsp_search *search, uint32_t rule,
                          "for its filter"
                        : why_not(search->filters[rule]);
     return false;
+}
+
+uint32_t
+nsp_search_isolate(const struct nsp_search *search, uint32_t rule,
+                   const struct nsp_test_packet *packet, bool ret_off[])
+{
+    struct nsp_test_packet copy = *packet;
+    uint32_t hits[NSP_SEARCH_HITS_MAX], left_out = 0, n;
+    struct nsp_pkt pkt;
+    bool changed;
+
+    for (uint32_t i = 0; i < search->spec->rule_count; i++)
+        ret_off[i] = search->off && search->off[i];
+    nsp_test_packet_describe(&copy, copy.data, &pkt);
+    nsp_pkt_parse(&pkt);
+    do {
+        changed = false;
+        n = nsp_search_hits(search, ret_off, &pkt, hits);
+        for (uint32_t i = 0; i < n; i++) {
+            if (hits[i] == rule)
+                continue;
+            ret_off[hits[i]] = changed = true;
+            left_out++;
+        }
+    } while (changed);
+    return left_out;
 }

@@ -40,4 +40,10 @@ uint32_t nsp_search_hits(const struct nsp_search *search, const bool *off,
                          const struct nsp_pkt *pkt,
                          uint32_t ret[NSP_SEARCH_HITS_MAX]);
 
+/* Leaves out rules until 'rule' alone acts on 'packet'. 'ret_off', of all
+ * rules, says which are not in force then. Returns how many were left out. */
+uint32_t nsp_search_isolate(const struct nsp_search *search, uint32_t rule,
+                            const struct nsp_test_packet *packet,
+                            bool ret_off[]);
+
 #endif /* NSP_VERIFY_SEARCH_H */

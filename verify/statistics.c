@@ -153,14 +153,14 @@ static double
 binomial_low(double n, double p)
 {
     double sd = sqrt(n * p * (1 - p)), sum = 0;
-    double low = fmax(0, floor(n * p - 8 * sd - 8));
+    uint64_t low = (uint64_t)fmax(0, n * p - 8 * sd - 8);
 
-    for (; low < n; low++) {
-        sum += binomial(n, p, low);
+    for (; (double)low < n; low++) {
+        sum += binomial(n, p, (double)low);
         if (sum > TAIL_999)
             break;
     }
-    return low;
+    return (double)low;
 }
 
 struct nsp_interval

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "verify/delay_model.h"
+#include "verify/loss_model.h"
 
 #define HELD_PKTS     65536u
 #define HELD_PKTS_MAX (1u << 20)
@@ -42,6 +43,31 @@ nsp_subject_init(struct nsp_subject *subject, const struct nsp_search *search,
     for (uint32_t i = 0; rule->class_name && i < spec->class_count; i++)
         if (strcmp(spec->classes[i].name, rule->class_name) == 0)
             subject->link = &spec->classes[i].link;
+}
+
+bool
+nsp_subject_loses(const struct nsp_subject *subject)
+{
+    return nsp_loss_is_configured(&subject->effects->loss);
+}
+
+bool
+nsp_subject_delays(const struct nsp_subject *subject)
+{
+    const struct nsp_delay_config *delay = &subject->effects->delay;
+
+    return delay->kind != NSP_DELAY_CONSTANT || delay->mean_ns > 0;
+}
+
+bool
+nsp_subject_does_anything(const struct nsp_subject *subject)
+{
+    const struct nsp_rule *rule = subject->rule;
+
+    return nsp_subject_loses(subject) || nsp_subject_delays(subject) ||
+           subject->link->rate_bitps > 0 || rule->edits.which != 0 ||
+           rule->limit.unit != NSP_LIMIT_NONE ||
+           rule->action != NSP_ACTION_PASS;
 }
 
 double

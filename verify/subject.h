@@ -22,6 +22,11 @@ struct nsp_subject {
 void nsp_subject_init(struct nsp_subject *subject,
                       const struct nsp_search *search, uint32_t index);
 
+bool nsp_subject_loses(const struct nsp_subject *subject);
+bool nsp_subject_delays(const struct nsp_subject *subject);
+/* Whether there is anything to measure. */
+bool nsp_subject_does_anything(const struct nsp_subject *subject);
+
 /* How long the rule's serialiser takes for a packet of 'bytes', exactly and
  * rounded up as it must; 0 without one. */
 double nsp_subject_serialise_ns(const struct nsp_subject *subject,

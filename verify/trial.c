@@ -3,30 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Leaves out rules until 'rule' alone acts on the packet. Returns how many. */
-static uint32_t
-isolate(const struct nsp_trial_config *cfg, bool *off)
-{
-    struct nsp_test_packet packet = *cfg->packet;
-    uint32_t hits[NSP_SEARCH_HITS_MAX], left_out = 0, n;
-    struct nsp_pkt pkt;
-    bool changed;
-
-    nsp_test_packet_describe(&packet, packet.data, &pkt);
-    nsp_pkt_parse(&pkt);
-    do {
-        changed = false;
-        n = nsp_search_hits(cfg->search, off, &pkt, hits);
-        for (uint32_t i = 0; i < n; i++) {
-            if (hits[i] == cfg->rule)
-                continue;
-            off[hits[i]] = changed = true;
-            left_out++;
-        }
-    } while (changed);
-    return left_out;
-}
-
 static int
 run_engine(const struct nsp_trial_config *cfg, const struct nsp_rule *rules,
            struct nsp_generator *generator, struct nsp_trial *ret,
@@ -92,9 +68,8 @@ run_with(const struct nsp_trial_config *cfg, struct nsp_rule *rules, bool *off,
     int result;
 
     memcpy(rules, spec->rules, spec->rule_count * sizeof *rules);
-    if (cfg->search->off)
-        memcpy(off, cfg->search->off, spec->rule_count * sizeof *off);
-    ret->left_out = isolate(cfg, off);
+    ret->left_out =
+        nsp_search_isolate(cfg->search, cfg->rule, cfg->packet, off);
     for (uint32_t i = 0; i < spec->rule_count; i++)
         rules[i].disabled = off[i];
     result = run_engine(cfg, rules, &generator, ret, reterr);

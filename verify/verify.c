@@ -1,39 +1,11 @@
 #include "verify/verify.h"
 
-#include "verify/loss_model.h"
 #include "verify/subject.h"
 
 #define PAYLOAD_BYTES 64
 
 /* In a bad time there are to be so many packets. */
 #define PKTS_IN_BAD_TIME 8
-
-/* --- What there is to measure --------------------------------------------- */
-
-static bool
-has_loss(const struct nsp_subject *subject)
-{
-    return nsp_loss_is_configured(&subject->effects->loss);
-}
-
-static bool
-has_delay(const struct nsp_subject *subject)
-{
-    const struct nsp_delay_config *delay = &subject->effects->delay;
-
-    return delay->kind != NSP_DELAY_CONSTANT || delay->mean_ns > 0;
-}
-
-static bool
-has_any(const struct nsp_subject *subject)
-{
-    const struct nsp_rule *rule = subject->rule;
-
-    return has_loss(subject) || has_delay(subject) ||
-           subject->link->rate_bitps > 0 || rule->edits.which != 0 ||
-           rule->limit.unit != NSP_LIMIT_NONE ||
-           rule->action != NSP_ACTION_PASS;
-}
 
 /* --- One rule ------------------------------------------------------------- */
 
@@ -73,9 +45,9 @@ measure_calmly(const struct nsp_subject *subject, struct nsp_checks *checks,
     if (result != NSP_OK)
         return result;
     result = nsp_judge_accounts(&trial, checks);
-    if (result == NSP_OK && has_loss(subject) && !timed)
+    if (result == NSP_OK && nsp_subject_loses(subject) && !timed)
         result = nsp_judge_loss(subject, &trial, checks);
-    if (result == NSP_OK && has_delay(subject))
+    if (result == NSP_OK && nsp_subject_delays(subject))
         result = nsp_judge_delay(subject, &trial, checks);
     nsp_trial_fini(&trial);
     if (result == NSP_OK && timed)
@@ -111,7 +83,7 @@ verify_rule(const struct nsp_verify_job *job, const struct nsp_search *search,
     int result;
 
     nsp_subject_init(&subject, search, rule);
-    if (!has_any(&subject))
+    if (!nsp_subject_does_anything(&subject))
         return NSP_OK;
     ret->rule = rule;
     if (!nsp_search_packet(search, rule, &subject.packet, &why)) {

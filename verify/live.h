@@ -1,0 +1,40 @@
+#ifndef NSP_VERIFY_LIVE_H
+#define NSP_VERIFY_LIVE_H
+#include "verify/subject.h"
+
+/* What live traffic says of a rule: packets sent at a steady pace to a real
+ * network, with the kernel's time of their arrival. Times are those of one
+ * clock; tolerances are wider than in virtual time, because the machine has a
+ * share in them: they are stated in each check. */
+
+#define NSP_LIVE_SLACK_NS 1000000.0 /* A packet may be late by that much. */
+
+struct nsp_live_trial {
+    uint32_t pkts;
+    uint64_t *sent_ns, *received_ns; /* 0: it did not come. */
+    uint32_t bytes;                  /* Of each IP packet. */
+    uint64_t wrong_pkts;             /* Came with other fields than asked. */
+    double baseline_ns;              /* What the way takes without the rule. */
+};
+
+/* Each adds its checks and returns NSP_OK or NSP_NO_MEMORY. Of a calm trial: */
+int nsp_judge_live_loss(const struct nsp_subject *subject,
+                        const struct nsp_live_trial *trial,
+                        struct nsp_checks *checks);
+int nsp_judge_live_delay(const struct nsp_subject *subject,
+                         const struct nsp_live_trial *trial,
+                         struct nsp_checks *checks);
+int nsp_judge_live_edits(const struct nsp_subject *subject,
+                         const struct nsp_live_trial *trial,
+                         struct nsp_checks *checks);
+int nsp_judge_live_action(const struct nsp_live_trial *trial,
+                          struct nsp_checks *checks);
+/* Of one with twice what fits: */
+int nsp_judge_live_rate(const struct nsp_subject *subject,
+                        const struct nsp_live_trial *trial,
+                        struct nsp_checks *checks);
+
+/* The median of how long packets took; 0 when none came. */
+double nsp_live_median_ns(const struct nsp_live_trial *trial);
+
+#endif /* NSP_VERIFY_LIVE_H */
