@@ -18,6 +18,31 @@ const char *nsp_policy_resolve_path(struct nsp_store *store,
                                     const struct nsp_text_source *source,
                                     const char *path);
 
+/* The text of the file 'path' that is the value of 'key' in 'object'; released
+ * by the caller. Complains, and returns false, where it cannot be read. */
+bool nsp_policy_read_file(struct nsp_policy_builder *b,
+                          const struct nsp_object *object, const char *key,
+                          const char *path, struct nsp_text_source *ret);
+void nsp_policy_release_file(struct nsp_text_source *source);
+
+/* Passes on what a reader said of byte 'offset' of 'source'. */
+void nsp_policy_complain_in(struct nsp_policy_builder *b,
+                            const struct nsp_text_source *source, size_t offset,
+                            const struct nsp_diag *diag);
+
+/* What is in the file that 'object' has as its 'file'; NULL where it cannot be
+ * read, which has been complained of. */
+const int16_t *nsp_policy_read_distribution(struct nsp_policy_builder *b,
+                                            const struct nsp_object *object,
+                                            const char *path,
+                                            uint32_t *ret_count);
+const uint64_t *nsp_policy_read_delays(struct nsp_policy_builder *b,
+                                       const struct nsp_object *object,
+                                       const char *path, uint32_t *ret_count);
+const uint8_t *nsp_policy_read_losses(struct nsp_policy_builder *b,
+                                      const struct nsp_object *object,
+                                      const char *path, uint32_t *ret_count);
+
 /* Builds all of it. */
 void nsp_policy_build(struct nsp_policy_builder *b);
 

@@ -30,7 +30,7 @@ struct nsp_doc_loss {
     uint64_t chance, correlation;
     uint64_t p, r, bad_loss, good_loss, burst_milli;
     uint64_t p13, p31, p32, p23, p14;
-    const char *pattern;
+    const char *pattern, *file;
     struct nsp_list chances;
     uint64_t n;
     uint64_t enter, loss, time_ns;
@@ -40,6 +40,7 @@ struct nsp_doc_delay {
     struct nsp_object at;
     uint64_t time_ns;
     struct nsp_list trace_ns;
+    const char *file;
     uint64_t step_ns;
 };
 
@@ -47,6 +48,7 @@ struct nsp_doc_jitter {
     struct nsp_object at;
     uint64_t range_ns, sd_ns;
     uint64_t distribution; /* enum nsp_delay_kind. */
+    const char *file;
     uint64_t correlation;
     bool keep_order;
 };

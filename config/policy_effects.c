@@ -128,9 +128,10 @@ build_four_state(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
                       "write more than 0%");
 }
 
-static void
-build_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-              struct nsp_loss_config *ret)
+/* The pattern as written out; NULL without memory, or where it is too long. */
+static const uint8_t *
+read_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+             uint32_t *ret_pkts)
 {
     size_t pkts = strlen(doc->pattern);
     uint8_t *lost;
@@ -138,16 +139,43 @@ build_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
     if (pkts > NSP_LOSS_PATTERN_MAX) {
         complain_loss(b, doc, "pattern",
                       "'pattern' is longer than 1048576 packets", "shorten it");
-        return;
+        return NULL;
     }
     lost = nsp_store_alloc(b->keys.store, pkts);
+    for (size_t i = 0; lost && i < pkts; i++)
+        lost[i] = doc->pattern[i] == '1';
+    *ret_pkts = (uint32_t)pkts;
+    return lost;
+}
+
+static void
+build_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
+              struct nsp_loss_config *ret)
+{
+    bool pattern = nsp_yaml_find(doc->at.node, "pattern") != NULL;
+    bool file = nsp_yaml_find(doc->at.node, "file") != NULL;
+    const uint8_t *lost;
+    uint32_t pkts = 0;
+
+    if (pattern == file) {
+        nsp_keys_complain_at(&b->keys, &doc->at, file ? "file" : NULL,
+                             file ? "contradiction" : "missing-key",
+                             file ? "leave one of them out"
+                                  : "write 'pattern: 00010' or a 'file'",
+                             file ? "'pattern' and 'file' exclude each other"
+                                  : "the loss model pattern needs 'pattern' or "
+                                    "'file'");
+        return;
+    }
+    if (!doc->pattern && !doc->file)
+        return; /* Complained of. */
+    lost = pattern ? read_pattern(b, doc, &pkts)
+                   : nsp_policy_read_losses(b, &doc->at, doc->file, &pkts);
     if (!lost)
         return;
-    for (size_t i = 0; i < pkts; i++)
-        lost[i] = doc->pattern[i] == '1';
     ret->kind = NSP_LOSS_PATTERN;
     ret->pattern.lost = lost;
-    ret->pattern.pkts = (uint32_t)pkts;
+    ret->pattern.pkts = pkts;
 }
 
 static void
@@ -219,36 +247,64 @@ build_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
 
 /* --- Delays -------------------------------------------------------------- */
 
+/* What is wrong with a delay; NULL when nothing is. */
+static const char *
+delay_fault(const struct nsp_doc_delay *doc, const char **ret_key,
+            const char **ret_category, const char **ret_hint)
+{
+    bool time = nsp_yaml_find(doc->at.node, "time") != NULL ||
+                nsp_keys_given(&nsp_delay_map, &doc->at, "time");
+    bool trace = nsp_yaml_find(doc->at.node, "trace") != NULL;
+    bool file = nsp_yaml_find(doc->at.node, "file") != NULL;
+
+    *ret_category = "contradiction";
+    *ret_hint = "leave one of them out";
+    *ret_key = file ? "file" : "trace";
+    if (time && trace)
+        return "'time' and 'trace' exclude each other";
+    if (time && file)
+        return "'time' and 'file' exclude each other";
+    if (trace && file)
+        return "'trace' and 'file' exclude each other";
+    *ret_key = "step";
+    *ret_hint = "leave it out, or write a 'trace'";
+    if (!trace && !file && nsp_yaml_find(doc->at.node, "step"))
+        return "'step' needs 'trace' or 'file'";
+    *ret_key = NULL;
+    *ret_category = "missing-key";
+    *ret_hint = "write 'delay: 40ms'";
+    if (!time && !trace && !file)
+        return "a delay needs 'time', 'trace' or 'file'";
+    *ret_key = "trace";
+    *ret_category = "out-of-range";
+    *ret_hint = "write at least one time";
+    if (nsp_keys_given(&nsp_delay_map, &doc->at, "trace") &&
+        doc->trace_ns.count == 0)
+        return "'trace' is an empty list";
+    return NULL;
+}
+
 static void
 build_delay(struct nsp_policy_builder *b, const struct nsp_doc_delay *doc,
             struct nsp_delay_config *ret)
 {
-    bool time = nsp_keys_given(&nsp_delay_map, &doc->at, "time");
-    bool trace = nsp_keys_given(&nsp_delay_map, &doc->at, "trace");
+    const char *key, *category, *hint;
+    const char *fault = delay_fault(doc, &key, &category, &hint);
 
-    if (time && trace)
-        nsp_keys_complain_at(&b->keys, &doc->at, "trace", "contradiction",
-                             "leave one of them out",
-                             "'time' and 'trace' exclude each other");
-    else if (!time && !nsp_yaml_find(doc->at.node, "time") &&
-             !nsp_yaml_find(doc->at.node, "trace"))
-        nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
-                             "write 'delay: 40ms'",
-                             "a delay needs 'time' or 'trace'");
-    else if (trace && doc->trace_ns.count == 0)
-        nsp_keys_complain_at(&b->keys, &doc->at, "trace", "out-of-range",
-                             "write at least one time",
-                             "'trace' is an empty list");
-    if (!trace && nsp_keys_given(&nsp_delay_map, &doc->at, "step"))
-        nsp_keys_complain_at(&b->keys, &doc->at, "step", "contradiction",
-                             "leave it out, or write a 'trace'",
-                             "'step' needs 'trace'");
+    if (fault)
+        nsp_keys_complain_at(&b->keys, &doc->at, key, category, hint, "%s",
+                             fault);
     ret->mean_ns = doc->time_ns;
-    if (!trace)
+    if (doc->file && !fault) {
+        ret->trace_ns =
+            nsp_policy_read_delays(b, &doc->at, doc->file, &ret->trace_count);
+    } else {
+        ret->trace_ns = doc->trace_ns.items;
+        ret->trace_count = doc->trace_ns.count;
+    }
+    if (!doc->file && !nsp_yaml_find(doc->at.node, "trace"))
         return;
     ret->kind = NSP_DELAY_TRACE;
-    ret->trace_ns = doc->trace_ns.items;
-    ret->trace_count = doc->trace_ns.count;
     ret->trace_step_ns = doc->step_ns;
 }
 
@@ -274,6 +330,11 @@ jitter_fault(const struct nsp_doc_jitter *doc, const char **ret_key)
         return "'range' goes with a uniform distribution, others have an 'sd'";
     if (named && sd && uniform)
         return "a uniform distribution has a 'range', not an 'sd'";
+    *ret_key = "file";
+    if (doc->file && named)
+        return "'distribution' and 'file' exclude each other";
+    if (doc->file && range)
+        return "a distribution from a file goes with 'sd', not with 'range'";
     return NULL;
 }
 
@@ -302,6 +363,11 @@ build_jitter(struct nsp_policy_builder *b, const struct nsp_doc_effects *doc,
     ret->kind = range ? NSP_DELAY_UNIFORM : NSP_DELAY_NORMAL;
     if (nsp_keys_given(&nsp_jitter_map, &jitter->at, "distribution"))
         ret->kind = (uint8_t)jitter->distribution;
+    if (jitter->file) {
+        ret->kind = NSP_DELAY_TABLE;
+        ret->table = nsp_policy_read_distribution(b, &jitter->at, jitter->file,
+                                                  &ret->table_count);
+    }
 
     if (range && ret->spread_ns > ret->mean_ns)
         nsp_keys_complain_at(&b->keys, &jitter->at, "range", "out-of-range",

@@ -306,15 +306,33 @@ path_from_first(struct loader *l, const struct nsp_object *object,
 }
 
 static void
+rebase_effects(struct loader *l, struct nsp_doc_effects *effects)
+{
+    const char **paths[] = { &effects->delay.file, &effects->jitter.file,
+                             &effects->loss.file };
+    const struct nsp_object *objects[] = { &effects->delay.at,
+                                           &effects->jitter.at,
+                                           &effects->loss.at };
+
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        *paths[i] = path_from_first(l, objects[i], *paths[i]);
+}
+
+static void
 rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
 {
     struct nsp_doc_rule *rules = doc->rules.items;
     struct nsp_doc_set *sets = doc->sets.items;
+    struct nsp_doc_impairment *impairments = doc->impairments.items;
 
-    for (uint32_t i = 0; i < doc->rules.count; i++)
+    for (uint32_t i = 0; i < doc->rules.count; i++) {
         rules[i].capture = path_from_first(l, &rules[i].at, rules[i].capture);
+        rebase_effects(l, &rules[i].effects);
+    }
     for (uint32_t i = 0; i < doc->sets.count; i++)
         sets[i].file = path_from_first(l, &sets[i].at, sets[i].file);
+    for (uint32_t i = 0; i < doc->impairments.count; i++)
+        rebase_effects(l, &impairments[i].effects);
 }
 
 /* --- Life ---------------------------------------------------------------- */

@@ -72,7 +72,7 @@ const struct nsp_doc_model_keys nsp_doc_models[NSP_DOC_MODELS] = {
     [NSP_DOC_CORRELATED] = { { "chance", "correlation" }, { NULL } },
     [NSP_DOC_GILBERT] = { { "p", "r" }, { "1-h", "1-k" } },
     [NSP_DOC_FOUR_STATE] = { { "p13", "p31" }, { "p32", "p23", "p14" } },
-    [NSP_DOC_PATTERN] = { { "pattern" }, { NULL } },
+    [NSP_DOC_PATTERN] = { { NULL }, { "pattern", "file" } },
     [NSP_DOC_CONSECUTIVE] = { { "chances" }, { NULL } },
     [NSP_DOC_NTH] = { { "n" }, { NULL } },
     [NSP_DOC_FIRST_N] = { { "n" }, { NULL } },
@@ -89,11 +89,12 @@ static const struct nsp_key loss_keys[] = {
       .doc = "Share of packets lost. 'loss: 5%' is short for it" },
     { "model", MEMBER(nsp_doc_loss, model), .type = &nsp_value_word,
       .words = models, .fallback = "random",
-      .doc = "How losses come: *random* and *correlated* have a 'chance'; "
-             "*gilbert-elliott* either 'p' and 'burst' or 'p', 'r', '1-h', "
-             "'1-k'; *four-state* 'p13' to 'p14'; *pattern* 'pattern'; "
-             "*consecutive* 'chances'; *nth* and *first-n* 'n'; *timed* "
-             "'enter', 'time', 'loss'" },
+      .doc =
+          "How losses come: *random* and *correlated* have a 'chance'; "
+          "*gilbert-elliott* either 'p' and 'burst' or 'p', 'r', '1-h', "
+          "'1-k'; *four-state* 'p13' to 'p14'; *pattern* 'pattern' or 'file'; "
+          "*consecutive* 'chances'; *nth* and *first-n* 'n'; *timed* "
+          "'enter', 'time', 'loss'" },
     { "correlation", MEMBER(nsp_doc_loss, correlation),
       .type = &nsp_value_percent, .max = NSP_PPM_ONE - 1,
       .doc = "How much a packet is lost because the one before was" },
@@ -121,6 +122,9 @@ static const struct nsp_key loss_keys[] = {
       .doc = "Chance of a loss outside of bursts" },
     { "pattern", MEMBER(nsp_doc_loss, pattern), .type = &nsp_value_bits,
       .doc = "What becomes of each packet, 1 lost, over and over" },
+    { "file", MEMBER(nsp_doc_loss, file), .type = &nsp_value_path,
+      .doc = "A file with the pattern, 0 and 1 in as many lines as one likes; "
+             "'#' begins a comment" },
     { "chances", MEMBER(nsp_doc_loss, chances), .shape = NSP_KEY_LIST,
       .most = NSP_LOSS_CONSECUTIVE_MAX, PERCENT,
       .doc = "Share lost after no loss, after one, after two in a row and so "
@@ -145,6 +149,9 @@ static const struct nsp_key delay_keys[] = {
     { "trace", MEMBER(nsp_doc_delay, trace_ns), .shape = NSP_KEY_LIST,
       .most = LIST_MAX, .type = &nsp_value_time, .max = NSP_DELAY_NS_MAX,
       .doc = "Instead of 'time': one after the other, over and over" },
+    { "file", MEMBER(nsp_doc_delay, file), .type = &nsp_value_path,
+      .doc = "A file with the 'trace', a time in each line; '#' begins a "
+             "comment" },
     { "step", MEMBER(nsp_doc_delay, step_ns), .type = &nsp_value_time, .min = 1,
       .max = NSP_DELAY_NS_MAX, .otherwise = "each packet takes the next",
       .doc = "How long each delay of 'trace' is in force" },
@@ -165,6 +172,9 @@ static const struct nsp_key jitter_keys[] = {
       .type = &nsp_value_word, .words = distributions,
       .otherwise = "uniform with 'range', normal with 'sd'",
       .doc = "What the delays are like; all but *uniform* have an 'sd'" },
+    { "file", MEMBER(nsp_doc_jitter, file), .type = &nsp_value_path,
+      .doc = "A file with the distribution, as netem has them (*pareto.dist*): "
+             "it goes with 'sd'" },
     { "correlation", MEMBER(nsp_doc_jitter, correlation),
       .type = &nsp_value_percent, .max = NSP_PPM_ONE - 1, .fallback = "0%",
       .doc = "How much a delay is like the one before" },

@@ -36,46 +36,24 @@ check_entries(struct nsp_policy_builder *b, const struct nsp_doc_set *set,
     return true;
 }
 
-static bool
-read_file(struct nsp_policy_builder *b, const struct nsp_doc_set *set,
-          struct set_text *t, char **ret_text, size_t *ret_bytes)
-{
-    const char *path =
-        nsp_policy_resolve_path(b->keys.store, set->at.source, set->file);
-    int error;
-
-    if (!path)
-        return false;
-    error = b->files->read(b->files->context, path, ret_text, ret_bytes);
-    if (error != 0) {
-        nsp_keys_complain_at(&b->keys, &set->at, "file", "bad-file",
-                             "paths are seen from the file that they are in",
-                             "%.100s: %.80s", path, strerror(error));
-        return false;
-    }
-    t->file = (struct nsp_text_source){ path, *ret_text, *ret_bytes };
-    return true;
-}
-
 /* Puts inline entries and those of the file into one text. */
 static bool
 join(struct nsp_policy_builder *b, const struct nsp_doc_set *set,
      const struct nsp_list *list, struct set_text *t)
 {
-    char *text = NULL, *at;
-    size_t file_bytes = 0;
+    char *at;
 
     for (uint32_t i = 0; i < list->count; i++)
         t->inline_bytes += strlen(entry(list, i)) + 1;
     t->inline_lines = list->count;
-    if (set->file && !read_file(b, set, t, &text, &file_bytes))
+    if (set->file &&
+        !nsp_policy_read_file(b, &set->at, "file", set->file, &t->file))
         return false;
-    t->bytes = t->inline_bytes + file_bytes;
+    t->bytes = t->inline_bytes + t->file.bytes;
     t->text = malloc(t->bytes + 1);
     if (!t->text) {
         b->keys.failed = true;
-        free(text);
-        t->file.text = NULL;
+        nsp_policy_release_file(&t->file);
         return false;
     }
     at = t->text;
@@ -86,9 +64,9 @@ join(struct nsp_policy_builder *b, const struct nsp_doc_set *set,
         at[bytes] = '\n';
         at += bytes + 1;
     }
-    if (file_bytes > 0)
-        memcpy(at, text, file_bytes);
-    at[file_bytes] = '\0';
+    if (t->file.bytes > 0)
+        memcpy(at, t->file.text, t->file.bytes);
+    at[t->file.bytes] = '\0';
     return true;
 }
 
@@ -99,15 +77,8 @@ complain(struct nsp_policy_builder *b, const struct nsp_doc_set *set,
     const struct nsp_yaml_node *node = nsp_yaml_find(set->at.node, key);
 
     if (diag->line > t->inline_lines && t->file.text) {
-        size_t offset = diag->offset - t->inline_bytes;
-        struct nsp_complaint *c =
-            nsp_complaints_add(b->keys.complaints, false, &t->file, offset);
-
-        if (c) {
-            memcpy(c->diag.category, diag->category, sizeof diag->category);
-            memcpy(c->diag.text, diag->text, sizeof diag->text);
-            memcpy(c->diag.hint, diag->hint, sizeof diag->hint);
-        }
+        nsp_policy_complain_in(b, &t->file, diag->offset - t->inline_bytes,
+                               diag);
         return;
     }
     if (node && node->kind == NSP_YAML_LIST) {
@@ -166,8 +137,7 @@ read_set(struct nsp_policy_builder *b, const struct nsp_doc_set *set)
     else
         check_kind(b, set, made);
     free(t.text);
-    /* Only the text is the reader's to give. */
-    free((void *)(uintptr_t)t.file.text);
+    nsp_policy_release_file(&t.file);
     return made;
 }
 

@@ -3,6 +3,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "config/units.h"
+
 #define QUOTED_MAX 32
 
 /* A text being read, and where in it. */
@@ -125,15 +127,9 @@ next_line(struct reader *r)
     r->line_start = r->at;
 }
 
-/* --- Distributions -------------------------------------------------------- */
-
-#define DIST_EXPECTED "a whole number of -32768 to 32767"
-#define DIST_HINT                                                              \
-    "write numbers between blanks, 8192 to the standard deviation, and "       \
-    "comments after #"
-
+/* Goes on to the next byte that is neither blank nor in a comment. */
 static void
-skip_to_number(struct reader *r)
+skip_blanks(struct reader *r)
 {
     bool comment = false;
 
@@ -151,6 +147,13 @@ skip_to_number(struct reader *r)
         r->at++;
     }
 }
+
+/* --- Distributions -------------------------------------------------------- */
+
+#define DIST_EXPECTED "a whole number of -32768 to 32767"
+#define DIST_HINT                                                              \
+    "write numbers between blanks, 8192 to the standard deviation, and "       \
+    "comments after #"
 
 static bool
 read_signed(struct reader *r, int16_t *ret)
@@ -179,7 +182,7 @@ nsp_dist_file_read(const char *text, size_t bytes, uint32_t max, int16_t *ret,
 
     if (bytes > UINT32_MAX)
         return fail_size(reterr);
-    for (skip_to_number(&r); !at_end(&r); skip_to_number(&r)) {
+    for (skip_blanks(&r); !at_end(&r); skip_blanks(&r)) {
         size_t start = r.at;
         int16_t value;
 
@@ -254,6 +257,116 @@ nsp_trace_file_read(const char *text, size_t bytes, uint64_t unit_ns,
     if (last_ns == 0)
         return fail(&r, r.at, TRACE_HINT,
                     "a trace needs a time after 0, where it begins anew");
+    *ret_count = count;
+    return NSP_OK;
+}
+
+/* --- Delays ----------------------------------------------------------------
+ */
+
+#define DELAY_HINT "write a time a line, such as 12.5ms; # begins a comment"
+
+/* More than a time may have, so that a longer one is refused. */
+#define TIME_BYTES_MAX 80
+
+/* Stores what the line has left, without blanks at its end, and returns its
+ * bytes. */
+static size_t
+read_rest(const struct reader *r, char ret[TIME_BYTES_MAX + 1])
+{
+    size_t bytes = 0;
+
+    for (size_t n = 0; r->at + n < r->bytes; n++) {
+        char c = r->text[r->at + n];
+
+        if (c == '\n' || c == '#')
+            break;
+        if (n < TIME_BYTES_MAX)
+            ret[n] = c >= ' ' && c < 0x7f ? c : is_blank(c) ? ' ' : '?';
+        if (!is_blank(c))
+            bytes = n + 1;
+    }
+    ret[bytes < TIME_BYTES_MAX ? bytes : TIME_BYTES_MAX] = '\0';
+    return bytes;
+}
+
+static int
+read_delay(struct reader *r, uint64_t most_ns, uint64_t *ret_ns)
+{
+    char word[TIME_BYTES_MAX + 1];
+    size_t bytes = read_rest(r, word);
+    struct nsp_diag diag;
+
+    if (nsp_units_read_time(word, ret_ns, &diag) != NSP_OK)
+        return fail(r, r->at + diag.offset, diag.hint, diag.text);
+    if (*ret_ns > most_ns)
+        return fail(r, r->at, DELAY_HINT, "the delay is too long");
+    r->at += bytes;
+    return NSP_OK;
+}
+
+int
+nsp_delay_file_read(const char *text, size_t bytes, uint64_t most_ns,
+                    uint32_t max, uint64_t *ret_ns, uint32_t *ret_count,
+                    struct nsp_diag *reterr)
+{
+    struct reader r = {
+        .text = text, .bytes = bytes, .line = 1, .diag = reterr
+    };
+    uint32_t count = 0;
+
+    if (bytes > UINT32_MAX)
+        return fail_size(reterr);
+    for (skip_blanks(&r); !at_end(&r); skip_blanks(&r)) {
+        size_t start = r.at;
+        uint64_t ns = 0;
+        int result = read_delay(&r, most_ns, &ns);
+
+        if (result != NSP_OK)
+            return result;
+        if (count == max)
+            return fail_too_many(&r, start, max);
+        if (ret_ns)
+            ret_ns[count] = ns;
+        count++;
+    }
+    if (count == 0)
+        return fail(&r, r.at, DELAY_HINT, "a trace without a delay");
+    *ret_count = count;
+    return NSP_OK;
+}
+
+/* --- Losses ----------------------------------------------------------------
+ */
+
+#define LOSS_HINT                                                              \
+    "write 0 for each packet that passes and 1 for each that is lost; # "      \
+    "begins a comment"
+
+int
+nsp_loss_file_read(const char *text, size_t bytes, uint32_t max, uint8_t *ret,
+                   uint32_t *ret_count, struct nsp_diag *reterr)
+{
+    struct reader r = {
+        .text = text, .bytes = bytes, .line = 1, .diag = reterr
+    };
+    uint32_t count = 0;
+
+    if (bytes > UINT32_MAX)
+        return fail_size(reterr);
+    for (skip_blanks(&r); !at_end(&r); r.at++, skip_blanks(&r)) {
+        char c = peek(&r);
+
+        if (c != '0' && c != '1')
+            return fail_expected(&r, r.at, LOSS_HINT, "0 or 1");
+        if (count == max)
+            return fail_too_many(&r, r.at, max);
+        if (ret)
+            ret[count] = c == '1';
+        count++;
+    }
+    if (count == 0)
+        return fail(&r, r.at, LOSS_HINT, "a pattern without a packet");
     *ret_count = count;
     return NSP_OK;
 }

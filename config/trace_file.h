@@ -30,4 +30,18 @@ int nsp_trace_file_read(const char *text, size_t bytes, uint64_t unit_ns,
                         uint32_t max, uint64_t *ret_ns, uint32_t *ret_count,
                         struct nsp_diag *reterr);
 
+/* Delays in the order in which they come about: a time a line, such as 12.5ms,
+ * each at most 'most_ns', with comments from # to the end of the line. Empty
+ * lines are left out; one delay at least. */
+int nsp_delay_file_read(const char *text, size_t bytes, uint64_t most_ns,
+                        uint32_t max, uint64_t *ret_ns, uint32_t *ret_count,
+                        struct nsp_diag *reterr);
+
+/* What becomes of each packet: 0 passes, 1 is lost. Blanks and line ends
+ * between them mean nothing, # begins a comment; one at least. 'ret' gets a
+ * byte for each. */
+int nsp_loss_file_read(const char *text, size_t bytes, uint32_t max,
+                       uint8_t *ret, uint32_t *ret_count,
+                       struct nsp_diag *reterr);
+
 #endif /* NSP_CONFIG_TRACE_FILE_H */

@@ -191,6 +191,40 @@ TEST(included_rules_come_first_and_see_their_own_folder)
     nsp_policy_file_destroy(file);
 }
 
+TEST(distributions_delays_and_losses_come_from_files)
+{
+    struct memory_file files[] = {
+        { "etc/p.yaml", "version: 1\ninclude: sub/a.yaml\nrules:\n"
+                        "- { delay: { file: d.txt, step: 2s } }\n" },
+        { "etc/sub/a.yaml",
+          "version: 1\nrules:\n- { continue: true, delay: 9ms,\n"
+          "    jitter: { sd: 3ms, file: x.dist },\n"
+          "    loss: { model: pattern, file: l.txt } }\n" },
+        { "etc/d.txt", "1ms\n3ms\n" },
+        { "etc/sub/x.dist", "8192 -4096 0\n" },
+        { "etc/sub/l.txt", "01\n1\n" },
+        { NULL, NULL },
+    };
+    struct nsp_policy_file *file = load(files);
+    const struct nsp_effects *first = &file->spec.rules[0].effects;
+    const struct nsp_effects *second = &file->spec.rules[1].effects;
+
+    CHECK_EQ(first->delay.kind, NSP_DELAY_TABLE);
+    CHECK_EQ(first->delay.mean_ns, 9000000);
+    CHECK_EQ(first->delay.spread_ns, 3000000);
+    CHECK_EQ(first->delay.table_count, 3);
+    CHECK_EQ(first->delay.table[1], -4096);
+    CHECK_EQ(first->loss.kind, NSP_LOSS_PATTERN);
+    CHECK_EQ(first->loss.pattern.pkts, 3);
+    CHECK_EQ(first->loss.pattern.lost[0], 0);
+    CHECK_EQ(first->loss.pattern.lost[2], 1);
+    CHECK_EQ(second->delay.kind, NSP_DELAY_TRACE);
+    CHECK_EQ(second->delay.trace_count, 2);
+    CHECK_EQ(second->delay.trace_ns[1], 3000000);
+    CHECK_EQ(second->delay.trace_step_ns, 2000000000);
+    nsp_policy_file_destroy(file);
+}
+
 /* --- Time ---------------------------------------------------------------- */
 
 TEST(schedules_disable_rules_for_their_time)
@@ -256,5 +290,6 @@ TEST_MAIN(
     cmocka_unit_test(rates_delays_and_losses_are_in_the_units_of_the_library),
     cmocka_unit_test(an_empty_policy_passes_all),
     cmocka_unit_test(included_rules_come_first_and_see_their_own_folder),
+    cmocka_unit_test(distributions_delays_and_losses_come_from_files),
     cmocka_unit_test(schedules_disable_rules_for_their_time),
     cmocka_unit_test(what_is_printed_is_the_same_policy))

@@ -189,8 +189,82 @@ TEST(trace_file_reads_what_was_written)
     CHECK_MEM_EQ(read_values, values, sizeof values);
 }
 
+TEST(delay_file_reads_a_time_a_line)
+{
+    static const char text[] = "# ms\n40ms\r\n\n 2.5 ms # less\n0\n1h";
+    static const uint64_t expect[] = { 40 * MS, 2500000, 0, 3600000 * MS };
+    uint64_t ns[4] = { 0 };
+    uint32_t count = 0;
+
+    CHECK_EQ(nsp_delay_file_read(text, strlen(text), 3600000 * MS, 4, ns,
+                                 &count, NULL),
+             NSP_OK);
+    CHECK_EQ(count, 4);
+    CHECK_MEM_EQ(ns, expect, sizeof ns);
+    CHECK_EQ(nsp_delay_file_read(text, strlen(text), 3600000 * MS, 4, NULL,
+                                 &count, NULL),
+             NSP_OK);
+    CHECK_EQ(count, 4);
+}
+
+TEST(delay_file_says_where_it_is_wrong)
+{
+    static const struct refusal rows[] = {
+        { "", 1, 1, "without a delay" },
+        { "# 1ms\n", 2, 1, "without a delay" },
+        { "1ms\n  2\n", 2, 4, "unit" },
+        { "1ms 2ms", 1, 2, "ms 2ms" },
+        { "-1ms", 1, 1, "negative" },
+        { "1ms\n1001ms", 2, 1, "too long" },
+        { "1ms\n1ms\n1ms", 3, 1, "more than 2" },
+        { "1\x01", 1, 2, "'?'" },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
+        uint64_t ns[2];
+        uint32_t count = 77;
+        struct nsp_diag diag;
+
+        check_refusal(&rows[i],
+                      nsp_delay_file_read(rows[i].text, strlen(rows[i].text),
+                                          1000 * MS, 2, ns, &count, &diag),
+                      &diag);
+        CHECK_EQ(count, 77);
+    }
+}
+
+TEST(loss_file_reads_a_digit_for_each_packet)
+{
+    static const char text[] = "# 1\n00 1\r\n\t1 # 1\n0";
+    static const uint8_t expect[] = { 0, 0, 1, 1, 0 };
+    static const struct refusal rows[] = {
+        { "", 1, 1, "without a packet" },
+        { "01\n 2", 2, 2, "not '2'" },
+        { "010101", 1, 6, "more than 5" },
+    };
+    uint8_t lost[5] = { 0 };
+    uint32_t count = 0;
+
+    CHECK_EQ(nsp_loss_file_read(text, strlen(text), 5, lost, &count, NULL),
+             NSP_OK);
+    CHECK_EQ(count, 5);
+    CHECK_MEM_EQ(lost, expect, sizeof lost);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
+        struct nsp_diag diag;
+
+        check_refusal(&rows[i],
+                      nsp_loss_file_read(rows[i].text, strlen(rows[i].text), 5,
+                                         lost, &count, &diag),
+                      &diag);
+        CHECK_EQ(count, 5);
+    }
+}
+
 TEST_MAIN(cmocka_unit_test(dist_file_reads_numbers_between_blanks_and_comments),
           cmocka_unit_test(dist_file_says_where_it_is_wrong),
           cmocka_unit_test(trace_file_reads_times_in_either_unit),
           cmocka_unit_test(trace_file_says_where_it_is_wrong),
-          cmocka_unit_test(trace_file_reads_what_was_written))
+          cmocka_unit_test(trace_file_reads_what_was_written),
+          cmocka_unit_test(delay_file_reads_a_time_a_line),
+          cmocka_unit_test(delay_file_says_where_it_is_wrong),
+          cmocka_unit_test(loss_file_reads_a_digit_for_each_packet))

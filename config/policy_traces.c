@@ -1,0 +1,132 @@
+/* Numbers of effects that are in files of their own. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/policy_build.h"
+#include "config/trace_file.h"
+
+bool
+nsp_policy_read_file(struct nsp_policy_builder *b,
+                     const struct nsp_object *object, const char *key,
+                     const char *path, struct nsp_text_source *ret)
+{
+    const char *resolved =
+        nsp_policy_resolve_path(b->keys.store, object->source, path);
+    char *text = NULL;
+    size_t bytes = 0;
+    int error;
+
+    if (!resolved)
+        return false;
+    error = b->files->read(b->files->context, resolved, &text, &bytes);
+    if (error != 0) {
+        nsp_keys_complain_at(&b->keys, object, key, "bad-file",
+                             "paths are seen from the file that they are in",
+                             "%.100s: %.80s", resolved, strerror(error));
+        return false;
+    }
+    *ret = (struct nsp_text_source){ resolved, text, bytes };
+    return true;
+}
+
+void
+nsp_policy_release_file(struct nsp_text_source *source)
+{
+    /* Only the text is the reader's to give. */
+    free((void *)(uintptr_t)source->text);
+    source->text = NULL;
+}
+
+void
+nsp_policy_complain_in(struct nsp_policy_builder *b,
+                       const struct nsp_text_source *source, size_t offset,
+                       const struct nsp_diag *diag)
+{
+    struct nsp_complaint *c =
+        nsp_complaints_add(b->keys.complaints, false, source, offset);
+
+    if (!c)
+        return;
+    memcpy(c->diag.category, diag->category, sizeof diag->category);
+    memcpy(c->diag.text, diag->text, sizeof diag->text);
+    memcpy(c->diag.hint, diag->hint, sizeof diag->hint);
+}
+
+/* --- Lists of numbers ----------------------------------------------------- */
+
+typedef int read_fn(const struct nsp_text_source *source, void *ret,
+                    uint32_t *ret_count, struct nsp_diag *reterr);
+
+/* Reads the file 'path' to an array of items of 'item_bytes'. NULL where it
+ * cannot be, which has been complained of. */
+static const void *
+read_list(struct nsp_policy_builder *b, const struct nsp_object *object,
+          const char *path, read_fn *read, size_t item_bytes,
+          uint32_t *ret_count)
+{
+    struct nsp_text_source source;
+    struct nsp_diag diag;
+    void *items = NULL;
+    uint32_t count = 0;
+
+    if (!nsp_policy_read_file(b, object, "file", path, &source))
+        return NULL;
+    if (read(&source, NULL, &count, &diag) != NSP_OK) {
+        nsp_policy_complain_in(b, &source, diag.offset, &diag);
+    } else {
+        items = nsp_store_alloc(b->keys.store, count * item_bytes);
+        if (items && read(&source, items, ret_count, NULL) != NSP_OK)
+            items = NULL; /* The same text as before: it cannot fail. */
+    }
+    nsp_policy_release_file(&source);
+    return items;
+}
+
+static int
+read_distribution(const struct nsp_text_source *source, void *ret,
+                  uint32_t *ret_count, struct nsp_diag *reterr)
+{
+    return nsp_dist_file_read(source->text, source->bytes, NSP_DELAY_TABLE_MAX,
+                              ret, ret_count, reterr);
+}
+
+const int16_t *
+nsp_policy_read_distribution(struct nsp_policy_builder *b,
+                             const struct nsp_object *object, const char *path,
+                             uint32_t *ret_count)
+{
+    return read_list(b, object, path, read_distribution, sizeof(int16_t),
+                     ret_count);
+}
+
+static int
+read_delays(const struct nsp_text_source *source, void *ret,
+            uint32_t *ret_count, struct nsp_diag *reterr)
+{
+    return nsp_delay_file_read(source->text, source->bytes, NSP_DELAY_NS_MAX,
+                               NSP_DELAY_TRACE_MAX, ret, ret_count, reterr);
+}
+
+const uint64_t *
+nsp_policy_read_delays(struct nsp_policy_builder *b,
+                       const struct nsp_object *object, const char *path,
+                       uint32_t *ret_count)
+{
+    return read_list(b, object, path, read_delays, sizeof(uint64_t), ret_count);
+}
+
+static int
+read_losses(const struct nsp_text_source *source, void *ret,
+            uint32_t *ret_count, struct nsp_diag *reterr)
+{
+    return nsp_loss_file_read(source->text, source->bytes, NSP_LOSS_PATTERN_MAX,
+                              ret, ret_count, reterr);
+}
+
+const uint8_t *
+nsp_policy_read_losses(struct nsp_policy_builder *b,
+                       const struct nsp_object *object, const char *path,
+                       uint32_t *ret_count)
+{
+    return read_list(b, object, path, read_losses, sizeof(uint8_t), ret_count);
+}
