@@ -9,7 +9,7 @@
 
 #include "cli/diag_print.h"
 
-#define OPTIONS_MAX 64
+#define OPTIONS_MAX 192
 
 enum common_option { COMMON_JSON, COMMON_COLOR, COMMON_HELP };
 
@@ -30,7 +30,15 @@ struct getopt_tables {
     size_t count, letter_count;
 };
 #define VALUE_BASE  256 /* Above any letter. */
-#define COMMON_BASE 1024
+#define COMMON_BASE 4096
+
+const struct nsp_option *
+nsp_cli_table(const struct nsp_command *command, unsigned table)
+{
+    if (table == 0)
+        return command->shared_options ? command->shared_options() : NULL;
+    return table == 1 ? command->options : nsp_cli_common_options;
+}
 
 static void
 add_options(struct getopt_tables *tables, const struct nsp_option *options,
@@ -62,8 +70,9 @@ build_tables(const struct nsp_command *command, struct getopt_tables *ret)
     /* '+': a command's options end where another command begins. */
     strcpy(ret->letters,
            command->subcommands || command->takes_command ? "+:" : ":");
-    add_options(ret, command->options, VALUE_BASE);
-    add_options(ret, nsp_cli_common_options, COMMON_BASE);
+    add_options(ret, nsp_cli_table(command, 0), VALUE_BASE + NSP_CLI_SHARED);
+    add_options(ret, nsp_cli_table(command, 1), VALUE_BASE);
+    add_options(ret, nsp_cli_table(command, 2), COMMON_BASE);
 }
 
 static bool

@@ -42,8 +42,8 @@ struct nsp_cli {
 struct nsp_option {
     const char *name;     /* Long form, without dashes; NULL ends a table. */
     const char *argument; /* "RATE"; NULL takes none. */
-    const char *help;
-    char letter; /* Short form; 0 for none. */
+    const char *help;     /* NULL: not listed. */
+    char letter;          /* Short form; 0 for none. */
 };
 
 struct nsp_command {
@@ -53,13 +53,16 @@ struct nsp_command {
     const char *details;              /* Paragraphs for --help; may be NULL. */
     const char *examples;             /* Lines for --help; may be NULL. */
     const struct nsp_option *options; /* Beside the common; may be NULL. */
+    /* Options that several commands have; may be NULL. */
+    const struct nsp_option *(*shared_options)(void);
     const struct nsp_command *const *subcommands; /* Ended by NULL, or NULL. */
     bool takes_command; /* The first operand ends the options: a command with
                          * its own follows. */
     int (*run)(struct nsp_cli *cli, int argc, char *argv[]);
 };
 
-#define NSP_CLI_END (-1) /* No more options. */
+#define NSP_CLI_SHARED 1024 /* Index of the first of the shared options. */
+#define NSP_CLI_END    (-1) /* No more options. */
 #define NSP_CLI_EXIT                                                           \
     (-2) /* Return cli->status: help was asked, or an error.                   \
           */
@@ -121,6 +124,12 @@ int nsp_cli_check_operands(struct nsp_cli *cli, int argc, char *argv[],
 /* --- Help ---------------------------------------------------------------- */
 
 extern const struct nsp_option nsp_cli_common_options[];
+
+/* The options of 'command' by table: 0 the shared, 1 its own, 2 the common.
+ * NULL where it has none of the kind. */
+#define NSP_CLI_TABLES 3u
+const struct nsp_option *nsp_cli_table(const struct nsp_command *command,
+                                       unsigned table);
 
 /* Prints the help of cli->command. */
 void nsp_cli_print_help(const struct nsp_cli *cli, FILE *to);

@@ -34,10 +34,13 @@ print_words(FILE *to, const struct nsp_command *command, const char *path)
     fprintf(to, "        '%s') words='", path);
     for (size_t i = 0; command->subcommands && command->subcommands[i]; i++)
         fprintf(to, "%s ", command->subcommands[i]->name);
-    for (size_t i = 0; command->options && command->options[i].name; i++)
-        fprintf(to, "--%s ", command->options[i].name);
-    for (size_t i = 0; nsp_cli_common_options[i].name; i++)
-        fprintf(to, "--%s ", nsp_cli_common_options[i].name);
+    for (unsigned t = 0; t < NSP_CLI_TABLES; t++) {
+        const struct nsp_option *option = nsp_cli_table(command, t);
+
+        for (; option && option->name; option++)
+            if (option->help)
+                fprintf(to, "--%s ", option->name);
+    }
     fputs("' ;;\n", to);
 }
 

@@ -22,10 +22,13 @@ static void
 print_options(FILE *to, const struct nsp_command *command)
 {
     fputs("\nOptions:\n", to);
-    for (size_t i = 0; command->options && command->options[i].name; i++)
-        print_option(to, &command->options[i]);
-    for (size_t i = 0; nsp_cli_common_options[i].name; i++)
-        print_option(to, &nsp_cli_common_options[i]);
+    for (unsigned t = 0; t < NSP_CLI_TABLES; t++) {
+        const struct nsp_option *option = nsp_cli_table(command, t);
+
+        for (; option && option->name; option++)
+            if (option->help)
+                print_option(to, option);
+    }
 }
 
 static void
@@ -84,10 +87,13 @@ print_help_json(const struct nsp_cli *cli, FILE *to)
     }
     nsp_json_end(&json);
     nsp_json_begin_array(&json, "options");
-    for (size_t i = 0; command->options && command->options[i].name; i++)
-        write_option(&json, &command->options[i]);
-    for (size_t i = 0; nsp_cli_common_options[i].name; i++)
-        write_option(&json, &nsp_cli_common_options[i]);
+    for (unsigned t = 0; t < NSP_CLI_TABLES; t++) {
+        const struct nsp_option *option = nsp_cli_table(command, t);
+
+        for (; option && option->name; option++)
+            if (option->help)
+                write_option(&json, option);
+    }
     nsp_json_finish(&json);
 }
 
@@ -157,9 +163,11 @@ nsp_cli_suggest(const struct nsp_command *command, bool options,
             consider(word, command->subcommands[i]->name, &best, &near);
         return near;
     }
-    for (size_t i = 0; command->options && command->options[i].name; i++)
-        consider(word, command->options[i].name, &best, &near);
-    for (size_t i = 0; nsp_cli_common_options[i].name; i++)
-        consider(word, nsp_cli_common_options[i].name, &best, &near);
+    for (unsigned t = 0; t < NSP_CLI_TABLES; t++) {
+        const struct nsp_option *option = nsp_cli_table(command, t);
+
+        for (; option && option->name; option++)
+            consider(word, option->name, &best, &near);
+    }
     return near;
 }
