@@ -120,6 +120,14 @@ nsp_keys_find(const struct nsp_map *map, const char *name)
     return NULL;
 }
 
+size_t
+nsp_keys_bytes(const struct nsp_key *key)
+{
+    return key->shape != NSP_KEY_ONE ? sizeof(struct nsp_list)
+           : key->map                ? key->map->bytes
+                                     : key->type->bytes;
+}
+
 bool
 nsp_keys_given(const struct nsp_map *map, const struct nsp_object *object,
                const char *name)

@@ -77,6 +77,8 @@ struct nsp_key {
     const char *otherwise; /* or what then happens, in words; of a
                             * needed key, what to write. */
     const char *doc;
+    const char *argument; /* Of the option of that name on the command line,
+                           * "RATE"; NULL where there is none. */
 };
 
 /* A key that is known, and refused. */
@@ -89,6 +91,11 @@ struct nsp_map {
     const struct nsp_key *keys; /* Ended by a NULL name; at most 64. */
     const struct nsp_reserved_key *reserved; /* The same; may be NULL. */
     size_t bytes;
+
+    /* On the command line, a word of the key 'choice' may stand before a value:
+     * 'WORD:VALUE', which is then that of the key firsts[word]. */
+    const char *choice;
+    const char *const *firsts;
 };
 
 /* --- Reading ------------------------------------------------------------- */
@@ -108,6 +115,9 @@ void nsp_keys_read(struct nsp_key_reader *r, const struct nsp_map *map,
 /* Reads what 'map' has for keys that are missing. */
 void nsp_keys_set_fallbacks(struct nsp_key_reader *r, const struct nsp_map *map,
                             void *ret);
+
+/* Bytes of the key's member. */
+size_t nsp_keys_bytes(const struct nsp_key *key);
 
 /* The key called 'name', NULL when there is none. */
 const struct nsp_key *nsp_keys_find(const struct nsp_map *map,

@@ -7,16 +7,25 @@
 
 /* --- Links --------------------------------------------------------------- */
 
+/* Tells whether 'key' is there, be it readable or not. */
+static bool
+is_there(const struct nsp_map *map, const struct nsp_object *object,
+         const char *key)
+{
+    return nsp_keys_given(map, object, key) ||
+           nsp_yaml_find(object->node, key) != NULL;
+}
+
 void
-nsp_policy_build_link(struct nsp_policy_builder *b,
+nsp_policy_build_link(struct nsp_policy_builder *b, const struct nsp_map *map,
                       const struct nsp_object *object,
                       const struct nsp_doc_link *doc, struct nsp_link_rate *ret)
 {
     static const char *const parts[] = { "queue", "queue-drop", "overhead" };
 
-    if (!nsp_yaml_find(object->node, "rate")) {
+    if (!is_there(map, object, "rate")) {
         for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
-            if (nsp_yaml_find(object->node, parts[i]))
+            if (is_there(map, object, parts[i]))
                 nsp_keys_complain_at(&b->keys, object, parts[i],
                                      "contradiction",
                                      "write a 'rate', or leave it out",
@@ -45,11 +54,30 @@ build_classes(struct nsp_policy_builder *b)
     for (uint32_t i = 0; i < count; i++) {
         classes[i].name = docs[i].at.name;
         if (docs[i].at.node && nsp_yaml_find(docs[i].at.node, "rate"))
-            nsp_policy_build_link(b, &docs[i].at, &docs[i].link,
+            nsp_policy_build_link(b, &nsp_class_map, &docs[i].at, &docs[i].link,
                                   &classes[i].link);
     }
     b->file->spec.classes = classes;
     b->file->spec.class_count = count;
+}
+
+/* One with a profile is written out in the rules that name it, each direction
+ * in a rule of its own; what is built here of it is only checked. */
+static void
+build_impairment(struct nsp_policy_builder *b,
+                 const struct nsp_doc_impairment *doc, struct nsp_effects *ret)
+{
+    const struct nsp_doc_profile *profile =
+        nsp_policy_find_profile(b, &doc->profile);
+    struct nsp_doc_way way = { .at = doc->at };
+
+    if (!profile) {
+        nsp_policy_build_effects(b, &doc->effects, ret);
+        return;
+    }
+    nsp_policy_join_profile(b, profile, NSP_DOC_DOWN, &way);
+    nsp_policy_join_way(&nsp_impairment_map, &doc->at, &way);
+    nsp_policy_build_effects(b, &way.effects, ret);
 }
 
 static void
@@ -64,7 +92,8 @@ build_impairments(struct nsp_policy_builder *b)
         return;
     for (uint32_t i = 0; i < count; i++) {
         impairments[i].name = docs[i].at.name;
-        nsp_policy_build_effects(b, &docs[i].effects, &impairments[i].effects);
+        if (docs[i].at.node)
+            build_impairment(b, &docs[i], &impairments[i].effects);
     }
     b->file->spec.impairments = impairments;
     b->file->spec.impairment_count = count;
@@ -78,55 +107,71 @@ written(const struct nsp_doc_rule *doc, const char *key)
     return nsp_yaml_find(doc->at.node, key) != NULL;
 }
 
+/* Tells whether 'key' is about what becomes of packets that pass. */
+static bool
+is_fate(const struct nsp_key *key)
+{
+    static const char *const others[] = { "class", "impair", "inbound",
+                                          "outbound" };
+
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (strcmp(key->name, others[i]) == 0)
+            return true;
+    return key->argument != NULL;
+}
+
 static void
 check_action(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
 {
-    static const char *const fates[] = {
-        "limit",      "dscp",     "ecn",    "ttl",    "mss",
-        "mark",       "class",    "impair", "rate",   "queue",
-        "queue-drop", "overhead", "delay",  "jitter", "loss",
-    };
     const char *what = doc->action == NSP_ACTION_DROP ? "dropped" : "rejected";
 
     if (doc->action == NSP_ACTION_PASS)
         return;
-    for (size_t i = 0; i < sizeof fates / sizeof fates[0]; i++)
-        if (written(doc, fates[i]))
-            nsp_keys_complain_at(&b->keys, &doc->at, fates[i], "contradiction",
+    for (const struct nsp_key *key = nsp_rule_map.keys; key->name; key++)
+        if (is_fate(key) && written(doc, key->name))
+            nsp_keys_complain_at(&b->keys, &doc->at, key->name, "contradiction",
                                  "leave out the one or the other",
                                  "a packet that is %s can have no '%s'", what,
-                                 fates[i]);
+                                 key->name);
     if (doc->go_on)
         nsp_keys_complain_at(&b->keys, &doc->at, "continue", "contradiction",
                              "leave out the one or the other",
                              "a packet that is %s cannot continue", what);
 }
 
-/* Complains of each of 'keys' that stands beside 'key'. */
 static void
-check_beside(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
-             const char *key, const char *const keys[])
+complain_beside(struct nsp_policy_builder *b, const struct nsp_object *object,
+                const char *name, const char *key)
 {
-    if (!written(doc, key))
+    if (nsp_yaml_find(object->node, key))
+        nsp_keys_complain_at(&b->keys, object, key, "contradiction",
+                             "use the name, or write it out here",
+                             "'%s' and '%s' exclude each other", name, key);
+}
+
+/* What a class or an impairment says, the rule does not say as well. */
+static void
+check_beside(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
+{
+    if (written(doc, "class"))
+        for (const struct nsp_key *key = nsp_class_map.keys; key->name; key++) {
+            complain_beside(b, &doc->at, "class", key->name);
+            complain_beside(b, &doc->inbound.at, "class", key->name);
+            complain_beside(b, &doc->outbound.at, "class", key->name);
+        }
+    if (!written(doc, "impair"))
         return;
-    for (; *keys; keys++)
-        if (written(doc, *keys))
-            nsp_keys_complain_at(&b->keys, &doc->at, *keys, "contradiction",
-                                 "use the name, or write it out here",
-                                 "'%s' and '%s' exclude each other", key,
-                                 *keys);
+    for (const struct nsp_key *key = nsp_impairment_map.keys; key->name; key++)
+        complain_beside(b, &doc->at, "impair", key->name);
+    complain_beside(b, &doc->at, "impair", "inbound");
+    complain_beside(b, &doc->at, "impair", "outbound");
 }
 
 static void
 check_parts(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
 {
-    static const char *const of_class[] = { "rate", "queue", "queue-drop",
-                                            "overhead", NULL };
-    static const char *const of_impair[] = { "delay", "jitter", "loss", NULL };
-
     check_action(b, doc);
-    check_beside(b, doc, "class", of_class);
-    check_beside(b, doc, "impair", of_impair);
+    check_beside(b, doc);
     if (!doc->count)
         nsp_keys_complain_at(&b->keys, &doc->at, "count", "contradiction",
                              "leave it out", "every rule counts its packets");
@@ -293,34 +338,101 @@ build_note(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
         b->file->has_schedule = true;
 }
 
+/* The name that counters have; NULL where it follows from the place. */
+static const char *
+name_rule(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
+          uint32_t index, const char *end)
+{
+    uint32_t place = b->doc_of[index];
+    const char *name = doc->name;
+
+    if (!name && (place != index || end[0] != '\0'))
+        name = nsp_store_print(b->keys.store, "rule-%u", (unsigned)place + 1);
+    if (!name || end[0] == '\0')
+        return name;
+    if (strlen(name) + strlen(end) > NSP_NAME_MAX)
+        nsp_keys_complain_at(&b->keys, &doc->at, "name", "bad-name",
+                             "shorten it to 59 characters",
+                             "'%s%s' is too long a name", name, end);
+    return nsp_store_print(b->keys.store, "%s%s", name, end);
+}
+
+/* Forwarded packets are neither of the two. */
+static void
+check_forwarded(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
+{
+    if ((b->file->hooks & NSP_HOOK_FORWARD) == 0)
+        return;
+    nsp_keys_complain_at(
+        &b->keys, &doc->at,
+        written(doc, "profile")   ? "profile"
+        : written(doc, "impair")  ? "impair"
+        : written(doc, "inbound") ? "inbound"
+                                  : "outbound",
+        "contradiction",
+        "write a rule for each way: of a profile, 'profile: { name: lte, way: "
+        "down }' and 'way: up'",
+        "forwarded packets are neither inbound nor outbound");
+}
+
 static void
 build_rule(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
-           uint32_t index)
+           const struct nsp_policy_ways *ways, uint32_t way, uint32_t index)
 {
+    static const char *const ends[] = { ".in", ".out" };
     struct nsp_rule *rule = &b->file->rules[index];
+    const struct nsp_doc_way *of_way = &ways->docs[way];
+    bool two = ways->count == 2;
 
-    check_parts(b, doc);
-    check_reference(b, doc, "class", doc->class_name, &b->doc->classes,
-                    nsp_class_map.bytes);
-    check_reference(b, doc, "impair", doc->impairment, &b->doc->impairments,
-                    nsp_impairment_map.bytes);
     *rule = (struct nsp_rule){
-        .name = doc->name,
+        .name = name_rule(b, doc, index, two ? ends[way] : ""),
         .match = doc->match,
         .disabled = !doc->enabled,
         .go_on = doc->go_on,
         .apply = (uint8_t)doc->direction,
         .action = (uint8_t)doc->action,
         .class_name = doc->class_name,
-        .impairment = doc->impairment,
+        .impairment = ways->impairment,
         .capture = doc->capture != NULL,
         .log_pps = (uint32_t)doc->log_pps,
     };
-    nsp_policy_build_link(b, &doc->at, &doc->link, &rule->link);
-    nsp_policy_build_effects(b, &doc->effects, &rule->effects);
+    if (two)
+        rule->apply = way == 0 ? NSP_APPLY_INBOUND : NSP_APPLY_OUTBOUND;
+    if (!doc->class_name)
+        nsp_policy_build_link(b, &nsp_way_map, &of_way->at, &of_way->link,
+                              &rule->link);
+    nsp_policy_build_effects(b, &of_way->effects, &rule->effects);
     build_limit(b, &doc->limit, &rule->limit);
     build_edits(doc, &rule->edits);
-    compile_match(b, doc, index);
+}
+
+/* Builds the one or two rules of 'doc'. */
+static void
+build_doc(struct nsp_policy_builder *b, uint32_t place,
+          struct line_counter *lines)
+{
+    const struct nsp_doc_rule *doc =
+        (const struct nsp_doc_rule *)b->doc->rules.items + place;
+    struct nsp_policy_ways ways;
+
+    check_parts(b, doc);
+    check_reference(b, doc, "class", doc->class_name, &b->doc->classes,
+                    nsp_class_map.bytes);
+    check_reference(b, doc, "impair", doc->impairment, &b->doc->impairments,
+                    nsp_impairment_map.bytes);
+    nsp_policy_build_ways(b, doc, &ways);
+    if (ways.count == 2)
+        check_forwarded(b, doc);
+    for (uint32_t i = 0; i < ways.count; i++) {
+        uint32_t index = b->file->spec.rule_count++;
+
+        b->doc_of[index] = place;
+        build_rule(b, doc, &ways, i, index);
+        /* What is wrong with it is said once. */
+        if (i == 0 || b->file->filters[index - 1])
+            compile_match(b, doc, index);
+        build_note(b, doc, lines, &b->file->notes[index]);
+    }
 }
 
 static void
@@ -345,27 +457,28 @@ build_rules(struct nsp_policy_builder *b)
 {
     struct nsp_policy_file *file = b->file;
     const struct nsp_doc_rule *docs = b->doc->rules.items;
-    size_t count = b->doc->rules.count;
+    uint32_t count = b->doc->rules.count;
+    size_t most = (size_t)count * 2 + 1; /* Of each way, and the default. */
     struct line_counter lines = { .source = NULL };
 
-    /* One more for the default. */
-    file->rules =
-        nsp_store_alloc(b->keys.store, (count + 1) * sizeof *file->rules);
-    file->notes =
-        nsp_store_alloc(b->keys.store, (count + 1) * sizeof *file->notes);
+    file->rules = nsp_store_alloc(b->keys.store, most * sizeof *file->rules);
+    file->notes = nsp_store_alloc(b->keys.store, most * sizeof *file->notes);
     file->filters =
-        nsp_store_alloc(b->keys.store, (count + 1) * sizeof(*file->filters));
-    if (!file->rules || !file->notes || !file->filters)
+        nsp_store_alloc(b->keys.store, most * sizeof(*file->filters));
+    b->doc_of = nsp_store_alloc(b->keys.store, most * sizeof *b->doc_of);
+    if (!file->rules || !file->notes || !file->filters || !b->doc_of)
         return;
     file->spec.rules = file->rules;
-    for (uint32_t i = 0; i < count; i++) {
-        file->spec.rule_count++;
-        if (!docs[i].at.node)
-            continue; /* Something else than a mapping. */
-        build_rule(b, &docs[i], i);
-        build_note(b, &docs[i], &lines, &file->notes[i]);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        if (docs[i].at.node) /* Not something else than a mapping. */
+            build_doc(b, i, &lines);
+    b->doc_of[file->spec.rule_count] = count;
     build_default(b);
+    if (file->spec.rule_count > NSP_RULES_MAX)
+        nsp_keys_complain_at(&b->keys, &b->doc->at, "rules", "too-many",
+                             "rules with two directions count twice",
+                             "there are %u rules, more than %u",
+                             (unsigned)file->spec.rule_count, NSP_RULES_MAX);
 }
 
 /* --- All ----------------------------------------------------------------- */
@@ -389,11 +502,11 @@ void
 nsp_policy_build(struct nsp_policy_builder *b)
 {
     build_intercept(b);
-    nsp_policy_build_names(b);
     nsp_policy_build_sets(b);
     build_classes(b);
     build_impairments(b);
     build_rules(b);
+    nsp_policy_build_names(b);
     b->file->spec.filters = &b->file->filter_options;
     b->file->doc = b->doc;
 }

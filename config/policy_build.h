@@ -10,7 +10,14 @@ struct nsp_policy_builder {
     const struct nsp_file_reader *files;
     const struct nsp_policy_doc *doc;
     struct nsp_policy_file *file;
+    uint32_t *doc_of; /* Of each rule of 'file', which of 'doc': one with two
+                       * directions becomes two. */
+    struct nsp_profile_part *profiles; /* Read so far. */
 };
+
+/* 'reader', or the file system's where it has no function of its own. */
+const struct nsp_file_reader *nsp_file_reader_or_default(
+    const struct nsp_file_reader *reader);
 
 /* The path 'path' as one opens it that is written in 'source'. NULL without
  * memory. */
@@ -50,12 +57,41 @@ void nsp_policy_build(struct nsp_policy_builder *b);
 void nsp_policy_build_names(struct nsp_policy_builder *b);
 void nsp_policy_build_sets(struct nsp_policy_builder *b);
 void nsp_policy_build_link(struct nsp_policy_builder *b,
+                           const struct nsp_map *map,
                            const struct nsp_object *object,
                            const struct nsp_doc_link *doc,
                            struct nsp_link_rate *ret);
 void nsp_policy_build_effects(struct nsp_policy_builder *b,
                               const struct nsp_doc_effects *doc,
                               struct nsp_effects *ret);
+
+/* What 'use' names; NULL where nothing is named, or it cannot be read, which
+ * has been complained of. It lives as long as the builder's store, what it
+ * complains of until nsp_policy_release_profiles(). */
+const struct nsp_doc_profile *nsp_policy_find_profile(
+    struct nsp_policy_builder *b, const struct nsp_doc_profile_use *use);
+void nsp_policy_release_profiles(struct nsp_policy_builder *b);
+
+/* Puts what 'from', of the map 'map', says of a direction over what 'to' says.
+ */
+void nsp_policy_join_way(const struct nsp_map *map,
+                         const struct nsp_object *from, struct nsp_doc_way *to);
+
+/* The same of direction 'way' of a profile. */
+void nsp_policy_join_profile(struct nsp_policy_builder *b,
+                             const struct nsp_doc_profile *profile,
+                             enum nsp_doc_profile_way way,
+                             struct nsp_doc_way *to);
+
+/* What a rule does to packets of each direction, or of both alike. */
+struct nsp_policy_ways {
+    uint32_t count;         /* 1: of all; 2: inbound, outbound. */
+    const char *impairment; /* By name; the effects are then empty. */
+    struct nsp_doc_way docs[2];
+};
+void nsp_policy_build_ways(struct nsp_policy_builder *b,
+                           const struct nsp_doc_rule *doc,
+                           struct nsp_policy_ways *ret);
 
 /* Warns of what is allowed and of no use: rules that never match, empty sets,
  * names that nobody uses, rates that do not add up. */

@@ -66,6 +66,37 @@ struct nsp_doc_effects {
     struct nsp_doc_loss loss;
 };
 
+/* What becomes of packets of one direction. */
+struct nsp_doc_way {
+    struct nsp_object at;
+    struct nsp_doc_link link;
+    struct nsp_doc_effects effects;
+};
+
+/* Which direction of a profile is meant. */
+enum nsp_doc_profile_way {
+    NSP_DOC_BOTH_WAYS = 0, /* Down for what comes in, up for what goes out. */
+    NSP_DOC_DOWN,
+    NSP_DOC_UP,
+};
+
+struct nsp_doc_profile_use {
+    struct nsp_object at;
+    const char *name; /* Or the path of a file. */
+    uint64_t way;     /* enum nsp_doc_profile_way. */
+};
+
+/* A file that describes a link. */
+struct nsp_doc_profile {
+    struct nsp_object at;
+    const char *description, *source, *note;
+    bool verified;
+    uint64_t rtt_ns; /* Instead of a delay. */
+    struct nsp_doc_link link;
+    struct nsp_doc_effects effects;
+    struct nsp_doc_way down, up;
+};
+
 struct nsp_doc_intercept {
     struct nsp_object at;
     struct nsp_list on; /* Of uint64_t: sets of enum nsp_hook. */
@@ -84,6 +115,7 @@ struct nsp_doc_class {
 
 struct nsp_doc_impairment {
     struct nsp_object at;
+    struct nsp_doc_profile_use profile;
     struct nsp_doc_effects effects;
 };
 
@@ -118,8 +150,10 @@ struct nsp_doc_rule {
     uint64_t dscp, ecn, ttl, mss;
     struct nsp_doc_mark mark;
     const char *class_name, *impairment;
+    struct nsp_doc_profile_use profile;
     struct nsp_doc_link link;
     struct nsp_doc_effects effects;
+    struct nsp_doc_way inbound, outbound;
 };
 
 struct nsp_doc_default {
@@ -143,6 +177,7 @@ struct nsp_policy_doc {
 extern const struct nsp_map nsp_policy_map, nsp_rule_map, nsp_class_map;
 extern const struct nsp_map nsp_set_map, nsp_impairment_map, nsp_default_map;
 extern const struct nsp_map nsp_loss_map, nsp_delay_map, nsp_jitter_map;
+extern const struct nsp_map nsp_way_map, nsp_profile_map, nsp_profile_use_map;
 
 /* Which keys each model of loss has. */
 struct nsp_doc_model_keys {

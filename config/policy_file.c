@@ -6,6 +6,7 @@
 
 #include "config/policy_build.h"
 #include "config/policy_doc.h"
+#include "config/profile.h"
 #include "netshaper/filter_set.h"
 
 #define FILES_MAX      64u
@@ -319,6 +320,13 @@ rebase_effects(struct loader *l, struct nsp_doc_effects *effects)
 }
 
 static void
+rebase_profile(struct loader *l, struct nsp_doc_profile_use *use)
+{
+    if (use->name && nsp_profile_is_file(use->name))
+        use->name = path_from_first(l, &use->at, use->name);
+}
+
+static void
 rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
 {
     struct nsp_doc_rule *rules = doc->rules.items;
@@ -327,12 +335,17 @@ rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
 
     for (uint32_t i = 0; i < doc->rules.count; i++) {
         rules[i].capture = path_from_first(l, &rules[i].at, rules[i].capture);
+        rebase_profile(l, &rules[i].profile);
         rebase_effects(l, &rules[i].effects);
+        rebase_effects(l, &rules[i].inbound.effects);
+        rebase_effects(l, &rules[i].outbound.effects);
     }
     for (uint32_t i = 0; i < doc->sets.count; i++)
         sets[i].file = path_from_first(l, &sets[i].at, sets[i].file);
-    for (uint32_t i = 0; i < doc->impairments.count; i++)
+    for (uint32_t i = 0; i < doc->impairments.count; i++) {
+        rebase_profile(l, &impairments[i].profile);
         rebase_effects(l, &impairments[i].effects);
+    }
 }
 
 /* --- Life ---------------------------------------------------------------- */
@@ -365,10 +378,19 @@ load(struct loader *l, const char *path)
 static void
 release_texts(struct loader *l)
 {
+    nsp_policy_release_profiles(&l->builder);
     for (unsigned i = 0; i < l->count; i++) {
         free((void *)(uintptr_t)l->parts[i].source.text);
         l->parts[i].source.text = NULL;
     }
+}
+
+const struct nsp_file_reader *
+nsp_file_reader_or_default(const struct nsp_file_reader *reader)
+{
+    static const struct nsp_file_reader file_system = { .read = read_file };
+
+    return reader && reader->read ? reader : &file_system;
 }
 
 int
@@ -376,9 +398,6 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
                      struct nsp_policy_file **ret,
                      struct nsp_complaints *complaints)
 {
-    static const struct nsp_file_reader file_system = { .read = read_file };
-    const struct nsp_file_reader *files =
-        reader && reader->read ? reader : &file_system;
     struct nsp_policy_file *file = calloc(1, sizeof *file);
     struct loader *loader;
     int result;
@@ -392,7 +411,7 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
         return NSP_NO_MEMORY;
     }
     loader->builder.file = file;
-    loader->builder.files = files;
+    loader->builder.files = nsp_file_reader_or_default(reader);
     if (reader)
         file->filter_options.interfaces = reader->interfaces;
     loader->builder.keys.store = &file->store;

@@ -79,30 +79,29 @@ check_list(struct nsp_policy_builder *b, const char *what,
     free(names);
 }
 
+/* Of rules as the engine has them: those with two directions have two names. */
 static void
 check_rules(struct nsp_policy_builder *b)
 {
-    const struct nsp_list *list = &b->doc->rules;
-    const struct nsp_doc_rule *rules = list->items;
-    struct named *names = calloc(list->count + 1u, sizeof *names);
-    uint32_t count = list->count;
+    const struct nsp_doc_rule *docs = b->doc->rules.items;
+    uint32_t count = b->file->spec.rule_count;
+    struct named *names = calloc(count + 1u, sizeof *names);
 
     if (!names) {
         b->keys.failed = true;
         return;
     }
     for (uint32_t i = 0; i < count; i++) {
-        const char *name = rules[i].name;
+        uint32_t place = b->doc_of[i];
+        const char *name = b->file->rules[i].name;
 
         if (!name)
-            name = nsp_store_print(b->keys.store, "rule-%u", i + 1u);
+            name = nsp_store_print(b->keys.store, "rule-%u", (unsigned)i + 1);
         if (!name)
             break;
-        names[i] = (struct named){ name, &rules[i].at, i };
-    }
-    if (b->doc->fallback.action != NSP_ACTION_PASS) {
-        names[count] = (struct named){ "default", NULL, count };
-        count++;
+        names[i] = (struct named){ name, NULL, i };
+        if (place < b->doc->rules.count)
+            names[i].object = &docs[place].at;
     }
     if (!b->keys.store->failed)
         check(b, "rule", names, count);

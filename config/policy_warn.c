@@ -38,10 +38,18 @@ warn(struct nsp_policy_builder *b, const struct nsp_object *object,
     va_end(args);
 }
 
+/* What rule 'index' of the file comes from. */
 static const struct nsp_doc_rule *
 rule_doc(const struct nsp_policy_builder *b, uint32_t index)
 {
-    return (const struct nsp_doc_rule *)b->doc->rules.items + index;
+    return (const struct nsp_doc_rule *)b->doc->rules.items + b->doc_of[index];
+}
+
+/* The default's rule comes from none. */
+static bool
+is_default(const struct nsp_policy_builder *b, uint32_t index)
+{
+    return b->doc_of[index] >= b->doc->rules.count;
 }
 
 /* The name, as counters have it. */
@@ -105,7 +113,7 @@ warn_hidden(struct nsp_policy_builder *b, uint32_t index, uint32_t by)
     char name[64], by_name[64];
 
     rule_name(b, by, by_name);
-    if (index >= b->doc->rules.count) {
+    if (is_default(b, index)) {
         warn(b, &b->doc->fallback.at, "action", "never-matches",
              "leave out the one or the other",
              "no packet comes to the default: rule %s at %.80s:%u decides all",
@@ -139,7 +147,7 @@ warn_rules(struct nsp_policy_builder *b)
     nsp_policy_find_hidden(&file->spec, file->filters, hidden);
     for (uint32_t i = 0; i < count; i++) {
         file->rules[i].disabled = !file->notes[i].enabled;
-        if ((i >= b->doc->rules.count || !warn_never(b, i)) &&
+        if ((is_default(b, i) || !warn_never(b, i)) &&
             hidden[i] != NSP_HIDDEN_BY_NONE)
             warn_hidden(b, i, hidden[i]);
     }
@@ -170,8 +178,10 @@ refers_to(const char *match, const char *name)
 static bool
 is_used(const struct nsp_policy_builder *b, const char *what, const char *name)
 {
+    const struct nsp_doc_rule *rules = b->doc->rules.items;
+
     for (uint32_t i = 0; i < b->doc->rules.count; i++) {
-        const struct nsp_doc_rule *rule = rule_doc(b, i);
+        const struct nsp_doc_rule *rule = &rules[i];
         const char *used = what[0] == 'c'   ? rule->class_name
                            : what[0] == 'i' ? rule->impairment
                                             : NULL;
@@ -249,11 +259,13 @@ warn_rates(struct nsp_policy_builder *b)
 
     for (uint32_t i = 0; i < b->file->spec.class_count; i++)
         warn_queue(b, &classes[i].at, &b->file->spec.classes[i].link);
-    for (uint32_t i = 0; i < b->doc->rules.count; i++) {
+    for (uint32_t i = 0; i < b->file->spec.rule_count; i++) {
         const struct nsp_rule *rule = &b->file->rules[i];
         uint64_t rate = link_of(b, rule)->rate_bitps;
         char limit_text[32], rate_text[32];
 
+        if (is_default(b, i))
+            break;
         warn_queue(b, &rule_doc(b, i)->at, &rule->link);
         if (rule->limit.unit != NSP_LIMIT_BITPS || rate == 0 ||
             rule->limit.rate <= rate)

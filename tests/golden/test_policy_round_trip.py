@@ -71,6 +71,11 @@ DELAY = st.one_of(
         {"sd": TIME}, optional={
             "distribution": st.sampled_from(["normal", "pareto"]),
             "correlation": SHARE, "keep-order": st.booleans()})}))
+WAY = maybe(rate=RATE, loss=LOSS)
+PROFILE = st.one_of(
+    st.sampled_from(["lte", "dsl", "fios", "nlc-edge"]),
+    st.fixed_dictionaries({"name": st.just("3g"),
+                           "way": st.sampled_from(["both", "down", "up"])}))
 EFFECTS = both(st.one_of(st.just({}), DELAY), maybe(loss=LOSS))
 EDITS = maybe(dscp=st.one_of(st.integers(0, 63), st.just("AF41")),
               ecn=st.sampled_from(["ce", "ect0", "ect1", "not-ect"]),
@@ -111,6 +116,11 @@ def policies(draw):
                 rule["impair"] = draw(st.sampled_from(sorted(impairments)))
             else:
                 rule |= draw(EFFECTS)
+                if draw(st.booleans()):
+                    rule["profile"] = draw(PROFILE)
+                if "class" not in rule and "direction" not in rule and \
+                        draw(st.booleans()):
+                    rule |= draw(maybe(inbound=WAY, outbound=WAY))
         if sets and draw(st.booleans()):
             rule["match"] = f"localPort in @{draw(st.sampled_from(sorted(sets)))}"
         rules.append(rule)

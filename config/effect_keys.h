@@ -1,0 +1,71 @@
+#ifndef NSP_CONFIG_EFFECT_KEYS_H
+#define NSP_CONFIG_EFFECT_KEYS_H
+#include <stddef.h>
+
+#include "config/keys.h"
+#include "config/values.h"
+#include "netshaper/policy.h"
+
+/* Rows of tables of keys that several mappings have. 'owner' is the struct,
+ * with members 'link' and 'effects'. */
+
+#define NSP_MEMBER(type, member)                                               \
+    .offset = (uint16_t)offsetof(struct type, member)
+#define NSP_PERCENT  .type = &nsp_value_percent, .min = 0, .max = NSP_PPM_ONE
+#define NSP_LIST_MAX 100000u
+
+extern const struct nsp_word nsp_queue_drop_words[];
+
+#define NSP_RATE_KEY(owner, needed)                                            \
+    {                                                                          \
+        "rate", NSP_MEMBER(owner, link.rate_bitps),                            \
+            .type = &nsp_value_rate, .min = NSP_RATE_BITPS_MIN,                \
+            .max = NSP_RATE_BITPS_MAX, .is_needed = needed,                    \
+            .otherwise = needed ? "write 'rate: 5mbit'" : "none",              \
+            .argument = "RATE", .doc = "Rate at which packets go on"           \
+    }
+#define NSP_QUEUE_KEY(owner)                                                   \
+    {                                                                          \
+        "queue", NSP_MEMBER(owner, link.queue),                                \
+            .type = &nsp_value_queue,                                          \
+            .otherwise = "100ms, and room for 16 packets at least",            \
+            .argument = "LIMIT",                                               \
+            .doc = "Room for packets that wait for the rate"                   \
+    }
+#define NSP_QUEUE_DROP_KEY(owner)                                              \
+    {                                                                          \
+        "queue-drop", NSP_MEMBER(owner, link.queue_drop),                      \
+            .type = &nsp_value_word, .words = nsp_queue_drop_words,            \
+            .fallback = "tail", .argument = "END",                             \
+            .doc = "Which packet is dropped when there is no room: the "       \
+                   "arriving, or the one that has waited longest"              \
+    }
+#define NSP_OVERHEAD_KEY(owner)                                                \
+    {                                                                          \
+        "overhead", NSP_MEMBER(owner, link.overhead_bytes),                    \
+            .type = &nsp_value_signed, .min = -(NSP_OVERHEAD_MIN),             \
+            .max = NSP_OVERHEAD_MAX, .fallback = "0", .argument = "BYTES",     \
+            .doc = "Bytes charged on top of each IP packet; 38 is Ethernet "   \
+                   "on the wire"                                               \
+    }
+#define NSP_LINK_KEYS(owner, needed)                                           \
+    NSP_RATE_KEY(owner, needed), NSP_QUEUE_KEY(owner),                         \
+        NSP_QUEUE_DROP_KEY(owner), NSP_OVERHEAD_KEY(owner)
+
+/* An effect: one value, or a mapping. */
+#define NSP_EFFECT_KEY(owner, key, member, scalar, mapping, word, text)        \
+    {                                                                          \
+        key, NSP_MEMBER(owner, effects.member),                                \
+            .type = &(scalar), .map = &(mapping), .otherwise = "none",         \
+            .argument = word, .doc = text                                      \
+    }
+#define NSP_EFFECT_KEYS(owner)                                                 \
+    NSP_EFFECT_KEY(owner, "delay", delay, nsp_value_time, nsp_delay_map,       \
+                   "TIME", "Delay of every packet: a time, or a mapping"),     \
+        NSP_EFFECT_KEY(owner, "jitter", jitter, nsp_value_time,                \
+                       nsp_jitter_map, "TIME",                                 \
+                       "How delays differ: a time, or a mapping"),             \
+        NSP_EFFECT_KEY(owner, "loss", loss, nsp_value_percent, nsp_loss_map,   \
+                       "SHARE", "Loss of packets: a share, or a mapping")
+
+#endif /* NSP_CONFIG_EFFECT_KEYS_H */
