@@ -5,7 +5,7 @@
 #include "cli/exec.h"
 
 enum option {
-    OPT_FILTER = NSP_EFFECT_OPTIONS,
+    OPT_FILTER,
     OPT_SEED,
     OPT_OUTSIDE,
     OPT_REPORT,
@@ -14,7 +14,6 @@ enum option {
 };
 
 static const struct nsp_option options[] = {
-    NSP_EFFECT_OPTION_ROWS,
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
     [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
     [OPT_OUTSIDE] = { "outside", NULL,
@@ -29,7 +28,7 @@ static const struct nsp_option options[] = {
 struct request {
     struct nsp_exec_job job;
     struct nsp_effect_options effects;
-    struct nsp_rule rule; /* As the options say. */
+    struct nsp_policy_file *policy; /* As the options say. */
 };
 
 static int
@@ -39,9 +38,8 @@ take_option(struct nsp_cli *cli, struct request *r, int option,
     int64_t number = 0;
     int status = NSP_EXIT_OK;
 
-    if (option < NSP_EFFECT_OPTIONS)
-        return nsp_effect_options_take(
-            cli, &r->effects, (enum nsp_effect_option)option, value, &r->rule);
+    if (option >= NSP_CLI_SHARED)
+        return nsp_effect_options_take(cli, &r->effects, option, value);
     switch ((enum option)option) {
     case OPT_FILTER:
         r->job.filter = value;
@@ -65,15 +63,26 @@ take_option(struct nsp_cli *cli, struct request *r, int option,
 }
 
 /* Packets at a loopback interface are all inbound. So that the two ways of a
- * connection do not share one queue, each has a rule. */
-static void
-split_ways(struct request *r)
+ * connection do not share one queue, each has a rule: what the command's
+ * clients send is what a user of the link sends. */
+static int
+split_ways(struct nsp_cli *cli, struct request *r)
 {
-    r->job.rules[0] = r->rule;
+    static const struct nsp_effect_rule rule = { .name = "exec" };
+    int status = nsp_effect_options_read(cli, &r->effects, &rule, &r->policy);
+    const struct nsp_policy_spec *spec;
+
+    if (status != NSP_EXIT_OK)
+        return status;
+    spec = &r->policy->spec;
+    r->job.rules[0] = spec->rules[spec->rule_count - 1];
     r->job.rules[0].name = "requests";
     r->job.rules[0].match = "not flow.Reply";
-    r->job.rules[1] = r->rule;
+    r->job.rules[0].apply = NSP_APPLY_BOTH;
+    r->job.rules[1] = spec->rules[0];
     r->job.rules[1].name = "replies";
+    r->job.rules[1].apply = NSP_APPLY_BOTH;
+    return NSP_EXIT_OK;
 }
 
 static int
@@ -90,15 +99,17 @@ run(struct nsp_cli *cli, int argc, char *argv[])
     if (status == NSP_EXIT_OK && option == NSP_CLI_EXIT)
         status = cli->status ? NSP_EXEC_FAILED : -1;
     if (status == NSP_EXIT_OK)
-        status = nsp_effect_options_check(cli, &r.effects, &r.rule);
+        status = split_ways(cli, &r);
     if (status == NSP_EXIT_OK && optind >= argc)
         status =
             nsp_cli_usage(cli, "write it behind --", "no command to execute");
-    if (status != NSP_EXIT_OK)
-        return status < 0 ? NSP_EXIT_OK : NSP_EXEC_FAILED;
     r.job.command = argv + optind;
-    split_ways(&r);
-    return nsp_exec_run(cli, &r.job);
+    if (status == NSP_EXIT_OK)
+        status = nsp_exec_run(cli, &r.job);
+    else
+        status = status < 0 ? NSP_EXIT_OK : NSP_EXEC_FAILED;
+    nsp_policy_file_destroy(r.policy);
+    return status;
 }
 
 const struct nsp_command nsp_command_exec = {
@@ -114,9 +125,11 @@ const struct nsp_command nsp_command_exec = {
         "fails, 126 if the command cannot be\nexecuted, 127 if there is none. "
         "Counters are printed to standard error at the end.\n",
     .examples = "  nsp exec --delay 50ms -- ./run-tests.sh\n"
+                "  nsp exec --profile lte -- ./run-tests.sh\n"
                 "  nsp exec --rate 2mbit --loss 1% --seed 7 -- pytest tests/\n"
                 "  nsp exec --outside --delay 100ms -- curl "
                 "https://example.org/\n",
     .options = options,
+    .shared_options = nsp_effect_options_table,
     .run = run,
 };

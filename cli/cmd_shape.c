@@ -7,7 +7,7 @@
 #include "config/units.h"
 
 enum option {
-    OPT_ON = NSP_EFFECT_OPTIONS,
+    OPT_ON,
     OPT_FILTER,
     OPT_DIRECTION,
     OPT_FOR,
@@ -24,7 +24,6 @@ enum option {
 };
 
 static const struct nsp_option options[] = {
-    NSP_EFFECT_OPTION_ROWS,
     [OPT_ON] = { "on", "WHERE",
                  "host (input and output), input, output, forward, tap", 0 },
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
@@ -57,6 +56,8 @@ struct request {
     char names[1024]; /* Of interfaces, each with its end mark. */
     const char *interfaces[INTERFACES_MAX];
     struct nsp_effect_options effects;
+    struct nsp_policy_file *policy;
+    uint8_t direction;             /* enum nsp_apply. */
     const char *values[OPT_COUNT]; /* "" for a flag; NULL: absent. */
 };
 
@@ -148,7 +149,7 @@ set_direction(struct nsp_cli *cli, struct request *r, const char *text)
     int status = read_word(cli, "--direction", text, words,
                            "write inbound, outbound or both", &apply);
 
-    r->job.rule.apply = (uint8_t)apply;
+    r->direction = (uint8_t)apply;
     return status;
 }
 
@@ -195,10 +196,6 @@ static int
 take_option(struct nsp_cli *cli, struct request *r, enum option option,
             const char *value)
 {
-    if ((uint32_t)option < NSP_EFFECT_OPTIONS)
-        return nsp_effect_options_take(cli, &r->effects,
-                                       (enum nsp_effect_option)option, value,
-                                       &r->job.rule);
     r->values[option] = value;
     switch (option) {
     case OPT_ON:
@@ -283,10 +280,10 @@ check_direction(struct nsp_cli *cli, const struct request *r)
     uint32_t hooks = r->job.engine.hooks;
     uint32_t passes = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
 
-    if (r->job.engine.pcapfile.in_path || r->job.rule.apply == NSP_APPLY_BOTH)
+    if (r->job.engine.pcapfile.in_path || r->direction == NSP_APPLY_BOTH)
         return NSP_EXIT_OK;
-    passes = r->job.rule.apply == NSP_APPLY_INBOUND ? NSP_HOOK_INPUT
-                                                    : NSP_HOOK_OUTPUT;
+    passes =
+        r->direction == NSP_APPLY_INBOUND ? NSP_HOOK_INPUT : NSP_HOOK_OUTPUT;
     if (hooks & passes)
         return NSP_EXIT_OK;
     return nsp_cli_usage(
@@ -335,7 +332,7 @@ check(struct nsp_cli *cli, const struct request *r)
         check_files,
     };
 
-    int status = nsp_effect_options_check(cli, &r->effects, &r->job.rule);
+    int status = NSP_EXIT_OK;
 
     for (size_t i = 0;
          status == NSP_EXIT_OK && i < sizeof checks / sizeof checks[0]; i++)
@@ -344,20 +341,43 @@ check(struct nsp_cli *cli, const struct request *r)
 }
 
 /* Fills in what follows from the options. */
-static void
-complete(struct request *r)
+static int
+complete(struct nsp_cli *cli, struct request *r)
 {
     struct nsp_engine_config *engine = &r->job.engine;
-    const struct nsp_rule *rule = &r->job.rule;
+    struct nsp_effect_rule rule = { .name = "shape",
+                                    .hooks = engine->hooks,
+                                    .direction = r->direction };
+    int status;
 
     if (engine->pcapfile.in_path) {
         engine->backend = "pcapfile";
         r->job.where = engine->pcapfile.in_path;
-        if (rule->apply != NSP_APPLY_BOTH)
+        rule.hooks = 0; /* Packets of a capture may have directions. */
+        if (r->direction != NSP_APPLY_BOTH)
             engine->pcapfile.direction =
-                rule->apply == NSP_APPLY_INBOUND ? NSP_INBOUND : NSP_OUTBOUND;
+                r->direction == NSP_APPLY_INBOUND ? NSP_INBOUND : NSP_OUTBOUND;
     }
-    engine->policy = (struct nsp_policy_spec){ .rules = rule, .rule_count = 1 };
+    status = nsp_effect_options_read(cli, &r->effects, &rule, &r->policy);
+    if (status == NSP_EXIT_OK)
+        engine->policy = r->policy->spec;
+    return status;
+}
+
+static int
+read_options(struct nsp_cli *cli, int argc, char *argv[], struct request *r)
+{
+    int option, status = NSP_EXIT_OK;
+    const char *value;
+
+    while (status == NSP_EXIT_OK &&
+           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
+        status = option >= NSP_CLI_SHARED
+                     ? nsp_effect_options_take(cli, &r->effects, option, value)
+                     : take_option(cli, r, (enum option)option, value);
+    if (status != NSP_EXIT_OK)
+        return status;
+    return option == NSP_CLI_EXIT ? NSP_CLI_EXIT : NSP_EXIT_OK;
 }
 
 static int
@@ -366,27 +386,23 @@ run(struct nsp_cli *cli, int argc, char *argv[])
     struct request r = {
         .job = { .filter = "true",
                  .where = "host",
-                 .rule = { .name = "shape" },
                  .engine = { .backend = "host",
                              .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT } },
     };
-    const char *value;
-    int option, status;
+    int status = read_options(cli, argc, argv, &r);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = take_option(cli, &r, (enum option)option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
-    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
+    if (status == NSP_EXIT_OK)
+        status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
     if (status == NSP_EXIT_OK)
         status = check(cli, &r);
-    if (status != NSP_EXIT_OK)
-        return status;
-    complete(&r);
-    return nsp_shape_run(cli, &r.job);
+    if (status == NSP_EXIT_OK)
+        status = complete(cli, &r);
+    if (status == NSP_EXIT_OK)
+        status = nsp_shape_run(cli, &r.job);
+    nsp_policy_file_destroy(r.policy);
+    return status;
 }
 
 const struct nsp_command nsp_command_shape = {
@@ -396,13 +412,21 @@ const struct nsp_command nsp_command_shape = {
     .details =
         "Runs until Ctrl-C, and leaves the network as it was found. Effects "
         "act in the\norder loss, rate, delay. Without any, packets are "
-        "counted.\n",
+        "counted. Each is a key of rules\nof nsp-policy(5), and takes what "
+        "that "
+        "takes: VALUE, KEY=VALUE,KEY=VALUE... or KIND:VALUE.\n--in:EFFECT and "
+        "--out:EFFECT are of one direction.\n",
     .examples =
         "  nsp shape --on forward --filter 'tcp.DstPort == 5201' \\\n"
         "            --rate 20mbit --delay 40ms --loss 1%\n"
         "  nsp shape --on input --filter 'udp.SrcPort == 53' --delay 200ms\n"
+        "  nsp shape --on tap --profile lte --loss ge:1%,burst=3 --seed 7\n"
+        "  nsp shape --on tap --in:rate 5mbit --out:rate 1mbit --delay 40ms "
+        "\\\n"
+        "            --jitter sd=10ms,distribution=pareto\n"
         "  nsp shape --filter 'remoteAddr == 192.0.2.7' --reject --for 10min\n"
         "  nsp shape --in a.pcap --out b.pcapng --rate 1mbit --queue 50ms\n",
     .options = options,
+    .shared_options = nsp_effect_options_table,
     .run = run,
 };

@@ -2,169 +2,177 @@
 
 #include <string.h>
 
-#include "config/units.h"
+#include "cli/diag_print.h"
 
-static const char *const names[] = {
-    [NSP_EFFECT_RATE] = "--rate",
-    [NSP_EFFECT_QUEUE] = "--queue",
-    [NSP_EFFECT_QUEUE_DROP] = "--queue-drop",
-    [NSP_EFFECT_OVERHEAD] = "--overhead",
-    [NSP_EFFECT_DELAY] = "--delay",
-    [NSP_EFFECT_LOSS] = "--loss",
-    [NSP_EFFECT_DROP] = "--drop",
-    [NSP_EFFECT_REJECT] = "--reject",
-};
+#define HELP_BYTES 256
+#define NAME_BYTES 40
 
-/* --- Single options ------------------------------------------------------ */
+/* The rows, made from the keys when they are first asked for; and what each is.
+ */
+static struct {
+    struct nsp_option rows[NSP_EFFECT_OPTIONS_MAX + 1];
+    struct nsp_effect_text texts[NSP_EFFECT_OPTIONS_MAX];
+    char names[NSP_EFFECT_OPTIONS_MAX][NAME_BYTES];
+    char helps[NSP_EFFECT_OPTIONS_MAX][HELP_BYTES];
+    uint32_t count;
+} table;
 
-/* Reads the value of an option with a unit. */
-static int
-take_quantity(struct nsp_cli *cli, enum nsp_effect_option option,
-              const char *text, struct nsp_rule *rule)
+/* --- The table ------------------------------------------------------------ */
+
+/* A key's documentation as a line of help: without its emphasis and what is
+ * behind the first sentence, and beginning small. */
+static void
+write_help(char ret[HELP_BYTES], const char *doc)
 {
-    struct nsp_diag diag;
-    int result;
+    size_t n = 0;
 
-    switch (option) {
-    case NSP_EFFECT_RATE:
-        result = nsp_units_read_rate(text, &rule->link.rate_bitps, &diag);
-        break;
-    case NSP_EFFECT_QUEUE:
-        result = nsp_units_read_queue(text, &rule->link.queue_limit,
-                                      &rule->link.queue_unit, &diag);
-        break;
-    case NSP_EFFECT_DELAY:
-        result = nsp_units_read_time(text, &rule->effects.delay.mean_ns, &diag);
-        break;
-    default:
-        result =
-            nsp_units_read_percent(text, &rule->effects.loss.chance.ppm, &diag);
-        break;
+    for (; *doc && strncmp(doc, ". ", 2) != 0 && n + 1 < HELP_BYTES; doc++)
+        if (*doc != '*')
+            ret[n++] = *doc;
+    ret[n] = '\0';
+    if (ret[0] >= 'A' && ret[0] <= 'Z' && ret[1] >= 'a')
+        ret[0] = (char)(ret[0] - 'A' + 'a');
+}
+
+static void
+add_row(const char *prefix, const char *name, const char *argument,
+        const char *doc, struct nsp_effect_text text)
+{
+    uint32_t at = table.count++;
+
+    snprintf(table.names[at], NAME_BYTES, "%s%s", prefix, name);
+    if (doc)
+        write_help(table.helps[at], doc);
+    table.rows[at] =
+        (struct nsp_option){ .name = table.names[at],
+                             .argument = argument,
+                             .help = doc ? table.helps[at] : NULL };
+    table.texts[at] = text;
+}
+
+static void
+make_table(void)
+{
+    struct nsp_effect_option option;
+
+    for (uint32_t i = 0; nsp_effect_option_get(i, &option); i++)
+        add_row("", option.key, option.argument, option.doc,
+                (struct nsp_effect_text){ .key = option.key });
+    add_row("", "drop", NULL, "Drop silently",
+            (struct nsp_effect_text){ .key = "action", .value = "drop" });
+    add_row("", "reject", NULL, "Drop and answer (TCP RST, ICMP)",
+            (struct nsp_effect_text){ .key = "action", .value = "reject" });
+    for (uint32_t i = 0; nsp_effect_option_get(i, &option); i++) {
+        if (!option.of_way)
+            continue;
+        add_row("in:", option.key, option.argument, NULL,
+                (struct nsp_effect_text){ .key = option.key,
+                                          .apply = NSP_APPLY_INBOUND });
+        add_row("out:", option.key, option.argument, NULL,
+                (struct nsp_effect_text){ .key = option.key,
+                                          .apply = NSP_APPLY_OUTBOUND });
     }
-    if (result < 0)
-        return nsp_cli_fail_at(cli, &diag, names[option], text);
-    return NSP_EXIT_OK;
 }
 
-static int
-take_queue_drop(struct nsp_cli *cli, const char *text, struct nsp_rule *rule)
+const struct nsp_option *
+nsp_effect_options_table(void)
 {
-    bool head = strcmp(text, "head") == 0;
-
-    if (!head && strcmp(text, "tail") != 0)
-        return nsp_cli_usage(cli, "write tail or head",
-                             "--queue-drop: unknown value '%s'", text);
-    rule->link.queue_drop = head ? NSP_QUEUE_DROP_HEAD : NSP_QUEUE_DROP_TAIL;
-    return NSP_EXIT_OK;
+    if (table.count == 0)
+        make_table();
+    return table.rows;
 }
 
-static int
-take_overhead(struct nsp_cli *cli, const char *text, struct nsp_rule *rule)
-{
-    int64_t value = 0;
-    int status = nsp_cli_read_int(cli, "--overhead", text, NSP_OVERHEAD_MIN,
-                                  NSP_OVERHEAD_MAX, &value);
-
-    rule->link.overhead_bytes = (int32_t)value;
-    return status;
-}
+/* --- Values ----------------------------------------------------------------
+ */
 
 int
 nsp_effect_options_take(struct nsp_cli *cli, struct nsp_effect_options *set,
-                        enum nsp_effect_option option, const char *value,
-                        struct nsp_rule *rule)
+                        int option, const char *value)
 {
-    set->values[option] = value;
-    switch (option) {
-    case NSP_EFFECT_QUEUE_DROP:
-        return take_queue_drop(cli, value, rule);
-    case NSP_EFFECT_OVERHEAD:
-        return take_overhead(cli, value, rule);
-    case NSP_EFFECT_DROP:
-        rule->action = NSP_ACTION_DROP;
-        return NSP_EXIT_OK;
-    case NSP_EFFECT_REJECT:
-        rule->action = NSP_ACTION_REJECT;
-        return NSP_EXIT_OK;
-    default:
-        return take_quantity(cli, option, value, rule);
-    }
+    uint32_t row = (uint32_t)(option - NSP_CLI_SHARED);
+    struct nsp_effect_text text = table.texts[row];
+
+    if (strpbrk(value, "\n\r"))
+        return nsp_cli_usage(cli, "write it in one line",
+                             "--%s: a value with a line break",
+                             table.rows[row].name);
+    if (text.value && nsp_effect_options_has(set, text.key))
+        return nsp_cli_usage(cli,
+                             "a packet is dropped silently or with an answer",
+                             "--drop and --reject exclude each other");
+    if (set->count == NSP_EFFECT_OPTIONS_MAX)
+        return nsp_cli_usage(cli, "give each option once",
+                             "there are too many options");
+    if (!text.value)
+        text.value = value;
+    set->texts[set->count++] = text;
+    return NSP_EXIT_OK;
 }
 
-/* --- Combinations -------------------------------------------------------- */
+bool
+nsp_effect_options_has(const struct nsp_effect_options *set, const char *key)
+{
+    for (uint32_t i = 0; i < set->count; i++)
+        if (strcmp(set->texts[i].key, key) == 0)
+            return true;
+    return false;
+}
 
-/* Pairs that make no sense together. */
-static const struct {
-    enum nsp_effect_option given, with;
-    const char *why;
-} exclusive[] = {
-    { NSP_EFFECT_DROP, NSP_EFFECT_REJECT,
-      "a packet is dropped silently or with an answer" },
-    { NSP_EFFECT_DROP, NSP_EFFECT_DELAY, "a dropped packet cannot be delayed" },
-    { NSP_EFFECT_DROP, NSP_EFFECT_RATE, "dropped packets have no rate" },
-    { NSP_EFFECT_DROP, NSP_EFFECT_LOSS,
-      "a dropped packet cannot be lost as well" },
-    { NSP_EFFECT_REJECT, NSP_EFFECT_DELAY,
-      "a rejected packet cannot be delayed" },
-    { NSP_EFFECT_REJECT, NSP_EFFECT_RATE, "rejected packets have no rate" },
-    { NSP_EFFECT_REJECT, NSP_EFFECT_LOSS,
-      "a rejected packet cannot be lost as well" },
-};
-
-static const struct {
-    enum nsp_effect_option given, needs;
-    const char *why;
-} dependent[] = {
-    { NSP_EFFECT_QUEUE, NSP_EFFECT_RATE, "only a rate makes packets queue" },
-    { NSP_EFFECT_QUEUE_DROP, NSP_EFFECT_RATE,
-      "only a rate makes packets queue" },
-    { NSP_EFFECT_OVERHEAD, NSP_EFFECT_RATE, "only a rate counts bytes" },
-};
+/* The name of the option that 'text' came from. */
+static const char *
+name_of(const struct nsp_effect_text *text)
+{
+    for (uint32_t i = 0; i < table.count; i++)
+        if (strcmp(table.texts[i].key, text->key) == 0 &&
+            table.texts[i].apply == text->apply &&
+            (!table.texts[i].value ||
+             strcmp(table.texts[i].value, text->value) == 0))
+            return table.rows[i].name;
+    return text->key;
+}
 
 static int
-check_combinations(struct nsp_cli *cli, const struct nsp_effect_options *set)
+report(struct nsp_cli *cli, const struct nsp_effect_options *set,
+       const struct nsp_complaint *c)
 {
-    for (size_t i = 0; i < sizeof exclusive / sizeof exclusive[0]; i++)
-        if (set->values[exclusive[i].given] && set->values[exclusive[i].with])
-            return nsp_cli_usage(
-                cli, exclusive[i].why, "%s and %s exclude each other",
-                names[exclusive[i].given], names[exclusive[i].with]);
-    for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
-        if (set->values[dependent[i].given] && !set->values[dependent[i].needs])
-            return nsp_cli_usage(cli, dependent[i].why, "%s needs %s",
-                                 names[dependent[i].given],
-                                 names[dependent[i].needs]);
-    return NSP_EXIT_OK;
+    const struct nsp_effect_text *text = NULL;
+    struct nsp_diag diag = c->diag;
+    char name[NAME_BYTES + 2];
+
+    if (c->file[0] != '\0')
+        return nsp_cli_fail_at(cli, &diag, c->file,
+                               diag.line > 0 ? c->source : NULL);
+    if (diag.line > 0 && diag.line <= set->count)
+        text = &set->texts[diag.line - 1];
+    if (!text)
+        return nsp_cli_fail(cli, &diag);
+    diag.line = 1;
+    snprintf(name, sizeof name, "--%s", name_of(text));
+    /* A flag has no value to point into. */
+    if (strcmp(text->key, "action") == 0)
+        diag.line = 0;
+    return nsp_cli_fail_at(cli, &diag, name, diag.line ? text->value : NULL);
 }
 
 int
-nsp_effect_options_check(struct nsp_cli *cli,
-                         const struct nsp_effect_options *set,
-                         const struct nsp_rule *rule)
+nsp_effect_options_read(struct nsp_cli *cli,
+                        const struct nsp_effect_options *set,
+                        const struct nsp_effect_rule *rule,
+                        struct nsp_policy_file **ret)
 {
-    const char *const *values = set->values;
-    int status = check_combinations(cli, set);
+    struct nsp_complaints complaints = { .errors_only = true };
+    int result, status = NSP_EXIT_OK;
 
-    if (status != NSP_EXIT_OK)
-        return status;
-    if (values[NSP_EFFECT_RATE] && rule->link.rate_bitps == 0)
-        return nsp_cli_usage(cli, "to let nothing through, use --drop",
-                             "--rate: a rate of 0 is no rate");
-    if (values[NSP_EFFECT_RATE] &&
-        (rule->link.rate_bitps < NSP_RATE_BITPS_MIN ||
-         rule->link.rate_bitps > NSP_RATE_BITPS_MAX))
-        return nsp_cli_usage(cli, "rates go from 8bit to 1tbit",
-                             "--rate: %s is out of range",
-                             values[NSP_EFFECT_RATE]);
-    if (values[NSP_EFFECT_DELAY] && rule->effects.delay.mean_ns == 0)
-        return nsp_cli_usage(cli, "leave it out for no delay",
-                             "--delay: a delay of 0 does nothing");
-    if (rule->effects.delay.mean_ns > NSP_DELAY_NS_MAX)
-        return nsp_cli_usage(cli, "delays go up to 1h",
-                             "--delay: %s is out of range",
-                             values[NSP_EFFECT_DELAY]);
-    if (values[NSP_EFFECT_LOSS] && rule->effects.loss.chance.ppm == 0)
-        return nsp_cli_usage(cli, "leave it out for no loss",
-                             "--loss: a loss of 0%% does nothing");
-    return NSP_EXIT_OK;
+    result = nsp_effect_options_load(set->texts, set->count, rule, NULL, ret,
+                                     &complaints);
+    if (result == NSP_NO_MEMORY)
+        status = nsp_cli_fail_result(cli, result,
+                                     &(struct nsp_diag){ .result = NSP_OK });
+    /* A document has room for one error. */
+    for (uint32_t i = 0; result == NSP_INVALID_PARAMETER &&
+                         i < (cli->json ? 1 : complaints.count);
+         i++)
+        status = report(cli, set, &complaints.list[i]);
+    nsp_complaints_fini(&complaints);
+    return status;
 }

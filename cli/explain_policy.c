@@ -1,9 +1,9 @@
 #include "cli/explain.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 #include "cli/diag_print.h"
+#include "cli/effect_text.h"
 #include "config/units.h"
 
 static const uint32_t hooks[] = { NSP_HOOK_INPUT, NSP_HOOK_OUTPUT,
@@ -24,108 +24,58 @@ nsp_explain_rule_name(const struct nsp_policy_file *file, uint32_t index,
 /* --- What a rule does --------------------------------------------------------
  */
 
-struct list {
-    char *text;
-    size_t bytes, used;
-};
-
-static void add(struct list *list, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
 static void
-add(struct list *list, const char *format, ...)
-{
-    va_list args;
-    int more;
-
-    if (list->used > 0 && list->used + 2 < list->bytes) {
-        memcpy(list->text + list->used, ", ", 3);
-        list->used += 2;
-    }
-    va_start(args, format);
-    more = vsnprintf(list->text + list->used, list->bytes - list->used, format,
-                     args);
-    va_end(args);
-    list->used += more > 0 ? (size_t)more : 0;
-    if (list->used >= list->bytes)
-        list->used = list->bytes - 1;
-}
-
-static void
-add_edits(struct list *list, const struct nsp_edits *edits)
+add_edits(struct nsp_text_list *list, const struct nsp_edits *edits)
 {
     if (edits->which & NSP_EDIT_DSCP)
-        add(list, "dscp %u", edits->dscp);
+        nsp_text_list_add(list, "dscp %u", edits->dscp);
     if (edits->which & NSP_EDIT_ECN)
-        add(list, "ecn %u", edits->ecn);
+        nsp_text_list_add(list, "ecn %u", edits->ecn);
     if (edits->which & NSP_EDIT_TTL)
-        add(list, "ttl %u", edits->ttl);
+        nsp_text_list_add(list, "ttl %u", edits->ttl);
     if (edits->which & NSP_EDIT_MSS)
-        add(list, "mss %u", edits->mss);
+        nsp_text_list_add(list, "mss %u", edits->mss);
     if (edits->which & NSP_EDIT_MARK)
-        add(list, "mark 0x%x/0x%x", (unsigned)edits->mark,
-            (unsigned)edits->mark_mask);
-}
-
-static bool
-has_loss(const struct nsp_loss_config *loss)
-{
-    return loss->kind != NSP_LOSS_CHANCE || loss->chance.ppm != 0;
-}
-
-static bool
-has_delay(const struct nsp_delay_config *delay)
-{
-    return delay->kind != NSP_DELAY_CONSTANT || delay->mean_ns != 0;
-}
-
-static void
-add_effects(struct list *list, const struct nsp_effects *effects)
-{
-    char text[32];
-
-    if (has_loss(&effects->loss))
-        add(list, "loss");
-    if (has_delay(&effects->delay))
-        add(list, "delay %s",
-            effects->delay.kind == NSP_DELAY_TRACE
-                ? "by a trace"
-                : nsp_units_write_time(text, sizeof text,
-                                       effects->delay.mean_ns));
+        nsp_text_list_add(list, "mark 0x%x/0x%x", (unsigned)edits->mark,
+                          (unsigned)edits->mark_mask);
 }
 
 void
 nsp_explain_rule_actions(const struct nsp_rule *rule, char *ret, size_t bytes)
 {
-    struct list list = { .text = ret, .bytes = bytes };
+    struct nsp_text_list list = { .text = ret, .bytes = bytes };
     char text[32];
 
     ret[0] = '\0';
     if (rule->action != NSP_ACTION_PASS)
-        add(&list, rule->action == NSP_ACTION_DROP ? "drop" : "reject");
+        nsp_text_list_add(&list,
+                          rule->action == NSP_ACTION_DROP ? "drop" : "reject");
     if (rule->limit.unit == NSP_LIMIT_PPS)
-        add(&list, "limit %llu packets/s",
-            (unsigned long long)rule->limit.rate);
+        nsp_text_list_add(&list, "limit %llu packets/s",
+                          (unsigned long long)rule->limit.rate);
     if (rule->limit.unit == NSP_LIMIT_BITPS)
-        add(&list, "limit %s",
+        nsp_text_list_add(
+            &list, "limit %s",
             nsp_units_write_rate(text, sizeof text, rule->limit.rate));
     add_edits(&list, &rule->edits);
     if (rule->impairment)
-        add(&list, "impair %s", rule->impairment);
-    add_effects(&list, &rule->effects);
+        nsp_text_list_add(&list, "impair %s", rule->impairment);
+    nsp_effect_text_add_arrival(&list, &rule->effects);
     if (rule->class_name)
-        add(&list, "class %s", rule->class_name);
+        nsp_text_list_add(&list, "class %s", rule->class_name);
     if (rule->link.rate_bitps)
-        add(&list, "rate %s",
+        nsp_text_list_add(
+            &list, "rate %s",
             nsp_units_write_rate(text, sizeof text, rule->link.rate_bitps));
+    nsp_effect_text_add_departure(&list, &rule->effects);
     if (rule->capture)
-        add(&list, "capture");
+        nsp_text_list_add(&list, "capture");
     if (rule->log_pps)
-        add(&list, "log");
+        nsp_text_list_add(&list, "log");
     if (list.used == 0)
-        add(&list, "pass");
+        nsp_text_list_add(&list, "pass");
     if (rule->go_on)
-        add(&list, "continue");
+        nsp_text_list_add(&list, "continue");
 }
 
 /* --- Where it runs ------------------------------------------------------- */

@@ -10,8 +10,8 @@
 /* The parts of 'nsp shape': cmd_shape.c turns options into a job, shape_run.c
  * runs it, shape_report.c prints what it does. */
 struct nsp_shape_job {
-    struct nsp_engine_config engine; /* Its policy is 'rule'. */
-    struct nsp_rule rule;
+    struct nsp_engine_config engine; /* With a policy of one rule, or of one for
+                                      * each direction. */
     const char *filter;
     const char *where;        /* "forward", or the capture's name. */
     uint64_t for_ns;          /* 0: until stopped. */

@@ -7,10 +7,12 @@
 #include <unistd.h>
 
 #include "cli/diag_print.h"
+#include "cli/explain.h"
 #include "config/units.h"
 
-#define UNIT_TEXT  32
-#define LINE_BYTES 256
+#define UNIT_TEXT    32
+#define LINE_BYTES   256
+#define EFFECTS_TEXT 256
 
 static bool
 is_terminal(FILE *to)
@@ -39,40 +41,33 @@ nsp_shape_report_init(struct nsp_shape_report *report,
 
 /* --- Text ---------------------------------------------------------------- */
 
+/* What the rules do: "loss 1 %, delay 40 ms", or each direction's. */
 static void
-describe_effects(char *ret, size_t bytes, const struct nsp_rule *rule)
+print_effects(FILE *to, const struct nsp_policy_spec *policy)
 {
-    char unit[UNIT_TEXT];
-    size_t used = 0;
+    char text[EFFECTS_TEXT];
 
-    if (rule->action != NSP_ACTION_PASS)
-        snprintf(ret, bytes, "%s",
-                 rule->action == NSP_ACTION_DROP ? "drop" : "reject");
-    else
-        snprintf(ret, bytes, "count");
-    if (rule->effects.loss.chance.ppm)
-        used += (size_t)snprintf(
-            ret + used, bytes - used, "loss %s",
-            nsp_units_write_percent(unit, sizeof unit,
-                                    rule->effects.loss.chance.ppm));
-    if (rule->link.rate_bitps)
-        used += (size_t)snprintf(
-            ret + used, bytes - used, "%srate %s", used ? ", " : "",
-            nsp_units_write_rate(unit, sizeof unit, rule->link.rate_bitps));
-    if (rule->effects.delay.mean_ns)
-        snprintf(ret + used, bytes - used, "%sdelay %s", used ? ", " : "",
-                 nsp_units_write_time(unit, sizeof unit,
-                                      rule->effects.delay.mean_ns));
+    for (uint32_t i = 0; i < policy->rule_count; i++) {
+        const struct nsp_rule *rule = &policy->rules[i];
+
+        nsp_explain_rule_actions(rule, text, sizeof text);
+        fprintf(to, "%s%s%s", i > 0 ? "; " : "",
+                policy->rule_count == 1            ? ""
+                : rule->apply == NSP_APPLY_INBOUND ? "in: "
+                                                   : "out: ",
+                strcmp(text, "pass") == 0 ? "count" : text);
+    }
 }
 
 static void
 print_begin(const struct nsp_shape_report *report)
 {
     const struct nsp_shape_job *job = report->job;
-    char effects[4 * UNIT_TEXT], places[LINE_BYTES];
+    char places[LINE_BYTES];
 
-    describe_effects(effects, sizeof effects, &job->rule);
-    fprintf(report->to, "nsp: %s on ", effects);
+    fputs("nsp: ", report->to);
+    print_effects(report->to, &job->engine.policy);
+    fputs(" on ", report->to);
     nsp_print_safe(report->to, job->where);
     if (job->places.count > 0)
         fprintf(report->to, " (%s)",
@@ -221,6 +216,11 @@ print_end(const struct nsp_shape_report *report,
     print_row(to, "queued", all->queued_pkts, all->queued_bytes,
               shaped->queued_pkts);
     print_unusual(to, all, captured);
+    if (report->job->engine.policy.rule_count > 1 && all->in_pkts > 0 &&
+        shaped->in_pkts == 0)
+        fputs("warning: no packet has one of the two directions: name one with "
+              "--direction, or give both the same\n",
+              to);
     if (all->stale_verdict_pkts)
         fprintf(to,
                 "warning: %" PRIu64
@@ -243,6 +243,26 @@ begin_json(const struct nsp_shape_report *report, struct nsp_json *json,
 }
 
 static void
+write_rules(struct nsp_json *json, const struct nsp_policy_spec *policy)
+{
+    char text[EFFECTS_TEXT];
+
+    nsp_json_begin_array(json, "rules");
+    for (uint32_t i = 0; i < policy->rule_count; i++) {
+        const struct nsp_rule *rule = &policy->rules[i];
+
+        nsp_explain_rule_actions(rule, text, sizeof text);
+        nsp_json_begin_object(json, NULL);
+        nsp_json_string(json, "name", rule->name);
+        nsp_json_string(json, "does", text);
+        nsp_json_uint(json, "rate_bitps", rule->link.rate_bitps);
+        nsp_json_uint(json, "delay_ns", rule->effects.delay.mean_ns);
+        nsp_json_end(json);
+    }
+    nsp_json_end(json);
+}
+
+static void
 write_begin(const struct nsp_shape_report *report)
 {
     const struct nsp_shape_job *job = report->job;
@@ -253,9 +273,7 @@ write_begin(const struct nsp_shape_report *report)
     nsp_places_json(&job->places, &json);
     nsp_json_string(&json, "on", job->where);
     nsp_json_string(&json, "filter", job->filter);
-    nsp_json_uint(&json, "rate_bitps", job->rule.link.rate_bitps);
-    nsp_json_uint(&json, "delay_ns", job->rule.effects.delay.mean_ns);
-    nsp_json_uint(&json, "loss_ppm", job->rule.effects.loss.chance.ppm);
+    write_rules(&json, &job->engine.policy);
     nsp_json_uint(&json, "seed", job->engine.seed);
     nsp_json_finish(&json);
 }

@@ -105,10 +105,29 @@ wait_done(const struct loop *loop, FILE *to, uint64_t until_ns)
 }
 
 static void
+add_rule(struct nsp_rule_stats *sum, const struct nsp_rule_stats *rule)
+{
+    sum->in_pkts += rule->in_pkts;
+    sum->in_bytes += rule->in_bytes;
+    sum->delivered_pkts += rule->delivered_pkts;
+    sum->delivered_bytes += rule->delivered_bytes;
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        sum->dropped_pkts[i] += rule->dropped_pkts[i];
+    sum->dropped_bytes += rule->dropped_bytes;
+    sum->queued_pkts += rule->queued_pkts;
+    sum->queued_bytes += rule->queued_bytes;
+}
+
+static void
 read_counters(struct nsp_engine *engine, struct nsp_shape_counters *ret)
 {
+    struct nsp_rule_stats rule;
+
+    *ret = (struct nsp_shape_counters){ .at_ns = 0 };
     nsp_engine_read_stats(engine, &ret->all);
-    nsp_engine_read_rule_stats(engine, 0, &ret->shaped);
+    for (uint32_t i = 0; nsp_engine_read_rule_stats(engine, i, &rule) == NSP_OK;
+         i++)
+        add_rule(&ret->shaped, &rule);
     ret->at_ns = now_ns();
 }
 
