@@ -12,6 +12,7 @@ extern const struct nsp_command nsp_command_explain;
 extern const struct nsp_command nsp_command_filter;
 extern const struct nsp_command nsp_command_filter_eval; /* Below it. */
 extern const struct nsp_command nsp_command_policy;
+extern const struct nsp_command nsp_command_profile;
 extern const struct nsp_command nsp_command_reload;
 extern const struct nsp_command nsp_command_run;
 extern const struct nsp_command nsp_command_shape;

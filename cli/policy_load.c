@@ -52,6 +52,22 @@ print(const struct nsp_cli *cli, const struct nsp_complaints *complaints,
 }
 
 int
+nsp_cli_report_complaints(struct nsp_cli *cli, int result,
+                          const struct nsp_complaints *complaints, bool warns)
+{
+    int status = result == NSP_OK ? NSP_EXIT_OK : NSP_EXIT_USAGE;
+
+    if (result == NSP_NO_MEMORY)
+        return nsp_cli_fail_result(cli, result,
+                                   &(struct nsp_diag){ .result = NSP_OK });
+    if (!cli->json)
+        print(cli, complaints, warns);
+    else if (warns || status != NSP_EXIT_OK)
+        write_json(complaints, warns);
+    return status;
+}
+
+int
 nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
                     struct nsp_policy_file **ret)
 {
@@ -62,16 +78,7 @@ nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
 
     nsp_cli_interfaces_fini(); /* They may be others than last time. */
     result = nsp_policy_file_load(path, &reader, ret, &complaints);
-    if (result == NSP_NO_MEMORY) {
-        nsp_complaints_fini(&complaints);
-        return nsp_cli_fail_result(cli, result,
-                                   &(struct nsp_diag){ .result = NSP_OK });
-    }
-    status = result == NSP_OK ? NSP_EXIT_OK : NSP_EXIT_USAGE;
-    if (!cli->json)
-        print(cli, &complaints, warns);
-    else if (warns || status != NSP_EXIT_OK)
-        write_json(&complaints, warns);
+    status = nsp_cli_report_complaints(cli, result, &complaints, warns);
     nsp_complaints_fini(&complaints);
     return status;
 }

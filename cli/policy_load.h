@@ -13,4 +13,10 @@
 int nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
                         struct nsp_policy_file **ret);
 
+/* Reports what a reader that returned 'result' complained of, in the same way.
+ * Returns the exit status. */
+int nsp_cli_report_complaints(struct nsp_cli *cli, int result,
+                              const struct nsp_complaints *complaints,
+                              bool warns);
+
 #endif /* NSP_CLI_POLICY_LOAD_H */

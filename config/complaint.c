@@ -85,6 +85,31 @@ comes_after(const struct nsp_complaint *a, const struct nsp_complaint *b)
             (a->diag.line == b->diag.line && a->diag.column > b->diag.column));
 }
 
+static bool
+are_same(const struct nsp_complaint *a, const struct nsp_complaint *b)
+{
+    return a->is_warning == b->is_warning && strcmp(a->file, b->file) == 0 &&
+           a->diag.line == b->diag.line && a->diag.column == b->diag.column &&
+           strcmp(a->diag.text, b->diag.text) == 0;
+}
+
+/* What is shared is complained of by each that shares it. */
+static void
+drop_repeats(struct nsp_complaints *complaints)
+{
+    uint32_t kept = 0;
+
+    for (uint32_t i = 0; i < complaints->count; i++) {
+        const struct nsp_complaint *c = &complaints->list[i];
+
+        if (kept > 0 && are_same(c, &complaints->list[kept - 1]))
+            *(c->is_warning ? &complaints->warnings : &complaints->errors) -= 1;
+        else
+            complaints->list[kept++] = *c;
+    }
+    complaints->count = kept;
+}
+
 /* By insertion: there are few, and those of equal places stay in order. */
 void
 nsp_complaints_sort(struct nsp_complaints *complaints)
@@ -100,4 +125,5 @@ nsp_complaints_sort(struct nsp_complaints *complaints)
             complaints->list[j] = complaints->list[j - 1];
         complaints->list[to] = moved;
     }
+    drop_repeats(complaints);
 }

@@ -46,7 +46,8 @@ struct nsp_complaint *nsp_complaints_add(struct nsp_complaints *complaints,
                                          const struct nsp_text_source *source,
                                          size_t offset);
 
-/* Orders them by place within each file, files as they come first. */
+/* Orders them by place within each file, files as they come first, and keeps
+ * one of those that are the same. */
 void nsp_complaints_sort(struct nsp_complaints *complaints);
 
 #endif /* NSP_CONFIG_COMPLAINT_H */

@@ -114,6 +114,16 @@ print_map(FILE *to, const struct nsp_map *map, const char *path, unsigned depth)
     }
 }
 
+static bool
+has_reserved(const struct nsp_map *map)
+{
+    bool has = map->reserved != NULL;
+
+    for (const struct nsp_key *key = map->keys; key->name && !has; key++)
+        has = key->map && has_reserved(key->map);
+    return has;
+}
+
 static void
 print_reserved(FILE *to, const struct nsp_map *map)
 {
@@ -132,6 +142,8 @@ void
 nsp_keys_print_manual(FILE *to, const struct nsp_map *map)
 {
     print_map(to, map, "", 1);
+    if (!has_reserved(map))
+        return;
     fputs("These keys are left for later versions, and refused until then:\n\n",
           to);
     print_reserved(to, map);

@@ -170,7 +170,7 @@ nsp_profile_load(const char *name, const struct nsp_file_reader *reader,
                  struct nsp_profile **ret, struct nsp_complaints *complaints)
 {
     struct nsp_profile *profile = calloc(1, sizeof *profile);
-    struct nsp_text_source source = { .name = "", .text = name };
+    struct nsp_text_source source = { .name = "PROFILE", .text = name };
     struct nsp_yaml_node node = { .text = name };
     struct nsp_doc_profile_use use = { .at = { .node = &node }, .name = name };
     struct nsp_policy_builder b = { .files = reader };

@@ -176,7 +176,7 @@ def test_fails_with_a_status_of_its_own_before_the_command_runs(nsp):
     for words, text in (
             (["--delay", "5", "--", "echo", "ran"], "needs a unit"),
             (["--filter", "tcp.Foo", "--", "echo", "ran"], "tcp.Foo"),
-            (["--queue", "5ms", "--", "echo", "ran"], "--queue needs --rate"),
+            (["--queue", "5ms", "--", "echo", "ran"], "'queue' needs 'rate'"),
             (["--report", "/no/such/file", "--", "echo", "ran"],
              "/no/such/file"),
             ([], "no command to execute"),
