@@ -111,10 +111,13 @@ measure_ours(struct chunk *chunk, uint32_t flows)
 {
     double one, burst, tcp, begin, small;
 
-    one = measure_table(chunk, flows, 1, false, &large_pages, &begin);
-    tcp = measure_table(chunk, flows, BURST, true, &large_pages, &begin);
+    one = measure_table(chunk, flows, 1, false, nsp_large_page_allocator(),
+                        &begin);
+    tcp = measure_table(chunk, flows, BURST, true, nsp_large_page_allocator(),
+                        &begin);
     small = measure_table(chunk, flows, BURST, false, NULL, &begin);
-    burst = measure_table(chunk, flows, BURST, false, &large_pages, &begin);
+    burst = measure_table(chunk, flows, BURST, false,
+                          nsp_large_page_allocator(), &begin);
     printf("%8u %9.1f %10.1f %7.1f %7.1f %13.1f", flows, one, burst, tcp, begin,
            small);
 }
@@ -182,7 +185,8 @@ static void
 measure_peer(struct chunk *chunk, uint32_t flows)
 {
     struct peer peer = {
-        .flows = large_alloc(NULL, (flows + CHUNK) * sizeof *peer.flows),
+        .flows = nsp_alloc(nsp_large_page_allocator(), flows + CHUNK,
+                           sizeof *peer.flows),
     };
     struct nsp_prng random;
     double begin;

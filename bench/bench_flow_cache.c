@@ -159,7 +159,8 @@ measure_flows(struct contest *c, uint32_t flows, double *ret_table,
     struct nsp_flow_cache_stats stats;
     uint64_t uncached;
 
-    if (nsp_flow_table_create(&cfg, &large_pages, &c->table) != 0 ||
+    if (nsp_flow_table_create(&cfg, nsp_large_page_allocator(), &c->table) !=
+            0 ||
         nsp_flow_cache_create(NSP_FLOW_CHAINS_MAX, NULL, &c->cache) != 0)
         out_of_memory();
     nsp_flow_cache_use(c->cache, c->policy->plan);

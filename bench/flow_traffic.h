@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 
 #include "base/memory.h"
@@ -43,35 +42,6 @@ out_of_memory(void)
     fputs("not enough memory\n", stderr);
     exit(1);
 }
-
-/* Memory in large pages. */
-static inline void *
-large_alloc(void *context, size_t bytes)
-{
-    const size_t large = (size_t)2 << 20;
-    size_t *memory;
-
-    (void)context;
-    bytes = (bytes + 2 * NSP_CACHE_LINE + large - 1) / large * large;
-    memory = aligned_alloc(large, bytes);
-    if (!memory)
-        return NULL;
-    madvise(memory, bytes, MADV_HUGEPAGE);
-    memset(memory, 0, bytes);
-    return memory;
-}
-
-static inline void
-large_release(void *context, void *memory)
-{
-    (void)context;
-    free(memory);
-}
-
-static const struct nsp_allocator large_pages = {
-    .alloc = large_alloc,
-    .release = large_release,
-};
 
 /* Makes packet 'i' one of flow number 'flow', of either direction. */
 static inline void

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netshaper/env.h"
+
 #define HINT        "write --set NAME=10.0.0.0/8,192.0.2.1 or --set NAME=@FILE"
 #define FIRST_BYTES 65536u
 #define BYTES_MAX   (UINT32_C(1) << 30) /* Of a file: what a set takes. */
@@ -64,7 +66,8 @@ read_file(struct nsp_cli *cli, const char *name, const char *path,
     fclose(file);
     if (err != 0)
         return fail_file(cli, path, strerror(err));
-    if (nsp_filter_set_read(name, text, bytes, NULL, ret, &diag) != NSP_OK)
+    if (nsp_filter_set_read(name, text, bytes, nsp_large_page_allocator(), ret,
+                            &diag) != NSP_OK)
         status = diag.line > 0 ? nsp_cli_fail_at(cli, &diag, path, text)
                                : nsp_cli_fail(cli, &diag);
     free(text);
@@ -84,8 +87,8 @@ read_list(struct nsp_cli *cli, const char *name, const char *list,
         return fail_file(cli, name, strerror(ENOMEM));
     for (char *c = text; (c = strchr(c, ',')) != NULL; c++)
         *c = '\n';
-    if (nsp_filter_set_read(name, text, strlen(text), NULL, ret, &diag) !=
-        NSP_OK) {
+    if (nsp_filter_set_read(name, text, strlen(text),
+                            nsp_large_page_allocator(), ret, &diag) != NSP_OK) {
         if (diag.line > 0) {
             diag.line = 1;
             diag.column = diag.offset + 1;

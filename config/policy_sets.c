@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/policy_build.h"
+#include "netshaper/env.h"
 #include "netshaper/filter_set.h"
 
 /* One set on its way. */
@@ -128,8 +129,8 @@ read_set(struct nsp_policy_builder *b, const struct nsp_doc_set *set)
     }
     if (!check_entries(b, set, list, key) || !join(b, set, list, &t))
         return NULL;
-    result =
-        nsp_filter_set_read(set->at.name, t.text, t.bytes, NULL, &made, &diag);
+    result = nsp_filter_set_read(set->at.name, t.text, t.bytes,
+                                 nsp_large_page_allocator(), &made, &diag);
     if (result == NSP_NO_MEMORY)
         b->keys.failed = true;
     else if (result != NSP_OK)

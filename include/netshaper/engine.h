@@ -181,7 +181,8 @@ struct nsp_engine_config {
     nsp_fates_fn *fates; /* Told what becomes of every packet (event.h). */
     void *fates_context;
 
-    struct nsp_allocator allocator; /* All NULL: the C library's. */
+    struct nsp_allocator allocator; /* All NULL: the C library's, and for large
+                                     * tables nsp_large_page_allocator(). */
     struct nsp_clock clock;  /* All NULL: monotonic. Live devices only. */
     struct nsp_log_sink log; /* All NULL: silent. */
 };

@@ -19,6 +19,12 @@ struct nsp_allocator {
     void *context;
 };
 
+/* The C library's memory, for tables that packets look up at random places:
+ * blocks of 2 MiB and more lie in large pages where the system grants them, and
+ * hold their pages from the start, so that no packet waits for one. Good for as
+ * long as the program runs. */
+NSP_API const struct nsp_allocator *nsp_large_page_allocator(void);
+
 /* Time: nanoseconds that never go backwards, from any origin. Called from every
  * worker at once. */
 struct nsp_clock {

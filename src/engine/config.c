@@ -280,6 +280,8 @@ fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
 {
     config->user = *user;
     config->allocator = nsp_allocator_or_libc(&user->allocator);
+    config->tables =
+        user->allocator.alloc ? config->allocator : *nsp_large_page_allocator();
     config->clock = user->clock;
     if (!config->clock.now_ns)
         config->clock.now_ns = nsp_os_monotonic_ns;

@@ -13,6 +13,8 @@ struct nsp_config {
     bool custom;        /* The program's own backend. */
     bool is_host;       /* Devices are picked by the policy. */
     struct nsp_allocator allocator;
+    struct nsp_allocator tables; /* For large ones: in large pages, unless the
+                                  * caller hands in memory. */
     struct nsp_clock clock;
 };
 

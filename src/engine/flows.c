@@ -32,7 +32,7 @@ nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
     nsp_filter_get_needs(filter, &needs);
     flows->filter_reads = needs.flow;
     if (err == 0)
-        err = nsp_flow_table_create(&cfg, &config->allocator, &flows->table);
+        err = nsp_flow_table_create(&cfg, &config->tables, &flows->table);
     if (err == 0)
         err = nsp_flow_cache_create(CHAINS_MAX, &config->allocator,
                                     &flows->cache);
