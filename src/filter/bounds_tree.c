@@ -5,13 +5,15 @@
 
 #define KEYS        NSP_BOUNDS_KEYS
 #define CHILDREN    (KEYS + 1)
-#define LEVEL_BITS  3u
 #define LEVEL_MASK  7u
+#define PAIR        8u /* The leaf and the next one. */
+#define NODE_SHIFT  4u
 #define ENTRIES_MAX (UINT32_C(1) << 20)
 
 /* A node on the way down, numbered within its level. */
 struct place {
     uint32_t level, node;
+    uint32_t pair; /* 1: the value is in this leaf or the next one, else 0. */
 };
 
 /* Keys less than 'value' in a node that holds its upper half. */
@@ -78,7 +80,8 @@ entry_of(const struct nsp_bounds_tree *tree, struct nsp_u128 value)
 static NSP_ALWAYS_INLINE struct place
 enter(const uint32_t *entry)
 {
-    return (struct place){ *entry & LEVEL_MASK, *entry >> LEVEL_BITS };
+    return (struct place){ *entry & LEVEL_MASK, *entry >> NODE_SHIFT,
+                           (*entry & PAIR) / PAIR };
 }
 
 static NSP_ALWAYS_INLINE struct place
@@ -86,24 +89,26 @@ step_down(const struct nsp_bounds_tree *tree, struct place at,
           struct nsp_u128 value)
 {
     return (struct place){ at.level + 1,
-                           at.node * CHILDREN + rank_in(tree, at, value) };
+                           at.node * CHILDREN + rank_in(tree, at, value), 0 };
 }
 
-/* KEYS is even, so whole leaves in front of this one do not count. */
-static NSP_ALWAYS_INLINE bool
-is_inside(const struct nsp_bounds_tree *tree, uint32_t rank)
-{
-    return (rank & 1) != tree->starts_inside;
-}
+/* KEYS is even, so whole leaves in front of these do not count. */
+static_assert(KEYS % 2 == 0, "a whole leaf changes nothing");
 
 bool
 nsp_bounds_tree_has(const struct nsp_bounds_tree *tree, struct nsp_u128 value)
 {
     struct place at = enter(entry_of(tree, value));
+    uint32_t rank;
 
     while (at.level + 1 < tree->levels)
         at = step_down(tree, at, value);
-    return is_inside(tree, rank_in(tree, at, value));
+    rank = rank_in(tree, at, value);
+    if (at.pair) {
+        at.node++;
+        rank += rank_in(tree, at, value);
+    }
+    return (rank & 1) != tree->starts_inside;
 }
 
 /* From the root, as the entries of values below all keys lead astray. */
@@ -111,7 +116,7 @@ struct nsp_u128
 nsp_bounds_tree_run_end(const struct nsp_bounds_tree *tree,
                         struct nsp_u128 value)
 {
-    struct place at = { 0, 0 };
+    struct place at = { 0, 0, 0 };
     uint32_t rank, node;
 
     while (at.level + 1 < tree->levels)
@@ -124,74 +129,120 @@ nsp_bounds_tree_run_end(const struct nsp_bounds_tree *tree,
                               tree->nodes[node].lo[rank] };
 }
 
-/* Answers for values that have come to their leaves. Lower halves come in a
- * second round, lest each be waited for alone. */
-static uint64_t
-leaves_have(const struct nsp_bounds_tree *tree, const struct place at[],
-            const struct nsp_u128 values[], uint32_t count)
-{
-    uint8_t tied[64];
-    uint32_t tied_count = 0;
-    uint64_t has = 0;
+/* Values between a fetch and the use of what it brings: enough to wait for
+ * memory, few enough that the processor can wait for all at once. */
+#define AHEAD 12u
 
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t node = number_of(tree, at[i]);
-        const uint64_t *hi = tree->nodes[node].hi;
-        uint32_t rank = rank_upper(hi, values[i].hi);
-
-        has |= (uint64_t)is_inside(tree, rank) << i;
-        if (is_tied(hi, rank, values[i].hi)) {
-            nsp_prefetch(tree->nodes[node].lo);
-            tied[tied_count++] = (uint8_t)i;
-        }
-    }
-    for (uint32_t t = 0; t < tied_count; t++) {
-        uint32_t i = tied[t];
-        uint32_t rank = rank_equal(tree, number_of(tree, at[i]), values[i]);
-
-        has &= ~(UINT64_C(1) << i);
-        has |= (uint64_t)is_inside(tree, rank) << i;
-    }
-    return has;
-}
+/* The way of a burst through the tree. A value goes from its entry to a leaf,
+ * or two; where the entry leads to none, it is pending. */
+struct burst {
+    const struct nsp_bounds_tree *tree;
+    const struct nsp_u128 *values;
+    uint32_t visit_count, compared;
+    uint32_t pending_count, tied_count;
+    uint32_t leaves[2 * 64];  /* To be compared: numbers of nodes, */
+    uint8_t visitors[2 * 64]; /* and of the values. */
+    uint8_t tied[2 * 64];     /* Visits that need the lower halves. */
+    uint8_t pending[64];
+    struct place at[64];
+    uint64_t odd; /* Values with an odd number of keys less than them. */
+};
 
 static NSP_ALWAYS_INLINE void
-prefetch_node(const struct nsp_bounds_tree *tree, struct place at)
+add_visit(struct burst *b, uint32_t i, uint32_t node, bool really)
 {
-    nsp_prefetch(tree->nodes[number_of(tree, at)].hi);
+    b->leaves[b->visit_count] = node;
+    b->visitors[b->visit_count] = (uint8_t)i;
+    b->visit_count += really;
+    nsp_prefetch(b->tree->nodes[node].hi);
 }
 
+/* Takes note, without a branch, of where value 'i' has come to. */
+static NSP_ALWAYS_INLINE void
+arrive(struct burst *b, uint32_t i)
+{
+    struct place at = b->at[i];
+    uint32_t node = number_of(b->tree, at);
+    bool is_leaf = at.level + 1 == b->tree->levels;
+
+    add_visit(b, i, node, is_leaf);
+    add_visit(b, i, node + at.pair, at.pair);
+    b->pending[b->pending_count] = (uint8_t)i;
+    b->pending_count += !is_leaf;
+}
+
+/* Lower halves come in a second round, lest each be waited for alone. */
+static NSP_ALWAYS_INLINE void
+compare_next(struct burst *b)
+{
+    uint32_t visit = b->compared++, i = b->visitors[visit];
+    const struct nsp_bounds_node *leaf = &b->tree->nodes[b->leaves[visit]];
+    uint32_t rank = rank_upper(leaf->hi, b->values[i].hi);
+
+    b->odd ^= (uint64_t)(rank & 1) << i;
+    if (is_tied(leaf->hi, rank, b->values[i].hi)) {
+        nsp_prefetch(leaf->lo);
+        b->tied[b->tied_count++] = (uint8_t)visit;
+    }
+}
+
+static void
+compare_tied(struct burst *b)
+{
+    for (uint32_t t = 0; t < b->tied_count; t++) {
+        uint32_t visit = b->tied[t], i = b->visitors[visit];
+        const struct nsp_bounds_node *leaf = &b->tree->nodes[b->leaves[visit]];
+        uint32_t guess = rank_upper(leaf->hi, b->values[i].hi);
+        uint32_t rank = rank_equal(b->tree, b->leaves[visit], b->values[i]);
+
+        b->odd ^= (uint64_t)((rank ^ guess) & 1) << i;
+    }
+}
+
+static void
+step_pending_down(struct burst *b)
+{
+    uint32_t count = b->pending_count;
+
+    b->pending_count = 0;
+    for (uint32_t p = 0; p < count; p++) {
+        uint32_t i = b->pending[p];
+
+        b->at[i] = step_down(b->tree, b->at[i], b->values[i]);
+        arrive(b, i);
+    }
+}
+
+/* A pipeline: while entries and leaves of later values are on their way from
+ * memory, those of earlier ones are compared. */
 uint64_t
 nsp_bounds_tree_has_burst(const struct nsp_bounds_tree *tree,
                           const struct nsp_u128 values[], uint32_t count)
 {
-    struct place at[64];
-    uint8_t pending[64];
-    uint32_t pending_count = 0;
+    struct burst b;
+    uint64_t all = count == 64 ? UINT64_MAX : (UINT64_C(1) << count) - 1;
 
     assert(count <= 64);
-    for (uint32_t i = 0; i < count; i++)
-        nsp_prefetch(entry_of(tree, values[i]));
-    for (uint32_t i = 0; i < count; i++) {
-        at[i] = enter(entry_of(tree, values[i]));
-        prefetch_node(tree, at[i]);
-        pending[pending_count] = (uint8_t)i;
-        pending_count += at[i].level + 1 < tree->levels;
-    }
-    while (pending_count > 0) {
-        uint32_t left = 0;
-
-        for (uint32_t p = 0; p < pending_count; p++) {
-            uint32_t i = pending[p];
-
-            at[i] = step_down(tree, at[i], values[i]);
-            prefetch_node(tree, at[i]);
-            pending[left] = (uint8_t)i;
-            left += at[i].level + 1 < tree->levels;
+    b.tree = tree;
+    b.values = values;
+    b.visit_count = b.compared = b.pending_count = b.tied_count = 0;
+    b.odd = 0;
+    for (uint32_t i = 0; i < count + AHEAD; i++) {
+        if (i < count)
+            nsp_prefetch(entry_of(tree, values[i]));
+        if (i >= AHEAD) {
+            b.at[i - AHEAD] = enter(entry_of(tree, values[i - AHEAD]));
+            arrive(&b, i - AHEAD);
         }
-        pending_count = left;
+        if (i >= 2 * AHEAD && b.compared < b.visit_count)
+            compare_next(&b);
     }
-    return leaves_have(tree, at, values, count);
+    while (b.pending_count > 0)
+        step_pending_down(&b);
+    while (b.compared < b.visit_count)
+        compare_next(&b);
+    compare_tied(&b);
+    return (tree->starts_inside ? ~b.odd : b.odd) & all;
 }
 
 /* --- Building ------------------------------------------------------------- */
@@ -261,14 +312,15 @@ fill_inner(const struct nsp_bounds_tree *tree, struct draft *draft,
 static uint32_t
 find_leaf(const struct nsp_bounds_tree *tree, struct nsp_u128 value)
 {
-    struct place at = { 0, 0 };
+    struct place at = { 0, 0, 0 };
 
     while (at.level + 1 < tree->levels)
         at = step_down(tree, at, value);
     return at.node;
 }
 
-/* The lowest node that all values of entry 'i' pass is the lowest common one
+/* Where all values of entry 'i' lie in one leaf or two neighbours, these are
+ * where to begin; else it is the lowest node that all pass, the common one
  * above the leaves of the first and the last of them. What lies beyond the
  * greatest key falls in the last leaf, as that key does. */
 static uint32_t
@@ -281,11 +333,13 @@ make_entry(const struct nsp_bounds_tree *tree, uint32_t i)
     uint32_t last = find_leaf(tree, (struct nsp_u128){ last_hi, UINT64_MAX });
     uint32_t level = tree->levels - 1;
 
+    if (last == first + 1)
+        return first << NODE_SHIFT | PAIR | level;
     for (; first != last; level--) {
         first /= CHILDREN;
         last /= CHILDREN;
     }
-    return first << LEVEL_BITS | level;
+    return first << NODE_SHIFT | level;
 }
 
 /* Lays out the levels above the leaves. */

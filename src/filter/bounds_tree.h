@@ -10,9 +10,10 @@
  * Idea       A B+-tree without pointers: a node is 8 keys and has 9 children,
  *            which lie at computed places (Khuong and Morin, "Array layouts for
  *            comparison-based searching", 2017). A table by the value's upper
- *            bits tells the lowest node that all such values pass, so one or
- *            two nodes are left to visit where the bounds lie evenly, and
- *            never more than the tree has levels, however they lie.
+ *            bits tells the leaf that all such values lie in, or two that are
+ *            neighbours and both visited, or else the lowest node that all
+ *            pass: no node has to be waited for where the bounds lie evenly,
+ *            and never more than the tree has levels, however they lie.
  * Invariant  A key is the last value before membership changes, so a value is
  *            in the set when the number of keys less than it is odd, or even if
  *            'starts_inside'. Unused keys are the largest value, and less than
@@ -32,7 +33,7 @@ struct nsp_bounds_node {
 
 struct nsp_bounds_tree {
     const struct nsp_bounds_node *nodes; /* The root, then level by level. */
-    const uint32_t *entries; /* By (hi - base) >> shift: node << 3 | level. */
+    const uint32_t *entries; /* By (hi - base) >> shift, where to begin. */
     uint64_t base;
     uint32_t shift;
     uint32_t last_entry;
