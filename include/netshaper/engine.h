@@ -51,7 +51,8 @@ enum nsp_verdict_kind {
 };
 
 struct nsp_verdict {
-    uint8_t kind;      /* enum nsp_verdict_kind. */
+    uint8_t kind;      /* enum nsp_verdict_kind. Passes whatever it says
+                        * where the device only looks (sniff). */
     bool modified;     /* Bytes at 'data' or lengths changed; implied by the
                         * nsp_pkt_set_*() calls. */
     uint64_t delay_ns; /* Added to what the rules ask for. Where the device
@@ -117,6 +118,19 @@ struct nsp_tap_config {
     bool fail_closed;    /* While the process hangs: drop and count. */
 };
 
+/* Looks at packets and leaves them alone: rules may pass, log and capture. A
+ * packet over the loopback interface is seen once, on its way out; one that is
+ * forwarded twice, coming and going. Segments may come as one superpacket.
+ * Packets that do not fit the buffer are not seen, and counted as lost. */
+struct nsp_sniff_config {
+    const char *interface; /* Name; NULL or "any" are all, without their link
+                            * headers. */
+    bool promiscuous;      /* Packets for others too; of one interface. */
+    uint32_t snap_bytes;   /* Kept of each packet, from the IP header on; 0: as
+                            * many as are needed. */
+    uint32_t buffer_bytes; /* Kernel's, per worker; 0 is 16 MiB; to 1 GiB. */
+};
+
 /* Reads a capture in its own time, which begins at NSP_PCAPFILE_START_NS with
  * the first packet, and writes what is delivered. A packet's 'device_ref' is
  * its number in the capture, from 1; its 'note' is written as its comment. */
@@ -141,10 +155,11 @@ struct nsp_custom_config {
  * included; objects pointed to by 'memory', 'custom', contexts must outlive the
  * engine. */
 struct nsp_engine_config {
-    const char *backend; /* "host", "nfqueue", "tap", "pcapfile", "memory",
-                          * "custom". */
+    const char *backend; /* "host", "nfqueue", "tap", "sniff", "pcapfile",
+                          * "memory" or "custom". */
     struct nsp_nfqueue_config nfqueue;
     struct nsp_tap_config tap;
+    struct nsp_sniff_config sniff;
     struct nsp_pcapfile_config pcapfile;
     struct nsp_memory *memory;
     struct nsp_custom_config custom;
@@ -168,6 +183,9 @@ struct nsp_engine_config {
                           * header on; 0: all with a callback, else what the
                           * filters read. */
     bool callback_takes_superpackets; /* And edits none. */
+    uint32_t event_ring_bytes; /* Per worker, for what rules report (event.h): a
+                                * power of two from NSP_EVENT_RING_BYTES, which
+                                * 0 is, to 2^30. */
 
     const struct nsp_filter_options *filters; /* What start filters may refer
                                                * to; NULL the default. Outlives

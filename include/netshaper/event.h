@@ -12,8 +12,8 @@ NSP_BEGIN_DECLS
  * the rules, before its fate. A packet gives one event for each such rule that
  * acts on it, two where the rule does both.
  *
- * Workers leave events in rings of NSP_EVENT_RING_BYTES each, and never wait
- * for who reads them: an event that does not fit is lost, and counted
+ * Workers leave events in rings (nsp_engine_config.event_ring_bytes), and never
+ * wait for who reads them: an event that does not fit is lost, and counted
  * (nsp_stats.events_lost). That holds in virtual time too, where a loop is done
  * before a reader has taken notice; so a capture file run through a policy
  * keeps its first events. */

@@ -33,6 +33,9 @@ enum nsp_io_cap {
     NSP_IO_HOLDS_FORWARD = 1 << 5, /* ... from FORWARD. */
     NSP_IO_HOOKS = 1 << 6,      /* Taps hooks of the stack: 'hooks' counts. */
     NSP_IO_SETS_MARKS = 1 << 7, /* Sends packets on with the mark they have. */
+    NSP_IO_LOOKS_ONLY = 1 << 8, /* Lends copies of packets that go on by
+                                 * themselves: none is dropped, held, edited or
+                                 * answered, and no policy may ask for it. */
 };
 
 #define NSP_IO_QUEUES_MAX 16u
@@ -76,7 +79,7 @@ struct nsp_probe_item {
 typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
 
 struct nsp_io_ops {
-    const char *name; /* "nfqueue", "tap", "pcapfile", "memory". */
+    const char *name; /* "nfqueue", "tap", "sniff", "pcapfile", "memory". */
     uint32_t caps;    /* Set of enum nsp_io_cap. */
 
     /* Opens the device. Returns NSP_OK, NSP_OPEN_FAILED, NSP_NOT_POSSIBLE (a

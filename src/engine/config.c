@@ -14,6 +14,8 @@
 #define FLOWS_MIN     16u
 #define FLOWS_MAX     (1u << 24)
 
+#define EVENT_RING_BYTES_MAX (1u << 30)
+
 static int
 out_of_memory(struct nsp_diag *reterr)
 {
@@ -89,6 +91,7 @@ own_strings(struct nsp_config *config)
     const char **const strings[] = {
         &config->user.pcapfile.in_path,
         &config->user.pcapfile.out_path,
+        &config->user.sniff.interface,
     };
     int result = NSP_OK;
 
@@ -173,17 +176,18 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
     if (!user->backend)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-backend",
                             "set .backend to \"host\", \"nfqueue\", "
-                            "\"tap\", \"pcapfile\", \"memory\" or "
+                            "\"tap\", \"sniff\", \"pcapfile\", \"memory\" or "
                             "\"custom\"",
                             "no backend is named");
     if (strcmp(user->backend, "custom") == 0) {
         return check_custom(user->custom.ops, reterr);
     }
     if (!nsp_io_find(user->backend))
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "unknown-backend",
-                            "the backends are host, nfqueue, tap, pcapfile, "
-                            "memory and custom",
-                            "no backend is called \"%.40s\"", user->backend);
+        return nsp_diag_set(
+            reterr, NSP_INVALID_PARAMETER, "unknown-backend",
+            "the backends are host, nfqueue, tap, sniff, pcapfile, "
+            "memory and custom",
+            "no backend is called \"%.40s\"", user->backend);
     if (strcmp(user->backend, "memory") == 0 && !user->memory)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-memory-device",
                             "set .memory to what nsp_memory_create() gave",
@@ -254,6 +258,15 @@ check_numbers(const struct nsp_engine_config *user, struct nsp_diag *reterr)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-max-flows",
                             "0 is 65536", "max_flows %u is outside %u to %u",
                             user->max_flows, FLOWS_MIN, FLOWS_MAX);
+    if (user->event_ring_bytes != 0 &&
+        (user->event_ring_bytes < NSP_EVENT_RING_BYTES ||
+         user->event_ring_bytes > EVENT_RING_BYTES_MAX ||
+         (user->event_ring_bytes & (user->event_ring_bytes - 1)) != 0))
+        return nsp_diag_set(
+            reterr, NSP_INVALID_PARAMETER, "bad-event-ring", "0 is 1 MiB",
+            "event_ring_bytes %u is no power of two from %u to "
+            "%u",
+            user->event_ring_bytes, NSP_EVENT_RING_BYTES, EVENT_RING_BYTES_MAX);
     return check_cpus(user, reterr);
 }
 
@@ -270,6 +283,8 @@ nsp_config_device(const struct nsp_config *config)
         return &user->pcapfile;
     if (strcmp(user->backend, "tap") == 0)
         return &user->tap;
+    if (strcmp(user->backend, "sniff") == 0)
+        return &user->sniff;
     if (config->is_host)
         return NULL; /* The plan says. */
     return &user->nfqueue;
@@ -291,6 +306,8 @@ fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
         config->user.max_held_pkts = HELD_PKTS_DEFAULT;
     if (config->user.max_flows == 0)
         config->user.max_flows = FLOWS_DEFAULT;
+    if (config->user.event_ring_bytes == 0)
+        config->user.event_ring_bytes = NSP_EVENT_RING_BYTES;
     if (config->user.hooks == 0)
         config->user.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
 }
@@ -332,5 +349,6 @@ nsp_config_fini(struct nsp_config *config)
     disown_interfaces(config);
     disown_string(&config->allocator, config->user.pcapfile.in_path);
     disown_string(&config->allocator, config->user.pcapfile.out_path);
+    disown_string(&config->allocator, config->user.sniff.interface);
     *config = (struct nsp_config){ 0 };
 }

@@ -189,7 +189,8 @@ struct nsp_events {
 };
 
 int
-nsp_events_create(uint32_t workers, const struct nsp_allocator *allocator,
+nsp_events_create(uint32_t workers, uint32_t ring_bytes,
+                  const struct nsp_allocator *allocator,
                   struct nsp_events **ret)
 {
     struct nsp_events *events = nsp_alloc(allocator, 1, sizeof *events);
@@ -199,8 +200,8 @@ nsp_events_create(uint32_t workers, const struct nsp_allocator *allocator,
         return -ENOMEM;
     events->allocator = *allocator;
     for (; events->count < workers; events->count++) {
-        if (nsp_event_ring_init(&events->rings[events->count],
-                                NSP_EVENT_RING_BYTES, allocator) < 0) {
+        if (nsp_event_ring_init(&events->rings[events->count], ring_bytes,
+                                allocator) < 0) {
             nsp_events_destroy(events);
             return -ENOMEM;
         }

@@ -62,8 +62,9 @@ void nsp_event_ring_pop(struct nsp_event_ring *ring);
 
 struct nsp_events;
 
-/* Returns 0 or -ENOMEM. */
-int nsp_events_create(uint32_t workers, const struct nsp_allocator *allocator,
+/* Of 'ring_bytes' each. Returns 0 or -ENOMEM. */
+int nsp_events_create(uint32_t workers, uint32_t ring_bytes,
+                      const struct nsp_allocator *allocator,
                       struct nsp_events **ret) NSP_MUSTCHECK;
 /* Frees 'events', which may be NULL. Always returns NULL. */
 struct nsp_events *nsp_events_destroy(struct nsp_events *events);

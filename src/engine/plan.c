@@ -76,6 +76,41 @@ refuse_hold(const struct nsp_config *config, const struct nsp_policy_rule *rule,
         "rule %s would hold packets where this backend cannot", rule->name);
 }
 
+/* What 'rule' does to its packets, NULL if it leaves them alone. */
+static const char *
+interference_of(const struct nsp_policy_rule *rule)
+{
+    if (rule->action == NSP_ACTION_REJECT)
+        return "reject";
+    if (rule->action == NSP_ACTION_DROP || rule->loses ||
+        rule->limit.unit != NSP_LIMIT_NONE)
+        return "drop";
+    if (rule->class_index != NSP_CLASS_NONE || rule->has_effects)
+        return "hold";
+    return rule->edits.which != 0 ? "edit" : NULL;
+}
+
+static int
+check_looking(const struct nsp_config *config, const struct nsp_policy *policy,
+              struct nsp_diag *reterr)
+{
+    if ((config->ops->caps & NSP_IO_LOOKS_ONLY) == 0)
+        return NSP_OK;
+    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
+        const char *what = interference_of(rule);
+
+        if (what)
+            return nsp_diag_set(
+                reterr, NSP_NOT_POSSIBLE, "looks-only",
+                "choose a backend that takes packets out of the stack; pass, "
+                "log and capture work here",
+                "rule %s would %s packets, and %s only looks at them",
+                rule->name, what, config->ops->name);
+    }
+    return NSP_OK;
+}
+
 static int
 refuse_mark(const struct nsp_policy_rule *rule, const char *device,
             const char *hook, struct nsp_diag *reterr)
@@ -122,6 +157,8 @@ plan_rules(const struct nsp_config *config, const struct nsp_policy *policy,
             (ops_at(config, plan, hooks[h].hook)->caps & hooks[h].cap) != 0)
             plan->holdable |= (uint32_t)hooks[h].hook;
 
+    if ((config->ops->caps & NSP_IO_LOOKS_ONLY) != 0)
+        return NSP_OK;
     plan->holds = config->user.callback != NULL;
     for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++)
         for (size_t h = 0; h < NSP_ARRAY_LEN(hooks) && result == NSP_OK; h++)
@@ -228,8 +265,10 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
             .filter = filter,
         },
     };
-    int result;
+    int result = check_looking(config, policy, reterr);
 
+    if (result != NSP_OK)
+        return result;
     if (open)
         plan.host = open->host;
     else if (config->is_host)

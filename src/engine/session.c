@@ -28,8 +28,9 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
     if (!s->workers)
         goto oom;
     if (s->plan.reports &&
-        nsp_events_create(s->config->user.workers, &s->config->allocator,
-                          &s->events) < 0)
+        nsp_events_create(s->config->user.workers,
+                          s->config->user.event_ring_bytes,
+                          &s->config->allocator, &s->events) < 0)
         goto oom;
     for (uint32_t q = 0; q < s->config->user.workers; q++) {
         struct nsp_worker *w = &s->workers[q];

@@ -67,6 +67,8 @@ call_back(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
         held_bytes[i] = pkts[i]->cap_bytes;
     memset(w->verdicts, 0, n * sizeof w->verdicts[0]);
     w->config->user.callback(w->config->user.callback_context, &burst);
+    if ((w->ops->caps & NSP_IO_LOOKS_ONLY) != 0) /* They are on their way. */
+        memset(w->verdicts, 0, n * sizeof w->verdicts[0]);
     for (uint32_t i = 0; i < n; i++)
         if (obey(w, pkts[i], held_bytes[i], &w->verdicts[i]))
             pkts[kept++] = pkts[i];

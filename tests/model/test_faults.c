@@ -531,6 +531,39 @@ TEST(in_is_delivered_plus_dropped_plus_queued_in_every_sample)
     nsp_memory_destroy(memory);
 }
 
+/* Before the device is opened: it takes no privilege to hear it. */
+TEST(a_device_that_only_looks_refuses_rules_that_interfere)
+{
+    static const struct {
+        struct nsp_rule rule;
+        const char *word;
+    } rows[] = {
+        { { .name = "r", .action = NSP_ACTION_DROP }, "would drop" },
+        { { .name = "r", .action = NSP_ACTION_REJECT }, "would reject" },
+        { { .name = "r", .effects.loss.chance.ppm = 10 }, "would drop" },
+        { { .name = "r", .limit = { NSP_LIMIT_PPS, 1, 0 } }, "would drop" },
+        { { .name = "r", .link.rate_bitps = 8000 }, "would hold" },
+        { { .name = "r", .effects.delay.mean_ns = MS }, "would hold" },
+        { { .name = "r", .edits = { .which = NSP_EDIT_TTL, .ttl = 1 } },
+          "would edit" },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct nsp_engine_config cfg = {
+            .backend = "sniff",
+            .policy = { .rules = &rows[i].rule, .rule_count = 1 },
+        };
+        struct nsp_engine *engine;
+        struct nsp_diag diag;
+
+        CHECK_EQ(nsp_engine_create(&cfg, &engine, &diag), NSP_OK);
+        CHECK_EQ(nsp_engine_start(engine, "true", &diag), NSP_NOT_POSSIBLE);
+        CHECK_STR_EQ(diag.category, "looks-only");
+        CHECK(strstr(diag.text, rows[i].word) != NULL);
+        nsp_engine_destroy(engine);
+    }
+}
+
 TEST_MAIN(
     cmocka_unit_test(every_allocation_may_fail_without_a_leak),
     cmocka_unit_test(bad_configuration_is_refused_by_name),
@@ -543,4 +576,5 @@ TEST_MAIN(
     cmocka_unit_test(packets_that_a_device_refuses_count_as_dropped),
     cmocka_unit_test(holding_local_output_is_refused_where_the_device_cannot),
     cmocka_unit_test(a_callback_cannot_hold_what_the_device_cannot),
-    cmocka_unit_test(in_is_delivered_plus_dropped_plus_queued_in_every_sample))
+    cmocka_unit_test(in_is_delivered_plus_dropped_plus_queued_in_every_sample),
+    cmocka_unit_test(a_device_that_only_looks_refuses_rules_that_interfere))

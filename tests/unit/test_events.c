@@ -192,7 +192,9 @@ TEST(events_of_several_workers_are_read_by_their_time)
     struct reading reading = { .count = 0 };
     struct nsp_events *events;
 
-    CHECK_EQ(nsp_events_create(3, &nsp_libc_allocator, &events), 0);
+    CHECK_EQ(nsp_events_create(3, NSP_EVENT_RING_BYTES, &nsp_libc_allocator,
+                               &events),
+             0);
     CHECK(push(nsp_events_ring(events, 0), 10, 3));
     CHECK(push(nsp_events_ring(events, 0), 10, 5));
     CHECK(push(nsp_events_ring(events, 1), 10, 1));
