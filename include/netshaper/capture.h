@@ -11,24 +11,32 @@ NSP_BEGIN_DECLS
 
 /* A capture file (pcapng) of events, which tcpdump and Wireshark read: an
  * interface for each link type, and for each packet its time in nanoseconds,
- * its direction and the comment "rule=NAME".
+ * its direction and a comment.
  *
- * Failure    The first failed write ends a capture: it and every later call say
- *            so. A regular file then ends with its last complete packet and can
- *            be read.
- * Threads    One at a time.
- * Cost       A copy for each packet, a write(2) for half a megabyte or a
- *            flush. */
+ * Rotation   A capture may go over several files, "out-00001.pcapng" and so on
+ *            for the path "out.pcapng"; with 'max_files' it begins anew with
+ * the first one after the last, so that no more than these are there. Failure
+ * The first failed write ends a capture: it and every later call say so. A
+ * regular file then ends with its last complete packet and can be read. Threads
+ * One at a time. Cost       A copy for each packet, a write(2) for half a
+ * megabyte or a flush. */
 struct nsp_capture;
 
 struct nsp_capture_config {
-    const char *path; /* Replaced. */
+    const char *path; /* Replaced; "-" is standard output. */
     uint8_t link;     /* enum nsp_link of most packets. tcpdump reads no file
                        * with others besides; Wireshark does. */
     uint64_t epoch_offset_ns; /* From the clock of the events to the time since
                                * 1970-01-01 UTC; 0 for those of a capture. */
+    const char *comment;   /* Of every packet, at most NSP_CAPTURE_COMMENT_MAX
+                            * bytes, "" none; NULL is "rule=NAME". */
+    uint64_t rotate_bytes; /* Another file once one is that long; 0: none. */
+    uint64_t rotate_ns; /* ... or has packets of that long a time; 0: none. */
+    uint32_t max_files; /* At once; 0: any number. */
     struct nsp_allocator allocator; /* All NULL: the C library's. */
 };
+
+#define NSP_CAPTURE_COMMENT_MAX 1000u
 
 /* Starts a file. On success stores it in '*ret' and returns NSP_OK; else
  * NSP_OPEN_FAILED, NSP_INVALID_PARAMETER or NSP_NO_MEMORY. 'reterr' may be NULL
@@ -39,7 +47,7 @@ NSP_API int nsp_capture_open(const struct nsp_capture_config *cfg,
 
 /* Adds the packet of 'event'. Returns NSP_OK, NSP_INVALID_PARAMETER (a link
  * type or a length that no file has; the file goes on), or NSP_ABORTED once a
- * write has failed. */
+ * write has failed or the next file could not be opened. */
 NSP_API int nsp_capture_write(struct nsp_capture *capture,
                               const struct nsp_event *event,
                               struct nsp_diag *reterr) NSP_MUSTCHECK;
@@ -47,6 +55,9 @@ NSP_API int nsp_capture_write(struct nsp_capture *capture,
 /* Hands everything to the system. Returns NSP_OK or NSP_ABORTED. */
 NSP_API int nsp_capture_flush(struct nsp_capture *capture,
                               struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Files begun so far, from 1. */
+NSP_API uint32_t nsp_capture_count_files(const struct nsp_capture *capture);
 
 /* Flushes, closes and frees 'capture', which may be NULL. Returns NSP_OK or
  * NSP_ABORTED. */

@@ -199,6 +199,142 @@ TEST(capture_refuses_what_no_file_has_and_goes_on)
     CHECK_EQ(nsp_capture_open(NULL, &capture, &diag), NSP_INVALID_PARAMETER);
 }
 
+/* --- Rotation ------------------------------------------------------------- */
+
+static char folder[] = "/tmp/nsp-test-rotation-XXXXXX";
+
+static int
+make_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int
+remove_folder(void **state)
+{
+    char name[128];
+
+    (void)state;
+    for (int i = 1; i < 10; i++) {
+        snprintf(name, sizeof name, "%s/a.b-0000%d.pcapng", folder, i);
+        (void)unlink(name);
+    }
+    (void)rmdir(folder);
+    memcpy(folder + sizeof folder - 7, "XXXXXX", 6); /* For the next one. */
+    return 0;
+}
+
+/* The packets in file 'number', their first bytes one after the other; NULL
+ * when there is no such file. */
+static const char *
+packets_of(int number)
+{
+    static char found[64];
+    struct pcap_pkthdr *header;
+    char name[128], why[PCAP_ERRBUF_SIZE];
+    const u_char *bytes;
+    size_t n = 0;
+    pcap_t *pcap;
+
+    snprintf(name, sizeof name, "%s/a.b-%05d.pcapng", folder, number);
+    pcap = pcap_open_offline(name, why);
+    if (!pcap)
+        return NULL;
+    while (pcap_next_ex(pcap, &header, &bytes) == 1)
+        found[n++] = (char)bytes[0];
+    found[n] = '\0';
+    pcap_close(pcap);
+    return found;
+}
+
+/* Writes packets "a", "b" and so on, of 400 bytes, 10 ns apart. */
+static uint32_t
+write_letters(struct nsp_capture_config cfg, int count)
+{
+    char name[128], data[400] = { 0 };
+    struct nsp_capture *capture;
+    struct nsp_diag diag;
+    uint32_t files;
+
+    snprintf(name, sizeof name, "%s/a.b.pcapng", folder);
+    cfg.path = name;
+    cfg.link = NSP_LINK_RAW;
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_OK);
+    for (int i = 0; i < count; i++) {
+        struct nsp_event event =
+            event_of(data, sizeof data, 100 + 10 * (uint64_t)i);
+
+        data[0] = (char)('a' + i);
+        CHECK_EQ(nsp_capture_write(capture, &event, &diag), NSP_OK);
+    }
+    files = nsp_capture_count_files(capture);
+    CHECK_EQ(nsp_capture_close(capture, &diag), NSP_OK);
+    return files;
+}
+
+/* Each file holds what takes it to 1000 bytes: headers and three packets. */
+TEST(capture_goes_on_in_another_file_once_one_is_long)
+{
+    const struct nsp_capture_config cfg = { .rotate_bytes = 1000,
+                                            .comment = "" };
+
+    CHECK_EQ(write_letters(cfg, 5), 2);
+    CHECK_STR_EQ(packets_of(1), "abc");
+    CHECK_STR_EQ(packets_of(2), "de");
+    CHECK(packets_of(3) == NULL);
+}
+
+TEST(capture_goes_on_in_another_file_after_a_time)
+{
+    const struct nsp_capture_config cfg = { .rotate_ns = 20 };
+
+    CHECK_EQ(write_letters(cfg, 5), 3);
+    CHECK_STR_EQ(packets_of(1), "ab");
+    CHECK_STR_EQ(packets_of(2), "cd");
+    CHECK_STR_EQ(packets_of(3), "e");
+}
+
+TEST(capture_begins_anew_with_the_first_of_its_files)
+{
+    const struct nsp_capture_config cfg = { .rotate_ns = 20, .max_files = 2 };
+
+    CHECK_EQ(write_letters(cfg, 9), 5);
+    CHECK_STR_EQ(packets_of(1), "i");
+    CHECK_STR_EQ(packets_of(2), "gh");
+    CHECK(packets_of(3) == NULL);
+}
+
+TEST(capture_gives_packets_the_comment_that_was_asked_for)
+{
+    const struct nsp_event event = event_of("abcd", 4, 5);
+    struct nsp_capture_config cfg = { .path = path, .comment = "so it is" };
+    char comment[NSP_CAPTURE_COMMENT_MAX + 2];
+    struct nsp_capture *capture;
+    struct nsp_diag diag;
+
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_OK);
+    CHECK_EQ(nsp_capture_write(capture, &event, &diag), NSP_OK);
+    CHECK_EQ(nsp_capture_close(capture, &diag), NSP_OK);
+    CHECK(file_contains("so it is"));
+    CHECK(!file_contains("rule="));
+
+    memset(comment, 'x', sizeof comment - 1);
+    comment[sizeof comment - 1] = '\0';
+    cfg.comment = comment;
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_INVALID_PARAMETER);
+    CHECK_STR_EQ(diag.category, "long-comment");
+    cfg = (struct nsp_capture_config){ .path = "-", .rotate_bytes = 1 };
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_INVALID_PARAMETER);
+    CHECK_STR_EQ(diag.category, "rotate-stream");
+    cfg = (struct nsp_capture_config){ .path = path, .max_files = 3 };
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_INVALID_PARAMETER);
+    CHECK_STR_EQ(diag.category, "bad-files");
+}
+
+#define rotation_test(f)                                                       \
+    cmocka_unit_test_setup_teardown(f, make_folder, remove_folder)
+
 int
 main(void)
 {
@@ -208,6 +344,10 @@ main(void)
         cmocka_unit_test(capture_on_a_full_disk_ends_and_says_so),
         cmocka_unit_test(capture_that_failed_stays_failed),
         cmocka_unit_test(capture_refuses_what_no_file_has_and_goes_on),
+        cmocka_unit_test(capture_gives_packets_the_comment_that_was_asked_for),
+        rotation_test(capture_goes_on_in_another_file_once_one_is_long),
+        rotation_test(capture_goes_on_in_another_file_after_a_time),
+        rotation_test(capture_begins_anew_with_the_first_of_its_files),
     };
 
     return cmocka_run_group_tests(tests, make_path, remove_path);

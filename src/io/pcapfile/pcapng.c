@@ -40,7 +40,8 @@ struct nsp_pcapng {
     int fd;
     int error; /* 0 or the negative errno that ended the file. */
     uint32_t interfaces;
-    uint32_t used;   /* Complete blocks in 'buffer'. */
+    uint32_t used; /* Complete blocks in 'buffer'. */
+    uint64_t flushed_bytes;
     uint8_t *buffer; /* BUFFER_BYTES of them. */
     struct nsp_allocator allocator;
 };
@@ -304,8 +305,15 @@ nsp_pcapng_flush(struct nsp_pcapng *file)
     file->error = write_all(file->fd, file->buffer, file->used, &written);
     if (file->error < 0)
         cut_incomplete_block(file, written);
+    file->flushed_bytes += written;
     file->used = 0;
     return file->error;
+}
+
+uint64_t
+nsp_pcapng_bytes(const struct nsp_pcapng *file)
+{
+    return file->flushed_bytes + file->used;
 }
 
 int

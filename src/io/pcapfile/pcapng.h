@@ -51,6 +51,9 @@ int nsp_pcapng_write(struct nsp_pcapng *file,
 /* Hands everything to the system. Returns 0 or the file's error. */
 int nsp_pcapng_flush(struct nsp_pcapng *file);
 
+/* The file's length with all that was added. */
+uint64_t nsp_pcapng_bytes(const struct nsp_pcapng *file);
+
 /* Returns 0 or the negative errno that ended the file. */
 int nsp_pcapng_status(const struct nsp_pcapng *file);
 
