@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 /* The commands, one file cmd_<name>.c each; nsp.c lists them. */
+extern const struct nsp_command nsp_command_capture;
 extern const struct nsp_command nsp_command_check;
 extern const struct nsp_command nsp_command_completion;
 extern const struct nsp_command nsp_command_demo;

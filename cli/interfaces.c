@@ -2,7 +2,11 @@
 #include "cli/interfaces.h"
 
 #include <net/if.h>
-#include <stddef.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 /* Read when first asked for: few filters ask. */
 struct interfaces {
@@ -32,6 +36,24 @@ const struct nsp_filter_interfaces nsp_cli_interfaces = {
     .get = get,
     .context = &interfaces,
 };
+
+enum nsp_link
+nsp_cli_interface_link(const char *name)
+{
+    struct ifreq request = { .ifr_ifindex = 0 };
+    enum nsp_link link = NSP_LINK_RAW;
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return link;
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    if (ioctl(fd, SIOCGIFHWADDR, &request) == 0 &&
+        (request.ifr_hwaddr.sa_family == ARPHRD_ETHER ||
+         request.ifr_hwaddr.sa_family == ARPHRD_LOOPBACK))
+        link = NSP_LINK_ETHERNET;
+    close(fd);
+    return link;
+}
 
 void
 nsp_cli_interfaces_fini(void)
