@@ -225,6 +225,17 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
     plan->io.superpackets = !per_packet && !plan->edits;
 }
 
+/* Room that a later policy may need is taken now. */
+static void
+make_room_for_any(const struct nsp_config *config, struct nsp_plan *plan)
+{
+    plan->holds = plan->edits = plan->flows = plan->reports = true;
+    if (config->ops->adjust)
+        return;
+    plan->io.snap_bytes = 0;
+    plan->io.superpackets = false;
+}
+
 int
 nsp_plan_check_workers(const struct nsp_config *config,
                        const struct nsp_policy *policy, struct nsp_diag *reterr)
@@ -277,12 +288,10 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     if (result != NSP_OK)
         return result;
     plan_bytes(config, filter, policy, &plan);
-    /* Room that a later policy may need is taken now. */
-    plan.holds |= config->user.policy_may_change;
-    plan.edits |= config->user.policy_may_change;
-    plan.flows = config->user.policy_may_change || reads_flows(filter) ||
-                 nsp_policy_reads_flows(policy) || nsp_policy_flow_plan(policy);
-    plan.reports |= config->user.policy_may_change;
+    plan.flows = reads_flows(filter) || nsp_policy_reads_flows(policy) ||
+                 nsp_policy_flow_plan(policy);
+    if (config->user.policy_may_change)
+        make_room_for_any(config, &plan);
     plan.io.edits = plan.edits;
     if (plan.holds)
         plan.io.max_held_pkts = config->user.max_held_pkts;
