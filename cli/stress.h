@@ -18,6 +18,7 @@
     X(NSP_STRESS_CREATE, "create")                                             \
     X(NSP_STRESS_START, "start")                                               \
     X(NSP_STRESS_RUN, "run")                                                   \
+    X(NSP_STRESS_POLICY, "policy")                                             \
     X(NSP_STRESS_STOP, "stop")                                                 \
     X(NSP_STRESS_DESTROY, "destroy")                                           \
     X(NSP_STRESS_READ, "read-stats")                                           \

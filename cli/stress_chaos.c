@@ -68,8 +68,10 @@ nsp_chaos_create_engine(struct nsp_chaos *chaos, struct nsp_memory *memory,
         .memory = memory,
         .hooks = chaos->cfg->live ? NSP_HOOK_FORWARD : 0,
         .max_held_pkts = 64,
+        .max_flows = 64,
         .seed = chaos->cfg->seed,
         .policy = { .rules = &rule, .rule_count = 1 },
+        .policy_may_change = true,
         .allocator = nsp_stress_allocator(&chaos->report->heap),
     };
 

@@ -16,6 +16,8 @@
      ALLOW(NSP_ABORTED))
 #define STOP_ALLOWED                                                           \
     (ALLOW(NSP_OK) | ALLOW(NSP_INVALID_STATE) | ALLOW(NSP_DISPOSED))
+#define SET_POLICY_ALLOWED                                                     \
+    (ALLOW(NSP_OK) | ALLOW(NSP_INVALID_STATE) | ALLOW(NSP_DISPOSED))
 #define CAPTURE_ALLOWED                                                        \
     (START_ALLOWED | ALLOW(NSP_NOT_FOUND) | ALLOW(NSP_BUFFER_TOO_SMALL) |      \
      ALLOW(NSP_ABORTED))
@@ -175,6 +177,71 @@ do_capture(struct nsp_chaos_worker *worker, struct nsp_engine *engine)
           CAPTURE_ALLOWED);
 }
 
+/* --- Policies --- */
+
+/* A policy of up to two rules, of names that come again, so that their state is
+ * kept, and new ones. */
+static void
+do_set_policy(struct nsp_chaos_worker *worker, struct nsp_engine *engine)
+{
+    static const struct nsp_class classes[] = {
+        { .name = "slow", .link.rate_bitps = 1000000 },
+    };
+    const struct nsp_rule known[] = {
+        { .name = "all", .link.rate_bitps = 1000000000 },
+        { .name = "dns", .match = "udp.DstPort == 53", .class_name = "slow" },
+        { .name = "late", .match = "udp", .effects.delay.mean_ns = 20000 },
+        { .name = "none", .match = "tcp", .action = NSP_ACTION_DROP },
+        { .match = valid_filter(worker), .go_on = true },
+    };
+    const size_t count = sizeof known / sizeof known[0];
+    uint64_t random = nsp_chaos_random(worker);
+    const struct nsp_rule rules[] = { known[random % count],
+                                      known[(random / count + 1) % count] };
+    const bool same = random % count == (random / count + 1) % count;
+    const struct nsp_policy_spec policy = {
+        .rules = rules,
+        .rule_count = (uint32_t)(same ? 1 : (random >> 32) % 3),
+        .classes = classes,
+        .class_count = 1,
+    };
+
+    struct nsp_diag diag = { 0 };
+    int r = nsp_engine_set_policy(engine, &policy, &diag);
+
+    if (!is_in(r, SET_POLICY_ALLOWED))
+        nsp_stress_fail(worker->chaos->report, NSP_STRESS_POLICY,
+                        "set_policy: %s: %s", nsp_result_name(r), diag.text);
+}
+
+static void
+do_set_nonsense_policy(struct nsp_chaos_worker *worker,
+                       struct nsp_engine *engine)
+{
+    char scratch[64];
+    const struct nsp_rule rule = {
+        .match = nonsense_filter(worker, scratch, sizeof scratch),
+    };
+    const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
+
+    check(worker, NSP_STRESS_POLICY, "set_policy with a nonsense filter",
+          nsp_engine_set_policy(engine, &policy, NULL),
+          ALLOW(NSP_INVALID_FILTER) | ALLOW(NSP_INVALID_STATE) |
+              ALLOW(NSP_DISPOSED));
+}
+
+static void
+do_set_policies_while_running(struct nsp_chaos_worker *worker,
+                              struct nsp_engine *engine)
+{
+    do_start(worker, engine);
+    for (int i = 0; i < 4; i++)
+        do_set_policy(worker, engine);
+    do_run_for(worker, engine);
+}
+
+/* --- Counters and ends --- */
+
 static void
 do_read_stats(struct nsp_chaos_worker *worker, struct nsp_engine *engine)
 {
@@ -312,10 +379,25 @@ nsp_chaos_do_operation(struct nsp_chaos_worker *worker)
 {
     static void (*const operations[])(struct nsp_chaos_worker *,
                                       struct nsp_engine *) = {
-        do_start,         do_double_start, do_start_empty, do_start_nonsense,
-        do_run_for,       do_run,          do_stop,        do_burst,
-        do_start_and_run, do_capture,      do_read_stats,  do_destroy,
-        do_reference,     do_null,         do_own,
+        do_start,
+        do_double_start,
+        do_start_empty,
+        do_start_nonsense,
+        do_run_for,
+        do_run,
+        do_stop,
+        do_burst,
+        do_start_and_run,
+        do_capture,
+        do_read_stats,
+        do_destroy,
+        do_reference,
+        do_null,
+        do_own,
+        do_set_policy,
+        do_set_policy,
+        do_set_nonsense_policy,
+        do_set_policies_while_running,
     };
     struct nsp_engine *engine = nsp_chaos_borrow(worker->slot);
 
