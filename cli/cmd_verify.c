@@ -3,38 +3,26 @@
 #include <string.h>
 
 #include "cli/commands.h"
-#include "cli/explain.h"
-#include "cli/interfaces.h"
 #include "cli/interrupt.h"
-#include "cli/policy_load.h"
 #include "cli/verify_live.h"
 #include "cli/verify_report.h"
 #include "verify/verify.h"
 
-#define PKTS_DEFAULT   1000000
-#define PKTS_LIVE      4000
-#define PKTS_MIN       1000
-#define PKTS_MAX       100000000
-#define INTERFACES_MAX 64u
+#define PKTS_DEFAULT 1000000
+#define PKTS_LIVE    4000
+#define PKTS_MIN     1000
+#define PKTS_MAX     100000000
 
 struct verification {
     struct nsp_cli *cli;
-    const char *path;
-    struct nsp_policy_file *file;
-    int64_t pkts, seed; /* No packets: as many as are usual. */
+    const char *profile; /* NULL: a policy. */
+    int64_t pkts, seed;  /* No packets: as many as are usual. */
     bool live;
 
-    bool *off;
+    struct nsp_verify_source source;
     char **packets; /* Texts, one for each rule. */
-    uint32_t ifindexes[INTERFACES_MAX], ifindex_count;
     struct nsp_checks checks;
 };
-
-static const char *
-rule_name(const void *context, uint32_t rule, char ret[64])
-{
-    return nsp_explain_rule_name(context, rule, ret);
-}
 
 static bool
 begin_rule(void *context, uint32_t rule, const struct nsp_test_packet *packet)
@@ -48,43 +36,16 @@ begin_rule(void *context, uint32_t rule, const struct nsp_test_packet *packet)
     return !nsp_interrupted() && v->packets[rule];
 }
 
-static void
-list_interfaces(struct verification *v)
-{
-    uint32_t ifindex;
-
-    while (v->ifindex_count < INTERFACES_MAX &&
-           nsp_cli_interfaces.get(nsp_cli_interfaces.context, v->ifindex_count,
-                                  &ifindex))
-        v->ifindexes[v->ifindex_count++] = ifindex;
-}
-
-/* Whatever the time is: rules with a schedule are measured as well. */
-static bool
-list_rules_off(struct verification *v)
-{
-    uint32_t count = v->file->spec.rule_count;
-
-    v->off = calloc(count + 1, sizeof *v->off);
-    v->packets = calloc(count + 1, sizeof *v->packets);
-    for (uint32_t i = 0; v->off && i < count; i++)
-        v->off[i] = !v->file->notes[i].enabled;
-    return v->off && v->packets;
-}
-
 static int
 report(const struct verification *v)
 {
     const struct nsp_verify_report print = {
         .cli = v->cli,
         .checks = &v->checks,
-        .policy = v->path,
-        .mode = v->live ? "live" : "virtual",
+        .source = &v->source,
+        .live = v->live,
         .pkts = (uint64_t)v->pkts,
         .seed = (uint64_t)v->seed,
-        .rule_count = v->file->spec.rule_count,
-        .rule_name = rule_name,
-        .rule_name_context = v->file,
         .packets = v->packets,
     };
 
@@ -94,29 +55,21 @@ report(const struct verification *v)
 static int
 verify(struct verification *v)
 {
+    const struct nsp_verify_job job = {
+        .search = v->source.search,
+        .pkts = (uint32_t)v->pkts,
+        .seed = (uint64_t)v->seed,
+        .begin_rule = begin_rule,
+        .begin_rule_context = v,
+    };
     struct nsp_diag diag = { .result = NSP_OK };
-    struct nsp_verify_job job;
     int result = NSP_NO_MEMORY;
 
-    list_interfaces(v);
-    if (list_rules_off(v)) {
-        job = (struct nsp_verify_job){
-            .search = {
-                .spec = &v->file->spec,
-                .filters = v->file->filters,
-                .off = v->off,
-                .hooks = v->file->hooks,
-                .ifindexes = v->ifindexes,
-                .ifindex_count = v->ifindex_count,
-            },
-            .pkts = (uint32_t)v->pkts,
-            .seed = (uint64_t)v->seed,
-            .begin_rule = begin_rule,
-            .begin_rule_context = v,
-        };
+    v->packets =
+        calloc((size_t)job.search.spec->rule_count + 1, sizeof *v->packets);
+    if (v->packets)
         result = v->live ? nsp_verify_live(&job, &v->checks, &diag)
                          : nsp_verify(&job, &v->checks, &diag);
-    }
     if (result < 0 || v->checks.out_of_memory)
         return nsp_cli_fail_result(v->cli, result < 0 ? result : NSP_NO_MEMORY,
                                    &diag);
@@ -130,17 +83,20 @@ verify(struct verification *v)
 static void
 release(struct verification *v)
 {
-    for (uint32_t i = 0; v->packets && i < v->file->spec.rule_count; i++)
+    const struct nsp_policy_spec *spec = v->source.search.spec;
+
+    for (uint32_t i = 0; v->packets && i < spec->rule_count; i++)
         free(v->packets[i]);
     free(v->packets);
-    free(v->off);
     nsp_checks_fini(&v->checks);
-    nsp_policy_file_destroy(v->file);
+    nsp_verify_source_close(&v->source);
 }
 
-enum { OPTION_LIVE, OPTION_PACKETS, OPTION_SEED };
+enum { OPTION_PROFILE, OPTION_LIVE, OPTION_PACKETS, OPTION_SEED };
 
 static const struct nsp_option options[] = {
+    [OPTION_PROFILE] = { "profile", "NAME",
+                         "measure a profile instead, nsp-profile(8)", 0 },
     [OPTION_LIVE] = { "live", NULL,
                       "send real packets through namespaces of its own", 0 },
     [OPTION_PACKETS] = { "packets", "N",
@@ -160,6 +116,9 @@ read_options(struct verification *v, int argc, char *argv[])
     while (status == 0 &&
            (option = nsp_cli_next_option(v->cli, argc, argv, &value)) >= 0)
         switch (option) {
+        case OPTION_PROFILE:
+            v->profile = value;
+            break;
         case OPTION_LIVE:
             v->live = true;
             break;
@@ -187,16 +146,18 @@ run(struct nsp_cli *cli, int argc, char *argv[])
     if (status == NSP_CLI_EXIT)
         return cli->status;
     if (status == 0)
-        status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "POLICY");
+        status = nsp_cli_check_operands(cli, argc, argv, v.profile ? 0 : 1,
+                                        v.profile ? 0 : 1, "POLICY");
     if (status != 0)
         return status;
 
-    v.path = argv[optind];
-    status = nsp_cli_load_policy(cli, v.path, false, &v.file);
-    if (status != NSP_EXIT_OK)
-        return status;
-    nsp_interrupt_catch();
-    status = verify(&v);
+    status = v.profile
+                 ? nsp_verify_source_open_profile(cli, v.profile, &v.source)
+                 : nsp_verify_source_open_policy(cli, argv[optind], &v.source);
+    if (status == NSP_EXIT_OK) {
+        nsp_interrupt_catch();
+        status = verify(&v);
+    }
     release(&v);
     return status;
 }
@@ -204,7 +165,7 @@ run(struct nsp_cli *cli, int argc, char *argv[])
 const struct nsp_command nsp_command_verify = {
     .name = "verify",
     .summary = "Measure what a policy does, and compare it with what it says",
-    .synopsis = "POLICY",
+    .synopsis = "POLICY | --profile NAME",
     .details =
         "Test packets are made for each rule of POLICY and sent through the "
         "engine in\nvirtual time; what is measured is compared with what the "
@@ -214,6 +175,7 @@ const struct nsp_command nsp_command_verify = {
         "tested.\n",
     .examples = "  nsp verify policy.yaml\n"
                 "  nsp verify policy.yaml --live\n"
+                "  nsp verify --profile lte\n"
                 "  nsp verify policy.yaml --packets 10000000 --seed 7 --json\n",
     .options = options,
     .run = run,

@@ -23,6 +23,12 @@ static const char *const unit_words[] = {
     [NSP_UNIT_BITPS] = "bit/s",  [NSP_UNIT_NUMBER] = "number",
 };
 
+static const char *
+mode_of(const struct nsp_verify_report *r)
+{
+    return r->live ? "live" : "virtual";
+}
+
 /* --- Text ----------------------------------------------------------------- */
 
 struct scale {
@@ -102,7 +108,7 @@ print_rule(const struct nsp_verify_report *r, uint32_t rule)
     char name[64];
 
     printf("%s%s%s%s%s\n", nsp_cli_paint(r->cli, NSP_PAINT_BOLD),
-           r->rule_name(r->rule_name_context, rule, name),
+           nsp_verify_source_rule_name(r->source, rule, name),
            nsp_cli_paint(r->cli, NSP_PAINT_PLAIN), packet[0] ? ": " : "",
            packet);
 }
@@ -126,7 +132,7 @@ print_text(const struct nsp_verify_report *r)
            " packets each, seed %" PRIu64 "\n",
            nsp_checks_count(checks, NSP_CHECK_PASS),
            nsp_checks_count(checks, NSP_CHECK_FAIL),
-           nsp_checks_count(checks, NSP_CHECK_NOT_TESTED), r->mode, r->pkts,
+           nsp_checks_count(checks, NSP_CHECK_NOT_TESTED), mode_of(r), r->pkts,
            r->seed);
 }
 
@@ -180,7 +186,7 @@ write_rules(struct nsp_json *json, const struct nsp_verify_report *r)
 
         nsp_json_begin_object(json, NULL);
         nsp_json_string(json, "name",
-                        r->rule_name(r->rule_name_context, rule, name));
+                        nsp_verify_source_rule_name(r->source, rule, name));
         nsp_json_string(json, "packet", r->packets[rule]);
         nsp_json_begin_array(json, "checks");
         for (; i < checks->count && checks->list[i].rule == rule; i++)
@@ -200,8 +206,9 @@ print_json(const struct nsp_verify_report *r, int status)
     nsp_json_begin_object(&json, NULL);
     nsp_json_uint(&json, "schema", 1);
     nsp_json_bool(&json, "ok", status == NSP_EXIT_OK);
-    nsp_json_string(&json, "policy", r->policy);
-    nsp_json_string(&json, "mode", r->mode);
+    nsp_json_string(&json, r->source->profile ? "profile" : "policy",
+                    r->source->name);
+    nsp_json_string(&json, "mode", mode_of(r));
     nsp_json_uint(&json, "packets", r->pkts);
     nsp_json_uint(&json, "seed", r->seed);
     nsp_json_uint(&json, "passed", nsp_checks_count(r->checks, NSP_CHECK_PASS));

@@ -1,6 +1,6 @@
 #ifndef NSP_CLI_VERIFY_REPORT_H
 #define NSP_CLI_VERIFY_REPORT_H
-#include "cli/cli.h"
+#include "cli/verify_source.h"
 #include "verify/checks.h"
 
 /* Prints what 'nsp verify' found. */
@@ -8,15 +8,11 @@
 struct nsp_verify_report {
     const struct nsp_cli *cli;
     const struct nsp_checks *checks;
-    const char *policy;
-    const char *mode; /* "virtual" or "live". */
+    const struct nsp_verify_source *source;
+    bool live;
     uint64_t pkts, seed;
-    uint32_t rule_count;
-
-    /* Names of rules, and texts of the packets that they were measured with
-     * (NULL: not measured). */
-    const char *(*rule_name)(const void *context, uint32_t rule, char ret[64]);
-    const void *rule_name_context;
+    /* Texts of the packets that rules were measured with; NULL: they were not.
+     */
     char *const *packets;
 };
 

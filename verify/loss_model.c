@@ -6,6 +6,7 @@
 #define STATES    4
 #define LAGS_MAX  1000000
 #define TERMS_MAX 10000000
+#define ROUNDING  1e-12
 
 static double
 share(uint32_t ppm)
@@ -65,6 +66,8 @@ read_chain(const struct chain *chain, struct nsp_loss_model *ret)
     ret->lost_after_lost = both / ret->rate;
     ret->lost_after_received = (ret->rate - both) / (1 - ret->rate);
     ret->lag1 = ret->lost_after_lost - ret->lost_after_received;
+    if (fabs(ret->lag1) < ROUNDING)
+        ret->lag1 = 0;
     if (ret->lost_after_lost < 1)
         ret->period = 1 / (1 - ret->lost_after_lost);
     ret->inflation = 1 + 2 * sum_autocovariance(chain, ret->rate) /
