@@ -5,12 +5,40 @@
 #include "cli/packet_text.h"
 #include "netshaper/explain.h"
 
+static const char *
+why_spared(enum nsp_essential essential)
+{
+    switch (essential) {
+    case NSP_ESSENTIAL_NEIGHBOURS:
+        return "spares neighbour discovery";
+    case NSP_ESSENTIAL_DHCP:
+        return "spares DHCP";
+    case NSP_ESSENTIAL_DHCPV6:
+        return "spares DHCPv6";
+    default:
+        return NULL;
+    }
+}
+
+/* What a packet of this host would be taken for. */
+static enum nsp_essential
+essential_of(const struct nsp_pkt *pkt)
+{
+    struct nsp_pkt taken = *pkt;
+
+    taken.hook = pkt->direction == NSP_INBOUND    ? NSP_HOOK_INPUT
+                 : pkt->direction == NSP_OUTBOUND ? NSP_HOOK_OUTPUT
+                                                  : NSP_HOOK_FORWARD;
+    return nsp_pkt_essential(&taken);
+}
+
 /* Why a rule was not even asked. */
 static const char *
 not_asked(const struct nsp_policy_file *file, uint32_t index,
           const struct nsp_pkt *pkt)
 {
     const struct nsp_rule *rule = &file->rules[index];
+    enum nsp_essential essential = essential_of(pkt);
 
     if (!file->notes[index].enabled)
         return "not enabled";
@@ -20,6 +48,8 @@ not_asked(const struct nsp_policy_file *file, uint32_t index,
         return "for inbound packets only";
     if (rule->apply == NSP_APPLY_OUTBOUND && pkt->direction != NSP_OUTBOUND)
         return "for outbound packets only";
+    if (nsp_policy_spares(&file->spec, index, file->filters[index], essential))
+        return why_spared(essential);
     return NULL;
 }
 

@@ -202,16 +202,70 @@ print_places(const struct nsp_explain *e, const struct nsp_diag *refused)
         printf("'nsp run' refuses it: %s\n", refused->text);
 }
 
+/* --- What is spared ------------------------------------------------------- */
+
+/* Whether rule 'index' does harm and speaks of what is 'essential'. */
+static bool
+names(const struct nsp_explain *e, uint32_t index, enum nsp_essential essential)
+{
+    const struct nsp_policy_file *file = e->file;
+
+    return file->filters[index] &&
+           nsp_filter_names(file->filters[index], essential) &&
+           nsp_policy_spares(&file->spec, index, NULL, essential);
+}
+
+static void
+write_spared(struct nsp_explain *e)
+{
+    char name[64];
+
+    nsp_json_begin_array(&e->json, "spared");
+    for (unsigned s = NSP_ESSENTIAL_NONE + 1; s < NSP_ESSENTIALS; s++) {
+        nsp_json_begin_object(&e->json, NULL);
+        nsp_json_string(&e->json, "what",
+                        nsp_essential_name((enum nsp_essential)s));
+        nsp_json_begin_array(&e->json, "but_by");
+        for (uint32_t i = 0; i < e->file->spec.rule_count; i++)
+            if (names(e, i, (enum nsp_essential)s))
+                nsp_json_string(&e->json, NULL,
+                                nsp_explain_rule_name(e->file, i, name));
+        nsp_json_end(&e->json);
+        nsp_json_end(&e->json);
+    }
+    nsp_json_end(&e->json);
+}
+
+static void
+print_spared(const struct nsp_explain *e)
+{
+    char name[64];
+
+    if ((e->file->hooks & (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT)) == 0)
+        return;
+    printf("this host's ARP is never taken; every rule spares its neighbour "
+           "discovery, DHCP and DHCPv6\n");
+    for (unsigned s = NSP_ESSENTIAL_NONE + 1; s < NSP_ESSENTIALS; s++)
+        for (uint32_t i = 0; i < e->file->spec.rule_count; i++)
+            if (names(e, i, (enum nsp_essential)s))
+                printf("  but rule %s names %s\n",
+                       nsp_explain_rule_name(e->file, i, name),
+                       nsp_essential_name((enum nsp_essential)s));
+}
+
 void
 nsp_explain_policy(struct nsp_explain *e)
 {
     struct nsp_diag refused;
 
     find_places(e, &refused);
-    if (e->cli->json)
+    if (e->cli->json) {
         write_places(e, &refused);
-    else
+        write_spared(e);
+    } else {
         print_places(e, &refused);
+        print_spared(e);
+    }
     if (e->cli->json)
         nsp_json_begin_array(&e->json, "rules");
     for (uint32_t i = 0; i < e->file->spec.rule_count; i++) {

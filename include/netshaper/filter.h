@@ -5,6 +5,7 @@
 
 #include "netshaper/api.h"
 #include "netshaper/diag.h"
+#include "netshaper/packet.h"
 
 NSP_BEGIN_DECLS
 
@@ -132,6 +133,11 @@ NSP_API bool nsp_filter_match(const struct nsp_filter *filter,
 NSP_API uint64_t nsp_filter_match_burst(
     const struct nsp_filter *filter, struct nsp_pkt *const pkts[], uint32_t n,
     const struct nsp_filter_context *context);
+
+/* Tells whether 'filter' speaks of packets that are essential (packet.h): it
+ * tests icmpv6.Type, or a port for being one of the two. */
+NSP_API bool nsp_filter_names(const struct nsp_filter *filter,
+                              enum nsp_essential essential);
 
 NSP_API void nsp_filter_get_needs(const struct nsp_filter *filter,
                                   struct nsp_filter_needs *ret);

@@ -70,6 +70,22 @@ enum nsp_csum {
     NSP_CSUM_PARTIAL, /* Holds the pseudo-header sum; a device completes it. */
 };
 
+/* What a host cannot stay on its network without. */
+enum nsp_essential {
+    NSP_ESSENTIAL_NONE = 0,
+    NSP_ESSENTIAL_NEIGHBOURS, /* IPv6 neighbour discovery and what switches need
+                               * to forward it, ICMPv6 133 to 137, 130 to 132
+                               * and 143 (RFC 4861, 2710, 3810), of a machine on
+                               * the same link. */
+    NSP_ESSENTIAL_DHCP,       /* Between UDP ports 67 and 68 of IPv4. */
+    NSP_ESSENTIAL_DHCPV6,     /* Between 546 and 547 of IPv6. */
+};
+#define NSP_ESSENTIALS         4u
+#define NSP_PORT_DHCP_SERVER   67u
+#define NSP_PORT_DHCP_CLIENT   68u
+#define NSP_PORT_DHCPV6_CLIENT 546u
+#define NSP_PORT_DHCPV6_SERVER 547u
+
 enum nsp_pkt_flag {
     /* Set by the device. */
     NSP_PKT_LOOPBACK = 1 << 0,    /* Travels over the loopback interface. */
@@ -143,6 +159,8 @@ struct nsp_pkt {
     const struct nsp_flow_view *flow; /* What filters may read of its flow;
                                        * NULL: nothing is known. */
     uint8_t stage, stage_count;       /* Where it is, of those it passes. */
+    uint8_t essential; /* enum nsp_essential: spared by rules that say nothing
+                        * of such. */
     struct nsp_pkt_stage stages[NSP_PKT_STAGES_MAX];
 };
 
@@ -158,6 +176,13 @@ struct nsp_pkt {
  * packet is clamped to its end, the payload is then empty. At most 15 IPv6
  * extension headers are followed; a longer chain is malformed. */
 NSP_API void nsp_pkt_parse(struct nsp_pkt *pkt);
+
+/* Tells what a parsed packet that was taken at INPUT or OUTPUT is essential
+ * for; any other for nothing. */
+NSP_API enum nsp_essential nsp_pkt_essential(const struct nsp_pkt *pkt);
+
+/* Names 'essential' for people: "neighbour discovery", "DHCP", "DHCPv6". */
+NSP_API const char *nsp_essential_name(enum nsp_essential essential);
 
 /* Parses 'n' packets. */
 NSP_API void nsp_pkt_parse_burst(struct nsp_pkt *const pkts[], uint32_t n);

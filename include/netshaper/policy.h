@@ -21,7 +21,12 @@ NSP_BEGIN_DECLS
  * capacity. A class keeps one queue for each direction, so a rate is that of a
  * full-duplex link; forwarded packets have no direction and share one. */
 
-/* --- Parts of rules ------------------------------------------------------ */
+/* What a host cannot stay on its network without (enum nsp_essential), going
+ * and coming, is spared by rules that would drop, hold or limit packets, or set
+ * their TTL, unless the rule's own filter or the start filter speaks of it
+ * (nsp_filter_names()): to it these rules are not there.
+ *
+ * --- Parts of rules ------------------------------------------------------ */
 
 enum nsp_action {
     NSP_ACTION_PASS = 0, /* On to what else the rule says, if anything. */
@@ -150,6 +155,12 @@ struct nsp_policy_spec {
     const struct nsp_filter_options *filters; /* Of every 'match', the sets
                                                * too; NULL: the default. */
 };
+
+/* Tells whether rule 'index' of 'spec', whose compiled filter is 'filter' (NULL
+ * without one), spares packets that are 'essential'. */
+NSP_API bool nsp_policy_spares(const struct nsp_policy_spec *spec,
+                               uint32_t index, const struct nsp_filter *filter,
+                               enum nsp_essential essential);
 
 NSP_END_DECLS
 #endif /* NETSHAPER_POLICY_H */

@@ -37,6 +37,7 @@ nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
         pkts[i]->extra_delay_ns = 0;
         pkts[i]->note = NULL;
         pkts[i]->stage_count = 0;
+        pkts[i]->essential = NSP_ESSENTIAL_NONE;
         pkts[i]->charged_bytes = pkts[i]->ip_bytes;
         bytes += pkts[i]->ip_bytes;
         malformed += (pkts[i]->flags & NSP_PKT_MALFORMED) != 0;

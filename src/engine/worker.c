@@ -89,6 +89,24 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
     return nsp_outlet_inject(w, ip, ip_bytes, false, burst->pkts[like]);
 }
 
+/* Rules of this policy spare some packets: notes which. What the start filter
+ * speaks of is spared by none. */
+static void
+note_essential(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    unsigned spared =
+        nsp_policy_spared(w->snapshot->policy) & ~(unsigned)w->named;
+
+    if (spared == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++) {
+        enum nsp_essential essential = nsp_pkt_essential(pkts[i]);
+
+        if ((spared >> essential & 1) != 0)
+            pkts[i]->essential = (uint8_t)essential;
+    }
+}
+
 /* Flows say nothing of packets that a callback may have edited. */
 static void
 match_rules(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
@@ -135,6 +153,7 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     w->counted.matched_pkts += matched;
     if (w->config->user.callback && matched > 0)
         matched = call_back(w, pkts, matched);
+    note_essential(w, pkts, matched);
     match_rules(w, pkts, matched);
     for (uint32_t i = 0; i < matched; i++)
         nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
@@ -205,6 +224,9 @@ nsp_worker_init(struct nsp_worker *w, const struct nsp_plan *plan)
     int err = 0;
 
     w->filter_context.random_seed = w->config->user.seed;
+    for (unsigned e = NSP_ESSENTIAL_NONE + 1; e < NSP_ESSENTIALS; e++)
+        if (nsp_filter_names(w->filter, (enum nsp_essential)e))
+            w->named |= (uint8_t)(1u << e);
     if (plan->holds)
         err = nsp_wheel_create(allocator, 0, &w->delays);
     if (err == 0 && plan->holds)

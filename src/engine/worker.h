@@ -35,6 +35,7 @@ struct nsp_worker {
     struct nsp_worker *peers; /* All workers, this one at 'queue'. */
     uint32_t peer_count;
 
+    uint8_t named; /* Bits of enum nsp_essential: the start filter's. */
     uint64_t now_ns;
     const struct nsp_snapshot *snapshot; /* Of this iteration. */
     _Atomic uint64_t generation;         /* Of 'snapshot'; 0: none yet. */

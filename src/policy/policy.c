@@ -28,6 +28,7 @@ struct nsp_policy {
     struct nsp_classifier *classifier; /* NULL: walk over the rules. */
     struct nsp_flow_plan *flow_plan;   /* NULL: rules are few. */
     bool reads_flows;
+    uint8_t spared;
     uint32_t rule_count, class_count;
     struct nsp_policy_rule *rules;
     struct nsp_policy_class *classes;
@@ -241,6 +242,17 @@ compile_filter(struct nsp_policy_rule *ret, const struct nsp_rule *rule,
     return result;
 }
 
+static void
+note_spared(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
+            uint32_t index)
+{
+    struct nsp_policy_rule *rule = &policy->rules[index];
+
+    if (nsp_rule_harms(spec, index, rule->has_effects))
+        rule->spared = nsp_rule_spared(rule->filter);
+    policy->spared |= rule->spared;
+}
+
 /* A packet has room for so many stages, one of each rule that holds it; all of
  * those that go on may match, and one that does not. */
 static int
@@ -285,6 +297,8 @@ compile_rules(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
             result = compile_filter(&policy->rules[i], &spec->rules[i],
                                     spec->filters, layer, &policy->allocator,
                                     reterr);
+        if (result == NSP_OK)
+            note_spared(policy, spec, i);
     }
     release_names(&names, &policy->allocator);
     return result == NSP_OK ? check_stages(policy, reterr) : result;
@@ -440,6 +454,12 @@ nsp_policy_flow_plan(const struct nsp_policy *policy)
     return policy->flow_plan;
 }
 
+uint8_t
+nsp_policy_spared(const struct nsp_policy *policy)
+{
+    return policy->spared;
+}
+
 bool
 nsp_policy_reads_flows(const struct nsp_policy *policy)
 {
@@ -483,11 +503,14 @@ applies(uint8_t apply, uint8_t direction)
            (apply == NSP_APPLY_OUTBOUND && direction == NSP_OUTBOUND);
 }
 
-/* Adds rule 'r' to those of packet 'i'. Returns false if it is the last. */
+/* Adds rule 'r' to those of packet 'i', which is 'essential', unless it spares
+ * it. Returns false if it is the last. */
 static bool
 add_match(const struct nsp_policy *policy, uint32_t r, uint32_t i,
-          struct nsp_matches *ret)
+          uint8_t essential, struct nsp_matches *ret)
 {
+    if ((policy->rules[r].spared >> essential & 1) != 0)
+        return true;
     ret->rules[i][ret->count[i]++] = r;
     return policy->rules[r].go_on && ret->count[i] < NSP_RULES_PER_PKT_MAX;
 }
@@ -521,7 +544,7 @@ walk_rules(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
 
             if ((hits >> i & 1) != 0 &&
                 applies(rule->apply, open[i]->direction))
-                done = !add_match(policy, r, at[i], ret);
+                done = !add_match(policy, r, at[i], open[i]->essential, ret);
             if (!done) {
                 open[kept] = open[i];
                 at[kept++] = at[i];
@@ -580,7 +603,7 @@ look_rules_up(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
             uint32_t i = nsp_ctz_u64(rest);
 
             if (next[i] == NSP_CLASSIFIER_NONE ||
-                !add_match(policy, next[i]++, i, ret))
+                !add_match(policy, next[i]++, i, pkts[i]->essential, ret))
                 open &= ~(UINT64_C(1) << i);
         }
     }

@@ -39,6 +39,7 @@ struct nsp_policy_rule {
     uint8_t apply, action;
     bool disabled, go_on, capture;
     bool has_effects, loses, delays; /* Of its own or of its impairment. */
+    uint8_t spared; /* A bit for each enum nsp_essential that it spares. */
 };
 
 struct nsp_policy_class {
@@ -97,11 +98,15 @@ struct nsp_policy_flows {
 const struct nsp_flow_plan *nsp_policy_flow_plan(
     const struct nsp_policy *policy);
 
+/* Which enum nsp_essential some rule spares: a bit each. */
+uint8_t nsp_policy_spared(const struct nsp_policy *policy);
+
 /* Whether some rule reads what a flow table knows. */
 bool nsp_policy_reads_flows(const struct nsp_policy *policy);
 
 /* Finds the rules for 'n' parsed packets: those that match and go on, up to and
- * including the first that does not. 'flows' may be NULL; the answer is the
+ * including the first that does not; rules that spare what a packet is
+ * 'essential' for are passed over. 'flows' may be NULL; the answer is the
  * same. */
 void nsp_policy_match_burst(const struct nsp_policy *policy,
                             struct nsp_pkt *const pkts[], uint32_t n,

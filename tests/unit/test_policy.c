@@ -5,7 +5,11 @@
 #include "tests/lib/failing_alloc.h"
 #include "tests/lib/filter.h"
 
-/* Rules for ports that few samples have, and in the end ones for all. */
+/* The one that does harm to what it names. */
+#define NAMING_RULE 1u
+
+/* Rules for ports that few samples have, and in the end ones for all; some drop
+ * packets. */
 static void
 write_rules(struct nsp_rule rules[], char texts[][64], uint32_t count)
 {
@@ -14,19 +18,36 @@ write_rules(struct nsp_rule rules[], char texts[][64], uint32_t count)
                  "tcp.DstPort == %u or udp.Length == %u", 7 + count - i, i);
         rules[i] =
             (struct nsp_rule){ .match = texts[i], .apply = (uint8_t)(i % 3) };
+        if (i % 5 == 0)
+            rules[i].action = NSP_ACTION_DROP;
     }
+    if (count > 3)
+        rules[NAMING_RULE] = (struct nsp_rule){
+            .match =
+                "icmpv6.Type == 135 or udp.DstPort == 67 or udp.Length > 9",
+            .action = NSP_ACTION_DROP,
+        };
     if (count > 2)
         rules[count - 2].match = "ip or tcp.Payload[0] == 0xAA";
     for (uint32_t i = 50; count > 100 && i < 75; i++)
         rules[i] = (struct nsp_rule){ .match = "ipv6", .go_on = true };
+    if (count > 4)
+        rules[count - 3] = (struct nsp_rule){ .action = NSP_ACTION_REJECT };
     if (count > 1)
         rules[count - 1] = (struct nsp_rule){ .apply = NSP_APPLY_INBOUND };
 }
 
 static bool
-takes(const struct nsp_policy_rule *rule, const struct nsp_pkt *pkt)
+takes(const struct nsp_policy_rule *rule, uint32_t index,
+      const struct nsp_pkt *pkt)
 {
+    bool named =
+        index == NAMING_RULE && (pkt->essential == NSP_ESSENTIAL_NEIGHBOURS ||
+                                 pkt->essential == NSP_ESSENTIAL_DHCP);
+
     if (rule->disabled)
+        return false;
+    if (pkt->essential && rule->action != NSP_ACTION_PASS && !named)
         return false;
     if (rule->apply == NSP_APPLY_INBOUND && pkt->direction != NSP_INBOUND)
         return false;
@@ -46,7 +67,7 @@ check_matches(const struct nsp_policy *policy, const struct nsp_pkt *pkt,
     for (uint32_t r = 0; r < nsp_policy_rule_count(policy) && open; r++) {
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
 
-        if (!takes(rule, pkt))
+        if (!takes(rule, r, pkt))
             continue;
         CHECK(found < count);
         CHECK_EQ(rules[found++], r);
@@ -66,6 +87,9 @@ check_decisions(const struct nsp_policy *policy)
         sample_init(&samples[i], i % SAMPLES,
                     (enum nsp_direction)(i / SAMPLES));
         pkts[i] = &samples[i].pkt;
+        pkts[i]->essential = (uint8_t)(i % (2 * NSP_ESSENTIALS));
+        if (pkts[i]->essential >= NSP_ESSENTIALS)
+            pkts[i]->essential = NSP_ESSENTIAL_NONE;
     }
     nsp_policy_match_burst(policy, pkts, 0, NULL, NULL, &matches);
     nsp_policy_match_burst(policy, pkts, 3 * SAMPLES, NULL, NULL, &matches);
