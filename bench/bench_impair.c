@@ -248,7 +248,7 @@ bench_others(void)
         .copies = 1,
     };
     const struct nsp_reorder_config reorder_cfg = { .ppm = 250000, .gap = 5 };
-    const struct nsp_tamper flip = { .flip_bits = 1 };
+    const struct nsp_tamper_config flip = { .flip_bits = 1 };
     struct nsp_duplicate duplicate;
     struct nsp_reorder reorder;
 
@@ -340,13 +340,14 @@ bench_rates(void)
     static uint64_t at_ns[10000];
     const struct nsp_rate_segment ramp = { UINT64_C(10000000000), 1000000000,
                                            UINT64_C(20000000000) };
-    const struct nsp_window window = { 1000000, 1000000, 0, 0 };
+    const struct nsp_window_config window = { 1000000, 1000000, 0, 0, 0 };
     const struct nsp_flap flap = { NSP_FLAP_EXPONENTIAL,
                                    2,
                                    { 1000000, 100000 } };
-    const struct nsp_throttle throttle = { 1000000, NSP_NS_PER_SECOND, 10,
-                                           100 };
-    const struct nsp_cutoff cutoff = { 0, NSP_NS_PER_SECOND, NSP_TIME_NEVER };
+    const struct nsp_throttle_config throttle = { 1000000, NSP_NS_PER_SECOND,
+                                                  10, 100, 0 };
+    const struct nsp_cutoff_config cutoff = { 0, NSP_NS_PER_SECOND,
+                                              NSP_TIME_NEVER, false, 0 };
     struct nsp_rate_plan *schedule = make_plan(&(struct nsp_rate_plan_config){
         .segments = &ramp, .segment_count = 1, .repeat = true });
     struct nsp_rate_plan *trace;

@@ -31,6 +31,9 @@ struct nsp_flow_view {
     uint64_t age_ms;      /* Since the first packet. */
     uint8_t state;        /* enum nsp_flow_state. */
     uint8_t is_reply;     /* 1 against the direction of the first packet. */
+    uint8_t window_scale; /* TCP: shift of the windows that the packet's sender
+                           * announces after its SYN; 0 where none was agreed,
+                           * or the opening was not seen. */
 };
 
 NSP_END_DECLS

@@ -106,11 +106,13 @@ struct nsp_wheel_node {
     uint64_t due_ns;
 };
 
-/* A queue and its serialiser, then a delay line. */
+/* A wait, a queue and its serialiser, windows, then a delay line. */
 struct nsp_pkt_stage {
+    uint64_t enter_ns; /* Waits until then at first; 0 once it has entered. */
     uint64_t delay_ns;
     uint32_t class_slot, rule_slot;
-    bool keep_order;
+    bool windows, keep_order; /* Those of the rule. */
+    bool waited;              /* To enter. */
 };
 #define NSP_PKT_STAGES_MAX 5u
 

@@ -16,10 +16,13 @@ NSP_BEGIN_DECLS
  * well, so several rules may act on one packet: their effects add up in rule
  * order.
  *
- * A rule acts in this order: count, limit, edits, loss, then the queue and
- * serialiser of its class, then the delay line. A packet that is lost takes no
- * capacity. A class keeps one queue for each direction, so a rate is that of a
- * full-duplex link; forwarded packets have no direction and share one. */
+ * A rule acts in this order: count, limit, edits, what struct nsp_effects lists
+ * up to 'tcp_window', then the queue and serialiser of its class, then the
+ * windows, then the delay line. A packet that is lost takes no capacity. What
+ * waits for a link that is down, or for a throttle, does so before the queue.
+ * Bytes are changed last, when all rules have judged the packet as it came. A
+ * class keeps one queue for each direction, so a rate is that of a full-duplex
+ * link; forwarded packets have no direction and share one. */
 
 /* What a host cannot stay on its network without (enum nsp_essential), going
  * and coming, is spared by rules that would drop, hold or limit packets, or set
@@ -62,10 +65,22 @@ struct nsp_link_rate {
                              * e.g. 38 for Ethernet on the wire. */
 };
 
-/* What a rule makes of the packets' way, zeroed nothing. */
+/* What a rule makes of the packets' way, zeroed nothing; in the order in which
+ * packets meet it. */
 struct nsp_effects {
+    struct nsp_cutoff_config cutoff;
+    struct nsp_flap_config flap;
+    struct nsp_mtu_config mtu;
+    struct nsp_loss_config syn_loss; /* Of TCP SYNs without ACK alone. */
     struct nsp_loss_config loss;
+    struct nsp_tcp_reset_config tcp_reset;
+    struct nsp_throttle_config throttle;
+    struct nsp_tamper_config tamper;
+    struct nsp_tcp_window_config tcp_window;
+    struct nsp_window_config windows;
     struct nsp_delay_config delay;
+    struct nsp_ack_delay_config ack_delay;
+    struct nsp_reorder_config reorder;
 };
 
 /* A policer: drops what comes faster than 'rate', in bursts above 'burst'

@@ -13,6 +13,13 @@ NSP_BEGIN_DECLS
     X(NSP_DROP_REJECT, "reject", "a rule says reject")                         \
     X(NSP_DROP_CALLBACK, "callback", "the packet callback says drop")          \
     X(NSP_DROP_LOSS, "loss", "random loss")                                    \
+    X(NSP_DROP_SYN_LOSS, "syn-loss", "loss of TCP SYNs")                       \
+    X(NSP_DROP_LINK_DOWN, "link-down", "the link of a rule is down")           \
+    X(NSP_DROP_CUT_OFF, "cut-off", "after what a rule's cut-off lets through") \
+    X(NSP_DROP_MTU, "mtu", "larger than a rule's MTU")                         \
+    X(NSP_DROP_RESET, "reset", "a rule's TCP reset took its place")            \
+    X(NSP_DROP_THROTTLE, "throttle",                                           \
+      "more packets than a rule's throttle lets through")                      \
     X(NSP_DROP_LIMIT, "limit", "more than a rule's limit lets through")        \
     X(NSP_DROP_QUEUE_FULL, "queue-full", "a rate limit's queue was full")      \
     X(NSP_DROP_HELD_FULL, "held-full",                                         \

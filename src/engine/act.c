@@ -1,47 +1,12 @@
 #include "engine/act.h"
 
+#include "engine/impair.h"
 #include "engine/outlet.h"
 #include "engine/stages.h"
 
 /* Room for a stage of each rule that holds, and one of the callback's. */
 _Static_assert(NSP_STAGES_PER_PKT_MAX + 1 == NSP_PKT_STAGES_MAX,
                "room for every stage");
-
-/* Adds 'more' to what is to be edited; the later rule prevails. */
-static void
-add_edits(struct nsp_edits *edits, const struct nsp_edits *more)
-{
-    if ((more->which & NSP_EDIT_DSCP) != 0)
-        edits->dscp = more->dscp;
-    if ((more->which & NSP_EDIT_ECN) != 0)
-        edits->ecn = more->ecn;
-    if ((more->which & NSP_EDIT_TTL) != 0)
-        edits->ttl = more->ttl;
-    if ((more->which & NSP_EDIT_MSS) != 0)
-        edits->mss = more->mss;
-    if ((more->which & NSP_EDIT_MARK) != 0) {
-        edits->mark =
-            (edits->mark & ~more->mark_mask) | (more->mark & more->mark_mask);
-        edits->mark_mask |= more->mark_mask;
-    }
-    edits->which |= more->which;
-}
-
-/* What a packet has no header for stays undone. */
-static void
-apply_edits(struct nsp_pkt *pkt, const struct nsp_edits *edits)
-{
-    if ((edits->which & NSP_EDIT_DSCP) != 0)
-        (void)!nsp_pkt_set_dscp(pkt, edits->dscp);
-    if ((edits->which & NSP_EDIT_ECN) != 0)
-        (void)!nsp_pkt_set_ecn(pkt, edits->ecn);
-    if ((edits->which & NSP_EDIT_TTL) != 0)
-        (void)!nsp_pkt_set_ttl(pkt, edits->ttl);
-    if ((edits->which & NSP_EDIT_MSS) != 0)
-        (void)!nsp_pkt_clamp_mss(pkt, edits->mss);
-    if ((edits->which & NSP_EDIT_MARK) != 0)
-        pkt->mark = (pkt->mark & ~edits->mark_mask) | edits->mark;
-}
 
 static void
 count_hit(struct nsp_worker *w, const struct nsp_pkt *pkt,
@@ -132,47 +97,46 @@ log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
         report(w, pkt, rule->name, NSP_EVENT_CAPTURE, NSP_EVENT_CAPTURE_BYTES);
 }
 
-/* Loses 'pkt' or adds the stage that the effects and the class make. Returns
- * whether it is still there. */
+/* Takes 'pkt' through the effects and adds the stage that they and the class
+ * make. Returns whether it is still there. */
 static bool
 impair(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
-       struct nsp_rule_state *state)
+       struct nsp_rule_state *state, struct nsp_changes *changes)
 {
     const struct nsp_snapshot *snapshot = w->snapshot;
-    const struct nsp_policy_rule *rule =
-        nsp_policy_get_rule(snapshot->policy, index);
+    uint32_t class_index =
+        nsp_policy_get_rule(snapshot->policy, index)->class_index;
     const struct nsp_effects_plan *plan =
         nsp_ruleset_effects(snapshot->ruleset, index);
-    uint32_t class_slot = NSP_SLOT_NONE;
-    uint64_t delay_ns = 0;
+    struct nsp_way way = { .enter_ns = pkt->arrival_ns };
+    struct nsp_pkt_stage stage = { .rule_slot = snapshot->rule_slots[index],
+                                   .class_slot = NSP_SLOT_NONE };
+    enum nsp_drop_reason reason;
 
-    if (plan && state->effects != plan->identity) {
-        state->effects = plan->identity;
-        state->loss = (struct nsp_loss_state){ 0 };
-        state->delay = (struct nsp_delay_state){ 0 };
+    if (plan) {
+        nsp_effects_state_use(&state->effects, plan, pkt->arrival_ns,
+                              w->config->user.seed, state->stream);
+        if (!nsp_impair(w, pkt, plan, &state->effects, &state->random, changes,
+                        &way, &reason)) {
+            end_here(w, pkt, reason);
+            return false;
+        }
     }
-    if (plan && plan->loses &&
-        nsp_loss_decide(&plan->loss, &state->loss, pkt->arrival_ns,
-                        &state->random)) {
-        end_here(w, pkt, NSP_DROP_LOSS);
-        return false;
-    }
-    if (plan && plan->delays)
-        delay_ns = nsp_delay_depart_ns(&plan->delay, &state->delay,
-                                       pkt->arrival_ns, &state->random) -
-                   pkt->arrival_ns;
-    if (rule->class_index != NSP_CLASS_NONE)
-        class_slot = snapshot->class_slots[rule->class_index];
-    if (class_slot != NSP_SLOT_NONE || delay_ns > 0)
-        nsp_stages_add(pkt, class_slot, delay_ns, snapshot->rule_slots[index],
-                       plan && plan->delay.keep_order);
+    if (class_index != NSP_CLASS_NONE)
+        stage.class_slot = snapshot->class_slots[class_index];
+    if (way.enter_ns > pkt->arrival_ns)
+        stage.enter_ns = way.enter_ns;
+    stage.delay_ns = way.delay_ns;
+    stage.windows = way.windows;
+    stage.keep_order = way.keep_order;
+    nsp_stages_add(pkt, &stage);
     return true;
 }
 
 /* Does what rule 'index' says. Returns whether the packet is still there. */
 static bool
 act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
-         struct nsp_edits *edits)
+         struct nsp_changes *changes)
 {
     const struct nsp_policy_rule *rule =
         nsp_policy_get_rule(w->snapshot->policy, index);
@@ -195,9 +159,9 @@ act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
         return false;
     }
     if (rule->edits.which != 0)
-        add_edits(edits, &rule->edits);
+        nsp_changes_add_edits(changes, &rule->edits);
     if (rule->has_effects || rule->class_index != NSP_CLASS_NONE)
-        return impair(w, pkt, index, state);
+        return impair(w, pkt, index, state, changes);
     return true;
 }
 
@@ -205,17 +169,18 @@ void
 nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt, const uint32_t rules[],
         uint32_t count)
 {
-    struct nsp_edits edits = { .which = 0 };
+    const struct nsp_pkt_stage extra = { .class_slot = NSP_SLOT_NONE,
+                                         .rule_slot = NSP_SLOT_NONE,
+                                         .delay_ns = pkt->extra_delay_ns };
+    struct nsp_changes changes;
 
+    nsp_changes_init(&changes);
     pkt->stage_count = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (!act_once(w, pkt, rules[i], &edits))
+        if (!act_once(w, pkt, rules[i], &changes))
             return;
     count_decided(w, pkt);
-    if (edits.which != 0)
-        apply_edits(pkt, &edits);
-    if (pkt->extra_delay_ns > 0)
-        nsp_stages_add(pkt, NSP_SLOT_NONE, pkt->extra_delay_ns, NSP_SLOT_NONE,
-                       false);
+    nsp_changes_apply(&changes, pkt);
+    nsp_stages_add(pkt, &extra);
     nsp_stages_begin(w, pkt);
 }

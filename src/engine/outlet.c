@@ -143,7 +143,8 @@ effects_on(const struct nsp_pkt *pkt)
     for (uint32_t i = 0; i < pkt->stage_count; i++) {
         if (pkt->stages[i].class_slot != NSP_SLOT_NONE)
             effects |= NSP_FATE_QUEUED;
-        if (pkt->stages[i].delay_ns > 0)
+        if (pkt->stages[i].delay_ns > 0 || pkt->stages[i].windows ||
+            pkt->stages[i].waited)
             effects |= NSP_FATE_DELAYED;
     }
     return effects;

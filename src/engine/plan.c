@@ -4,6 +4,7 @@
 
 #include "base/diag.h"
 #include "engine/placement.h"
+#include "policy/policy_spec.h"
 
 /* IPv4 and TCP headers with all their options are 120 bytes. */
 #define HEADER_SNAP_BYTES 128u
@@ -82,12 +83,15 @@ interference_of(const struct nsp_policy_rule *rule)
 {
     if (rule->action == NSP_ACTION_REJECT)
         return "reject";
-    if (rule->action == NSP_ACTION_DROP || rule->loses ||
-        rule->limit.unit != NSP_LIMIT_NONE)
+    if (rule->action == NSP_ACTION_DROP || rule->limit.unit != NSP_LIMIT_NONE)
         return "drop";
-    if (rule->class_index != NSP_CLASS_NONE || rule->has_effects)
+    if (rule->class_index != NSP_CLASS_NONE ||
+        (rule->needs & NSP_NEED_HOLD) != 0)
         return "hold";
-    return rule->edits.which != 0 ? "edit" : NULL;
+    if (rule->edits.which != 0 || (rule->needs & NSP_NEED_EDIT) != 0)
+        return "edit";
+    /* No effect but those that drop does neither. */
+    return rule->has_effects ? "drop" : NULL;
 }
 
 static int
@@ -168,6 +172,33 @@ plan_rules(const struct nsp_config *config, const struct nsp_policy *policy,
     return result;
 }
 
+static int
+refuse_inject(const struct nsp_policy_rule *rule, struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-inject",
+                        "choose another backend, or leave TCP resets and "
+                        "answers to large packets out",
+                        "rule %s would send packets of its own, which this "
+                        "backend cannot",
+                        rule->name);
+}
+
+/* Whether the device sends what the rules make. */
+static int
+plan_injections(const struct nsp_config *config,
+                const struct nsp_policy *policy, struct nsp_diag *reterr)
+{
+    if ((config->ops->caps & NSP_IO_CAN_INJECT) != 0)
+        return NSP_OK;
+    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, r);
+
+        if ((rule->needs & NSP_NEED_INJECT) != 0)
+            return refuse_inject(rule, reterr);
+    }
+    return NSP_OK;
+}
+
 static bool
 reads_payload(const struct nsp_filter *filter)
 {
@@ -192,7 +223,8 @@ reads_flows(const struct nsp_filter *filter)
 static bool
 acts_per_packet(const struct nsp_policy_rule *rule)
 {
-    return rule->loses || rule->class_index != NSP_CLASS_NONE ||
+    return (rule->needs & NSP_NEED_SINGLE) != 0 ||
+           rule->class_index != NSP_CLASS_NONE ||
            rule->limit.unit == NSP_LIMIT_PPS;
 }
 
@@ -210,7 +242,8 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
         whole |= rule->capture || reads_payload(rule->filter);
         plan->reports |= rule->capture || rule->log_pps != 0;
         per_packet |= acts_per_packet(rule);
-        plan->edits |= (rule->edits.which & ~(uint32_t)NSP_EDIT_MARK) != 0;
+        plan->edits |= (rule->needs & NSP_NEED_EDIT) != 0 ||
+                       (rule->edits.which & ~(uint32_t)NSP_EDIT_MARK) != 0;
     }
     plan->io.snap_bytes = HEADER_SNAP_BYTES;
     if (config->user.callback) {
@@ -236,23 +269,47 @@ make_room_for_any(const struct nsp_config *config, struct nsp_plan *plan)
     plan->io.superpackets = false;
 }
 
+static int
+refuse_shared_rate(const struct nsp_policy_rule *rule, uint32_t workers,
+                   struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "shared-rate",
+                        "use one worker",
+                        "rule %s: a rate needs one worker, each of %u "
+                        "has a virtual time of its own",
+                        rule->name, workers);
+}
+
+static int
+refuse_shared_effect(const struct nsp_policy_rule *rule, uint32_t workers,
+                     struct nsp_diag *reterr)
+{
+    return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "shared-effect",
+                        "use one worker",
+                        "rule %s: what it does to a packet depends on those "
+                        "before it, of which %u workers would each see some",
+                        rule->name, workers);
+}
+
 int
 nsp_plan_check_workers(const struct nsp_config *config,
                        const struct nsp_policy *policy, struct nsp_diag *reterr)
 {
-    if (config->user.workers <= 1 ||
-        (config->ops->caps & NSP_IO_VIRTUAL_TIME) == 0)
+    bool virtual_time = (config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0;
+    uint32_t forbidden = NSP_NEED_ONE_WORKER;
+
+    if (config->user.workers <= 1)
         return NSP_OK;
+    if (virtual_time)
+        forbidden |= NSP_NEED_MEMORY;
     for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
 
-        if (rule->class_index != NSP_CLASS_NONE ||
-            rule->limit.unit != NSP_LIMIT_NONE)
-            return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "shared-rate",
-                                "use one worker",
-                                "rule %s: a rate needs one worker, each of %u "
-                                "has a virtual time of its own",
-                                rule->name, config->user.workers);
+        if (virtual_time && (rule->class_index != NSP_CLASS_NONE ||
+                             rule->limit.unit != NSP_LIMIT_NONE))
+            return refuse_shared_rate(rule, config->user.workers, reterr);
+        if ((rule->needs & forbidden) != 0)
+            return refuse_shared_effect(rule, config->user.workers, reterr);
     }
     return NSP_OK;
 }
@@ -285,6 +342,8 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     else if (config->is_host)
         nsp_placement_decide(config, policy, plan.io.hooks, &plan.host);
     result = plan_rules(config, policy, &plan, reterr);
+    if (result == NSP_OK)
+        result = plan_injections(config, policy, reterr);
     if (result != NSP_OK)
         return result;
     plan_bytes(config, filter, policy, &plan);

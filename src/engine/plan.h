@@ -20,8 +20,9 @@ struct nsp_plan {
 /* The layer that filters are compiled for on this configuration. */
 enum nsp_layer nsp_plan_layer(const struct nsp_config *config);
 
-/* In virtual time, which each worker has for itself, one must see all that
- * share a rate. Returns NSP_OK, or NSP_INVALID_PARAMETER naming the rule. */
+/* One worker must see all that share a link's state or a count and, in virtual
+ * time, which each worker has for itself, a rate or a past. Returns NSP_OK, or
+ * NSP_INVALID_PARAMETER naming the rule. */
 int nsp_plan_check_workers(const struct nsp_config *config,
                            const struct nsp_policy *policy,
                            struct nsp_diag *reterr) NSP_MUSTCHECK;

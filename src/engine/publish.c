@@ -59,7 +59,7 @@ rule_slot_is_used(void *context, uint32_t slot)
     if ((used->rules[slot / 64] >> slot % 64 & 1) != 0)
         return true;
     for (uint32_t q = 0; q < s->worker_count; q++)
-        if (nsp_state_rule_queued(&s->workers[q].states, slot) > 0)
+        if (nsp_state_rule_is_used(&s->workers[q].states, slot))
             return true;
     return false;
 }
@@ -73,7 +73,7 @@ class_slot_is_used(void *context, uint32_t slot)
     if ((used->classes[slot / 64] >> slot % 64 & 1) != 0)
         return true;
     for (uint32_t q = 0; q < s->worker_count; q++)
-        if (nsp_state_class_queued(&s->workers[q].states, slot) > 0)
+        if (nsp_state_class_is_used(&s->workers[q].states, slot))
             return true;
     return false;
 }

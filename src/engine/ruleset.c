@@ -3,7 +3,6 @@
 #include <stdatomic.h>
 
 #include "base/diag.h"
-#include "base/prng.h"
 #include "policy/policy_spec.h"
 
 struct nsp_ruleset {
@@ -15,60 +14,15 @@ struct nsp_ruleset {
     const struct nsp_effects_plan **of_rule;
 };
 
-/* --- Identity -------------------------------------------------------------
- * A hash of what a plan does. Rules keep their state over a change of policy
- * when it is the same before and after. */
-
-static uint64_t
-mix_words(uint64_t hash, const uint64_t words[], size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        hash = nsp_mix64(hash ^ words[i]);
-    return hash;
-}
-
-static uint64_t
-loss_identity(const struct nsp_loss *loss)
-{
-    const struct nsp_loss_chain *chain = &loss->chain;
-    const uint64_t words[] = { loss->kind,       loss->enter_below,
-                               loss->lost_below, loss->bad_ns,
-                               loss->count,      chain->loss_is_drawn };
-    uint64_t hash = mix_words(1, words, NSP_ARRAY_LEN(words));
-    size_t table_words = loss->kind == NSP_LOSS_PATTERN
-                             ? ((size_t)loss->count + 63) / 64
-                             : loss->count;
-
-    hash = mix_words(hash, &chain->below[0][0], 15);
-    hash = mix_words(hash, chain->lost_below, 4);
-    return loss->table ? mix_words(hash, loss->table, table_words) : hash;
-}
-
-static uint64_t
-delay_identity(const struct nsp_delay *delay)
-{
-    const uint64_t words[] = {
-        delay->kind,          delay->keep_order,
-        (uint64_t)delay->rho, (uint64_t)delay->mean_ns,
-        delay->count,         (uint64_t)delay->spread_ns,
-        delay->trace_step_ns,
-    };
-    uint64_t hash = mix_words(2, words, NSP_ARRAY_LEN(words));
-
-    for (uint32_t i = 0; delay->table && i < delay->count; i++)
-        hash = nsp_mix64(hash ^ (uint16_t)delay->table[i]);
-    return delay->trace_ns ? mix_words(hash, delay->trace_ns, delay->count)
-                           : hash;
-}
-
 /* --- Building ------------------------------------------------------------ */
 
 static int
 bad_effects(struct nsp_diag *reterr, const char *kind, const char *name,
-            const char *fault)
+            const char *effect, const char *fault)
 {
     return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-rule", NULL,
-                        "%s %.63s: %s", kind, name, fault);
+                        "%s %.63s: %s%s%s", kind, name, effect,
+                        effect[0] != '\0' ? ": " : "", fault);
 }
 
 static int
@@ -76,22 +30,14 @@ make_plan(struct nsp_ruleset *ruleset, const struct nsp_effects *effects,
           const char *kind, const char *name, struct nsp_diag *reterr)
 {
     struct nsp_effects_plan *plan = &ruleset->plans[ruleset->plan_count];
-    const char *fault = nsp_loss_fault(&effects->loss);
+    const char *effect;
+    const char *fault = nsp_effects_fault(effects, &effect);
 
-    if (!fault)
-        fault = nsp_delay_fault(&effects->delay);
     if (fault)
-        return bad_effects(reterr, kind, name, fault);
-
-    plan->loses = nsp_loss_any(&effects->loss);
-    plan->delays = nsp_delay_any(&effects->delay);
+        return bad_effects(reterr, kind, name, effect, fault);
     ruleset->plan_count++;
-    if (nsp_loss_init(&plan->loss, &effects->loss, &ruleset->allocator) < 0 ||
-        nsp_delay_init(&plan->delay, &effects->delay, &ruleset->allocator) < 0)
+    if (nsp_effects_plan_init(plan, effects, &ruleset->allocator) < 0)
         return NSP_NO_MEMORY;
-    plan->identity =
-        nsp_mix64(loss_identity(&plan->loss) ^ delay_identity(&plan->delay)) |
-        1;
     return NSP_OK;
 }
 
@@ -189,10 +135,8 @@ nsp_ruleset_unref(struct nsp_ruleset *ruleset)
 {
     if (!ruleset || atomic_fetch_sub(&ruleset->refs, 1) != 1)
         return NULL;
-    for (uint32_t i = 0; i < ruleset->plan_count; i++) {
-        nsp_loss_fini(&ruleset->plans[i].loss);
-        nsp_delay_fini(&ruleset->plans[i].delay);
-    }
+    for (uint32_t i = 0; i < ruleset->plan_count; i++)
+        nsp_effects_plan_fini(&ruleset->plans[i]);
     nsp_release(&ruleset->allocator, ruleset->plans);
     nsp_release(&ruleset->allocator, ruleset->of_rule);
     nsp_policy_unref(ruleset->policy);

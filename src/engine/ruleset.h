@@ -1,7 +1,6 @@
 #ifndef NSP_ENGINE_RULESET_H
 #define NSP_ENGINE_RULESET_H
-#include "impair/delay.h"
-#include "impair/loss.h"
+#include "engine/effects.h"
 #include "policy/policy.h"
 
 /* A policy and all that its rules need to act: immutable, for any number of
@@ -9,14 +8,6 @@
  *
  * Ownership  create gives one reference, the last unref frees.
  * Threads    Any. */
-
-/* What a rule does to the packets' way. */
-struct nsp_effects_plan {
-    struct nsp_loss loss;   /* If 'loses'. */
-    struct nsp_delay delay; /* If 'delays'. */
-    bool loses, delays;
-    uint64_t identity; /* Plans that act alike have the same; never 0. */
-};
 
 struct nsp_ruleset;
 

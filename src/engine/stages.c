@@ -14,36 +14,91 @@ pkt_of_timer(struct nsp_wheel_node *node)
 }
 
 void
-nsp_stages_add(struct nsp_pkt *pkt, uint32_t class_slot, uint64_t delay_ns,
-               uint32_t rule_slot, bool keep_order)
+nsp_stages_add(struct nsp_pkt *pkt, const struct nsp_pkt_stage *stage)
 {
+    if (stage->enter_ns == 0 && stage->delay_ns == 0 && !stage->windows &&
+        stage->class_slot == NSP_SLOT_NONE)
+        return;
     assert(pkt->stage_count < NSP_PKT_STAGES_MAX);
-    pkt->stages[pkt->stage_count++] = (struct nsp_pkt_stage){
-        .class_slot = class_slot,
-        .delay_ns = delay_ns,
-        .rule_slot = rule_slot,
-        .keep_order = keep_order,
-    };
+    pkt->stages[pkt->stage_count++] = *stage;
+}
+
+/* Stages may outlast the rule in the policy. Its slot must not become another's
+ * while one still asks for its state. */
+static bool
+asks_rule(const struct nsp_pkt_stage *stage)
+{
+    return stage->windows || stage->keep_order;
+}
+
+static void
+count_stages(struct nsp_worker *w, const struct nsp_pkt *pkt, uint64_t step)
+{
+    for (uint32_t i = pkt->stage; i < pkt->stage_count; i++) {
+        struct nsp_rule_state *rule;
+
+        if (!asks_rule(&pkt->stages[i]))
+            continue;
+        rule = nsp_state_rule(&w->states, pkt->stages[i].rule_slot);
+        nsp_outlet_counters(w, &rule->tally)->stages += step;
+    }
+}
+
+static void
+begin_to_hold(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    nsp_outlet_count_held(w, pkt);
+    count_stages(w, pkt, 1);
+}
+
+static void
+end_hold(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    nsp_outlet_count_unheld(w, pkt);
+    count_stages(w, pkt, (uint64_t)-1);
 }
 
 /* --- Holding ------------------------------------------------------------- */
 
 static void
+hold_until(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t due_ns)
+{
+    pkt->timer.due_ns = nsp_min_u64(due_ns, NSP_TIME_NEVER - 1);
+    nsp_wheel_add(w->delays, &pkt->timer);
+}
+
+/* When the windows of the stage's rule let go what comes at 'from_ns'. Packets
+ * that come late from a queue find what later ones have found. */
+static uint64_t
+pass_windows(struct nsp_effects_state *state, const struct nsp_pkt *pkt,
+             uint64_t from_ns)
+{
+    struct nsp_windows_state *windows = &state->windows[pkt->direction];
+
+    windows->last_ns = nsp_max_u64(windows->last_ns, from_ns);
+    return nsp_window_depart_ns(&state->window, &windows->past,
+                                windows->last_ns, pkt->charged_bytes,
+                                &windows->random);
+}
+
+/* The last part of the packet's stage. */
+static void
 hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
 {
     const struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
-    uint64_t due_ns = nsp_min_u64(nsp_add_sat_u64(from_ns, stage->delay_ns),
-                                  NSP_TIME_NEVER - 1);
+    struct nsp_rule_state *state = NULL;
+    uint64_t due_ns = from_ns;
 
+    if (asks_rule(stage))
+        state = nsp_state_rule(&w->states, stage->rule_slot);
+    if (stage->windows)
+        due_ns = pass_windows(&state->effects, pkt, from_ns);
+    due_ns = nsp_add_sat_u64(due_ns, stage->delay_ns);
     if (stage->keep_order) {
-        struct nsp_rule_state *state =
-            nsp_state_rule(&w->states, stage->rule_slot);
-
         state->left_ns = nsp_max_u64(state->left_ns, due_ns);
         due_ns = state->left_ns;
     }
-    pkt->timer.due_ns = due_ns;
-    nsp_wheel_add(w->delays, &pkt->timer);
+    hold_until(w, pkt, due_ns);
 }
 
 static void
@@ -87,7 +142,7 @@ refuse(struct nsp_worker *w, struct nsp_pkt *pkt)
     counted->queued_bytes -= pkt->charged_bytes;
     counted->dropped_pkts[NSP_DROP_QUEUE_FULL]++;
     counted->dropped_bytes += pkt->charged_bytes;
-    nsp_outlet_count_unheld(w, pkt);
+    end_hold(w, pkt);
     nsp_outlet_drop(w, pkt, NSP_DROP_QUEUE_FULL);
 }
 
@@ -132,18 +187,46 @@ hold_in_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
         nsp_outbox_add(&w->outboxes[owner], pkt);
 }
 
-/* Enters the packet's next stage at 'from_ns', or delivers it. */
+static void
+end_stage(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    const struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
+
+    if (asks_rule(stage)) {
+        struct nsp_rule_state *rule =
+            nsp_state_rule(&w->states, stage->rule_slot);
+
+        nsp_outlet_counters(w, &rule->tally)->stages--;
+    }
+    pkt->stage++;
+}
+
+/* Enters the packet's stage at 'from_ns', and those after it as long as nothing
+ * holds it up; then delivers it. */
 static void
 enter_stage(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
 {
-    if (pkt->stage == pkt->stage_count) {
-        nsp_outlet_count_unheld(w, pkt);
-        nsp_outlet_deliver(w, pkt);
-    } else if (pkt->stages[pkt->stage].class_slot != NSP_SLOT_NONE) {
-        hold_in_queue(w, pkt);
-    } else {
-        hold_in_delay(w, pkt, from_ns);
+    while (pkt->stage < pkt->stage_count) {
+        struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
+
+        if (stage->enter_ns > from_ns) {
+            stage->waited = true;
+            hold_until(w, pkt, stage->enter_ns);
+            return;
+        }
+        stage->enter_ns = 0;
+        if (stage->class_slot != NSP_SLOT_NONE) {
+            hold_in_queue(w, pkt);
+            return;
+        }
+        if (stage->delay_ns > 0 || stage->windows) {
+            hold_in_delay(w, pkt, from_ns);
+            return;
+        }
+        end_stage(w, pkt);
     }
+    end_hold(w, pkt);
+    nsp_outlet_deliver(w, pkt);
 }
 
 /* Says whether 'pkt' can be made to wait; if not it has been dropped. */
@@ -176,7 +259,7 @@ nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
     }
     if (!can_hold(w, pkt))
         return;
-    nsp_outlet_count_held(w, pkt);
+    begin_to_hold(w, pkt);
     enter_stage(w, pkt, pkt->arrival_ns);
 }
 
@@ -185,8 +268,15 @@ nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
 static void
 deliver_now(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
-    nsp_outlet_count_unheld(w, pkt);
+    end_hold(w, pkt);
     nsp_outlet_deliver(w, pkt);
+}
+
+static void
+leave_stage(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    end_stage(w, pkt);
+    enter_stage(w, pkt, pkt->timer.due_ns);
 }
 
 /* Moves on a packet of this worker's that has left the queue of its class. */
@@ -203,12 +293,20 @@ leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
         deliver_now(w, pkt);
         return;
     }
-    if (pkt->stages[pkt->stage].delay_ns > 0) {
+    if (pkt->stages[pkt->stage].delay_ns > 0 || pkt->stages[pkt->stage].windows)
         hold_in_delay(w, pkt, pkt->timer.due_ns);
-        return;
-    }
-    pkt->stage++;
-    enter_stage(w, pkt, pkt->timer.due_ns);
+    else
+        leave_stage(w, pkt);
+}
+
+/* What the wheel lets go has waited before its stage, or passed it. */
+static void
+let_go(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    if (pkt->stages[pkt->stage].enter_ns != 0)
+        enter_stage(w, pkt, pkt->timer.due_ns);
+    else
+        leave_stage(w, pkt);
 }
 
 /* Lets 'pkts' leave, each on the worker that it belongs to. */
@@ -283,12 +381,8 @@ nsp_stages_release_due(struct nsp_worker *w)
             w, NSP_CONTAINER_OF(due[i], struct nsp_class_queue, timer));
 
     n = nsp_wheel_expire(w->delays, w->now_ns, due, NSP_BURST_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        struct nsp_pkt *pkt = pkt_of_timer(due[i]);
-
-        pkt->stage++;
-        enter_stage(w, pkt, pkt->timer.due_ns);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        let_go(w, pkt_of_timer(due[i]));
     return moved + n;
 }
 
@@ -337,14 +431,32 @@ void
 nsp_stages_drain(struct nsp_worker *w)
 {
     struct nsp_wheel_node *due[NSP_BURST_MAX];
+    struct nsp_wheel_node *waiting = NULL, **last = &waiting;
     uint32_t n;
 
     if (!w->delays)
         return;
-    /* Delay lines lie behind the queues, so their packets are the older. */
+    /* Delay lines lie behind the queues, so their packets are the older; those
+     * that wait to enter a queue are the younger. */
     while ((n = nsp_wheel_expire(w->delays, NSP_TIME_NEVER - 1, due,
-                                 NSP_BURST_MAX)) > 0)
-        for (uint32_t i = 0; i < n; i++)
-            deliver_now(w, pkt_of_timer(due[i]));
+                                 NSP_BURST_MAX)) > 0) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct nsp_pkt *pkt = pkt_of_timer(due[i]);
+
+            if (pkt->stages[pkt->stage].enter_ns != 0) {
+                *last = due[i];
+                last = &due[i]->next;
+            } else {
+                deliver_now(w, pkt);
+            }
+        }
+    }
+    *last = NULL;
     drain_classes(w);
+    while (waiting) {
+        struct nsp_pkt *pkt = pkt_of_timer(waiting);
+
+        waiting = waiting->next;
+        deliver_now(w, pkt);
+    }
 }

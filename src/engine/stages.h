@@ -3,7 +3,8 @@
 #include "engine/worker.h"
 
 /* Where packets wait: each passes the stages it was given, one after the other,
- * a class's queue and serialiser, then a delay line.
+ * a wait until some time, a class's queue and serialiser, windows, then a delay
+ * line.
  *
  * The queue of a class is one worker's, for each direction. Packets of others
  * go there and come back (handover.h); all else about them stays with the
@@ -11,11 +12,9 @@
  *
  * Threads  The worker's own. Cost  No allocation, lock or system call. */
 
-/* Adds a stage behind those 'pkt' already has; there is room. Either part may
- * be missing: NSP_SLOT_NONE, 0. 'rule_slot' keeps the order of what its delay
- * lets go if 'keep_order'. */
-void nsp_stages_add(struct nsp_pkt *pkt, uint32_t class_slot, uint64_t delay_ns,
-                    uint32_t rule_slot, bool keep_order);
+/* Adds a stage behind those 'pkt' already has, for which there is room, unless
+ * it holds nothing up. Any part may be missing: NSP_SLOT_NONE, 0, false. */
+void nsp_stages_add(struct nsp_pkt *pkt, const struct nsp_pkt_stage *stage);
 
 /* Sends 'pkt' through its stages, and delivers it when there are none. Where it
  * cannot be held, it is dropped with the reason. */

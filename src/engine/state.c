@@ -29,7 +29,7 @@ nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
     if (!*chunk)
         return -ENOMEM;
     state = nsp_state_rule(store, slot);
-    *state = (struct nsp_rule_state){ .effects = 0 };
+    *state = (struct nsp_rule_state){ .stream = stream };
     snprintf(state->name, sizeof state->name, "%s", name);
     nsp_prng_init(&state->random, seed, stream);
     return 0;
@@ -102,23 +102,23 @@ nsp_state_fini(struct nsp_state_store *store,
     }
 }
 
-static uint64_t
-queued_of(const struct nsp_tally *tally)
+static bool
+is_used(const struct nsp_tally *tally)
 {
     struct nsp_rule_counters counters;
 
     nsp_counters_read(&tally->published, (uint64_t *)&counters, NSP_RULE_WORDS);
-    return counters.queued_pkts;
+    return counters.queued_pkts != 0 || counters.stages != 0;
 }
 
-uint64_t
-nsp_state_rule_queued(const struct nsp_state_store *store, uint32_t slot)
+bool
+nsp_state_rule_is_used(const struct nsp_state_store *store, uint32_t slot)
 {
-    return queued_of(&nsp_state_rule(store, slot)->tally);
+    return is_used(&nsp_state_rule(store, slot)->tally);
 }
 
-uint64_t
-nsp_state_class_queued(const struct nsp_state_store *store, uint32_t slot)
+bool
+nsp_state_class_is_used(const struct nsp_state_store *store, uint32_t slot)
 {
-    return queued_of(&nsp_state_class(store, slot)->tally);
+    return is_used(&nsp_state_class(store, slot)->tally);
 }

@@ -2,10 +2,9 @@
 #define NSP_ENGINE_STATE_H
 #include "base/memory.h"
 #include "base/prng.h"
+#include "engine/effects.h"
 #include "engine/slots.h"
 #include "engine/stats.h"
-#include "impair/delay.h"
-#include "impair/loss.h"
 #include "shape/bottleneck.h"
 #include "shape/policer.h"
 #include "shape/wheel.h"
@@ -41,10 +40,9 @@ struct nsp_rule_limit {
 struct nsp_rule_state {
     struct nsp_tally tally;
     char name[NSP_NAME_MAX + 1];
+    uint64_t stream; /* Of random numbers. */
     struct nsp_prng random;
-    uint64_t effects; /* Identity of the plan that the next two belong to. */
-    struct nsp_loss_state loss;
-    struct nsp_delay_state delay;
+    struct nsp_effects_state effects;
     struct nsp_rule_limit limits[NSP_RULE_LIMITS];
     uint64_t left_ns; /* The last packet that left in order. */
 };
@@ -56,8 +54,6 @@ struct nsp_class_queue {
     struct nsp_class_state *of;
     bool armed;
 };
-
-#define NSP_DIRECTIONS 3u /* enum nsp_direction. */
 
 struct nsp_class_state {
     struct nsp_tally tally;
@@ -104,10 +100,10 @@ void nsp_state_set_link(struct nsp_class_state *state, uint64_t now_ns,
 void nsp_state_fini(struct nsp_state_store *store,
                     const struct nsp_allocator *allocator);
 
-/* Packets that the slot's rule, or class, still holds, as last published. */
-uint64_t nsp_state_rule_queued(const struct nsp_state_store *store,
-                               uint32_t slot);
-uint64_t nsp_state_class_queued(const struct nsp_state_store *store,
-                                uint32_t slot);
+/* Whether held packets still need the slot's rule, or class, as last published.
+ */
+bool nsp_state_rule_is_used(const struct nsp_state_store *store, uint32_t slot);
+bool nsp_state_class_is_used(const struct nsp_state_store *store,
+                             uint32_t slot);
 
 #endif /* NSP_ENGINE_STATE_H */

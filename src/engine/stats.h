@@ -70,6 +70,7 @@ struct nsp_rule_counters {
     uint64_t delivered_pkts, delivered_bytes;
     uint64_t dropped_pkts[NSP_DROP_COUNT], dropped_bytes;
     uint64_t queued_pkts, queued_bytes;
+    uint64_t stages; /* Still to come of held packets, that ask the rule. */
 };
 #define NSP_RULE_WORDS                                                         \
     ((uint32_t)(sizeof(struct nsp_rule_counters) / sizeof(uint64_t)))

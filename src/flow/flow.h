@@ -44,7 +44,9 @@ struct nsp_flow {
     uint64_t first_ns;       /* First seen. */
     uint32_t reply_first_ms; /* First seen against the way of the first packet,
                               * modulo 2^32. */
-    uint16_t pkts_high[NSP_FLOW_WAYS];
+    uint16_t pkts_high[NSP_FLOW_WAYS]; /* Above NSP_FLOW_SCALE, in which TCP
+                                        * has 1 + the window scale that this
+                                        * way's SYN offered; 0 if none. */
     struct nsp_flow_hash hash;
     uint32_t prev, next; /* In the table's lists. */
 };
@@ -56,11 +58,25 @@ nsp_flow_origin(const struct nsp_flow *flow)
     return (flow->flags & NSP_FLOW_ORIGIN) != 0 ? NSP_FLOW_HIGH : NSP_FLOW_LOW;
 }
 
-/* Packets of one way, modulo 2^48. */
+#define NSP_FLOW_SCALE      0x0fu
+#define NSP_FLOW_SCALE_BITS 4
+
+/* Packets of one way, modulo 2^44. */
 static inline uint64_t
 nsp_flow_pkts(const struct nsp_flow *flow, enum nsp_flow_way way)
 {
-    return (uint64_t)flow->pkts_high[way] << 32 | flow->pkts_low[way];
+    return (uint64_t)(flow->pkts_high[way] >> NSP_FLOW_SCALE_BITS) << 32 |
+           flow->pkts_low[way];
+}
+
+/* The scale of the windows that a way announces: none unless both offered. */
+static inline uint8_t
+nsp_flow_window_scale(const struct nsp_flow *flow, enum nsp_flow_way way)
+{
+    uint32_t own = flow->pkts_high[way] & NSP_FLOW_SCALE;
+    uint32_t others = flow->pkts_high[1 - way] & NSP_FLOW_SCALE;
+
+    return (uint8_t)(own != 0 && others != 0 ? own - 1 : 0);
 }
 
 /* Tells whether nothing more is expected of the flow. */
@@ -82,6 +98,7 @@ nsp_flow_view(const struct nsp_flow *flow, enum nsp_flow_way way,
         .age_ms = (now_ns - flow->first_ns) / NSP_FLOW_NS_PER_MS,
         .state = flow->state,
         .is_reply = way != nsp_flow_origin(flow),
+        .window_scale = nsp_flow_window_scale(flow, way),
     };
 }
 

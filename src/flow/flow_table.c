@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "flow/flow_tcp.h"
+#include "packet/tcp.h"
 
 /* Packets of a flow that is not TCP before it can be confirmed. */
 #define CONFIRMING_PKTS 3u
@@ -224,7 +225,7 @@ count(struct nsp_flow *flow, enum nsp_flow_way way, const struct nsp_pkt *pkt,
 {
     flow->pkts_low[way]++;
     if (nsp_unlikely(flow->pkts_low[way] == 0))
-        flow->pkts_high[way]++;
+        flow->pkts_high[way] += 1u << NSP_FLOW_SCALE_BITS;
     flow->bytes[way] += pkt->ip_bytes;
     flow->last_ms[way] = now.ms;
 }
@@ -233,6 +234,21 @@ static bool
 is_tcp(const struct nsp_flow *flow)
 {
     return (flow->kind & NSP_FLOW_KIND_L4) == NSP_L4_TCP;
+}
+
+/* Keeps what a SYN says of its sender's windows. */
+static void
+learn_scale(struct nsp_flow *flow, enum nsp_flow_way way,
+            const struct nsp_pkt *pkt, const struct nsp_flow_segment *segment)
+{
+    uint32_t scale;
+
+    if ((segment->flags & NSP_TCP_SYN) == 0)
+        return;
+    scale = nsp_tcp_window_scale(pkt);
+    scale = scale == NSP_WINDOW_SCALE_NONE ? 0 : scale + 1;
+    flow->pkts_high[way] =
+        (uint16_t)((flow->pkts_high[way] & ~NSP_FLOW_SCALE) | scale);
 }
 
 /* Fills a flow that is in its bucket but in no list, from its first packet. */
@@ -249,6 +265,7 @@ begin(struct nsp_flow_table *table, struct nsp_flow *flow,
         origin = nsp_flow_tcp_origin(&segment, way);
         flow->flags |= origin == NSP_FLOW_HIGH ? NSP_FLOW_ORIGIN : 0;
         nsp_flow_tcp_begin(flow, way, &segment);
+        learn_scale(flow, way, pkt, &segment);
     } else if (origin == NSP_FLOW_HIGH) {
         flow->flags |= NSP_FLOW_ORIGIN;
     }
@@ -313,6 +330,7 @@ go_on(struct nsp_flow_table *table, struct nsp_flow *flow,
         struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
 
         nsp_flow_tcp_go_on(flow, way, &segment);
+        learn_scale(flow, way, pkt, &segment);
     } else if (way != nsp_flow_origin(flow)) {
         flow->state = NSP_FLOW_ESTABLISHED;
     }

@@ -1,6 +1,7 @@
 #ifndef NSP_IMPAIR_DUPLICATE_H
 #define NSP_IMPAIR_DUPLICATE_H
 #include "impair/chance.h"
+#include "netshaper/impair.h"
 
 /* Copies of packets. The caller makes them; it never asks for a copy, which is
  * so never duplicated again.
@@ -9,15 +10,6 @@
  * Threads  Immutable once made; a state (a uint8_t, 0 at first) and a generator
  *          have one owner.
  * Cost     One number for each packet; no allocation. */
-
-#define NSP_DUPLICATE_COPIES_MAX 64u
-#define NSP_DUPLICATE_NS_MAX     UINT64_C(3600000000000)
-
-struct nsp_duplicate_config {
-    uint32_t ppm, correlation_ppm; /* impair/chance.h. */
-    uint32_t copies;     /* Beside the packet, 1..NSP_DUPLICATE_COPIES_MAX. */
-    uint64_t spacing_ns; /* From each to the next, 0..NSP_DUPLICATE_NS_MAX. */
-};
 
 struct nsp_duplicate {
     struct nsp_chance chance;

@@ -1,6 +1,7 @@
 #ifndef NSP_IMPAIR_REORDER_H
 #define NSP_IMPAIR_REORDER_H
 #include "impair/chance.h"
+#include "netshaper/impair.h"
 
 /* Reordering by percentage and gap, as netem defines it: after gap - 1 delayed
  * packets the next goes at once, past those that still wait, with a
@@ -14,15 +15,10 @@
  * Threads  Immutable once made; a state and a generator have one owner.
  * Cost     One number for each packet; no allocation. */
 
-struct nsp_reorder_config {
-    uint32_t ppm, correlation_ppm; /* impair/chance.h; of the packets whose turn
-                                    * it could be. */
-    uint32_t gap;                  /* >= 1. */
-};
-
 struct nsp_reorder {
     struct nsp_chance chance;
-    uint32_t gap;
+    uint32_t gap; /* 0: packets are late instead. */
+    uint64_t late_ns;
 };
 
 /* What one stream of packets has met; all zero at first. */
@@ -38,9 +34,14 @@ const char *nsp_reorder_fault(const struct nsp_reorder_config *cfg);
 int nsp_reorder_init(struct nsp_reorder *reorder,
                      const struct nsp_reorder_config *cfg) NSP_MUSTCHECK;
 
-/* Whether the next packet is to go at once, without its delay. */
+/* With a gap: whether the next packet is to go at once, without its delay. */
 bool nsp_reorder_decide(const struct nsp_reorder *reorder,
                         struct nsp_reorder_state *state,
                         struct nsp_prng *random);
+
+/* Without: by how much the next packet is late. Two numbers for each. */
+uint64_t nsp_reorder_late_ns(const struct nsp_reorder *reorder,
+                             struct nsp_reorder_state *state,
+                             struct nsp_prng *random);
 
 #endif /* NSP_IMPAIR_REORDER_H */

@@ -1,10 +1,11 @@
 #include "impair/tamper.h"
 
+#include "impair/chance.h"
 #include "packet/alter.h"
 #include "packet/proto.h"
 
 const char *
-nsp_tamper_fault(const struct nsp_tamper *tamper)
+nsp_tamper_fault(const struct nsp_tamper_config *tamper)
 {
     if (tamper->truncate_bytes != 0 && tamper->truncate_bytes < NSP_IPV4_BYTES)
         return "a packet cannot be cut below 20 bytes, an IPv4 header";
@@ -19,7 +20,7 @@ nsp_tamper_fault(const struct nsp_tamper *tamper)
     if (tamper->rewrite == NSP_TAMPER_FILL &&
         (tamper->fill_bytes == 0 || tamper->fill_bytes > NSP_TAMPER_FILL_MAX))
         return "a payload is filled with 1 to 64 bytes";
-    return NULL;
+    return nsp_chance_fault(tamper->ppm, tamper->correlation_ppm);
 }
 
 /* Bytes held of a packet, from 'start' on. */
@@ -72,7 +73,7 @@ cut(struct nsp_pkt *pkt, uint32_t bytes)
 }
 
 static bool
-rewrite(const struct nsp_tamper *tamper, struct nsp_pkt *pkt,
+rewrite(const struct nsp_tamper_config *tamper, struct nsp_pkt *pkt,
         struct nsp_prng *random)
 {
     struct span span = span_of(pkt, NSP_TAMPER_PAYLOAD);
@@ -115,7 +116,7 @@ flip(struct nsp_pkt *pkt, struct span span, uint32_t wanted,
 }
 
 bool
-nsp_tamper_apply(const struct nsp_tamper *tamper, struct nsp_pkt *pkt,
+nsp_tamper_apply(const struct nsp_tamper_config *tamper, struct nsp_pkt *pkt,
                  struct nsp_prng *random)
 {
     bool changed = false;

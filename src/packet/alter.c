@@ -7,18 +7,29 @@
 
 enum ecn { NOT_ECT = 0, CE = 3 };
 
+static unsigned
+ecn_of(const struct nsp_pkt *pkt)
+{
+    const uint8_t *ip = pkt->data + pkt->l3_off;
+
+    if (pkt->l3 == NSP_L3_IPV4)
+        return ip[1] & 3u;
+    if (pkt->l3 == NSP_L3_IPV6)
+        return ip[1] >> 4 & 3u;
+    return NOT_ECT;
+}
+
+bool
+nsp_pkt_is_ecn_capable(const struct nsp_pkt *pkt)
+{
+    return ecn_of(pkt) != NOT_ECT;
+}
+
 int
 nsp_pkt_mark_ce(struct nsp_pkt *pkt)
 {
-    const uint8_t *ip = pkt->data + pkt->l3_off;
-    unsigned ecn;
+    unsigned ecn = ecn_of(pkt);
 
-    if (pkt->l3 == NSP_L3_IPV4)
-        ecn = ip[1] & 3u;
-    else if (pkt->l3 == NSP_L3_IPV6)
-        ecn = ip[1] >> 4 & 3u;
-    else
-        return -ENOENT;
     if (ecn == NOT_ECT)
         return -ENOENT;
     return ecn == CE ? 0 : nsp_pkt_set_ecn(pkt, CE);

@@ -12,6 +12,9 @@
  * understand: what would mark must drop it then. */
 int nsp_pkt_mark_ce(struct nsp_pkt *pkt) NSP_MUSTCHECK;
 
+/* Whether the sender understands that mark, or the packet bears it already. */
+bool nsp_pkt_is_ecn_capable(const struct nsp_pkt *pkt);
+
 /* Cuts the IP packet to 'ip_bytes' from its IP header on, and says so in that
  * header, whose checksum stays right; the transport's checksum, and a UDP
  * length, stay as they are. One that is shorter stays. Bytes after the IP

@@ -197,9 +197,8 @@ link_rule(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
                                 rule->impairment);
         effects = &spec->impairments[ret->impairment_index].effects;
     }
-    ret->loses = nsp_loss_any(&effects->loss);
-    ret->delays = nsp_delay_any(&effects->delay);
-    ret->has_effects = ret->loses || ret->delays;
+    ret->has_effects = nsp_effects_any(effects);
+    ret->needs = nsp_effects_needs(effects);
     return NSP_OK;
 }
 
@@ -253,6 +252,13 @@ note_spared(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
     policy->spared |= rule->spared;
 }
 
+static bool
+holds(const struct nsp_policy_rule *rule)
+{
+    return rule->class_index != NSP_CLASS_NONE ||
+           (rule->needs & NSP_NEED_HOLD) != 0;
+}
+
 /* A packet has room for so many stages, one of each rule that holds it; all of
  * those that go on may match, and one that does not. */
 static int
@@ -264,8 +270,7 @@ check_stages(const struct nsp_policy *policy, struct nsp_diag *reterr)
     for (uint32_t i = 0; i < policy->rule_count; i++) {
         const struct nsp_policy_rule *rule = &policy->rules[i];
 
-        if (!rule->go_on ||
-            (rule->class_index == NSP_CLASS_NONE && !rule->delays))
+        if (!rule->go_on || !holds(rule))
             continue;
         if (++going_on > max)
             return nsp_diag_set(
@@ -331,6 +336,7 @@ note_flow_reads(struct nsp_policy *policy)
     for (uint32_t i = 0; i < policy->rule_count; i++) {
         struct nsp_filter_needs needs;
 
+        policy->reads_flows |= (policy->rules[i].needs & NSP_NEED_FLOWS) != 0;
         if (!policy->rules[i].filter)
             continue;
         nsp_filter_get_needs(policy->rules[i].filter, &needs);
@@ -491,8 +497,7 @@ bool
 nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
                       enum nsp_direction direction)
 {
-    return (rule->class_index != NSP_CLASS_NONE || rule->delays) &&
-           nsp_policy_rule_may_match(rule, direction);
+    return holds(rule) && nsp_policy_rule_may_match(rule, direction);
 }
 
 static bool

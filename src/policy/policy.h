@@ -38,8 +38,9 @@ struct nsp_policy_rule {
     uint32_t log_pps;
     uint8_t apply, action;
     bool disabled, go_on, capture;
-    bool has_effects, loses, delays; /* Of its own or of its impairment. */
-    uint8_t spared; /* A bit for each enum nsp_essential that it spares. */
+    bool has_effects; /* Of its own or of its impairment. */
+    uint32_t needs;   /* Of these: set of enum nsp_need (policy_spec.h). */
+    uint8_t spared;   /* A bit for each enum nsp_essential that it spares. */
 };
 
 struct nsp_policy_class {
@@ -101,7 +102,7 @@ const struct nsp_flow_plan *nsp_policy_flow_plan(
 /* Which enum nsp_essential some rule spares: a bit each. */
 uint8_t nsp_policy_spared(const struct nsp_policy *policy);
 
-/* Whether some rule reads what a flow table knows. */
+/* Whether some rule reads what a flow table knows, in its filter or to act. */
 bool nsp_policy_reads_flows(const struct nsp_policy *policy);
 
 /* Finds the rules for 'n' parsed packets: those that match and go on, up to and

@@ -3,7 +3,7 @@
 #include "netshaper/packet.h"
 
 const char *
-nsp_cutoff_fault(const struct nsp_cutoff *cutoff)
+nsp_cutoff_fault(const struct nsp_cutoff_config *cutoff)
 {
     if (cutoff->after_bytes == 0 && cutoff->after_ns == 0)
         return "a cut-off comes after bytes or a time";
@@ -14,8 +14,8 @@ nsp_cutoff_fault(const struct nsp_cutoff *cutoff)
 
 /* Since when the connection has stalled at 'now_ns', NSP_TIME_NEVER if not. */
 static uint64_t
-stalls_ns(const struct nsp_cutoff *cutoff, const struct nsp_cutoff_state *state,
-          uint64_t now_ns)
+stalls_ns(const struct nsp_cutoff_config *cutoff,
+          const struct nsp_cutoff_state *state, uint64_t now_ns)
 {
     uint64_t end_ns = nsp_add_sat_u64(state->start_ns, cutoff->after_ns);
 
@@ -27,7 +27,7 @@ stalls_ns(const struct nsp_cutoff *cutoff, const struct nsp_cutoff_state *state,
 }
 
 uint64_t
-nsp_cutoff_pass_ns(const struct nsp_cutoff *cutoff,
+nsp_cutoff_pass_ns(const struct nsp_cutoff_config *cutoff,
                    struct nsp_cutoff_state *state, uint64_t now_ns,
                    uint32_t bytes)
 {

@@ -1,6 +1,7 @@
 #ifndef NSP_SHAPE_CUTOFF_H
 #define NSP_SHAPE_CUTOFF_H
 #include "base/base.h"
+#include "netshaper/impair.h"
 
 /* A connection that stalls or breaks off after so many bytes or so much time,
  * whichever comes first: a black hole for good, or for a while. Bytes are those
@@ -10,12 +11,6 @@
  * Units    _ns, times of the caller's clock, not going backwards; _bytes.
  * Threads  A cutoff is immutable; a state has one owner.
  * Cost     Constant, no allocation. */
-
-struct nsp_cutoff {
-    uint64_t after_bytes; /* 0 is no limit. */
-    uint64_t after_ns;    /* 0 is no limit; one of both is needed. */
-    uint64_t stall_ns;    /* NSP_TIME_NEVER: for good. */
-};
 
 /* What has happened; all zero at first but for start_ns, which the caller may
  * set. */
@@ -27,12 +22,12 @@ struct nsp_cutoff_state {
 };
 
 /* What is wrong with 'cutoff', NULL when nothing is. Static storage. */
-const char *nsp_cutoff_fault(const struct nsp_cutoff *cutoff);
+const char *nsp_cutoff_fault(const struct nsp_cutoff_config *cutoff);
 
 /* When a packet of 'bytes' that comes at 'now_ns' may pass: 'now_ns' itself,
  * the end of the stall (to hold it until then, or to drop it), or
  * NSP_TIME_NEVER. */
-uint64_t nsp_cutoff_pass_ns(const struct nsp_cutoff *cutoff,
+uint64_t nsp_cutoff_pass_ns(const struct nsp_cutoff_config *cutoff,
                             struct nsp_cutoff_state *state, uint64_t now_ns,
                             uint32_t bytes);
 

@@ -1,24 +1,39 @@
 #include "shape/flap.h"
 
+#include <errno.h>
+
 #include "base/base.h"
 #include "base/real.h"
 
 #define CHANGES_MAX 4096
 
 const char *
-nsp_flap_fault(const struct nsp_flap *flap)
+nsp_flap_fault(const struct nsp_flap_config *flap)
 {
     if (flap->kind > NSP_FLAP_EXPONENTIAL)
         return "flap is not one of enum nsp_flap_kind";
     if (flap->count < 2 || flap->count > NSP_FLAP_TIMES_MAX ||
         flap->count % 2 != 0)
         return "a link flaps by 1 to 32 pairs of times, up and down";
+    if (!flap->times_ns)
+        return "a link flaps by times that are not there";
     if (flap->kind == NSP_FLAP_EXPONENTIAL && flap->count != 2)
         return "an exponential link has one mean up and one down";
     for (uint32_t i = 0; i < flap->count; i++)
         if (flap->times_ns[i] == 0 || flap->times_ns[i] > NSP_FLAP_NS_MAX)
             return "a link is up or down for more than 0 and at most a day";
     return NULL;
+}
+
+int
+nsp_flap_init(struct nsp_flap *flap, const struct nsp_flap_config *cfg)
+{
+    if (nsp_flap_fault(cfg))
+        return -EINVAL;
+    *flap = (struct nsp_flap){ .kind = cfg->kind, .count = cfg->count };
+    for (uint32_t i = 0; i < cfg->count; i++)
+        flap->times_ns[i] = cfg->times_ns[i];
+    return 0;
 }
 
 static uint64_t

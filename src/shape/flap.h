@@ -1,6 +1,7 @@
 #ifndef NSP_SHAPE_FLAP_H
 #define NSP_SHAPE_FLAP_H
 #include "base/prng.h"
+#include "netshaper/impair.h"
 
 /* A link that goes down and comes up again: by a schedule that repeats (a fixed
  * on and off time is one of two), or for exponential times of given means. It
@@ -18,20 +19,10 @@
  * Cost     Linear in the times of a schedule; a number for each exponential
  *          time. No allocation. */
 
-enum nsp_flap_kind {
-    NSP_FLAP_SCHEDULE = 0,
-    NSP_FLAP_EXPONENTIAL,
-};
-
-#define NSP_FLAP_TIMES_MAX 64u
-#define NSP_FLAP_NS_MAX    UINT64_C(86400000000000)
-
 struct nsp_flap {
-    uint8_t kind;  /* enum nsp_flap_kind. */
-    uint8_t count; /* Even, 2..NSP_FLAP_TIMES_MAX; exponential: 2. */
-    uint64_t times_ns[NSP_FLAP_TIMES_MAX]; /* Up, down, up, down...: each
-                                            * 1..NSP_FLAP_NS_MAX, or the mean
-                                            * of each. */
+    uint8_t kind; /* enum nsp_flap_kind. */
+    uint8_t count;
+    uint64_t times_ns[NSP_FLAP_TIMES_MAX];
 };
 
 /* What has happened; all zero at first but for start_ns, which the caller may
@@ -42,8 +33,12 @@ struct nsp_flap_state {
     bool begun, down;
 };
 
-/* What is wrong with 'flap', NULL when nothing is. Static storage. */
-const char *nsp_flap_fault(const struct nsp_flap *flap);
+/* What is wrong with 'cfg', NULL when nothing is. Static storage. */
+const char *nsp_flap_fault(const struct nsp_flap_config *cfg);
+
+/* Returns 0, or -EINVAL where nsp_flap_fault() finds one. */
+int nsp_flap_init(struct nsp_flap *flap,
+                  const struct nsp_flap_config *cfg) NSP_MUSTCHECK;
 
 /* When the link is up for a packet that comes at 'now_ns': 'now_ns' itself, or
  * the end of the time that it is down. */

@@ -3,7 +3,7 @@
 #include "netshaper/packet.h"
 
 const char *
-nsp_throttle_fault(const struct nsp_throttle *throttle)
+nsp_throttle_fault(const struct nsp_throttle_config *throttle)
 {
     if (throttle->pkts == 0 || throttle->pkts > NSP_THROTTLE_PKTS_MAX)
         return "a throttle is outside 1 to 1000000000 packets";
@@ -20,7 +20,7 @@ nsp_throttle_fault(const struct nsp_throttle *throttle)
 /* Time pays back 'pkts' of the units in each nanosecond; a packet borrows
  * 'per_ns' of them. Burst and queue of the largest size are below 2^63. */
 uint64_t
-nsp_throttle_depart_ns(const struct nsp_throttle *throttle,
+nsp_throttle_depart_ns(const struct nsp_throttle_config *throttle,
                        struct nsp_throttle_state *state, uint64_t now_ns)
 {
     uint64_t most = throttle->burst_pkts * throttle->per_ns;

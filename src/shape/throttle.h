@@ -1,6 +1,7 @@
 #ifndef NSP_SHAPE_THROTTLE_H
 #define NSP_SHAPE_THROTTLE_H
 #include "base/base.h"
+#include "netshaper/impair.h"
 
 /* A limit of packets in time: a token bucket that fills with 'pkts' in each
  * 'per_ns', evenly, and holds 'burst_pkts'. A packet takes one. Without one it
@@ -16,17 +17,6 @@
  * Cost     Constant, no allocation: the caller's delay line holds the packets.
  */
 
-#define NSP_THROTTLE_PKTS_MAX UINT64_C(1000000000)
-#define NSP_THROTTLE_NS_MAX   UINT64_C(3600000000000)
-#define NSP_THROTTLE_HELD_MAX (1u << 20)
-
-struct nsp_throttle {
-    uint64_t pkts;       /* 1..NSP_THROTTLE_PKTS_MAX. */
-    uint64_t per_ns;     /* 1..NSP_THROTTLE_NS_MAX. */
-    uint32_t burst_pkts; /* 1..NSP_THROTTLE_HELD_MAX. */
-    uint32_t queue_pkts; /* That may wait, 0 (drop)..NSP_THROTTLE_HELD_MAX. */
-};
-
 /* What has happened; all zero at first: the bucket is full. */
 struct nsp_throttle_state {
     uint64_t at_ns;
@@ -34,11 +24,11 @@ struct nsp_throttle_state {
 };
 
 /* What is wrong with 'throttle', NULL when nothing is. Static storage. */
-const char *nsp_throttle_fault(const struct nsp_throttle *throttle);
+const char *nsp_throttle_fault(const struct nsp_throttle_config *throttle);
 
 /* When the packet that comes at 'now_ns' leaves, NSP_TIME_NEVER when it is
  * dropped. */
-uint64_t nsp_throttle_depart_ns(const struct nsp_throttle *throttle,
+uint64_t nsp_throttle_depart_ns(const struct nsp_throttle_config *throttle,
                                 struct nsp_throttle_state *state,
                                 uint64_t now_ns);
 

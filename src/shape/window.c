@@ -3,7 +3,7 @@
 #define RANDOM_SKIP_MAX 64
 
 const char *
-nsp_window_fault(const struct nsp_window *window)
+nsp_window_fault(const struct nsp_window_config *window)
 {
     if (window->min_ns == 0 || window->max_ns > NSP_WINDOW_NS_MAX)
         return "an interval of windows is outside 1 ns to one hour";
@@ -21,8 +21,8 @@ open_at(struct nsp_window_state *state, uint64_t opens_ns)
 }
 
 static void
-open_next(const struct nsp_window *window, struct nsp_window_state *state,
-          struct nsp_prng *random)
+open_next(const struct nsp_window_config *window,
+          struct nsp_window_state *state, struct nsp_prng *random)
 {
     uint64_t spread_ns = window->max_ns - window->min_ns;
     uint64_t interval_ns = window->min_ns;
@@ -35,7 +35,7 @@ open_next(const struct nsp_window *window, struct nsp_window_state *state,
 
 /* Lets the windows before 'now_ns' pass. */
 static void
-catch_up(const struct nsp_window *window, struct nsp_window_state *state,
+catch_up(const struct nsp_window_config *window, struct nsp_window_state *state,
          uint64_t now_ns, struct nsp_prng *random)
 {
     if (!state->begun) {
@@ -58,8 +58,8 @@ catch_up(const struct nsp_window *window, struct nsp_window_state *state,
 }
 
 static bool
-has_room(const struct nsp_window *window, const struct nsp_window_state *state,
-         uint32_t bytes)
+has_room(const struct nsp_window_config *window,
+         const struct nsp_window_state *state, uint32_t bytes)
 {
     if (state->pkts == 0)
         return true;
@@ -71,7 +71,7 @@ has_room(const struct nsp_window *window, const struct nsp_window_state *state,
 }
 
 uint64_t
-nsp_window_depart_ns(const struct nsp_window *window,
+nsp_window_depart_ns(const struct nsp_window_config *window,
                      struct nsp_window_state *state, uint64_t now_ns,
                      uint32_t bytes, struct nsp_prng *random)
 {

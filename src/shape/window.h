@@ -1,6 +1,7 @@
 #ifndef NSP_SHAPE_WINDOW_H
 #define NSP_SHAPE_WINDOW_H
 #include "base/prng.h"
+#include "netshaper/impair.h"
 
 /* Bursts: packets wait for the next window and leave together, as behind a
  * radio that gets slots. Windows are moments, at intervals that are fixed or
@@ -19,14 +20,6 @@
  * Cost     Constant; a number for each random interval. No allocation: the
  *          caller's delay line holds the packets. */
 
-#define NSP_WINDOW_NS_MAX UINT64_C(3600000000000)
-
-struct nsp_window {
-    uint64_t min_ns, max_ns; /* Interval, 1..NSP_WINDOW_NS_MAX. */
-    uint32_t limit_pkts;     /* In a window; 0 is no limit. */
-    uint32_t limit_bytes;    /* In a window; 0 is no limit. */
-};
-
 /* What has happened; all zero at first but for start_ns, which the caller may
  * set. */
 struct nsp_window_state {
@@ -37,10 +30,10 @@ struct nsp_window_state {
 };
 
 /* What is wrong with 'window', NULL when nothing is. Static storage. */
-const char *nsp_window_fault(const struct nsp_window *window);
+const char *nsp_window_fault(const struct nsp_window_config *window);
 
 /* When the packet of 'bytes' that comes at 'now_ns' leaves. */
-uint64_t nsp_window_depart_ns(const struct nsp_window *window,
+uint64_t nsp_window_depart_ns(const struct nsp_window_config *window,
                               struct nsp_window_state *state, uint64_t now_ns,
                               uint32_t bytes, struct nsp_prng *random);
 

@@ -2,91 +2,15 @@
  * at another, to the nanosecond, or be counted as dropped. */
 #include <string.h>
 
-#include "netshaper/engine.h"
+#include "tests/lib/engine_run.h"
 #include "tests/lib/frames.h"
 #include "tests/lib/test.h"
-
-#define MS  UINT64_C(1000000)
-#define MAX 4096
-
-struct run {
-    struct nsp_stats stats;
-    struct nsp_memory_frame out[MAX];
-    uint32_t tags[MAX];
-    uint8_t ttls[MAX]; /* Frames' bytes do not outlive the next pop. */
-    uint32_t count;
-};
-
-static struct nsp_memory *
-new_memory(void)
-{
-    const struct nsp_memory_config cfg = { .virtual_time = true };
-    struct nsp_memory *memory;
-
-    CHECK_EQ(nsp_memory_create(&cfg, &memory), NSP_OK);
-    return memory;
-}
-
-static uint64_t
-dropped(const struct nsp_stats *stats)
-{
-    uint64_t sum = 0;
-
-    for (int i = 0; i < NSP_DROP_COUNT; i++)
-        sum += stats->dropped_pkts[i];
-    return sum;
-}
-
-static void
-check_identity(const struct nsp_stats *stats)
-{
-    CHECK_EQ(stats->in_pkts,
-             stats->delivered_pkts + dropped(stats) + stats->queued_pkts);
-}
-
-/* Runs what was pushed to 'memory' through 'cfg', which names no backend yet.
- */
-static void
-run_all(struct nsp_memory *memory, struct nsp_engine_config cfg,
-        const char *filter, struct run *ret)
-{
-    struct nsp_engine *engine;
-    uint32_t n;
-
-    cfg.backend = "memory";
-    cfg.memory = memory;
-    CHECK_EQ(nsp_engine_create(&cfg, &engine, NULL), NSP_OK);
-    CHECK_EQ(nsp_engine_start(engine, filter, NULL), NSP_OK);
-    CHECK_EQ(nsp_engine_run(engine), NSP_OK);
-    CHECK_EQ(nsp_engine_read_stats(engine, &ret->stats), NSP_OK);
-    check_identity(&ret->stats);
-    CHECK_EQ(ret->stats.queued_pkts, 0);
-    nsp_engine_destroy(engine);
-
-    ret->count = 0;
-    while ((n = nsp_memory_pop_burst(memory, 0, &ret->out[ret->count], 1)) >
-           0) {
-        ret->tags[ret->count] = frame_tag(&ret->out[ret->count]);
-        ret->ttls[ret->count] = ret->out[ret->count].data[8];
-        ret->count++;
-    }
-    nsp_memory_destroy(memory);
-}
-
-static void
-run_rule(struct nsp_memory *memory, struct nsp_rule rule, struct run *ret)
-{
-    run_all(memory,
-            (struct nsp_engine_config){
-                .policy = { .rules = &rule, .rule_count = 1 }, .seed = 1 },
-            "true", ret);
-}
 
 static struct run run;
 
 TEST(packets_that_no_rule_wants_pass_at_once_and_in_order)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 100, 100, 53, 0, 5 * MS, 1000, NSP_INBOUND);
     run_all(memory, (struct nsp_engine_config){ 0 }, "tcp", &run);
@@ -101,7 +25,7 @@ TEST(packets_that_no_rule_wants_pass_at_once_and_in_order)
 
 TEST(fixed_delay_is_exact_and_keeps_order)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 200, 100, 53, 0, MS, 7, NSP_INBOUND);
     run_rule(memory, (struct nsp_rule){ .effects.delay.mean_ns = 40 * MS + 3 },
@@ -116,7 +40,7 @@ TEST(fixed_delay_is_exact_and_keeps_order)
 /* 8 Mbit/s is 1000 bytes per ms. */
 TEST(rate_spaces_packets_by_their_serialisation_time)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 10, 1000, 53, 0, 2 * MS, 0, NSP_INBOUND);
     run_rule(memory,
@@ -131,7 +55,7 @@ TEST(rate_spaces_packets_by_their_serialisation_time)
 
 TEST(delay_follows_the_serialiser)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 5, 1000, 53, 0, 0, 0, NSP_INBOUND);
     run_rule(memory,
@@ -145,7 +69,7 @@ TEST(delay_follows_the_serialiser)
 
 TEST(overhead_is_charged)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 4, 962, 53, 0, 0, 0, NSP_INBOUND);
     run_rule(memory,
@@ -167,7 +91,7 @@ TEST(full_queue_drops_the_tail_or_the_head)
     };
 
     for (size_t r = 0; r < 2; r++) {
-        struct nsp_memory *memory = new_memory();
+        struct nsp_memory *memory = run_memory();
 
         push_udp(memory, 10, 1000, 53, 0, 0, 0, NSP_INBOUND);
         run_rule(memory,
@@ -185,7 +109,7 @@ TEST(full_queue_drops_the_tail_or_the_head)
 
 TEST(each_direction_has_its_own_queue)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 1, 1000, 53, 0, 0, 0, NSP_INBOUND);
     push_udp(memory, 1, 1000, 53, 1, 0, 0, NSP_OUTBOUND);
@@ -200,7 +124,7 @@ TEST(each_direction_has_its_own_queue)
 
 TEST(a_rule_applies_to_its_direction_only)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 1, 100, 53, 0, 0, 0, NSP_INBOUND);
     push_udp(memory, 1, 100, 53, 1, 0, 0, NSP_OUTBOUND);
@@ -219,7 +143,7 @@ TEST(the_first_rule_that_matches_decides)
         { .name = "dns", .match = "udp.DstPort == 53" },
         { .name = "rest", .match = "udp", .action = NSP_ACTION_DROP },
     };
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
 
     push_udp(memory, 3, 100, 53, 0, 0, 0, NSP_INBOUND);
     push_udp(memory, 4, 100, 54, 3, 0, 0, NSP_INBOUND);
@@ -259,7 +183,7 @@ TEST(loss_has_its_rate_and_repeats_with_its_seed)
 
 TEST(reject_answers_and_drops)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
     struct nsp_memory_frame frame = { .direction = NSP_INBOUND };
     uint8_t data[1500];
 
@@ -276,7 +200,7 @@ TEST(reject_answers_and_drops)
 
 TEST(more_packets_than_the_engine_may_hold_are_refused_and_counted)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
     const struct nsp_rule rule = { .effects.delay.mean_ns = 100 * MS };
 
     push_udp(memory, 100, 100, 53, 0, 0, 0, NSP_INBOUND);
@@ -326,7 +250,7 @@ verdict_by_tag(void *context, struct nsp_burst *burst)
 
 TEST(a_callback_passes_drops_edits_delays_and_injects)
 {
-    struct nsp_memory *memory = new_memory();
+    struct nsp_memory *memory = run_memory();
     uint32_t bursts = 0;
 
     push_udp(memory, 5, 100, 53, 0, MS, 0, NSP_INBOUND);

@@ -11,7 +11,7 @@ struct row {
 };
 
 static void
-check_rows(const struct nsp_cutoff *cutoff, uint64_t start_ns,
+check_rows(const struct nsp_cutoff_config *cutoff, uint64_t start_ns,
            const struct row *rows, size_t count)
 {
     struct nsp_cutoff_state past = { .start_ns = start_ns };
@@ -25,8 +25,8 @@ check_rows(const struct nsp_cutoff *cutoff, uint64_t start_ns,
 
 TEST(cutoff_breaks_off_after_bytes_for_good)
 {
-    static const struct nsp_cutoff cutoff = { .after_bytes = 1000,
-                                              .stall_ns = NEVER };
+    static const struct nsp_cutoff_config cutoff = { .after_bytes = 1000,
+                                                     .stall_ns = NEVER };
     static const struct row rows[] = {
         { 5, 999, 5 },      { 6, 500, 6 },           { 6, 1, NEVER },
         { 1000, 1, NEVER }, { NEVER - 1, 1, NEVER },
@@ -37,8 +37,8 @@ TEST(cutoff_breaks_off_after_bytes_for_good)
 
 TEST(cutoff_stalls_after_bytes_from_the_packet_that_finds_it)
 {
-    static const struct nsp_cutoff cutoff = { .after_bytes = 1000,
-                                              .stall_ns = 100 };
+    static const struct nsp_cutoff_config cutoff = { .after_bytes = 1000,
+                                                     .stall_ns = 100 };
     static const struct row rows[] = {
         { 5, 1000, 5 },     { 50, 1, 150 },     { 149, 1, 150 },
         { 150, 5000, 150 }, { 151, 5000, 151 }, { 1000, 5000, 1000 },
@@ -49,8 +49,8 @@ TEST(cutoff_stalls_after_bytes_from_the_packet_that_finds_it)
 
 TEST(cutoff_stalls_after_a_time_from_the_start)
 {
-    static const struct nsp_cutoff cutoff = { .after_ns = 200,
-                                              .stall_ns = 100 };
+    static const struct nsp_cutoff_config cutoff = { .after_ns = 200,
+                                                     .stall_ns = 100 };
     static const struct row rows[] = {
         { 1000, 1, 1000 }, { 1199, 1, 1199 }, { 1200, 1, 1300 },
         { 1250, 1, 1300 }, { 1300, 1, 1300 }, { 5000, 1, 5000 },
@@ -64,7 +64,8 @@ TEST(cutoff_stalls_after_a_time_from_the_start)
 
 TEST(cutoff_stalls_by_what_comes_first)
 {
-    static const struct nsp_cutoff cutoff = { 1000, 200, NEVER };
+    static const struct nsp_cutoff_config cutoff = { 1000, 200, NEVER, false,
+                                                     0 };
     static const struct row by_bytes[] = { { 5, 1000, 5 }, { 6, 1, NEVER } };
     static const struct row by_time[] = { { 5, 999, 5 }, { 200, 1, NEVER } };
 
@@ -74,7 +75,8 @@ TEST(cutoff_stalls_by_what_comes_first)
 
 TEST(cutoff_refuses_what_makes_no_sense)
 {
-    static const struct nsp_cutoff cases[] = { { 0, 0, 5 }, { 1, 1, 0 } };
+    static const struct nsp_cutoff_config cases[] = { { 0, 0, 5, false, 0 },
+                                                      { 1, 1, 0, false, 0 } };
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++)
         CHECK(nsp_cutoff_fault(&cases[i]) != NULL);

@@ -15,7 +15,6 @@ TEST(flap_follows_its_schedule_nanosecond_by_nanosecond)
         struct nsp_flap_state past = { .start_ns = 100 };
         uint32_t time = 0, left = (uint32_t)flaps[f].times_ns[0];
 
-        CHECK(nsp_flap_fault(&flaps[f]) == NULL);
         CHECK_EQ(nsp_flap_up_ns(&flaps[f], &past, 99, NULL), 99);
         for (uint64_t now_ns = 100; now_ns < 1000; now_ns++) {
             CHECK_EQ(nsp_flap_up_ns(&flaps[f], &past, now_ns, NULL),
@@ -101,18 +100,28 @@ TEST(flap_is_found_as_it_would_be_after_a_long_time)
 
 TEST(flap_refuses_what_makes_no_sense)
 {
-    static const struct nsp_flap cases[] = {
-        { NSP_FLAP_EXPONENTIAL + 1, 2, { 1, 1 } },
-        { NSP_FLAP_SCHEDULE, 0, { 1, 1 } },
-        { NSP_FLAP_SCHEDULE, 3, { 1, 1, 1 } },
-        { NSP_FLAP_SCHEDULE, 2, { 1, 0 } },
-        { NSP_FLAP_SCHEDULE, 2, { 1, NSP_FLAP_NS_MAX + 1 } },
-        { NSP_FLAP_SCHEDULE, NSP_FLAP_TIMES_MAX + 2, { 1, 1 } },
-        { NSP_FLAP_EXPONENTIAL, 4, { 1, 1, 1, 1 } },
+    static const uint64_t times[] = { 1, 1, 1, 1 }, none[] = { 1, 0 },
+                          long_one[] = { 1, NSP_FLAP_NS_MAX + 1 };
+    static const struct nsp_flap_config cases[] = {
+        { NSP_FLAP_EXPONENTIAL + 1, false, 2, times, 0 },
+        { NSP_FLAP_SCHEDULE, false, 0, times, 0 },
+        { NSP_FLAP_SCHEDULE, false, 3, times, 0 },
+        { NSP_FLAP_SCHEDULE, false, 2, none, 0 },
+        { NSP_FLAP_SCHEDULE, false, 2, long_one, 0 },
+        { NSP_FLAP_SCHEDULE, false, 2, NULL, 0 },
+        { NSP_FLAP_SCHEDULE, false, NSP_FLAP_TIMES_MAX + 2, times, 0 },
+        { NSP_FLAP_EXPONENTIAL, false, 4, times, 0 },
     };
+    const struct nsp_flap_config good = { .count = 4, .times_ns = times };
+    struct nsp_flap flap;
 
-    for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++)
+    for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++) {
         CHECK(nsp_flap_fault(&cases[i]) != NULL);
+        CHECK(nsp_flap_init(&flap, &cases[i]) < 0);
+    }
+    CHECK_EQ(nsp_flap_init(&flap, &good), 0);
+    CHECK_EQ(flap.count, 4);
+    CHECK_EQ(flap.times_ns[3], 1);
 }
 
 TEST_MAIN(cmocka_unit_test(flap_follows_its_schedule_nanosecond_by_nanosecond),

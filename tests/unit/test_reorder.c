@@ -8,7 +8,7 @@
 static struct nsp_reorder
 reorder_of(uint32_t ppm, uint32_t correlation_ppm, uint32_t gap)
 {
-    const struct nsp_reorder_config cfg = { ppm, correlation_ppm, gap };
+    const struct nsp_reorder_config cfg = { ppm, correlation_ppm, gap, 0 };
     struct nsp_reorder reorder;
 
     CHECK_EQ(nsp_reorder_init(&reorder, &cfg), 0);

@@ -43,7 +43,7 @@ flipped(uint32_t from, uint32_t to)
 }
 
 static bool
-apply(const struct nsp_tamper *tamper, struct nsp_pkt *pkt,
+apply(const struct nsp_tamper_config *tamper, struct nsp_pkt *pkt,
       struct nsp_prng *random)
 {
     CHECK(nsp_tamper_fault(tamper) == NULL);
@@ -74,7 +74,7 @@ TEST(tamper_flips_as_many_bits_where_it_is_asked)
     nsp_prng_init(&random, 1, 0);
     for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
         for (size_t k = 0; k < 5 * 100; k++) {
-            const struct nsp_tamper tamper = {
+            const struct nsp_tamper_config tamper = {
                 .flip_bits = counts[k % 5],
                 .flip_where = rows[i].where,
             };
@@ -97,7 +97,7 @@ TEST(tamper_flips_every_bit_as_often)
     const uint32_t rounds = 200000;
 
     for (size_t c = 0; c < NSP_ARRAY_LEN(counts); c++) {
-        const struct nsp_tamper tamper = { .flip_bits = counts[c] };
+        const struct nsp_tamper_config tamper = { .flip_bits = counts[c] };
         uint32_t hits[64] = { 0 };
         struct nsp_prng random;
         double p = counts[c] / 64.0, sum = 0;
@@ -128,7 +128,7 @@ TEST(tamper_leaves_breaks_or_repairs_checksums_as_asked)
     nsp_prng_init(&random, 2, 0);
     for (size_t i = 0; i < NSP_ARRAY_LEN(packets); i++) {
         for (int k = 0; k < 1000; k++) {
-            struct nsp_tamper tamper = { .flip_bits = 1 };
+            struct nsp_tamper_config tamper = { .flip_bits = 1 };
             struct nsp_pkt pkt = sealed(packets[i]);
 
             CHECK(apply(&tamper, &pkt, &random));
@@ -139,7 +139,8 @@ TEST(tamper_leaves_breaks_or_repairs_checksums_as_asked)
             CHECK(apply(&tamper, &pkt, &random));
             CHECK(nsp_pkt_checksums_ok(&pkt));
 
-            tamper = (struct nsp_tamper){ .csum = NSP_TAMPER_CSUM_BREAK };
+            tamper =
+                (struct nsp_tamper_config){ .csum = NSP_TAMPER_CSUM_BREAK };
             pkt = sealed(packets[i]);
             CHECK(apply(&tamper, &pkt, &random));
             CHECK(!nsp_pkt_checksums_ok(&pkt));
@@ -151,7 +152,7 @@ TEST(tamper_leaves_breaks_or_repairs_checksums_as_asked)
 /* A device that completed it afterwards would hide the damage. */
 TEST(tamper_completes_a_partial_checksum_before_the_damage)
 {
-    const struct nsp_tamper tamper = { .flip_bits = 1 };
+    const struct nsp_tamper_config tamper = { .flip_bits = 1 };
     struct nsp_pkt pkt = sealed(TCP_OF_4);
     struct nsp_prng random;
 
@@ -178,7 +179,7 @@ TEST(tamper_cuts_packets_of_both_families)
 
     nsp_prng_init(&random, 3, 0);
     for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
-        struct nsp_tamper tamper = { .truncate_bytes = rows[i].to };
+        struct nsp_tamper_config tamper = { .truncate_bytes = rows[i].to };
         struct nsp_pkt pkt = sealed(rows[i].hex);
         uint32_t whole = pkt.ip_bytes;
 
@@ -195,7 +196,7 @@ TEST(tamper_cuts_packets_of_both_families)
 
 TEST(tamper_rewrites_payloads)
 {
-    struct nsp_tamper tamper = {
+    struct nsp_tamper_config tamper = {
         .rewrite = NSP_TAMPER_FILL,
         .fill_bytes = 3,
         .fill = "abc",
@@ -235,7 +236,7 @@ TEST(tamper_survives_damage_to_headers)
     for (int i = 0; i < 300000; i++) {
         struct nsp_pkt pkt = sealed(packets[i % 3]), again;
         uint8_t *copy = malloc(pkt.cap_bytes);
-        const struct nsp_tamper tamper = {
+        const struct nsp_tamper_config tamper = {
             .flip_bits = 1 + nsp_prng_below(&random, 16),
             .flip_where = NSP_TAMPER_PACKET,
             .truncate_bytes = i % 2 == 0 ? 0 : 20 + nsp_prng_below(&random, 50),
@@ -258,7 +259,7 @@ TEST(tamper_survives_damage_to_headers)
 
 TEST(tamper_refuses_what_makes_no_sense)
 {
-    const struct nsp_tamper cases[] = {
+    const struct nsp_tamper_config cases[] = {
         { .truncate_bytes = 19 },
         { .flip_bits = NSP_TAMPER_FLIP_MAX + 1 },
         { .flip_where = NSP_TAMPER_PACKET + 1 },

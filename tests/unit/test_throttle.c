@@ -10,14 +10,14 @@
 TEST(throttle_agrees_with_a_bucket_that_ticks)
 {
     enum { PKTS = 2000 };
-    static const struct nsp_throttle throttles[] = {
-        { 1, 10, 1, 0 }, { 1, 10, 1, 5 },   { 3, 10, 1, 0 },
-        { 3, 10, 4, 7 }, { 7, 1000, 2, 3 }, { 1000, 7, 1, 100 },
-        { 1, 1, 1, 1 },  { 5, 9, 50, 0 },
+    static const struct nsp_throttle_config throttles[] = {
+        { 1, 10, 1, 0, 0 }, { 1, 10, 1, 5, 0 },   { 3, 10, 1, 0, 0 },
+        { 3, 10, 4, 7, 0 }, { 7, 1000, 2, 3, 0 }, { 1000, 7, 1, 100, 0 },
+        { 1, 1, 1, 1, 0 },  { 5, 9, 50, 0, 0 },
     };
 
     for (size_t t = 0; t < NSP_ARRAY_LEN(throttles); t++) {
-        const struct nsp_throttle *throttle = &throttles[t];
+        const struct nsp_throttle_config *throttle = &throttles[t];
         static uint64_t arrives_ns[PKTS], departs_ns[PKTS];
         struct nsp_throttle_state past = { 0 };
         uint64_t most = throttle->burst_pkts * throttle->per_ns;
@@ -60,10 +60,11 @@ TEST(throttle_agrees_with_a_bucket_that_ticks)
 
 TEST(throttle_bears_its_largest_values)
 {
-    const struct nsp_throttle throttle = { 1, NSP_THROTTLE_NS_MAX,
-                                           NSP_THROTTLE_HELD_MAX,
-                                           NSP_THROTTLE_HELD_MAX };
-    const struct nsp_throttle fast = { NSP_THROTTLE_PKTS_MAX, 1, 1, 0 };
+    const struct nsp_throttle_config throttle = { 1, NSP_THROTTLE_NS_MAX,
+                                                  NSP_THROTTLE_HELD_MAX,
+                                                  NSP_THROTTLE_HELD_MAX, 0 };
+    const struct nsp_throttle_config fast = { NSP_THROTTLE_PKTS_MAX, 1, 1, 0,
+                                              0 };
     struct nsp_throttle_state past = { 0 }, fast_past = { 0 };
 
     CHECK(nsp_throttle_fault(&throttle) == NULL);
@@ -83,14 +84,14 @@ TEST(throttle_bears_its_largest_values)
 
 TEST(throttle_refuses_what_makes_no_sense)
 {
-    static const struct nsp_throttle cases[] = {
-        { 0, 1, 1, 0 },
-        { NSP_THROTTLE_PKTS_MAX + 1, 1, 1, 0 },
-        { 1, 0, 1, 0 },
-        { 1, NSP_THROTTLE_NS_MAX + 1, 1, 0 },
-        { 1, 1, 0, 0 },
-        { 1, 1, NSP_THROTTLE_HELD_MAX + 1, 0 },
-        { 1, 1, 1, NSP_THROTTLE_HELD_MAX + 1 },
+    static const struct nsp_throttle_config cases[] = {
+        { 0, 1, 1, 0, 0 },
+        { NSP_THROTTLE_PKTS_MAX + 1, 1, 1, 0, 0 },
+        { 1, 0, 1, 0, 0 },
+        { 1, NSP_THROTTLE_NS_MAX + 1, 1, 0, 0 },
+        { 1, 1, 0, 0, 0 },
+        { 1, 1, NSP_THROTTLE_HELD_MAX + 1, 0, 0 },
+        { 1, 1, 1, NSP_THROTTLE_HELD_MAX + 1, 0 },
     };
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++)

@@ -8,7 +8,7 @@
 /* The windows, one after another, and a first-in first-out queue before them.
  */
 struct reference {
-    const struct nsp_window *window;
+    const struct nsp_window_config *window;
     struct nsp_prng random;
     uint64_t opens_ns;
     uint32_t pkts, bytes;
@@ -30,7 +30,7 @@ open_reference(struct reference *ref)
 static uint64_t
 reference_depart_ns(struct reference *ref, uint64_t now_ns, uint32_t bytes)
 {
-    const struct nsp_window *window = ref->window;
+    const struct nsp_window_config *window = ref->window;
 
     for (;; open_reference(ref)) {
         if (ref->opens_ns < now_ns)
@@ -49,10 +49,11 @@ reference_depart_ns(struct reference *ref, uint64_t now_ns, uint32_t bytes)
 
 TEST(window_agrees_with_a_queue_before_every_window)
 {
-    static const struct nsp_window windows[] = {
-        { 100, 100, 0, 0 },    { 100, 100, 3, 0 },    { 100, 100, 0, 3000 },
-        { 100, 100, 4, 3000 }, { 1, 1, 1, 0 },        { 50, 150, 0, 0 },
-        { 50, 150, 2, 0 },     { 10, 1000, 3, 4000 },
+    static const struct nsp_window_config windows[] = {
+        { 100, 100, 0, 0, 0 },    { 100, 100, 3, 0, 0 },
+        { 100, 100, 0, 3000, 0 }, { 100, 100, 4, 3000, 0 },
+        { 1, 1, 1, 0, 0 },        { 50, 150, 0, 0, 0 },
+        { 50, 150, 2, 0, 0 },     { 10, 1000, 3, 4000, 0 },
     };
 
     for (size_t w = 0; w < NSP_ARRAY_LEN(windows); w++) {
@@ -82,7 +83,7 @@ TEST(window_agrees_with_a_queue_before_every_window)
 
 TEST(window_gives_a_large_packet_one_to_itself)
 {
-    const struct nsp_window window = { MS, MS, 0, 1000 };
+    const struct nsp_window_config window = { MS, MS, 0, 1000, 0 };
     struct nsp_window_state past = { 0 }, fresh = { 0 };
     struct nsp_prng random;
 
@@ -100,7 +101,8 @@ TEST(window_gives_a_large_packet_one_to_itself)
 
 TEST(window_is_found_at_once_after_a_long_time)
 {
-    const struct nsp_window fixed = { 3, 3, 0, 0 }, drawn = { 3, 9, 0, 0 };
+    const struct nsp_window_config fixed = { 3, 3, 0, 0, 0 },
+                                   drawn = { 3, 9, 0, 0, 0 };
     const uint64_t far_ns = UINT64_C(1) << 62;
     struct nsp_window_state a = { 0 }, b = { 0 };
     struct nsp_prng random;
@@ -120,10 +122,10 @@ TEST(window_is_found_at_once_after_a_long_time)
 
 TEST(window_refuses_what_makes_no_sense)
 {
-    static const struct nsp_window cases[] = {
-        { 0, 5, 0, 0 },
-        { 5, 4, 0, 0 },
-        { 5, NSP_WINDOW_NS_MAX + 1, 0, 0 },
+    static const struct nsp_window_config cases[] = {
+        { 0, 5, 0, 0, 0 },
+        { 5, 4, 0, 0, 0 },
+        { 5, NSP_WINDOW_NS_MAX + 1, 0, 0, 0 },
     };
 
     for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++)

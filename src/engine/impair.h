@@ -1,0 +1,55 @@
+#ifndef NSP_ENGINE_IMPAIR_H
+#define NSP_ENGINE_IMPAIR_H
+#include "engine/worker.h"
+
+/* What the effects of rules make of one packet.
+ *
+ * Threads  The worker's own. Cost  No allocation, lock or system call but the
+ *          device's. */
+
+/* Changes to a packet that wait until all its rules have judged it. */
+struct nsp_changes {
+    struct nsp_edits edits;
+    uint32_t window_bytes;   /* TCP window at most; 0: as it is. */
+    uint32_t truncate_bytes; /* Length at most; 0: as it is. */
+    uint32_t damage_count;
+    struct nsp_damage {
+        const struct nsp_tamper_config *tamper;
+        struct nsp_prng random;
+    } damages[NSP_RULES_PER_PKT_MAX];
+};
+
+/* None. Leaves room for damages as it is: it is large and seldom used. */
+static inline void
+nsp_changes_init(struct nsp_changes *changes)
+{
+    changes->edits.which = 0;
+    changes->edits.mark = changes->edits.mark_mask = 0;
+    changes->window_bytes = 0;
+    changes->truncate_bytes = 0;
+    changes->damage_count = 0;
+}
+
+/* How a rule holds a packet: see struct nsp_pkt_stage. */
+struct nsp_way {
+    uint64_t enter_ns, delay_ns;
+    bool windows, keep_order;
+};
+
+/* Takes 'pkt' through the effects 'plan' up to where it would wait; what it
+ * draws comes from 'random'. Returns true with '*ret' set and more in
+ * 'changes', or false when the packet is to be dropped for '*reterr'. */
+bool nsp_impair(struct nsp_worker *w, struct nsp_pkt *pkt,
+                const struct nsp_effects_plan *plan,
+                struct nsp_effects_state *state, struct nsp_prng *random,
+                struct nsp_changes *changes, struct nsp_way *ret,
+                enum nsp_drop_reason *reterr);
+
+/* Adds 'more' to what is to be edited; the later rule prevails. */
+void nsp_changes_add_edits(struct nsp_changes *changes,
+                           const struct nsp_edits *more);
+
+/* Makes the changes. What a packet has no header for stays undone. */
+void nsp_changes_apply(struct nsp_changes *changes, struct nsp_pkt *pkt);
+
+#endif /* NSP_ENGINE_IMPAIR_H */
