@@ -1,0 +1,343 @@
+#define _GNU_SOURCE
+/* The bump in the wire: two interfaces joined by programs in their drivers
+ * (bridge_program.h) and by AF_XDP sockets (bridge_queue.h).
+ *
+ * What happens when
+ *   closed    The programs are detached; what waits in the sockets is still
+ *             forwarded. From then on nothing crosses.
+ *   killed    The sockets go with the process. The programs stay, find no
+ *             socket, and let frames cross in the kernel (fail_closed: drop
+ *             them). The next engine at these interfaces takes them over.
+ *   hung      The programs find no sign of life in the shared words, and do the
+ *             same.
+ *   overrun   The kernel drops what finds no frame or a full ring, and counts.
+ *   changed   An interface that is down is waited for. One that is removed,
+ *             gets another number of queues or another XDP program ends the
+ *             device. */
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/diag.h"
+#include "base/memory.h"
+#include "io/bridge/bridge_device.h"
+#include "io/bridge/bridge_probe.h"
+
+/* Looks at the news that often while packets keep coming. */
+#define WATCH_NS UINT64_C(100000000)
+
+/* Between attempts to send what the kernel did not take. */
+#define RESEND_NS UINT64_C(1000000)
+
+static void bridge_close(struct nsp_io *io);
+
+static int
+bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
+            struct nsp_diag *reterr)
+{
+    struct nsp_allocator allocator = nsp_allocator_or_libc(&cfg->allocator);
+    struct nsp_io *io = nsp_alloc(&allocator, 1, sizeof *io);
+    int result;
+
+    if (!io)
+        return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
+                            "lower the number of packets to hold",
+                            "no memory for a device");
+    io->queue_count = cfg->queues;
+    io->beats.map_fd = io->watch.fd = -1;
+    io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
+    io->allocator = allocator;
+    io->log = cfg->log;
+    result = nsp_bridge_device_open(io, cfg, reterr);
+    if (result != NSP_OK) {
+        bridge_close(io);
+        return result;
+    }
+    *ret = io;
+    return NSP_OK;
+}
+
+/* --- Closing -------------------------------------------------------------- */
+
+/* The kernel waits until nobody runs a program that it detaches: afterwards all
+ * that was taken is in the receive rings. */
+static void
+bridge_quiesce(struct nsp_io *io)
+{
+    for (uint32_t port = 0; port < 2; port++)
+        nsp_bridge_port_detach(&io->ports[port]);
+    atomic_store_explicit(&io->quiesced, true, memory_order_relaxed);
+}
+
+static void
+log_late(const struct nsp_io *io)
+{
+    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
+
+    if (pkts > 0)
+        nsp_bridge_log(io, NSP_LOG_WARNING,
+                       "bridge: %" PRIu64 " packets %s because no worker gave "
+                       "a sign of life in time",
+                       pkts, io->fail_closed ? "were dropped" : "passed by");
+}
+
+static void
+bridge_close(struct nsp_io *io)
+{
+    bridge_quiesce(io);
+    if (io->beats.shared)
+        log_late(io);
+    for (uint32_t i = 0; i < io->queues_open; i++)
+        nsp_bridge_queue_close(&io->queues[i]);
+    for (uint32_t port = 0; port < 2; port++)
+        nsp_bridge_port_close(&io->ports[port]);
+    nsp_link_watch_close(&io->watch);
+    nsp_beats_close(&io->beats);
+    nsp_release(&io->allocator, io->queues);
+    nsp_release(&io->allocator, io);
+}
+
+/* --- Interfaces that change ----------------------------------------------- */
+
+static void
+bridge_wake(struct nsp_io *io)
+{
+    for (uint32_t i = 0; i < io->queue_count; i++)
+        nsp_wakeup_set(&io->queues[i].wakeup);
+}
+
+static void NSP_PRINTF(3, 4)
+    end_device(struct nsp_io *io, int err, const char *format, ...)
+{
+    va_list args;
+
+    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0)
+        return;
+    va_start(args, format);
+    vsnprintf(io->ended, sizeof io->ended, format, args);
+    va_end(args);
+    atomic_store_explicit(&io->status, err, memory_order_release);
+    bridge_wake(io);
+}
+
+/* News may be older than our own program: asks for the present one. */
+static void
+check_program(struct nsp_io *io, const struct nsp_bridge_port *port)
+{
+    struct nsp_bridge_link link;
+
+    if (port->xdp_fd < 0 || nsp_bridge_port_look(port->name, &link) < 0 ||
+        link.ifindex != port->ifindex || link.xdp_id == port->xdp_id)
+        return;
+    if (link.xdp_id == 0)
+        end_device(io, -ENOENT, "somebody took the XDP program off %s",
+                   port->name);
+    else
+        end_device(io, -EBUSY, "somebody put another XDP program (id %u) at %s",
+                   link.xdp_id, port->name);
+}
+
+static void
+take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
+             const struct nsp_link_news *news)
+{
+    uint32_t queues;
+
+    if (news->removed) {
+        end_device(io, -ENODEV, "interface %s was removed", port->name);
+        return;
+    }
+    if (news->mtu != 0)
+        atomic_store_explicit(&port->mtu, news->mtu, memory_order_relaxed);
+    atomic_store_explicit(&port->up, news->up, memory_order_relaxed);
+    if (news->tells_xdp && news->xdp_prog_id != port->xdp_id)
+        check_program(io, port);
+    queues = nsp_bridge_port_count_queues(port);
+    if (queues != port->queues)
+        end_device(io, -ESTALE, "interface %s now has %u queues, not %u",
+                   port->name, queues, port->queues);
+}
+
+static void
+take_news(void *context, const struct nsp_link_news *news)
+{
+    struct nsp_io *io = context;
+
+    for (uint32_t port = 0; port < 2; port++)
+        if (io->ports[port].ifindex == news->ifindex)
+            take_news_of(io, &io->ports[port], news);
+}
+
+static void
+read_news(struct nsp_io *io, uint64_t now_ns)
+{
+    io->watched_ns = now_ns;
+    nsp_link_watch_read(&io->watch, take_news, io);
+}
+
+/* --- Packets -------------------------------------------------------------- */
+
+static uint32_t
+bridge_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                struct nsp_pkt *ret_pkts[], uint32_t max)
+{
+    nsp_beats_alive(&io->beats, queue);
+    if (queue == 0 && now_ns - io->watched_ns >= WATCH_NS)
+        read_news(io, now_ns);
+    /* The engine asks for the status where nothing comes. */
+    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0 &&
+        !atomic_load_explicit(&io->quiesced, memory_order_relaxed))
+        return 0;
+    return nsp_bridge_rx_burst(&io->queues[queue], now_ns, ret_pkts, max);
+}
+
+static uint32_t
+bridge_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                struct nsp_pkt *const pkts[], uint32_t n, bool ret_refused[])
+{
+    (void)now_ns; /* Sent at once. */
+    return nsp_bridge_tx_burst(&io->queues[queue], pkts, n, ret_refused);
+}
+
+static void
+bridge_drop_burst(struct nsp_io *io, uint32_t queue,
+                  struct nsp_pkt *const pkts[], uint32_t n)
+{
+    nsp_bridge_drop_burst(&io->queues[queue], pkts, n);
+}
+
+static int
+bridge_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+              const uint8_t *ip, uint32_t ip_bytes, bool reply,
+              const struct nsp_pkt *like)
+{
+    (void)now_ns;
+    return nsp_bridge_inject(&io->queues[queue], ip, ip_bytes, reply, like);
+}
+
+/* --- Waiting -------------------------------------------------------------- */
+
+/* Adds the queue's sockets to 'fds' and returns their number. */
+static uint32_t
+list_sockets(const struct nsp_bridge_queue *queue, struct pollfd fds[])
+{
+    uint32_t n = 0;
+
+    for (uint32_t port = 0; port < 2; port++)
+        for (uint32_t i = 0; i < queue->socket_count[port]; i++)
+            fds[n++] = (struct pollfd){ .fd = queue->sockets[port][i].fd,
+                                        .events = POLLIN };
+    return n;
+}
+
+/* Returns 1 when something has come, 0 when the time is over. */
+static int
+sleep_on(struct nsp_io *io, struct nsp_bridge_queue *queue, bool readable,
+         uint64_t timeout_ns)
+{
+    struct pollfd fds[2 + 2 * NSP_BRIDGE_QUEUES_MAX] = {
+        { .fd = queue->wakeup.fd, .events = POLLIN },
+        { .fd = queue->config.index == 0 ? io->watch.fd : -1,
+          .events = POLLIN },
+    };
+    nfds_t count = 2 + (readable ? list_sockets(queue, fds + 2) : 0);
+    struct timespec ts = {
+        .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
+        .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
+    };
+    int n = ppoll(fds, count, timeout_ns == NSP_TIME_NEVER ? NULL : &ts, NULL);
+
+    if (n < 0)
+        return errno == EINTR ? 1 : -errno;
+    if (fds[0].revents != 0)
+        nsp_wakeup_wait(&queue->wakeup, -1, 0);
+    if (fds[1].revents != 0)
+        read_news(io, nsp_os_monotonic_ns(NULL));
+    return n > 0;
+}
+
+/* A worker that waits for packets sleeps as long as it likes: the program that
+ * sends it one starts its time. One that has no room, or something to send,
+ * gives signs of life in its sleep. */
+static int
+bridge_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+{
+    struct nsp_bridge_queue *q = &io->queues[queue];
+    bool readable = nsp_bridge_queue_can_receive(q);
+    int result;
+
+    if (nsp_bridge_queue_must_send(q))
+        timeout_ns = nsp_min_u64(timeout_ns, RESEND_NS);
+    do {
+        uint64_t slice_ns =
+            readable ? timeout_ns
+                     : nsp_min_u64(timeout_ns, io->beats.hang_ns / 4);
+
+        if (readable)
+            nsp_beats_sleep(&io->beats, queue);
+        result = sleep_on(io, q, readable, slice_ns);
+        if (readable)
+            nsp_beats_woken(&io->beats, queue);
+        else
+            nsp_beats_alive(&io->beats, queue);
+        if (timeout_ns != NSP_TIME_NEVER)
+            timeout_ns -= slice_ns;
+    } while (result == 0 && timeout_ns > 0);
+    return result < 0 ? result : 0;
+}
+
+/* --- State ---------------------------------------------------------------- */
+
+static void
+bridge_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
+{
+    *ret = (struct nsp_io_stats){ 0 };
+    for (uint32_t i = 0; i < io->queue_count; i++)
+        nsp_bridge_queue_count(&io->queues[i], ret);
+    if (io->fail_closed)
+        ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
+}
+
+static int
+bridge_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
+{
+    int err = atomic_load_explicit(&io->status, memory_order_acquire);
+
+    if (err != 0 && ret && ret_bytes > 0)
+        snprintf(ret, ret_bytes, "%s", io->ended);
+    return err;
+}
+
+/* All of every packet is there anyway, and none is a superpacket. */
+static int
+bridge_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
+{
+    (void)io;
+    (void)snap_bytes;
+    (void)superpackets;
+    return 0;
+}
+
+extern const struct nsp_io_ops nsp_bridge_ops;
+const struct nsp_io_ops nsp_bridge_ops = {
+    .name = "bridge",
+    .caps = NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT | NSP_IO_HOLDS_FORWARD |
+            NSP_IO_HOOKS,
+    .open = bridge_open,
+    .close = bridge_close,
+    .rx_burst = bridge_rx_burst,
+    .tx_burst = bridge_tx_burst,
+    .drop_burst = bridge_drop_burst,
+    .inject = bridge_inject,
+    .wait = bridge_wait,
+    .wake = bridge_wake,
+    .quiesce = bridge_quiesce,
+    .adjust = bridge_adjust,
+    .read_stats = bridge_read_stats,
+    .status = bridge_status,
+    .probe = nsp_bridge_probe,
+};

@@ -1,0 +1,36 @@
+#ifndef NSP_IO_BRIDGE_DEVICE_H
+#define NSP_IO_BRIDGE_DEVICE_H
+#include "io/bridge/bridge_port.h"
+#include "io/bridge/bridge_queue.h"
+#include "os/linux/beats.h"
+#include "os/linux/link_watch.h"
+
+/* The device itself: opened by bridge_open.c, served by bridge.c. */
+struct nsp_io {
+    struct nsp_bridge_port ports[2];
+    struct nsp_bridge_queue *queues;
+    uint32_t queue_count, queues_open;
+    bool fail_closed;
+    struct nsp_beats beats;
+
+    struct nsp_link_watch watch; /* Read by worker 0, */
+    uint64_t watched_ns;         /* ... the last time then. */
+    char ended[96];              /* Why the device has ended. */
+    _Atomic int status;          /* Published behind 'ended'. */
+    atomic_bool quiesced;        /* Packets that came before may be read. */
+
+    struct nsp_allocator allocator;
+    struct nsp_log_sink log;
+};
+
+/* Finds the interfaces, opens sockets on their queues, and attaches the
+ * programs: packets come from then on. 'io' has its allocator, log and queue
+ * count, and everything else closed. Returns as in struct nsp_io_ops; either
+ * way it is to be closed. */
+int nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
+                           struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+void nsp_bridge_log(const struct nsp_io *io, enum nsp_log_level level,
+                    const char *format, ...) NSP_PRINTF(3, 4);
+
+#endif /* NSP_IO_BRIDGE_DEVICE_H */

@@ -1,0 +1,283 @@
+#define _GNU_SOURCE
+#include "io/bridge/bridge_port.h"
+
+#include <errno.h>
+#include <linux/ethtool.h>
+#include <linux/if_link.h>
+#include <linux/rtnetlink.h>
+#include <linux/sockios.h>
+#include <net/if_arp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "io/bridge/bridge_program.h"
+#include "os/linux/bpf_call.h"
+#include "os/linux/route_netlink.h"
+
+#define REQUEST_BYTES 256u
+#define NO_PROGRAM    (-1)
+
+static int
+control(unsigned long request, struct ifreq *ifr)
+{
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int err = 0;
+
+    if (fd < 0)
+        return -errno;
+    if (ioctl(fd, request, ifr) < 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
+static void
+set_name(struct ifreq *ifr, const char *name)
+{
+    memset(ifr, 0, sizeof *ifr);
+    snprintf(ifr->ifr_name, sizeof ifr->ifr_name, "%s", name);
+}
+
+/* --- Looking -------------------------------------------------------------- */
+
+static int
+take_xdp(const struct nlattr *attribute, void *opaque)
+{
+    struct nsp_bridge_link *link = opaque;
+
+    if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID &&
+        mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+        link->xdp_id = mnl_attr_get_u32(attribute);
+    return MNL_CB_OK;
+}
+
+static int
+take_attribute(const struct nlattr *attribute, void *opaque)
+{
+    struct nsp_bridge_link *link = opaque;
+
+    switch (mnl_attr_get_type(attribute)) {
+    case IFLA_MTU:
+        if (mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
+            link->mtu = mnl_attr_get_u32(attribute);
+        break;
+    case IFLA_MASTER:
+        link->has_master = true;
+        break;
+    case IFLA_XDP:
+        (void)mnl_attr_parse_nested(attribute, take_xdp, link);
+        break;
+    default:
+        break;
+    }
+    return MNL_CB_OK;
+}
+
+static int
+take_link(const struct nlmsghdr *message, void *opaque)
+{
+    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
+    struct nsp_bridge_link *link = opaque;
+
+    link->ifindex = (uint32_t)info->ifi_index;
+    link->flags = info->ifi_flags;
+    link->ethernet = info->ifi_type == ARPHRD_ETHER;
+    (void)mnl_attr_parse(message, sizeof *info, take_attribute, link);
+    return MNL_CB_OK;
+}
+
+int
+nsp_bridge_port_look(const char *name, struct nsp_bridge_link *ret)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
+    struct nsp_bridge_link link = { 0 };
+    int err;
+
+    if (strlen(name) >= IF_NAMESIZE)
+        return -ENODEV;
+    message->nlmsg_type = RTM_GETLINK;
+    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    err = nsp_rtnetlink_ask(message, take_link, &link);
+    if (err < 0)
+        return err;
+    *ret = link;
+    return 0;
+}
+
+static int
+ask_ethtool(const char *name, void *command)
+{
+    struct ifreq ifr;
+
+    set_name(&ifr, name);
+    ifr.ifr_data = command;
+    return control(SIOCETHTOOL, &ifr);
+}
+
+uint32_t
+nsp_bridge_port_count_queues(const struct nsp_bridge_port *port)
+{
+    struct ethtool_channels channels = { .cmd = ETHTOOL_GCHANNELS };
+
+    /* A driver that cannot tell has one. */
+    if (ask_ethtool(port->name, &channels) < 0)
+        return 1;
+    return nsp_max_u32(1, channels.rx_count + channels.combined_count);
+}
+
+int
+nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
+{
+    struct nsp_bridge_link link;
+    int err = nsp_bridge_port_look(name, &link);
+
+    if (err < 0)
+        return err;
+    if (!link.ethernet)
+        return -EOPNOTSUPP;
+    if (link.has_master)
+        return -EMLINK;
+    if (link.xdp_id != 0 &&
+        !nsp_bpf_program_is(link.xdp_id, NSP_BRIDGE_PROGRAM_PREFIX))
+        return -EEXIST;
+    snprintf(port->name, sizeof port->name, "%s", name);
+    port->ifindex = link.ifindex;
+    port->taken_over = link.xdp_id != 0;
+    port->queues = nsp_bridge_port_count_queues(port);
+    atomic_store(&port->mtu, link.mtu);
+    atomic_store(&port->up, (link.flags & IFF_UP) != 0);
+    return 0;
+}
+
+/* --- Changing ------------------------------------------------------------- */
+
+static int
+set_promiscuous(const struct nsp_bridge_port *port, bool on, bool *ret_changed)
+{
+    struct ifreq ifr;
+    int err;
+
+    set_name(&ifr, port->name);
+    err = control(SIOCGIFFLAGS, &ifr);
+    if (err < 0)
+        return err;
+    *ret_changed = ((ifr.ifr_flags & IFF_PROMISC) != 0) != on;
+    if (!*ret_changed)
+        return 0;
+    ifr.ifr_flags ^= IFF_PROMISC;
+    return control(SIOCSIFFLAGS, &ifr);
+}
+
+/* Takes away, or gives back, what would change frames before they come: tags
+ * kept beside them, and several merged to one. Drivers that have none of it, or
+ * none to be changed, do not matter. */
+static uint32_t
+set_offloads(const struct nsp_bridge_port *port, uint32_t flags, bool on)
+{
+    struct ethtool_value value = { .cmd = ETHTOOL_GFLAGS };
+    uint32_t changed;
+
+    if (ask_ethtool(port->name, &value) < 0)
+        return 0;
+    changed = on ? flags & ~value.data : flags & value.data;
+    value.cmd = ETHTOOL_SFLAGS;
+    value.data ^= changed;
+    return changed != 0 && ask_ethtool(port->name, &value) == 0 ? changed : 0;
+}
+
+int
+nsp_bridge_port_prepare(struct nsp_bridge_port *port)
+{
+    int err = set_promiscuous(port, true, &port->promiscuous_by_us);
+
+    if (err < 0)
+        return err;
+    port->offloads_off =
+        set_offloads(port, ETH_FLAG_LRO | ETH_FLAG_RXVLAN, false);
+    /* One that was killed cannot say what it found. */
+    if (port->taken_over) {
+        port->promiscuous_by_us = true;
+        port->offloads_off = ETH_FLAG_RXVLAN;
+    }
+    return 0;
+}
+
+/* Sets the XDP program to 'fd', or none, if 'condition' (XDP_FLAGS_*) holds;
+ * 'expected_fd' belongs to XDP_FLAGS_REPLACE. */
+static int
+set_xdp(const struct nsp_bridge_port *port, int fd, uint32_t condition,
+        int expected_fd)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
+    struct ifinfomsg *info;
+    struct nlattr *nest;
+
+    message->nlmsg_type = RTM_SETLINK;
+    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+    info = mnl_nlmsg_put_extra_header(message, sizeof *info);
+    info->ifi_index = (int)port->ifindex;
+    nest = mnl_attr_nest_start(message, IFLA_XDP);
+    mnl_attr_put_u32(message, IFLA_XDP_FD, (uint32_t)fd);
+    mnl_attr_put_u32(message, IFLA_XDP_FLAGS, XDP_FLAGS_DRV_MODE | condition);
+    if (condition == XDP_FLAGS_REPLACE)
+        mnl_attr_put_u32(message, IFLA_XDP_EXPECTED_FD, (uint32_t)expected_fd);
+    mnl_attr_nest_end(message, nest);
+    return nsp_rtnetlink_ask(message, NULL, NULL);
+}
+
+int
+nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd)
+{
+    int err = nsp_bpf_program_id(xdp_fd, &port->xdp_id);
+
+    if (err == 0)
+        err = set_xdp(port, xdp_fd,
+                      port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST,
+                      NO_PROGRAM);
+    if (err < 0)
+        close(xdp_fd);
+    else
+        port->xdp_fd = xdp_fd;
+    return err;
+}
+
+int
+nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd)
+{
+    return nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, tc_fd, port->ifindex,
+                              true);
+}
+
+/* Errors mean that the interface has gone, or the program is another's. */
+void
+nsp_bridge_port_detach(struct nsp_bridge_port *port)
+{
+    nsp_tc_hook_detach(&port->tc); /* Nothing may slip through. */
+    if (port->xdp_fd >= 0) {
+        (void)!set_xdp(port, NO_PROGRAM, XDP_FLAGS_REPLACE, port->xdp_fd);
+        close(port->xdp_fd);
+    }
+    port->xdp_fd = NO_PROGRAM;
+}
+
+void
+nsp_bridge_port_close(struct nsp_bridge_port *port)
+{
+    bool changed;
+
+    nsp_bridge_port_detach(port);
+    if (port->promiscuous_by_us)
+        (void)!set_promiscuous(port, false, &changed);
+    if (port->offloads_off != 0)
+        (void)set_offloads(port, port->offloads_off, true);
+    port->promiscuous_by_us = false;
+    port->offloads_off = 0;
+    port->ifindex = 0;
+}

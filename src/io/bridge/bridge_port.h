@@ -1,0 +1,75 @@
+#ifndef NSP_IO_BRIDGE_PORT_H
+#define NSP_IO_BRIDGE_PORT_H
+#include <net/if.h>
+#include <stdatomic.h>
+
+#include "base/base.h"
+#include "os/linux/tc_hook.h"
+
+/* One of the two interfaces of the bridge.
+ *
+ * What is changed of it is set back when it is closed: it takes frames for
+ * everyone (promiscuous), keeps VLAN tags in them, does not merge them, and has
+ * our programs.
+ *
+ * Killed   All of this stays as it was, so that frames still cross. The next
+ *          engine that opens the port takes it over, and leaves it clean.
+ * Threads  One; 'mtu' and 'up' any.
+ * Errors   A negative errno. */
+
+#define NSP_BRIDGE_QUEUES_MAX 64u
+
+struct nsp_bridge_port {
+    char name[IF_NAMESIZE];
+    uint32_t ifindex; /* 0 when closed. */
+    uint32_t queues;
+    _Atomic uint32_t mtu;
+    atomic_bool up;
+
+    bool taken_over; /* From one that was killed. */
+    bool promiscuous_by_us;
+    uint32_t offloads_off; /* ETH_FLAG_* that we took away. */
+    int xdp_fd;            /* Program of ours at the port; -1: none. */
+    uint32_t xdp_id;
+    struct nsp_tc_hook tc;
+};
+
+/* What the kernel says of an interface. */
+struct nsp_bridge_link {
+    uint32_t ifindex, mtu;
+    unsigned flags; /* IFF_*. */
+    uint32_t xdp_id;
+    bool ethernet, has_master;
+};
+
+/* Looks an interface up. Returns 0 or -ENODEV. */
+int nsp_bridge_port_look(const char *name,
+                         struct nsp_bridge_link *ret) NSP_MUSTCHECK;
+
+/* Describes interface 'name', without changing it. Returns 0, -ENODEV,
+ * -EOPNOTSUPP where packets have no Ethernet header, -EMLINK where it is part
+ * of another (port of a bridge or bond), or -EEXIST where somebody else's XDP
+ * program is. */
+int nsp_bridge_port_find(struct nsp_bridge_port *port,
+                         const char *name) NSP_MUSTCHECK;
+
+/* Receive queues that are in use now. */
+uint32_t nsp_bridge_port_count_queues(const struct nsp_bridge_port *port);
+
+/* Takes the port over: all frames, as they were on the wire. */
+int nsp_bridge_port_prepare(struct nsp_bridge_port *port) NSP_MUSTCHECK;
+
+/* Attaches the programs. 'xdp_fd' is the port's from then on, 'tc_fd' remains
+ * the caller's. -EOPNOTSUPP where the driver has no XDP. */
+int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port,
+                               int xdp_fd) NSP_MUSTCHECK;
+int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
+                              int tc_fd) NSP_MUSTCHECK;
+
+/* Takes the programs away, if they are still ours. */
+void nsp_bridge_port_detach(struct nsp_bridge_port *port);
+
+/* Sets back what was changed, and detaches. */
+void nsp_bridge_port_close(struct nsp_bridge_port *port);
+
+#endif /* NSP_IO_BRIDGE_PORT_H */

@@ -1,0 +1,94 @@
+#ifndef NSP_IO_BRIDGE_QUEUE_H
+#define NSP_IO_BRIDGE_QUEUE_H
+#include "io/bridge/bridge_port.h"
+#include "io/bridge/bridge_socket.h"
+#include "netshaper/io.h"
+#include "os/os.h"
+
+/* What one worker forwards: its share of the queues of both ports, and the
+ * memory that their sockets share, so that a frame crosses without being copied
+ * here.
+ *
+ *     fill --kernel--> rx --> engine --> tx --kernel--> completion --+
+ *       ^                       |                                    |
+ *       +----- free frames <----+------------------------------------+
+ *
+ * Bounds     A frame is in a ring of a socket, lent to the engine, being sent,
+ *            or free. There are so many that the fill rings never want for one
+ *            while max_held_pkts + 2 * NSP_BURST_MAX are lent and all send
+ *            rings are full. With that many lent nothing is read: packets wait
+ *            in the receive rings, and the kernel drops and counts what does
+ *            not fit.
+ * Threads    The queue's worker; counters any.
+ * Cost       No system call for a packet that comes; one for a burst sent, or
+ *            more where the kernel takes less at once. No allocation. */
+
+/* The frames of a wire packet begin so far behind their chunk's start. */
+#define NSP_BRIDGE_HEADROOM_BYTES 256u
+
+/* Of the link header, two tags included, that an MTU does not count. */
+#define NSP_BRIDGE_LINK_BYTES 22u
+
+struct nsp_bridge_queue_config {
+    uint32_t index, workers; /* Serves the ports' queues index + n * workers. */
+    struct nsp_bridge_port *ports; /* Both. */
+    uint32_t chunk_bytes;          /* 2048 or 4096. */
+    uint32_t max_held_pkts;
+    uint32_t busy_poll_us;
+    bool copy;
+    bool complete_checksums; /* Here, not by the interface that sends. */
+    struct nsp_allocator allocator;
+};
+
+struct nsp_bridge_frame {
+    struct nsp_pkt pkt;
+    uint8_t port; /* Where it came from; */
+    uint8_t way;  /* ... by which of our sockets there. */
+    bool lent;
+};
+
+struct nsp_bridge_queue {
+    struct nsp_bridge_queue_config config;
+    struct nsp_wakeup wakeup;
+    struct nsp_bridge_memory memory;
+    struct nsp_bridge_socket sockets[2][NSP_BRIDGE_QUEUES_MAX];
+    uint32_t socket_count[2];
+
+    struct nsp_bridge_frame *frames;
+    uint32_t *free_frames;
+    uint32_t frame_count, free_count;
+    uint32_t lent_pkts, lent_max_pkts;
+    uint32_t first_port; /* To be read first, next time. */
+};
+
+/* Makes room and opens the sockets. Returns 0 or a negative errno: -EBUSY where
+ * others have a queue, -ENOBUFS or -ENOMEM without memory to lock;
+ * '*reterr_step' then says what failed. Either way the queue may be closed. */
+int nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
+                          const struct nsp_bridge_queue_config *cfg,
+                          const char **reterr_step) NSP_MUSTCHECK;
+void nsp_bridge_queue_close(struct nsp_bridge_queue *queue);
+
+/* As in struct nsp_io_ops. */
+uint32_t nsp_bridge_rx_burst(struct nsp_bridge_queue *queue, uint64_t now_ns,
+                             struct nsp_pkt *ret_pkts[], uint32_t max);
+uint32_t nsp_bridge_tx_burst(struct nsp_bridge_queue *queue,
+                             struct nsp_pkt *const pkts[], uint32_t n,
+                             bool ret_refused[]);
+void nsp_bridge_drop_burst(struct nsp_bridge_queue *queue,
+                           struct nsp_pkt *const pkts[], uint32_t n);
+int nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
+                      uint32_t ip_bytes, bool reply,
+                      const struct nsp_pkt *like);
+
+/* False while nothing can be read for want of frames. */
+bool nsp_bridge_queue_can_receive(const struct nsp_bridge_queue *queue);
+
+/* Tells whether frames wait for the kernel to take them. */
+bool nsp_bridge_queue_must_send(const struct nsp_bridge_queue *queue);
+
+/* Adds what the kernel counts of the sockets. */
+void nsp_bridge_queue_count(const struct nsp_bridge_queue *queue,
+                            struct nsp_io_stats *stats);
+
+#endif /* NSP_IO_BRIDGE_QUEUE_H */
