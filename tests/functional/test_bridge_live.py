@@ -1,0 +1,490 @@
+"""'nsp shape --on bridge:p0,p1' on live packets: two hosts that nothing else
+joins reach each other unharmed, effects act both ways, the wire outlives the
+process or is cut, as asked for, and nothing is left behind.
+
+    near 10.78.0.1 v0 ---- p0 middle p1 ---- v1 10.78.0.2 far
+          fd78::1                                  fd78::2
+"""
+
+import json
+import signal
+import subprocess
+import time
+
+import pytest
+
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, Host,
+                        answers_in_time, ping, unshare)
+from test_shape_live import NSP, Shape
+from test_tap_live import (CONNECT, FAR6, MEGABYTE, NEAR6, OFFLOADS_OFF,
+                           PYTHON, UDP_CLIENT, UDP_ECHO, UDP_SEGMENTS, ping_to,
+                           rtt_ms, transfer)
+
+PORTS = ("p0", "p1")
+
+
+def works_here():
+    return subprocess.run([NSP, "doctor", "--backend", "bridge"],
+                          capture_output=True, check=False).returncode == 0
+
+
+pytestmark = [
+    NEEDS_NETWORK,
+    pytest.mark.skipif(not works_here(),
+                       reason="'nsp doctor --backend bridge' finds things "
+                       "missing"),
+]
+
+
+def do(host, command):
+    done = host.run(*command.split())
+    assert done.returncode == 0, done.stderr
+
+
+def join(middle, end, port, name, addresses):
+    """Links 'middle' and 'end', whose interface 'name' gets the addresses."""
+    do(middle, f"ip link add {port} type veth peer name {name} netns "
+       f"{end.keeper.pid}")
+    for command in (f"ip address add {addresses[0]}/24 dev {name}",
+                    f"ip address add {addresses[1]}/64 dev {name} nodad",
+                    "ip link set lo up", f"ip link set {name} up"):
+        do(end, command)
+    middle.run("sh", "-c",
+               f"echo 1 > /proc/sys/net/ipv6/conf/{port}/disable_ipv6")
+    do(middle, f"ip link set {port} up")
+
+
+@pytest.fixture
+def net():
+    middle = Host(unshare("--net"))
+    near = Host([*middle.enter, "unshare", "--net"])
+    far = Host([*middle.enter, "unshare", "--net"])
+    near.middle, near.far = middle, far
+    join(middle, near, "p0", "v0", (NEAR, NEAR6))
+    join(middle, far, "p1", "v1", (FAR, FAR6))
+    yield near
+    for host in (near, far, middle):
+        host.close()
+
+
+def bridge(net, *options):
+    """A shaper that joins the hosts."""
+    return Shape(net.middle, "--on", "bridge:p0,p1", *options)
+
+
+def joined(net, *options):
+    shape = bridge(net, *options)
+    assert answers_in_time(net)
+    return shape
+
+
+def traces(host):
+    """What is left of a bridge at the ports."""
+    found = []
+    for port in PORTS:
+        link = host.run("ip", "-details", "link", "show", port).stdout
+        found += [word for word in ("prog/xdp", "PROMISC") if word in link]
+    found += [line for line in host.run("tc", "qdisc").stdout.splitlines()
+              if "clsact" in line]
+    return found
+
+
+# --- Everything passes ------------------------------------------------------
+
+@pytest.mark.parametrize("size", [0, 56, 1472, 1473, 4000, 60000])
+def test_pings_of_all_sizes_pass(net, size):
+    assert ping(net) == 0  # Nothing else joins them.
+    shape = joined(net)
+    for address in (FAR, FAR6):
+        assert ping_to(net, address, "-s", str(size), count=5) == 5
+    end = shape.end()
+    assert end["in"]["pkts"] >= 20
+    assert end["delivered"] == end["in"]
+    assert traces(net.middle) == []
+    assert ping(net) == 0
+
+
+def test_counts_what_the_filter_matches_and_nothing_else(net):
+    shape = joined(net)
+    shape.end()
+    shape = bridge(net, "--filter", "icmp")
+    assert ping(net, 5) == 5
+    assert ping_to(net, FAR6, count=5) == 5
+    end = shape.end()
+    assert end["shaped"]["in"] == {"pkts": 10, "bytes": 840}
+    assert end["matched_pkts"] == 10
+
+
+@pytest.mark.parametrize("off", [(), ("near",), ("far",), ("near", "far")])
+def test_tcp_arrives_intact_both_ways(net, off):
+    for host, name, role in ((net, "v0", "near"), (net.far, "v1", "far")):
+        if role in off:
+            done = host.run(PYTHON, "-c", OFFLOADS_OFF, name)
+            assert done.returncode == 0, done.stderr
+    shape = joined(net)
+    for address, server, client in ((FAR, net.far, net), (NEAR, net, net.far),
+                                    (FAR6, net.far, net),
+                                    (NEAR6, net, net.far)):
+        assert transfer(client, server, address)
+    end = shape.end()
+    assert end["in"]["bytes"] / end["in"]["pkts"] < 1600
+    assert end["in"]["bytes"] >= 64 * MEGABYTE
+    assert end["device_errors"] == 0
+
+
+@pytest.mark.parametrize("address,options", [(FAR, "plain"), (FAR6, "plain"),
+                                             (FAR6, "options")])
+def test_datagrams_of_all_sizes_pass(net, address, options):
+    echo = net.far.start(PYTHON, "-c", UDP_ECHO, address)
+    assert echo.stdout.readline() == "ready\n"
+    shape = joined(net)
+    done = net.run(PYTHON, "-c", UDP_CLIENT, address, options)
+    assert done.stdout == "9\n", done.stderr
+    shape.end()
+    echo.kill()
+    echo.communicate()
+
+
+def test_batches_of_datagrams_pass(net):
+    echo = net.far.start(PYTHON, "-c", UDP_ECHO, FAR)
+    assert echo.stdout.readline() == "ready\n"
+    shape = joined(net, "--filter", "udp")
+    done = net.run(PYTHON, "-c", UDP_SEGMENTS, FAR)
+    assert done.stdout == "True\n", done.stderr
+    assert shape.end()["shaped"]["in"]["pkts"] == 60
+    echo.kill()
+    echo.communicate()
+
+
+def test_several_workers_share_several_queues(net):
+    for host, name in ((net, "v0"), (net.far, "v1"), (net.middle, "p0"),
+                       (net.middle, "p1")):
+        done = host.run(PYTHON, "-c", CHANNELS, name, "2")
+        assert done.returncode == 0, done.stderr
+    shape = joined(net, "--workers", "2")
+    assert ping_to(net, FAR, count=20) == 20
+    assert transfer(net, net.far, FAR)
+    assert transfer(net.far, net, NEAR6)
+    shape.end()
+    shape = joined(net)  # One worker serves both.
+    assert transfer(net, net.far, FAR)
+    shape.end()
+
+
+# ETHTOOL_SCHANNELS by SIOCETHTOOL: so many receive and send queues.
+CHANNELS = """
+import array, fcntl, socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+def ask(command, value):
+    fcntl.ioctl(s, 0x8946, struct.pack("16sQ8x", sys.argv[1].encode(),
+                                       value.buffer_info()[0]))
+value = array.array("I", [0x3C] + 8 * [0])
+ask(0x3C, value)
+value[0] = 0x3D
+value[5] = value[6] = int(sys.argv[2])
+ask(0x3D, value)
+"""
+
+# Frames that are no IP, with and without tags, to a station that is not there.
+FRAMES = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind((sys.argv[1], 0))
+to, sender = bytes.fromhex("020000000099"), bytes.fromhex("020000000001")
+s.send(to + sender + bytes.fromhex("88b5") + b"plain" * 12)
+s.send(to + sender + bytes.fromhex("8100002a88b5") + b"tagged" * 10)
+s.send(bytes.fromhex("0180c2000000") + sender + bytes.fromhex("0027424203")
+       + b"bpdu" * 12)
+s.send(bytes.fromhex("0180c200000e") + sender + bytes.fromhex("88cc")
+       + b"lldp" * 12)
+s.send(bytes.fromhex("0180c2000002") + sender + bytes.fromhex("8809")
+       + b"lacp" * 12)
+s.send(bytes.fromhex("0180c2000001") + sender + bytes.fromhex("8808")
+       + b"stop" * 12)
+"""
+LISTEN = """
+import socket, sys
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.bind((sys.argv[1], 3))
+s.settimeout(float(sys.argv[2]))
+print("ready", flush=True)
+left = {b"plain", b"tagged", b"bpdu", b"lldp", b"lacp", b"stop"}
+try:
+    while left:
+        data = s.recv(2048)
+        left -= {word for word in left if 3 * word in data}
+except socket.timeout:
+    pass
+print(*sorted(word.decode() for word in left))
+"""
+
+
+@pytest.mark.parametrize("options,lost", [([], ""), (["--drop"],
+                                                     "plain tagged")])
+def test_frames_that_are_no_ip_pass_and_link_control_always_does(net, options,
+                                                                 lost):
+    shape = bridge(net, *options)
+    listener = net.far.start(PYTHON, "-c", LISTEN, "v1",
+                             "1" if lost else str(PATIENCE))
+    assert listener.stdout.readline() == "ready\n"
+    done = net.run(PYTHON, "-c", FRAMES, "v0")
+    assert done.returncode == 0, done.stderr
+    assert listener.communicate(timeout=2 * PATIENCE)[0] == lost + "\n"
+    shape.end()
+
+
+# --- Effects ----------------------------------------------------------------
+
+def test_delays_both_ways(net):
+    shape = joined(net, "--filter", "icmp", "--delay", "30ms")
+    assert rtt_ms(net) >= 60
+    shape.end()
+
+
+def test_limits_the_rate(net):
+    shape = joined(net, "--filter", "tcp", "--rate", "80mbit", "--queue",
+                   "100ms")
+    began = time.monotonic()
+    assert transfer(net, net.far, FAR, 4 * MEGABYTE)
+    assert time.monotonic() - began >= 4 * MEGABYTE * 8 / 80e6
+    shape.end()
+
+
+def test_delivers_what_is_held_at_the_end(net):
+    joined(net).end()
+    shape = bridge(net, "--filter", "icmp", "--delay", "1h")
+    pinger = net.start("ping", "-n", "-c", "3", "-i", "0.05", "-W", "1", FAR)
+    until = time.monotonic() + PATIENCE
+    while json.loads(shape.process.stdout.readline())["queued"]["pkts"] < 3:
+        assert time.monotonic() < until
+    end = shape.end()
+    assert end["shaped"]["delivered"] == end["shaped"]["in"]
+    pinger.communicate(timeout=PATIENCE)
+
+
+def test_loses_what_it_is_told_to(net):
+    joined(net).end()
+    shape = bridge(net, "--filter", "icmp", "--loss", "100%")
+    assert ping(net, 3) == 0
+    end = shape.end()
+    assert end["dropped"]["loss"]["pkts"] == end["shaped"]["in"]["pkts"] == 3
+
+
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_rejects_connections_both_ways(net, version, way):
+    client, address = {
+        ("there", 4): (net, FAR), ("there", 6): (net, FAR6),
+        ("back", 4): (net.far, NEAR), ("back", 6): (net.far, NEAR6),
+    }[way, version]
+    shape = joined(net, "--filter", "tcp.DstPort == 5555", "--reject")
+    server = net.far if client is net else net
+    listener = server.start(
+        PYTHON, "-c", "import socket, time\n"
+        f"s = socket.create_server(('{address}', 5555), "
+        f"family=socket.AF_INET{'6' if version == 6 else ''})\n"
+        "print('ready', flush=True)\ntime.sleep(1000)")
+    assert listener.stdout.readline() == "ready\n"
+    done = client.run(PYTHON, "-c", CONNECT, address)
+    listener.kill()
+    listener.communicate()
+    assert done.stdout == "ConnectionRefusedError\n"
+    end = shape.end()
+    assert end["dropped"]["reject"]["pkts"] == end["injected_pkts"] == 1
+
+
+
+
+@pytest.mark.parametrize("port,reaches", [("p0", True), ("p1", False)])
+def test_filters_know_the_interface_a_packet_came_in_at(net, port, reaches):
+    """Echo requests come in at p0, from near."""
+    joined(net).end()
+    shape = bridge(net, "--filter", f"icmp.Type == 8 and ifName == \"{port}\"")
+    assert ping(net, 3) == 3
+    assert shape.end()["matched_pkts"] == (3 if reaches else 0)
+
+
+# --- Faults -----------------------------------------------------------------
+
+def run_pings(net):
+    return net.start("ping", "-n", "-q", "-c", "100", "-i", "0.01", "-W", "1",
+                     FAR)
+
+
+def received(pinger):
+    out = pinger.communicate(timeout=PATIENCE)[0]
+    return int(out.split(" received")[0].split()[-1])
+
+
+def wait_for_traffic(shape):
+    until = time.monotonic() + PATIENCE
+    while json.loads(shape.process.stdout.readline())["matched_pkts"] < 20:
+        assert time.monotonic() < until
+
+
+def test_hosts_stay_joined_when_the_process_is_killed(net):
+    shape = joined(net, "--filter", "icmp")
+    pinger = run_pings(net)
+    wait_for_traffic(shape)
+    shape.process.kill()
+    shape.process.communicate()
+    assert received(pinger) >= 99
+    # In the kernel, with all offloads: what it takes over no longer is user
+    # space's.
+    assert transfer(net, net.far, FAR)
+    assert transfer(net.far, net, NEAR6)
+    # The next one takes over and cleans up.
+    shape = bridge(net, "--filter", "icmp")
+    assert ping(net, 5) == 5
+    assert shape.end()["matched_pkts"] == 10
+    assert traces(net.middle) == []
+
+
+def test_pings_survive_a_change_of_processes(net):
+    shape = joined(net, "--filter", "icmp")
+    pinger = run_pings(net)
+    wait_for_traffic(shape)
+    shape.process.kill()
+    shape.process.communicate()
+    shape = bridge(net, "--filter", "icmp")
+    assert received(pinger) >= 98  # One for the end, one for the beginning.
+    assert ping(net, 3) == 3
+    assert shape.end()["matched_pkts"] >= 6
+
+
+def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(net):
+    shape = joined(net, "--filter", "icmp", "--fail-closed")
+    shape.process.kill()
+    shape.process.communicate()
+    assert ping(net, 5) == 0
+    assert ping_to(net, FAR6, count=2) == 0
+    shape = joined(net)
+    assert ping(net, 5) == 5
+    shape.end()
+    assert traces(net.middle) == []
+
+
+def test_traffic_flows_past_a_process_that_hangs(net):
+    shape = joined(net, "--filter", "icmp")
+    pinger = run_pings(net)
+    wait_for_traffic(shape)
+    shape.process.send_signal(signal.SIGSTOP)
+    # Those that it was still trusted with wait for it.
+    answered = received(pinger)
+    assert ping(net, 20) == 20
+    assert transfer(net, net.far, FAR)
+    shape.process.send_signal(signal.SIGCONT)
+    until = time.monotonic() + PATIENCE
+    before = json.loads(shape.process.stdout.readline())["matched_pkts"]
+    while (ping(net) and json.loads(
+            shape.process.stdout.readline())["matched_pkts"] == before):
+        assert time.monotonic() < until
+    shape.end()
+    assert answered >= 80  # At most hang_ms of them.
+
+
+def test_nothing_passes_a_process_that_hangs_and_fails_closed(net):
+    shape = joined(net, "--filter", "icmp", "--fail-closed")
+    shape.process.send_signal(signal.SIGSTOP)
+    assert ping(net, 5) == 0
+    shape.process.send_signal(signal.SIGCONT)
+    assert answers_in_time(net)
+    assert shape.end()["kernel_dropped_pkts"] > 0
+
+
+def last_words(shape, words):
+    out, _ = shape.process.communicate(timeout=PATIENCE)
+    assert words in out.splitlines()[-1]
+    assert shape.process.returncode == 1
+
+
+@pytest.mark.parametrize("port", PORTS)
+def test_survives_interfaces_that_flap(net, port):
+    shape = joined(net)
+    for _ in range(2):
+        do(net.middle, f"ip link set {port} down")
+        assert net.run("ping", "-c", "1", "-W", "1", FAR).returncode != 0
+        do(net.middle, f"ip link set {port} up")
+        assert answers_in_time(net)
+        assert transfer(net, net.far, FAR, 4 * MEGABYTE)
+    assert shape.end()["result"] == "stopped"
+    assert traces(net.middle) == []
+
+
+def test_refuses_frames_that_the_other_side_has_no_room_for(net):
+    shape = joined(net)
+    for host, name in ((net.middle, "p1"), (net.far, "v1")):
+        do(host, f"ip link set {name} mtu 1200")
+    assert ping_to(net, FAR, "-s", "1000", count=2) == 2
+    until = time.monotonic() + PATIENCE
+    while True:  # News of the interface are read in time.
+        assert ping_to(net, FAR, "-s", "1400", "-M", "do", "-W", "1") == 0
+        line = json.loads(shape.process.stdout.readline())
+        if line["dropped"]["tx-failed"]["pkts"] > 0:
+            break
+        assert time.monotonic() < until
+    shape.end()
+
+
+def test_ends_when_an_interface_is_removed(net):
+    shape = joined(net)
+    do(net.middle, "ip link delete p1")
+    last_words(shape, "interface p1 was removed")
+
+
+def test_ends_when_the_far_namespace_goes(net):
+    shape = joined(net)
+    net.far.close()
+    last_words(shape, "interface p1 was removed")
+
+
+def test_ends_when_the_number_of_queues_changes(net):
+    shape = joined(net)
+    done = net.middle.run(PYTHON, "-c", CHANNELS, "p0", "2")
+    assert done.returncode == 0, done.stderr
+    last_words(shape, "interface p0 now has 2 queues, not 1")
+    assert traces(net.middle) == []
+
+
+def test_ends_when_its_program_is_taken_off(net):
+    shape = joined(net)
+    do(net.middle, "ip link set p0 xdp off")
+    last_words(shape, "somebody took the XDP program off p0")
+    assert traces(net.middle) == []
+
+
+def refusal(host, where, *options):
+    done = host.run(NSP, "shape", "--json", "--on", where, *options)
+    return done.returncode, json.loads(done.stdout)["error"]
+
+
+def test_refuses_what_it_cannot_do_with_the_cure(net):
+    middle = net.middle
+    status, error = refusal(middle, "bridge:p0,nowhere")
+    assert (status, error["category"]) == (1, "no-interface")
+    assert "'nowhere'" in error["message"]
+    status, error = refusal(middle, "bridge:p0,p0")
+    assert (status, error["category"]) == (2, "interfaces")
+    do(middle, "ip tuntap add mode tun t0")
+    status, error = refusal(middle, "bridge:p0,t0")
+    assert (status, error["category"]) == (3, "no-ethernet")
+    status, error = refusal(middle, "bridge:p0,p1", "--workers", "2")
+    assert (status, error["category"]) == (3, "queues")
+    assert "ethtool" in error["hint"]
+    do(middle, "ip link set p0 mtu 9000")
+    status, error = refusal(middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (3, "mtu")
+    assert "9000" in error["message"]
+    do(middle, "ip link set p0 mtu 1500")
+    do(middle, "ip link add br0 type bridge")
+    do(middle, "ip link set p0 master br0")
+    status, error = refusal(middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (1, "interface-taken")
+    do(middle, "ip link set p0 nomaster")
+    assert traces(middle) == []
+    shape = joined(net)
+    status, error = refusal(middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (1, "interface-taken")
+    assert ping(net, 3) == 3
+    shape.end()
+    assert traces(middle) == []
