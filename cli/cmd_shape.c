@@ -311,7 +311,8 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
                                  options[exclusive[i].given].name,
                                  options[exclusive[i].with].name);
     if (r->values[OPT_FIRST_QUEUE] &&
-        strcmp(r->job.engine.backend, "host") != 0)
+        (strcmp(r->job.engine.backend, "tap") == 0 ||
+         strcmp(r->job.engine.backend, "bridge") == 0))
         return nsp_cli_usage(cli, "no NFQUEUE is used there",
                              "--on %s and --first-queue exclude each other",
                              r->job.engine.backend);

@@ -304,6 +304,48 @@ def test_filters_know_the_interface_a_packet_came_in_at(net, port, reaches):
     assert shape.end()["matched_pkts"] == (3 if reaches else 0)
 
 
+POLICY = """
+version: 1
+intercept: {{ bridge: [p0, p1] }}
+impairments:
+  slow: {{ delay: {delay} }}
+rules:
+  - {{ name: all, match: "true", capture: all.pcapng, continue: true }}
+  - {{ name: ping, match: icmp, impair: slow }}
+  - {{ name: web, match: tcp.DstPort == 5555, action: reject }}
+"""
+
+
+def test_runs_a_policy_and_reloads_it(net, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(POLICY.format(delay="20ms"))
+    run = net.middle.start(NSP, "run", "--json", "--control", "",
+                           str(policy))
+    assert json.loads(run.stdout.readline())["type"] == "running"
+    assert answers_in_time(net)
+    assert rtt_ms(net) >= 40
+    policy.write_text(POLICY.format(delay="60ms"))
+    run.send_signal(signal.SIGHUP)
+    assert json.loads(run.stdout.readline())["type"] == "reloaded"
+    assert rtt_ms(net) >= 120
+    assert net.run(PYTHON, "-c", CONNECT, FAR).stdout == (
+        "ConnectionRefusedError\n")
+    policy.write_text(POLICY.format(delay="60ms").replace("p0, p1", "p1, p0"))
+    run.send_signal(signal.SIGHUP)
+    assert "'intercept' has changed" in run.stderr.readline()
+    run.send_signal(signal.SIGTERM)
+    out = run.communicate(timeout=PATIENCE)[0]
+    rules = json.loads(out.splitlines()[-1])["rules"]
+    assert rules[1]["in"]["pkts"] > 0
+    assert rules[2]["dropped"]["pkts"] == 1
+    assert traces(net.middle) == []
+    capture = (tmp_path / "all.pcapng").read_bytes()
+    assert b"\x08\x06\x00\x01\x08\x00" in capture  # ARP, with its type.
+    section_bytes = int.from_bytes(capture[4:8], "little")
+    link_type = capture[section_bytes + 8:section_bytes + 10]
+    assert link_type == b"\x01\x00"  # Ethernet.
+
+
 # --- Faults -----------------------------------------------------------------
 
 def run_pings(net):
