@@ -23,6 +23,9 @@
  *             above and all of the next one: 2 * 2^10 slots. When 'now' enters
  *             a slot of level k, the slot after it moves down (cascades).
  *
+ * Due         The smallest due_ns is kept beside all that, as it is asked for
+ *             far more often than it changes.
+ *
  * Invariants  1. The place of a node is a function of its tick and 'now' alone:
  *                nodes of one due_ns are always in one list, where none
  *                overtakes another. Hence the order is stable.
@@ -89,6 +92,7 @@ struct run {
 
 struct nsp_wheel {
     uint64_t now_tick;
+    uint64_t due_ns; /* The earliest of all nodes; NSP_TIME_NEVER: none. */
     uint64_t count;
     uint64_t runs_used;   /* Bit i: runs[i] is not empty. */
     uint64_t levels_used; /* Bit k: levels[k] is not empty. */
@@ -115,6 +119,7 @@ nsp_wheel_create(const struct nsp_allocator *allocator, uint64_t now_ns,
         return -ENOMEM;
     wheel->allocator = memory;
     wheel->now_tick = now_ns >> TICK_BITS;
+    wheel->due_ns = NSP_TIME_NEVER;
     *ret = wheel;
     return 0;
 }
@@ -136,7 +141,17 @@ nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
     assert(node->due_ns != NSP_TIME_NEVER);
 
     place(wheel, node);
+    wheel->due_ns = nsp_min_u64(wheel->due_ns, node->due_ns);
     wheel->count++;
+}
+
+/* Whether nothing has to be done at 'now_tick' as nothing is due: 'now' may
+ * stay behind within its slot of level 1. Further behind, what is added would
+ * be put on a higher level than it needs. */
+static bool
+may_stay(const struct nsp_wheel *wheel, uint64_t now_tick)
+{
+    return wheel->now_tick >> LEVEL_BITS == now_tick >> LEVEL_BITS;
 }
 
 uint32_t
@@ -146,6 +161,8 @@ nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
     uint64_t now_tick = now_ns >> TICK_BITS;
     uint32_t n = 0;
 
+    if (now_ns < wheel->due_ns && may_stay(wheel, now_tick))
+        return 0;
     for (;;) {
         n += pop_front(wheel, now_ns, ret + n, max - n);
         if (n == max || wheel->runs_used != 0)
@@ -156,13 +173,15 @@ nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
             break;
     }
     wheel->count -= n;
+    wheel->due_ns =
+        wheel->runs_used != 0 ? front_due_ns(wheel) : levels_due_ns(wheel);
     return n;
 }
 
 uint64_t
 nsp_wheel_due_ns(const struct nsp_wheel *wheel)
 {
-    return wheel->runs_used != 0 ? front_due_ns(wheel) : levels_due_ns(wheel);
+    return wheel->due_ns;
 }
 
 uint64_t
