@@ -8,8 +8,8 @@
  *                         |                         |
  *                         +------------> tx <-------+
  *
- * Counters are published once, at the end of an iteration, when the accounting
- * identity holds again; then packets go to other workers. */
+ * Counters are published at the end of an iteration, when the accounting
+ * identity holds again: of each, but in virtual time of some. */
 #include "engine/worker.h"
 
 #include <errno.h>
@@ -18,6 +18,9 @@
 #include "engine/act.h"
 #include "engine/outlet.h"
 #include "engine/stages.h"
+
+/* Packets whose counters may wait in virtual time. */
+#define UNPUBLISHED_MAX 256u
 
 /* --- Deciding ------------------------------------------------------------ */
 
@@ -159,6 +162,23 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
         nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
 }
 
+static void
+publish(struct nsp_worker *w)
+{
+    nsp_outlet_publish(w);
+    w->unpublished = 0;
+}
+
+/* After an iteration that moved 'pkts'. In virtual time one moves a packet or
+ * two, and nobody waits for a reading. */
+static void
+publish_some(struct nsp_worker *w, uint32_t pkts)
+{
+    w->unpublished += pkts;
+    if (w->unpublished > (w->virtual_time && pkts > 0 ? UNPUBLISHED_MAX : 0))
+        publish(w);
+}
+
 /* Takes up the snapshot published last: from here to the next call nothing of
  * another is used. Pairs with the exchange of the control side, which then
  * waits for the generation. */
@@ -169,6 +189,7 @@ take_snapshot(struct nsp_worker *w)
 
     if (snapshot == w->snapshot)
         return;
+    publish(w); /* Who looks which slots are free sees what they hold. */
     w->snapshot = snapshot;
     nsp_stages_adopt(w);
     nsp_flows_use(&w->flows, snapshot->policy);
@@ -189,8 +210,7 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     if (n > 0)
         decide_burst(w, pkts, n);
     nsp_outlet_flush(w);
-    if (n + moved > 0)
-        nsp_outlet_publish(w);
+    publish_some(w, n + moved);
     nsp_stages_post(w);
     return n + moved;
 }
@@ -210,7 +230,7 @@ nsp_worker_drain(struct nsp_worker *w)
     nsp_stages_receive(w);
     nsp_stages_drain(w);
     nsp_outlet_flush(w);
-    nsp_outlet_publish(w);
+    publish(w);
     nsp_stages_post(w);
     return w->counted.queued_pkts == 0;
 }

@@ -60,6 +60,7 @@ struct nsp_worker {
     uint8_t reply[1280];
 
     struct nsp_stats counted;
+    uint32_t unpublished; /* Packets counted since they were published. */
     struct nsp_counters published_stats;
 };
 
