@@ -29,10 +29,13 @@ import json
 import os
 import pathlib
 import re
+import resource
 import signal
 import statistics
+import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 from kill_recovery import measure_kill
@@ -234,10 +237,16 @@ def measure_tcp(args, table):
               "%.2f" % (median["ours"] / median["untouched"]))
 
 
-def measure_engine(args, table):
-    out = subprocess.run([args.build / "bench" / "bench_engine"], check=True,
+def named_figures(args, program):
+    """What a program prints as "name value unit" lines."""
+    out = subprocess.run([args.build / "bench" / program], check=True,
                          stdout=subprocess.PIPE, text=True).stdout
-    ns = {line.split()[0]: float(line.split()[1]) for line in out.splitlines()}
+    return {line.split()[0]: float(line.split()[1])
+            for line in out.splitlines()}
+
+
+def measure_engine(args, table):
+    ns = named_figures(args, "bench_engine")
     mpps = 1e3 / ns["engine-pass"]
     table.add("parse + filter + pass, 64 B, Mpps", "%.1f" % mpps,
               "%.1f" % (1e3 / ns["libpcap-filter"]),
@@ -419,17 +428,66 @@ def measure_prefix(args, table):
                   "<= 1 s", load_ms <= 1000)
 
 
+SIMULATED_PKTS = 1000000
+SIMULATED_POLICY = """version: 1
+rules:
+  - { name: link, rate: 1700mbit, queue: 10ms, delay: 1ms, loss: 1% }
+"""
+
+
+def simulated_ns(args, folder, *options):
+    """Processor time of 'nsp simulate' for a packet, threads together."""
+    def spent():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    since = spent()
+    subprocess.run([args.build / "nsp", "simulate", folder / "policy.yaml",
+                    "--in", folder / "in.pcap", "--quiet", *options],
+                   check=True)
+    return (spent() - since) * 1e9 / SIMULATED_PKTS
+
+
+def measure_simulate(args, table):
+    """The engine alone, from memory; then the same with files, whose reading
+    and writing is most of it."""
+    for name, ns in named_figures(args, "bench_simulate").items():
+        met = 1e3 / ns >= 5 if name == "simulate-loss-rate-delay" else None
+        table.add(f"{name}, Mpps", "%.1f" % (1e3 / ns), "", "",
+                  ">= 5" if met is not None else "", met)
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        (folder / "policy.yaml").write_text(SIMULATED_POLICY, encoding="ascii")
+        data = struct.pack("!BBHHHBBH4s4sHHHH", 0x45, 0, 200, 0, 0, 64, 17, 0,
+                           b"\x0a\0\0\1", b"\x0a\0\0\2", 9, 9, 180, 0)
+        data += bytes(200 - len(data))
+        with open(folder / "in.pcap", "wb") as file:
+            file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535,
+                                   101))
+            for us in range(SIMULATED_PKTS):
+                file.write(struct.pack("<IIII", us // 10**6, us % 10**6,
+                                       len(data), len(data)) + data)
+        ways = {"from a file": [], "  and into one, with comments":
+                ["--out", folder / "out.pcapng"]}
+        for title, options in ways.items():
+            ns = statistics.median(simulated_ns(args, folder, *options)
+                                   for _ in range(args.rounds))
+            table.add(f"{title}, ns a packet", "%.0f" % ns)
+
+
 def measure_modules(args, table):
     del table  # Nothing to compare with: printed as they are.
     for program in sorted((args.build / "bench").glob("bench_*")):
         if program.is_file() and program.name not in (
-                "bench_engine", "bench_filter", "bench_prefix"):
+                "bench_engine", "bench_filter", "bench_prefix",
+                "bench_simulate"):
             print(f"{program.name}:", flush=True)
             subprocess.run([program], check=True)
 
 
 SECTIONS = {"engine": measure_engine, "filter": measure_filter,
-            "prefix": measure_prefix, "modules": measure_modules,
+            "prefix": measure_prefix, "simulate": measure_simulate,
+            "modules": measure_modules,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
             "kill": measure_kill, "tap": measure_tap}
 LIVE = {"tcp", "rate", "delay", "kill", "tap"}

@@ -17,6 +17,7 @@ extern const struct nsp_command nsp_command_profile;
 extern const struct nsp_command nsp_command_reload;
 extern const struct nsp_command nsp_command_run;
 extern const struct nsp_command nsp_command_shape;
+extern const struct nsp_command nsp_command_simulate;
 extern const struct nsp_command nsp_command_status;
 extern const struct nsp_command nsp_command_stress;
 extern const struct nsp_command nsp_command_verify;
