@@ -56,19 +56,23 @@ make_table(void)
     struct nsp_effect_option option;
 
     for (uint32_t i = 0; nsp_effect_option_get(i, &option); i++)
-        add_row("", option.key, option.argument, option.doc,
-                (struct nsp_effect_text){ .key = option.key });
+        /* 'drop' is a flag. */
+        if (strcmp(option.name, "drop") != 0)
+            add_row("", option.name, option.argument, option.doc,
+                    (struct nsp_effect_text){ .key = option.key });
     add_row("", "drop", NULL, "Drop silently",
             (struct nsp_effect_text){ .key = "action", .value = "drop" });
+    add_row("", "blackhole", NULL, NULL,
+            (struct nsp_effect_text){ .key = "action", .value = "blackhole" });
     add_row("", "reject", NULL, "Drop and answer (TCP RST, ICMP)",
             (struct nsp_effect_text){ .key = "action", .value = "reject" });
     for (uint32_t i = 0; nsp_effect_option_get(i, &option); i++) {
         if (!option.of_way)
             continue;
-        add_row("in:", option.key, option.argument, NULL,
+        add_row("in:", option.name, option.argument, NULL,
                 (struct nsp_effect_text){ .key = option.key,
                                           .apply = NSP_APPLY_INBOUND });
-        add_row("out:", option.key, option.argument, NULL,
+        add_row("out:", option.name, option.argument, NULL,
                 (struct nsp_effect_text){ .key = option.key,
                                           .apply = NSP_APPLY_OUTBOUND });
     }

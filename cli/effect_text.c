@@ -31,7 +31,8 @@ nsp_text_list_add(struct nsp_text_list *list, const char *format, ...)
  */
 
 static void
-add_chance(struct nsp_text_list *list, const struct nsp_loss_config *loss)
+add_chance(struct nsp_text_list *list, const char *what,
+           const struct nsp_loss_config *loss)
 {
     char share[UNIT_BYTES], correlation[UNIT_BYTES];
 
@@ -40,14 +41,15 @@ add_chance(struct nsp_text_list *list, const struct nsp_loss_config *loss)
     nsp_units_write_percent(share, sizeof share, loss->chance.ppm);
     nsp_units_write_percent(correlation, sizeof correlation,
                             loss->chance.correlation_ppm);
-    nsp_text_list_add(list, "loss %s%s%s%s", share,
+    nsp_text_list_add(list, "%s %s%s%s%s", what, share,
                       loss->chance.correlation_ppm ? " (correlation " : "",
                       loss->chance.correlation_ppm ? correlation : "",
                       loss->chance.correlation_ppm ? ")" : "");
 }
 
 static void
-add_loss(struct nsp_text_list *list, const struct nsp_loss_config *loss)
+add_loss(struct nsp_text_list *list, const char *what,
+         const struct nsp_loss_config *loss)
 {
     static const char *const models[] = {
         [NSP_LOSS_GILBERT] = "Gilbert-Elliott",
@@ -60,24 +62,24 @@ add_loss(struct nsp_text_list *list, const struct nsp_loss_config *loss)
 
     switch ((enum nsp_loss_kind)loss->kind) {
     case NSP_LOSS_CHANCE:
-        add_chance(list, loss);
+        add_chance(list, what, loss);
         return;
     case NSP_LOSS_BURSTS:
         nsp_text_list_add(
-            list, "loss %s in bursts of %.3g",
+            list, "%s %s in bursts of %.3g", what,
             nsp_units_write_percent(share, sizeof share, loss->bursts.ppm),
             (double)loss->bursts.burst_milli / 1000);
         return;
     case NSP_LOSS_EVERY:
-        nsp_text_list_add(list, "loss of each %u. packet",
+        nsp_text_list_add(list, "%s of each %u. packet", what,
                           (unsigned)loss->every_pkts);
         return;
     case NSP_LOSS_FIRST:
-        nsp_text_list_add(list, "loss of the first %u packets",
+        nsp_text_list_add(list, "%s of the first %u packets", what,
                           (unsigned)loss->first_pkts);
         return;
     default:
-        nsp_text_list_add(list, "loss by %s", models[loss->kind]);
+        nsp_text_list_add(list, "%s by %s", what, models[loss->kind]);
     }
 }
 
@@ -111,19 +113,98 @@ add_delay(struct nsp_text_list *list, const struct nsp_delay_config *delay)
         nsp_text_list_add(list, "delay %s", mean);
 }
 
-/* --- Both ------------------------------------------------------------------
+/* --- The others ------------------------------------------------------------
+ */
+
+static void
+add_share(struct nsp_text_list *list, const char *what, uint32_t ppm)
+{
+    char share[UNIT_BYTES];
+
+    nsp_text_list_add(list, "%s %s", what,
+                      nsp_units_write_percent(share, sizeof share, ppm));
+}
+
+static void
+add_gates(struct nsp_text_list *list, const struct nsp_effects *effects)
+{
+    char bytes[UNIT_BYTES], time[UNIT_BYTES];
+
+    if (effects->cutoff.after_bytes)
+        nsp_text_list_add(list, "cutoff after %s",
+                          nsp_units_write_bytes(bytes, sizeof bytes,
+                                                effects->cutoff.after_bytes));
+    if (effects->cutoff.after_ns)
+        nsp_text_list_add(
+            list, "cutoff after %s",
+            nsp_units_write_time(time, sizeof time, effects->cutoff.after_ns));
+    if (effects->flap.count)
+        nsp_text_list_add(list, "flap");
+    if (effects->mtu.max_bytes)
+        nsp_text_list_add(list, "mtu-clamp %u",
+                          (unsigned)effects->mtu.max_bytes);
+}
+
+static void
+add_bytes(struct nsp_text_list *list, const struct nsp_effects *effects)
+{
+    if (effects->tamper.ppm)
+        add_share(list, "tamper", effects->tamper.ppm);
+    if (effects->tcp_window.max_bytes)
+        nsp_text_list_add(list, "window-clamp %u",
+                          (unsigned)effects->tcp_window.max_bytes);
+}
+
+static void
+add_order(struct nsp_text_list *list, const struct nsp_reorder_config *reorder)
+{
+    char late[UNIT_BYTES];
+
+    if (reorder->late_ns)
+        nsp_text_list_add(
+            list, "out-of-order within %s",
+            nsp_units_write_time(late, sizeof late, reorder->late_ns));
+    else if (reorder->gap)
+        nsp_text_list_add(list, "out-of-order with a gap of %u",
+                          (unsigned)reorder->gap);
+}
+
+/* --- All -------------------------------------------------------------------
  */
 
 void
 nsp_effect_text_add_arrival(struct nsp_text_list *list,
                             const struct nsp_effects *effects)
 {
-    add_loss(list, &effects->loss);
+    char time[UNIT_BYTES];
+
+    add_gates(list, effects);
+    add_loss(list, "syn-drop", &effects->syn_loss);
+    add_loss(list, "loss", &effects->loss);
+    if (effects->tcp_reset.ppm)
+        add_share(list, "tcp-rst", effects->tcp_reset.ppm);
+    if (effects->throttle.pkts)
+        nsp_text_list_add(
+            list, "throttle %llu packets in %s",
+            (unsigned long long)effects->throttle.pkts,
+            nsp_units_write_time(time, sizeof time, effects->throttle.per_ns));
+    add_bytes(list, effects);
 }
 
 void
 nsp_effect_text_add_departure(struct nsp_text_list *list,
                               const struct nsp_effects *effects)
 {
+    char time[UNIT_BYTES];
+
+    if (effects->windows.min_ns)
+        nsp_text_list_add(
+            list, "burst each %s",
+            nsp_units_write_time(time, sizeof time, effects->windows.min_ns));
     add_delay(list, &effects->delay);
+    if (effects->ack_delay.delay_ns)
+        nsp_text_list_add(list, "ack-delay %s",
+                          nsp_units_write_time(time, sizeof time,
+                                               effects->ack_delay.delay_ns));
+    add_order(list, &effects->reorder);
 }

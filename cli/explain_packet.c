@@ -171,11 +171,36 @@ begin_packet(struct nsp_explain *e, const struct nsp_pkt *pkt)
     nsp_json_begin_array(&e->json, "rules");
 }
 
+/* Where rules before the one that decides have matched as well: what all of
+ * them do, one after the other. */
 static void
-end_packet(struct nsp_explain *e, uint32_t decides)
+print_together(const struct nsp_explain *e, const struct nsp_pkt *pkt,
+               uint32_t decides)
+{
+    char name[64], text[512];
+    uint32_t matched = 0;
+
+    for (uint32_t i = 0; i < decides; i++)
+        matched += matches_of(e, i, pkt);
+    if (matched == 0 || matched + (decides < e->file->spec.rule_count) < 2)
+        return;
+    printf("  effects add up in this order:");
+    for (uint32_t i = 0; i <= decides && i < e->file->spec.rule_count; i++) {
+        if (!matches_of(e, i, pkt))
+            continue;
+        nsp_explain_rule_actions(&e->file->rules[i], text, sizeof text);
+        printf("%s %s (%s)", matched > 0 ? "" : ";",
+               nsp_explain_rule_name(e->file, i, name), text);
+        matched = 0;
+    }
+    putchar('\n');
+}
+
+static void
+end_packet(struct nsp_explain *e, const struct nsp_pkt *pkt, uint32_t decides)
 {
     bool found = decides < e->file->spec.rule_count;
-    char name[64], text[256] = "pass";
+    char name[64], text[512] = "pass";
 
     if (found)
         nsp_explain_rule_actions(&e->file->rules[decides], text, sizeof text);
@@ -185,6 +210,7 @@ end_packet(struct nsp_explain *e, uint32_t decides)
                    nsp_explain_rule_name(e->file, decides, name), text);
         else
             printf("  no rule decides: pass\n");
+        print_together(e, pkt, decides);
         return;
     }
     nsp_json_end(&e->json);
@@ -210,5 +236,5 @@ nsp_explain_packet(struct nsp_explain *e, const struct nsp_pkt *pkt)
         if (matches_of(e, index, pkt) && !e->file->rules[index].go_on)
             break;
     }
-    end_packet(e, index);
+    end_packet(e, pkt, index);
 }

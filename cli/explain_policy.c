@@ -107,7 +107,7 @@ write_rule(struct nsp_explain *e, uint32_t index)
 {
     const struct nsp_rule *rule = &e->file->rules[index];
     uint32_t at = hooks_of(e->file, index);
-    char text[256], name[64];
+    char text[512], name[64];
 
     nsp_json_begin_object(&e->json, NULL);
     nsp_json_string(&e->json, "rule",
@@ -143,7 +143,7 @@ print_rule(const struct nsp_explain *e, uint32_t index)
     const struct nsp_rule *rule = &e->file->rules[index];
     const struct nsp_policy_note *note = &e->file->notes[index];
     uint32_t at = hooks_of(e->file, index);
-    char text[256], name[64];
+    char text[512], name[64];
 
     nsp_explain_rule_actions(rule, text, sizeof text);
     printf("%s%s%s: %s\n", nsp_cli_paint(e->cli, NSP_PAINT_BOLD),
@@ -164,8 +164,7 @@ static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
 {
     const struct nsp_engine_config cfg = {
-        .backend = e->file->bridge[0] ? "bridge" : "host",
-        .bridge = { .interfaces = { e->file->bridge[0], e->file->bridge[1] } },
+        .backend = "host",
         .hooks = e->file->hooks,
         .policy = e->file->spec,
     };
@@ -254,6 +253,21 @@ print_spared(const struct nsp_explain *e)
                        nsp_essential_name((enum nsp_essential)s));
 }
 
+/* What no single rule says. */
+static void
+print_whole(const struct nsp_explain *e)
+{
+    bool go_on = false;
+
+    for (uint32_t i = 0; i < e->file->spec.rule_count; i++)
+        go_on |= e->file->rules[i].go_on;
+    if (e->file->spec.rule_count == 0)
+        puts("no rules: every packet passes");
+    if (go_on)
+        puts("where several rules match a packet, their effects add up in the "
+             "order of the rules");
+}
+
 void
 nsp_explain_policy(struct nsp_explain *e)
 {
@@ -277,6 +291,6 @@ nsp_explain_policy(struct nsp_explain *e)
     }
     if (e->cli->json)
         nsp_json_end(&e->json);
-    else if (e->file->spec.rule_count == 0)
-        puts("no rules: every packet passes");
+    else
+        print_whole(e);
 }

@@ -12,7 +12,7 @@
 
 #define UNIT_TEXT    32
 #define LINE_BYTES   256
-#define EFFECTS_TEXT 256
+#define EFFECTS_TEXT 512
 
 static bool
 is_terminal(FILE *to)

@@ -65,7 +65,64 @@ extern const struct nsp_word nsp_queue_drop_words[];
         NSP_EFFECT_KEY(owner, "jitter", jitter, nsp_value_time,                \
                        nsp_jitter_map, "TIME",                                 \
                        "How delays differ: a time, or a mapping"),             \
+        NSP_EFFECT_KEY(owner, "ack-delay", ack_delay, nsp_value_time,          \
+                       nsp_ack_delay_map, "TIME",                              \
+                       "Delay of TCP segments that only acknowledge, added "   \
+                       "to 'delay': a time, or a mapping"),                    \
+        NSP_EFFECT_KEY(owner, "out-of-order", reorder, nsp_value_time,         \
+                       nsp_reorder_map, "TIME",                                \
+                       "Packets that others overtake: a time of which each "   \
+                       "is late by some part, or a mapping"),                  \
+        NSP_EFFECT_KEY(owner, "burst", windows, nsp_value_time,                \
+                       nsp_windows_map, "TIME",                                \
+                       "Packets wait and leave together: an interval, or a "   \
+                       "mapping"),                                             \
         NSP_EFFECT_KEY(owner, "loss", loss, nsp_value_percent, nsp_loss_map,   \
-                       "SHARE", "Loss of packets: a share, or a mapping")
+                       "SHARE", "Loss of packets: a share, or a mapping"),     \
+        { "loss-pattern",                                                      \
+          NSP_MEMBER(owner, effects.loss_pattern),                             \
+          .type = &nsp_value_bits,                                             \
+          .otherwise = "none",                                                 \
+          .argument = "BITS",                                                  \
+          .doc = "What becomes of each packet, 1 lost, over and over; short "  \
+                 "for a 'loss' of the model *pattern*" },                      \
+        NSP_EFFECT_KEY(owner, "syn-drop", syn_loss, nsp_value_percent,         \
+                       nsp_loss_map, "SHARE",                                  \
+                       "Loss of TCP segments that open a connection: a "       \
+                       "share, or a mapping as of 'loss'"),                    \
+        NSP_EFFECT_KEY(owner, "tamper", tamper, nsp_value_percent,             \
+                       nsp_tamper_map, "SHARE",                                \
+                       "Damage to packets: a share in which one bit of the "   \
+                       "payload is flipped, or a mapping"),                    \
+        NSP_EFFECT_KEY(owner, "throttle", throttle, nsp_value_number,          \
+                       nsp_throttle_map, "PACKETS",                            \
+                       "A limit of packets in time: a number for each "        \
+                       "second, or a mapping"),                                \
+        NSP_EFFECT_KEY(owner, "mtu-clamp", mtu, nsp_value_number, nsp_mtu_map, \
+                       "BYTES",                                                \
+                       "Greatest packet that fits: bytes from the IP header "  \
+                       "on, or a mapping"),                                    \
+        NSP_EFFECT_KEY(owner, "window-clamp", tcp_window, nsp_value_number,    \
+                       nsp_tcp_window_map, "BYTES",                            \
+                       "Greatest window that TCP segments announce: bytes, "   \
+                       "or a mapping"),                                        \
+        NSP_EFFECT_KEY(owner, "tcp-rst", tcp_reset, nsp_value_percent,         \
+                       nsp_tcp_reset_map, "SHARE",                             \
+                       "TCP connections that are broken off: the share of "    \
+                       "segments that do it, or a mapping"),                   \
+        { "flap",                                                              \
+          NSP_MEMBER(owner, effects.flap),                                     \
+          .map = &nsp_flap_map,                                                \
+          .otherwise = "always up",                                            \
+          .argument = "TIMES",                                                 \
+          .doc = "A link that goes down and comes up again" },                 \
+    {                                                                          \
+        "cutoff", NSP_MEMBER(owner, effects.cutoff),                           \
+            .map = &nsp_cutoff_map, .otherwise = "none", .argument = "BYTES",  \
+            .doc = "Traffic that stalls or breaks off after bytes or a time"   \
+    }
+
+/* Other names that these keys go by. */
+extern const struct nsp_alias nsp_effect_aliases[];
 
 #endif /* NSP_CONFIG_EFFECT_KEYS_H */

@@ -355,9 +355,23 @@ nsp_effect_option_get(uint32_t index, struct nsp_effect_option *ret)
         if (!key->argument || index-- > 0)
             continue;
         *ret = (struct nsp_effect_option){
+            .name = key->name,
             .key = key->name,
             .argument = key->argument,
             .doc = key->doc,
+            .of_way = nsp_keys_find(&nsp_way_map, key->name) != NULL,
+        };
+        return true;
+    }
+    for (const struct nsp_alias *a = nsp_rule_map.aliases; a->name; a++) {
+        const struct nsp_key *key = nsp_keys_find(&nsp_rule_map, a->key);
+
+        if (index-- > 0)
+            continue;
+        *ret = (struct nsp_effect_option){
+            .name = a->name,
+            .key = key->name,
+            .argument = key->argument,
             .of_way = nsp_keys_find(&nsp_way_map, key->name) != NULL,
         };
         return true;

@@ -35,8 +35,10 @@ int nsp_effect_options_load(const struct nsp_effect_text *texts, uint32_t count,
 
 /* An option that there is. */
 struct nsp_effect_option {
-    const char *key, *argument, *doc;
-    bool of_way; /* May be of one direction. */
+    const char *name; /* The key's, or another of its names. */
+    const char *key, *argument;
+    const char *doc; /* NULL of other names. */
+    bool of_way;     /* May be of one direction. */
 };
 
 /* Option 'index', from 0 on; false when there are no more. */

@@ -120,6 +120,15 @@ nsp_keys_find(const struct nsp_map *map, const char *name)
     return NULL;
 }
 
+const struct nsp_key *
+nsp_keys_find_alias(const struct nsp_map *map, const char *name)
+{
+    for (const struct nsp_alias *a = map->aliases; a && a->name; a++)
+        if (strcmp(a->name, name) == 0)
+            return nsp_keys_find(map, a->key);
+    return NULL;
+}
+
 size_t
 nsp_keys_bytes(const struct nsp_key *key)
 {
@@ -312,6 +321,28 @@ check_missing(struct nsp_key_reader *r, const struct nsp_map *map,
     }
 }
 
+/* Gives keys under another name their own: whoever looks for them then finds
+ * them. */
+static void
+resolve_aliases(struct nsp_key_reader *r, const struct nsp_map *map,
+                const struct nsp_yaml_node *node)
+{
+    if (!map->aliases)
+        return;
+    for (const struct nsp_yaml_node *n = node->first; n && n->next;
+         n = n->next->next) {
+        const struct nsp_key *key = nsp_keys_find_alias(map, n->text);
+
+        if (!key)
+            continue;
+        if (nsp_yaml_find(node, key->name))
+            nsp_keys_complain(r, n, 0, "bad-value", "leave one of them out",
+                              "'%s' is '%s', which is here as well", n->text,
+                              key->name);
+        nsp_yaml_rename(n, key->name);
+    }
+}
+
 void
 nsp_keys_read(struct nsp_key_reader *r, const struct nsp_map *map,
               const struct nsp_yaml_node *node, void *ret)
@@ -328,6 +359,7 @@ nsp_keys_read(struct nsp_key_reader *r, const struct nsp_map *map,
             "%s is a mapping, not %s", map->name, kind_name(node));
         return;
     }
+    resolve_aliases(r, map, node);
     for (const struct nsp_yaml_node *n = node->first; n && n->next;
          n = n->next->next) {
         const struct nsp_key *key = nsp_keys_find(map, n->text);

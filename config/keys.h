@@ -86,10 +86,17 @@ struct nsp_reserved_key {
     const char *name, *why;
 };
 
+/* Another name of a key. */
+struct nsp_alias {
+    const char *name, *key; /* A NULL name ends a table. */
+};
+
 struct nsp_map {
     const char *name;           /* "a class". */
     const struct nsp_key *keys; /* Ended by a NULL name; at most 64. */
     const struct nsp_reserved_key *reserved; /* The same; may be NULL. */
+    const struct nsp_alias *aliases;         /* The same. Those whose key the
+                                              * map has not are none of it. */
     size_t bytes;
 
     /* On the command line, a word of the key 'choice' may stand before a value:
@@ -122,6 +129,10 @@ size_t nsp_keys_bytes(const struct nsp_key *key);
 /* The key called 'name', NULL when there is none. */
 const struct nsp_key *nsp_keys_find(const struct nsp_map *map,
                                     const char *name);
+
+/* The key of which 'name' is another name, NULL when there is none. */
+const struct nsp_key *nsp_keys_find_alias(const struct nsp_map *map,
+                                          const char *name);
 
 /* Tells whether the key was written and could be read. */
 bool nsp_keys_given(const struct nsp_map *map, const struct nsp_object *object,

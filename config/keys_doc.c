@@ -92,6 +92,14 @@ print_type(FILE *to, const struct nsp_key *key)
 }
 
 static void
+print_aliases(FILE *to, const struct nsp_map *map, const struct nsp_key *key)
+{
+    for (const struct nsp_alias *a = map->aliases; a && a->name; a++)
+        if (strcmp(a->key, key->name) == 0)
+            fprintf(to, " Another name is *%s*.", a->name);
+}
+
+static void
 print_map(FILE *to, const struct nsp_map *map, const char *path, unsigned depth)
 {
     char below[128];
@@ -99,7 +107,9 @@ print_map(FILE *to, const struct nsp_map *map, const char *path, unsigned depth)
     for (const struct nsp_key *key = map->keys; key->name; key++) {
         fprintf(to, "*%s%s*\n\t", path, key->name);
         print_scdoc(to, key->doc);
-        fputs(".\n\n", to);
+        fputs(".", to);
+        print_aliases(to, map, key);
+        fputs("\n\n", to);
         print_type(to, key);
         if (!key->map || depth == DEPTH_MAX)
             continue;
@@ -205,9 +215,10 @@ print_item_schema(FILE *to, const struct nsp_key *key, unsigned indent)
 }
 
 static void
-print_key_schema(FILE *to, const struct nsp_key *key, unsigned indent)
+print_key_schema(FILE *to, const char *name, const struct nsp_key *key,
+                 unsigned indent)
 {
-    fprintf(to, "%*s\"%s\": { \"description\": ", (int)indent, "", key->name);
+    fprintf(to, "%*s\"%s\": { \"description\": ", (int)indent, "", name);
     print_json_text(to, key->doc);
     fputs(", ", to);
     if (key->fallback) {
@@ -260,7 +271,13 @@ print_map_schema(FILE *to, const struct nsp_map *map, unsigned indent)
     fprintf(to, "%s\n%*s\"properties\": {\n", begun ? "]," : "", (int)indent,
             "");
     for (const struct nsp_key *key = map->keys; key->name; key++) {
-        print_key_schema(to, key, indent + 2);
+        print_key_schema(to, key->name, key, indent + 2);
+        for (const struct nsp_alias *a = map->aliases; a && a->name; a++) {
+            if (strcmp(a->key, key->name) != 0)
+                continue;
+            fputs(",\n", to);
+            print_key_schema(to, a->name, key, indent + 2);
+        }
         fputs(key[1].name ? ",\n" : "\n", to);
     }
     fprintf(to, "%*s} }", (int)indent, "");

@@ -65,6 +65,20 @@ void nsp_policy_build_effects(struct nsp_policy_builder *b,
                               const struct nsp_doc_effects *doc,
                               struct nsp_effects *ret);
 
+/* Parts of effects. */
+void nsp_policy_build_loss(struct nsp_policy_builder *b,
+                           const struct nsp_doc_loss *doc,
+                           struct nsp_loss_config *ret);
+void nsp_policy_build_loss_pattern(struct nsp_policy_builder *b,
+                                   const struct nsp_doc_effects *doc,
+                                   struct nsp_loss_config *ret);
+void nsp_policy_build_delay(struct nsp_policy_builder *b,
+                            const struct nsp_doc_delay *doc,
+                            struct nsp_delay_config *ret);
+void nsp_policy_build_jitter(struct nsp_policy_builder *b,
+                             const struct nsp_doc_effects *doc,
+                             struct nsp_delay_config *ret);
+
 /* What 'use' names; NULL where nothing is named, or it cannot be read, which
  * has been complained of. It lives as long as the builder's store, what it
  * complains of until nsp_policy_release_profiles(). */

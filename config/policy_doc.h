@@ -5,6 +5,7 @@
 
 #include "config/keys.h"
 #include "config/schedule.h"
+#include "netshaper/impair.h"
 
 /* A policy file as written: a struct for each kind of mapping, a member for
  * each key (config/policy_keys.c). Names are not looked up yet. Numbers are
@@ -34,10 +35,12 @@ struct nsp_doc_loss {
     struct nsp_list chances;
     uint64_t n;
     uint64_t enter, loss, time_ns;
+    bool mark_ce;
 };
 
 struct nsp_doc_delay {
     struct nsp_object at;
+    uint64_t chance;
     uint64_t time_ns;
     struct nsp_list trace_ns;
     const char *file;
@@ -53,6 +56,70 @@ struct nsp_doc_jitter {
     bool keep_order;
 };
 
+struct nsp_doc_ack_delay {
+    struct nsp_object at;
+    uint64_t time_ns, chance;
+    bool all;
+};
+
+struct nsp_doc_reorder {
+    struct nsp_object at;
+    uint64_t within_ns, gap, chance, correlation;
+};
+
+/* What 'rewrite' puts in the place of the payload. */
+struct nsp_doc_fill {
+    uint8_t rewrite; /* enum nsp_tamper_rewrite. */
+    uint8_t count;
+    uint8_t bytes[NSP_TAMPER_FILL_MAX];
+};
+
+struct nsp_doc_tamper {
+    struct nsp_object at;
+    uint64_t chance, correlation;
+    uint64_t flip, where, truncate_bytes, csum;
+    struct nsp_doc_fill fill;
+};
+
+struct nsp_doc_windows {
+    struct nsp_object at;
+    uint64_t interval_ns, most_ns, pkts, bytes, chance;
+};
+
+struct nsp_doc_throttle {
+    struct nsp_object at;
+    uint64_t pkts, per_ns, burst, queue, chance;
+};
+
+struct nsp_doc_flap {
+    struct nsp_object at;
+    struct nsp_list times_ns;
+    bool exponential, hold;
+    uint64_t chance;
+};
+
+struct nsp_doc_cutoff {
+    struct nsp_object at;
+    uint64_t bytes, time_ns, stall_ns, chance;
+    bool hold;
+};
+
+struct nsp_doc_mtu {
+    struct nsp_object at;
+    uint64_t max_bytes, excess, chance;
+};
+
+struct nsp_doc_tcp_window {
+    struct nsp_object at;
+    uint64_t max_bytes, chance;
+};
+
+struct nsp_doc_tcp_reset {
+    struct nsp_object at;
+    uint64_t chance, correlation, ends;
+    bool once;
+};
+
 struct nsp_doc_link {
     uint64_t rate_bitps;
     struct nsp_quantity queue; /* Its unit is an enum nsp_queue_unit. */
@@ -63,7 +130,18 @@ struct nsp_doc_link {
 struct nsp_doc_effects {
     struct nsp_doc_delay delay;
     struct nsp_doc_jitter jitter;
-    struct nsp_doc_loss loss;
+    struct nsp_doc_ack_delay ack_delay;
+    struct nsp_doc_reorder reorder;
+    struct nsp_doc_windows windows;
+    struct nsp_doc_loss loss, syn_loss;
+    const char *loss_pattern; /* Short for a loss. */
+    struct nsp_doc_tamper tamper;
+    struct nsp_doc_throttle throttle;
+    struct nsp_doc_flap flap;
+    struct nsp_doc_cutoff cutoff;
+    struct nsp_doc_mtu mtu;
+    struct nsp_doc_tcp_window tcp_window;
+    struct nsp_doc_tcp_reset tcp_reset;
 };
 
 /* What becomes of packets of one direction. */
@@ -99,8 +177,7 @@ struct nsp_doc_profile {
 
 struct nsp_doc_intercept {
     struct nsp_object at;
-    struct nsp_list on;     /* Of uint64_t: sets of enum nsp_hook. */
-    struct nsp_list bridge; /* Of text. */
+    struct nsp_list on; /* Of uint64_t: sets of enum nsp_hook. */
 };
 
 struct nsp_doc_set {
@@ -178,6 +255,10 @@ struct nsp_policy_doc {
 extern const struct nsp_map nsp_policy_map, nsp_rule_map, nsp_class_map;
 extern const struct nsp_map nsp_set_map, nsp_impairment_map, nsp_default_map;
 extern const struct nsp_map nsp_loss_map, nsp_delay_map, nsp_jitter_map;
+extern const struct nsp_map nsp_ack_delay_map, nsp_reorder_map, nsp_windows_map;
+extern const struct nsp_map nsp_tamper_map, nsp_throttle_map;
+extern const struct nsp_map nsp_flap_map, nsp_cutoff_map, nsp_mtu_map;
+extern const struct nsp_map nsp_tcp_window_map, nsp_tcp_reset_map;
 extern const struct nsp_map nsp_way_map, nsp_profile_map, nsp_profile_use_map;
 
 /* Which keys each model of loss has. */

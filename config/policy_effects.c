@@ -1,383 +1,229 @@
-/* Delays, jitter and losses. */
-#include <string.h>
-
+/* Effects, each from its mapping. */
 #include "config/policy_build.h"
 
-#define ONE ((uint64_t)NSP_PPM_ONE)
+static uint32_t
+spared(uint64_t chance)
+{
+    return (uint32_t)(NSP_PPM_ONE - chance);
+}
 
-static const char *const model_names[NSP_DOC_MODELS] = {
-    [NSP_DOC_RANDOM] = "random",
-    [NSP_DOC_CORRELATED] = "correlated",
-    [NSP_DOC_GILBERT] = "gilbert-elliott",
-    [NSP_DOC_FOUR_STATE] = "four-state",
-    [NSP_DOC_PATTERN] = "pattern",
-    [NSP_DOC_CONSECUTIVE] = "consecutive",
-    [NSP_DOC_NTH] = "nth",
-    [NSP_DOC_FIRST_N] = "first-n",
-    [NSP_DOC_TIMED] = "timed",
-};
-
-/* --- Which keys a model has ---------------------------------------------- */
-
+/* Complains that 'object' has neither or both of two keys. Returns whether it
+ * has one. */
 static bool
-is_bursts(const struct nsp_doc_loss *doc)
+check_one_of(struct nsp_policy_builder *b, const struct nsp_map *map,
+             const struct nsp_object *object, const char *a, const char *z)
 {
-    return doc->model == NSP_DOC_GILBERT &&
-           nsp_yaml_find(doc->at.node, "burst") != NULL;
+    bool has_a = nsp_keys_given(map, object, a) ||
+                 nsp_yaml_find(object->node, a) != NULL;
+    bool has_z = nsp_yaml_find(object->node, z) != NULL;
+
+    if (has_a && has_z)
+        nsp_keys_complain_at(&b->keys, object, z, "contradiction",
+                             "leave one of them out",
+                             "'%s' and '%s' exclude each other", a, z);
+    else if (!has_a && !has_z)
+        nsp_keys_complain_at(&b->keys, object, NULL, "missing-key",
+                             "see nsp-policy(5)", "%s needs '%s' or '%s'",
+                             map->name, a, z);
+    return has_a != has_z;
 }
 
-static bool
-has_key(const char *const keys[], size_t most, const char *name)
-{
-    for (size_t i = 0; i < most && keys[i]; i++)
-        if (strcmp(keys[i], name) == 0)
-            return true;
-    return false;
-}
-
-static bool
-check_model_keys(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc)
-{
-    const struct nsp_doc_model_keys *keys =
-        is_bursts(doc) ? &nsp_doc_bursts : &nsp_doc_models[doc->model];
-    const char *model = model_names[doc->model];
-    bool good = true;
-
-    for (const struct nsp_key *key = nsp_loss_map.keys; key->name; key++) {
-        bool given = nsp_keys_given(&nsp_loss_map, &doc->at, key->name);
-        bool needed = has_key(keys->needs, 6, key->name);
-
-        if (given && !needed && strcmp(key->name, "model") != 0 &&
-            !has_key(keys->may, 3, key->name)) {
-            nsp_keys_complain_at(
-                &b->keys, &doc->at, key->name, "unknown-key",
-                is_bursts(doc) ? "'p' and 'burst' say it all; leave "
-                                 "'burst' out for 'p', 'r', '1-h', '1-k'"
-                               : "leave it out, or choose another model",
-                "the loss model %s has no key '%s'", model, key->name);
-            good = false;
-        }
-        if (needed && !nsp_yaml_find(doc->at.node, key->name) && !given) {
-            nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
-                                 key->doc, "the loss model %s needs '%s'",
-                                 model, key->name);
-            good = false;
-        }
-        /* What could not be read has been complained of. */
-        good &= !needed || given;
-    }
-    return good;
-}
-
-/* --- Losses -------------------------------------------------------------- */
-
-static void
-complain_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-              const char *key, const char *text, const char *hint)
-{
-    nsp_keys_complain_at(&b->keys, &doc->at, key, "out-of-range", hint, "%s",
-                         text);
-}
-
-static void
-build_gilbert(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-              struct nsp_loss_config *ret)
-{
-    if (is_bursts(doc)) {
-        ret->kind = NSP_LOSS_BURSTS;
-        ret->bursts.ppm = (uint32_t)doc->p;
-        ret->bursts.burst_milli = (uint32_t)doc->burst_milli;
-        if (doc->p * 1000 > doc->burst_milli * (ONE - doc->p))
-            complain_loss(b, doc, "p",
-                          "so many losses cannot come in so short bursts",
-                          "'p' is at most burst / (burst + 1): ask for longer "
-                          "bursts");
-        return;
-    }
-    ret->kind = NSP_LOSS_GILBERT;
-    ret->gilbert.p_ppm = (uint32_t)doc->p;
-    ret->gilbert.r_ppm = (uint32_t)doc->r;
-    ret->gilbert.bad_loss_ppm = (uint32_t)doc->bad_loss;
-    ret->gilbert.good_loss_ppm = (uint32_t)doc->good_loss;
-    if (doc->r == 0 && doc->p != 0)
-        complain_loss(b, doc, "r", "with 'r' 0% the bad state never ends",
-                      "1 / r is how many packets it lasts, on average");
-}
-
-static void
-build_four_state(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-                 struct nsp_loss_config *ret)
-{
-    ret->kind = NSP_LOSS_FOUR_STATES;
-    ret->four_states.p13_ppm = (uint32_t)doc->p13;
-    ret->four_states.p31_ppm = (uint32_t)doc->p31;
-    ret->four_states.p32_ppm = (uint32_t)doc->p32;
-    ret->four_states.p23_ppm = (uint32_t)doc->p23;
-    ret->four_states.p14_ppm = (uint32_t)doc->p14;
-    if (doc->p13 + doc->p14 > ONE)
-        complain_loss(b, doc, "p14", "'p13' and 'p14' are more than 100%",
-                      "they leave the same state");
-    if (doc->p31 + doc->p32 > ONE)
-        complain_loss(b, doc, "p32", "'p31' and 'p32' are more than 100%",
-                      "they leave the same state");
-    if (doc->p13 != 0 && doc->p31 == 0)
-        complain_loss(b, doc, "p31", "with 'p31' 0% a burst never ends",
-                      "write more than 0%");
-    if (doc->p13 != 0 && doc->p32 != 0 && doc->p23 == 0)
-        complain_loss(b, doc, "p23", "with 'p23' 0% a burst never ends",
-                      "write more than 0%");
-}
-
-/* The pattern as written out; NULL without memory, or where it is too long. */
-static const uint8_t *
-read_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-             uint32_t *ret_pkts)
-{
-    size_t pkts = strlen(doc->pattern);
-    uint8_t *lost;
-
-    if (pkts > NSP_LOSS_PATTERN_MAX) {
-        complain_loss(b, doc, "pattern",
-                      "'pattern' is longer than 1048576 packets", "shorten it");
-        return NULL;
-    }
-    lost = nsp_store_alloc(b->keys.store, pkts);
-    for (size_t i = 0; lost && i < pkts; i++)
-        lost[i] = doc->pattern[i] == '1';
-    *ret_pkts = (uint32_t)pkts;
-    return lost;
-}
-
-static void
-build_pattern(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-              struct nsp_loss_config *ret)
-{
-    bool pattern = nsp_yaml_find(doc->at.node, "pattern") != NULL;
-    bool file = nsp_yaml_find(doc->at.node, "file") != NULL;
-    const uint8_t *lost;
-    uint32_t pkts = 0;
-
-    if (pattern == file) {
-        nsp_keys_complain_at(&b->keys, &doc->at, file ? "file" : NULL,
-                             file ? "contradiction" : "missing-key",
-                             file ? "leave one of them out"
-                                  : "write 'pattern: 00010' or a 'file'",
-                             file ? "'pattern' and 'file' exclude each other"
-                                  : "the loss model pattern needs 'pattern' or "
-                                    "'file'");
-        return;
-    }
-    if (!doc->pattern && !doc->file)
-        return; /* Complained of. */
-    lost = pattern ? read_pattern(b, doc, &pkts)
-                   : nsp_policy_read_losses(b, &doc->at, doc->file, &pkts);
-    if (!lost)
-        return;
-    ret->kind = NSP_LOSS_PATTERN;
-    ret->pattern.lost = lost;
-    ret->pattern.pkts = pkts;
-}
-
-static void
-build_consecutive(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-                  struct nsp_loss_config *ret)
-{
-    const uint64_t *chances = doc->chances.items;
-    uint32_t *ppm;
-
-    if (doc->chances.count == 0) {
-        complain_loss(b, doc, "chances", "'chances' is an empty list",
-                      "write at least one percentage");
-        return;
-    }
-    ppm = nsp_store_alloc(b->keys.store, doc->chances.count * sizeof *ppm);
-    if (!ppm)
-        return;
-    for (uint32_t i = 0; i < doc->chances.count; i++)
-        ppm[i] = (uint32_t)chances[i];
-    ret->kind = NSP_LOSS_CONSECUTIVE;
-    ret->consecutive.ppm = ppm;
-    ret->consecutive.count = doc->chances.count;
-}
-
-static void
-build_loss(struct nsp_policy_builder *b, const struct nsp_doc_loss *doc,
-           struct nsp_loss_config *ret)
-{
-    if (!doc->at.node)
-        return;
-    if (nsp_yaml_find(doc->at.node, "model") &&
-        !nsp_keys_given(&nsp_loss_map, &doc->at, "model"))
-        return; /* Complained of, and what it needs is not known. */
-    if (!check_model_keys(b, doc))
-        return;
-    switch ((enum nsp_doc_model)doc->model) {
-    case NSP_DOC_GILBERT:
-        build_gilbert(b, doc, ret);
-        return;
-    case NSP_DOC_FOUR_STATE:
-        build_four_state(b, doc, ret);
-        return;
-    case NSP_DOC_PATTERN:
-        build_pattern(b, doc, ret);
-        return;
-    case NSP_DOC_CONSECUTIVE:
-        build_consecutive(b, doc, ret);
-        return;
-    case NSP_DOC_NTH:
-        ret->kind = NSP_LOSS_EVERY;
-        ret->every_pkts = (uint32_t)doc->n;
-        return;
-    case NSP_DOC_FIRST_N:
-        ret->kind = NSP_LOSS_FIRST;
-        ret->first_pkts = (uint32_t)doc->n;
-        return;
-    case NSP_DOC_TIMED:
-        ret->kind = NSP_LOSS_TIMED;
-        ret->timed.enter_ppm = (uint32_t)doc->enter;
-        ret->timed.loss_ppm = (uint32_t)doc->loss;
-        ret->timed.bad_ns = doc->time_ns;
-        return;
-    default:
-        ret->kind = NSP_LOSS_CHANCE;
-        ret->chance.ppm = (uint32_t)doc->chance;
-        ret->chance.correlation_ppm = (uint32_t)doc->correlation;
-    }
-}
-
-/* --- Delays -------------------------------------------------------------- */
-
-/* What is wrong with a delay; NULL when nothing is. */
-static const char *
-delay_fault(const struct nsp_doc_delay *doc, const char **ret_key,
-            const char **ret_category, const char **ret_hint)
-{
-    bool time = nsp_yaml_find(doc->at.node, "time") != NULL ||
-                nsp_keys_given(&nsp_delay_map, &doc->at, "time");
-    bool trace = nsp_yaml_find(doc->at.node, "trace") != NULL;
-    bool file = nsp_yaml_find(doc->at.node, "file") != NULL;
-
-    *ret_category = "contradiction";
-    *ret_hint = "leave one of them out";
-    *ret_key = file ? "file" : "trace";
-    if (time && trace)
-        return "'time' and 'trace' exclude each other";
-    if (time && file)
-        return "'time' and 'file' exclude each other";
-    if (trace && file)
-        return "'trace' and 'file' exclude each other";
-    *ret_key = "step";
-    *ret_hint = "leave it out, or write a 'trace'";
-    if (!trace && !file && nsp_yaml_find(doc->at.node, "step"))
-        return "'step' needs 'trace' or 'file'";
-    *ret_key = NULL;
-    *ret_category = "missing-key";
-    *ret_hint = "write 'delay: 40ms'";
-    if (!time && !trace && !file)
-        return "a delay needs 'time', 'trace' or 'file'";
-    *ret_key = "trace";
-    *ret_category = "out-of-range";
-    *ret_hint = "write at least one time";
-    if (nsp_keys_given(&nsp_delay_map, &doc->at, "trace") &&
-        doc->trace_ns.count == 0)
-        return "'trace' is an empty list";
-    return NULL;
-}
-
-static void
-build_delay(struct nsp_policy_builder *b, const struct nsp_doc_delay *doc,
-            struct nsp_delay_config *ret)
-{
-    const char *key, *category, *hint;
-    const char *fault = delay_fault(doc, &key, &category, &hint);
-
-    if (fault)
-        nsp_keys_complain_at(&b->keys, &doc->at, key, category, hint, "%s",
-                             fault);
-    ret->mean_ns = doc->time_ns;
-    if (doc->file && !fault) {
-        ret->trace_ns =
-            nsp_policy_read_delays(b, &doc->at, doc->file, &ret->trace_count);
-    } else {
-        ret->trace_ns = doc->trace_ns.items;
-        ret->trace_count = doc->trace_ns.count;
-    }
-    if (!doc->file && !nsp_yaml_find(doc->at.node, "trace"))
-        return;
-    ret->kind = NSP_DELAY_TRACE;
-    ret->trace_step_ns = doc->step_ns;
-}
-
-/* What is wrong with jitter beside what it is added to; NULL when nothing is.
+/* --- Order and time --------------------------------------------------------
  */
-static const char *
-jitter_fault(const struct nsp_doc_jitter *doc, const char **ret_key)
-{
-    bool range = nsp_keys_given(&nsp_jitter_map, &doc->at, "range");
-    bool sd = nsp_keys_given(&nsp_jitter_map, &doc->at, "sd");
-    bool named = nsp_keys_given(&nsp_jitter_map, &doc->at, "distribution");
-    bool uniform = doc->distribution == NSP_DELAY_UNIFORM;
 
-    *ret_key = "sd";
-    if (range && sd)
-        return "'range' and 'sd' exclude each other";
-    *ret_key = NULL;
-    if (!range && !sd && !nsp_yaml_find(doc->at.node, "range") &&
-        !nsp_yaml_find(doc->at.node, "sd"))
-        return "a jitter needs 'range' or 'sd'";
-    *ret_key = "distribution";
-    if (named && range && !uniform)
-        return "'range' goes with a uniform distribution, others have an 'sd'";
-    if (named && sd && uniform)
-        return "a uniform distribution has a 'range', not an 'sd'";
-    *ret_key = "file";
-    if (doc->file && named)
-        return "'distribution' and 'file' exclude each other";
-    if (doc->file && range)
-        return "a distribution from a file goes with 'sd', not with 'range'";
-    return NULL;
+static void
+build_ack_delay(const struct nsp_doc_ack_delay *doc,
+                struct nsp_ack_delay_config *ret)
+{
+    ret->delay_ns = doc->time_ns;
+    ret->all = doc->all;
+    ret->spared_ppm = spared(doc->chance);
 }
 
 static void
-build_jitter(struct nsp_policy_builder *b, const struct nsp_doc_effects *doc,
-             struct nsp_delay_config *ret)
+build_reorder(struct nsp_policy_builder *b,
+              const struct nsp_doc_effects *effects,
+              struct nsp_reorder_config *ret)
 {
-    const struct nsp_doc_jitter *jitter = &doc->jitter;
-    bool range = nsp_keys_given(&nsp_jitter_map, &jitter->at, "range");
-    const char *key, *fault = jitter_fault(jitter, &key);
+    const struct nsp_doc_reorder *doc = &effects->reorder;
 
-    if (!doc->delay.at.node || ret->kind == NSP_DELAY_TRACE) {
-        nsp_keys_complain_at(&b->keys, &jitter->at, NULL, "contradiction",
-                             "a jitter is what is added to a delay of one time",
-                             "'jitter' needs a 'delay' without 'trace'");
+    if (!check_one_of(b, &nsp_reorder_map, &doc->at, "within", "gap"))
+        return;
+    if (doc->gap > 0 && !effects->delay.at.node)
+        nsp_keys_complain_at(&b->keys, &doc->at, "gap", "contradiction",
+                             "it overtakes what a 'delay' holds",
+                             "'gap' needs a 'delay'");
+    ret->ppm = (uint32_t)doc->chance;
+    ret->correlation_ppm = (uint32_t)doc->correlation;
+    ret->gap = (uint32_t)doc->gap;
+    ret->late_ns = doc->within_ns;
+}
+
+static void
+build_windows(struct nsp_policy_builder *b, const struct nsp_doc_windows *doc,
+              struct nsp_window_config *ret)
+{
+    ret->min_ns = doc->interval_ns;
+    ret->max_ns = doc->most_ns ? doc->most_ns : doc->interval_ns;
+    ret->limit_pkts = (uint32_t)doc->pkts;
+    ret->limit_bytes = (uint32_t)doc->bytes;
+    ret->spared_ppm = spared(doc->chance);
+    if (ret->max_ns < ret->min_ns)
+        nsp_keys_complain_at(&b->keys, &doc->at, "up-to", "out-of-range",
+                             "write the longer of them as 'up-to'",
+                             "'up-to' is shorter than 'interval'");
+}
+
+static void
+build_throttle(const struct nsp_doc_throttle *doc,
+               struct nsp_throttle_config *ret)
+{
+    uint64_t burst = doc->burst ? doc->burst : doc->pkts;
+
+    ret->pkts = doc->pkts;
+    ret->per_ns = doc->per_ns;
+    ret->burst_pkts =
+        (uint32_t)(burst < NSP_THROTTLE_HELD_MAX ? burst
+                                                 : NSP_THROTTLE_HELD_MAX);
+    ret->queue_pkts = (uint32_t)doc->queue;
+    ret->spared_ppm = spared(doc->chance);
+}
+
+static void
+build_flap(struct nsp_policy_builder *b, const struct nsp_doc_flap *doc,
+           struct nsp_flap_config *ret)
+{
+    uint32_t count = doc->times_ns.count;
+
+    if (!nsp_keys_given(&nsp_flap_map, &doc->at, "times"))
+        return; /* Complained of. */
+    if (count == 0 || count % 2 != 0 || (doc->exponential && count != 2)) {
+        nsp_keys_complain_at(&b->keys, &doc->at, "times", "out-of-range",
+                             "a time up and a time down, by turns",
+                             doc->exponential
+                                 ? "exponential 'times' are two means"
+                                 : "'times' are not an even number of times");
         return;
     }
-    if (fault) {
-        nsp_keys_complain_at(&b->keys, &jitter->at, key, "contradiction",
-                             "see nsp-policy(5)", "%s", fault);
-        return;
-    }
-    ret->spread_ns = range ? jitter->range_ns : jitter->sd_ns;
-    ret->correlation_ppm = (uint32_t)jitter->correlation;
-    ret->keep_order = jitter->keep_order;
-    ret->kind = range ? NSP_DELAY_UNIFORM : NSP_DELAY_NORMAL;
-    if (nsp_keys_given(&nsp_jitter_map, &jitter->at, "distribution"))
-        ret->kind = (uint8_t)jitter->distribution;
-    if (jitter->file) {
-        ret->kind = NSP_DELAY_TABLE;
-        ret->table = nsp_policy_read_distribution(b, &jitter->at, jitter->file,
-                                                  &ret->table_count);
-    }
+    ret->kind = doc->exponential ? NSP_FLAP_EXPONENTIAL : NSP_FLAP_SCHEDULE;
+    ret->hold = doc->hold;
+    ret->count = (uint8_t)count;
+    ret->times_ns = doc->times_ns.items;
+    ret->spared_ppm = spared(doc->chance);
+}
 
-    if (range && ret->spread_ns > ret->mean_ns)
-        nsp_keys_complain_at(&b->keys, &jitter->at, "range", "out-of-range",
-                             "a range is at most the delay",
-                             "some delays would be negative");
-    if (ret->kind == NSP_DELAY_LOGNORMAL &&
-        (ret->mean_ns == 0 || ret->spread_ns / 10 > ret->mean_ns))
-        nsp_keys_complain_at(&b->keys, &jitter->at, "sd", "out-of-range",
-                             "at most ten times the delay, which is not 0",
-                             "so wide a lognormal distribution cannot be made");
+static void
+build_cutoff(struct nsp_policy_builder *b, const struct nsp_doc_cutoff *doc,
+             struct nsp_cutoff_config *ret)
+{
+    bool bytes = nsp_yaml_find(doc->at.node, "bytes") != NULL;
+
+    if (!bytes && !nsp_yaml_find(doc->at.node, "time"))
+        nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
+                             "after how much, or how long?",
+                             "a cutoff needs 'bytes' or 'time'");
+    if (doc->hold && doc->stall_ns == 0)
+        nsp_keys_complain_at(&b->keys, &doc->at, "hold", "contradiction",
+                             "write how long: 'stall: 5s'",
+                             "'hold' needs 'stall'");
+    ret->after_bytes = doc->bytes;
+    ret->after_ns = doc->time_ns;
+    ret->stall_ns = doc->stall_ns ? doc->stall_ns : UINT64_MAX;
+    ret->hold = doc->hold;
+    ret->spared_ppm = spared(doc->chance);
+}
+
+/* --- Damage, sizes -------------------------------------------------
+ */
+
+static void
+build_tamper(struct nsp_policy_builder *b, const struct nsp_doc_tamper *doc,
+             struct nsp_tamper_config *ret)
+{
+    bool flip = nsp_keys_given(&nsp_tamper_map, &doc->at, "flip");
+
+    ret->ppm = (uint32_t)doc->chance;
+    ret->correlation_ppm = (uint32_t)doc->correlation;
+    ret->truncate_bytes = (uint32_t)doc->truncate_bytes;
+    ret->flip_bits = (uint32_t)doc->flip;
+    ret->flip_where = (uint8_t)doc->where;
+    ret->rewrite = doc->fill.rewrite;
+    ret->csum = (uint8_t)doc->csum;
+    ret->fill_bytes = doc->fill.count;
+    for (unsigned i = 0; i < doc->fill.count; i++)
+        ret->fill[i] = doc->fill.bytes[i];
+    if (!flip && doc->truncate_bytes == 0 &&
+        doc->fill.rewrite == NSP_TAMPER_KEEP &&
+        doc->csum == NSP_TAMPER_CSUM_KEEP)
+        ret->flip_bits = 1;
+    if (ret->flip_bits == 0 &&
+        nsp_keys_given(&nsp_tamper_map, &doc->at, "where"))
+        nsp_keys_complain_at(&b->keys, &doc->at, "where", "contradiction",
+                             "write 'flip: 1', or leave it out",
+                             "'where' needs 'flip'");
+}
+
+static void
+build_mtu(const struct nsp_doc_mtu *doc, struct nsp_mtu_config *ret)
+{
+    ret->max_bytes = (uint32_t)doc->max_bytes;
+    ret->excess = (uint8_t)doc->excess;
+    ret->spared_ppm = spared(doc->chance);
+}
+
+static void
+build_tcp(const struct nsp_doc_effects *doc, struct nsp_effects *ret)
+{
+    if (doc->tcp_window.at.node) {
+        ret->tcp_window.max_bytes = (uint32_t)doc->tcp_window.max_bytes;
+        ret->tcp_window.spared_ppm = spared(doc->tcp_window.chance);
+    }
+    if (doc->tcp_reset.at.node) {
+        ret->tcp_reset.ppm = (uint32_t)doc->tcp_reset.chance;
+        ret->tcp_reset.correlation_ppm = (uint32_t)doc->tcp_reset.correlation;
+        ret->tcp_reset.ends = (uint8_t)doc->tcp_reset.ends;
+        ret->tcp_reset.once = doc->tcp_reset.once;
+    }
+}
+
+/* --- All -------------------------------------------------------------------
+ */
+
+static void
+build_losses(struct nsp_policy_builder *b, const struct nsp_doc_effects *doc,
+             struct nsp_effects *ret)
+{
+    nsp_policy_build_loss(b, &doc->loss, &ret->loss);
+    nsp_policy_build_loss(b, &doc->syn_loss, &ret->syn_loss);
+    if (!doc->loss_pattern)
+        return;
+    if (doc->loss.at.node)
+        nsp_keys_complain_at(&b->keys, &doc->loss.at, NULL, "contradiction",
+                             "leave one of them out",
+                             "'loss' and 'loss-pattern' exclude each other");
+    nsp_policy_build_loss_pattern(b, doc, &ret->loss);
+}
+
+static void
+build_times(struct nsp_policy_builder *b, const struct nsp_doc_effects *doc,
+            struct nsp_effects *ret)
+{
+    if (doc->delay.at.node)
+        nsp_policy_build_delay(b, &doc->delay, &ret->delay);
+    if (doc->jitter.at.node)
+        nsp_policy_build_jitter(b, doc, &ret->delay);
+    if (doc->ack_delay.at.node)
+        build_ack_delay(&doc->ack_delay, &ret->ack_delay);
+    if (doc->reorder.at.node)
+        build_reorder(b, doc, &ret->reorder);
+    if (doc->windows.at.node)
+        build_windows(b, &doc->windows, &ret->windows);
+    if (doc->throttle.at.node)
+        build_throttle(&doc->throttle, &ret->throttle);
+    if (doc->flap.at.node)
+        build_flap(b, &doc->flap, &ret->flap);
+    if (doc->cutoff.at.node)
+        build_cutoff(b, &doc->cutoff, &ret->cutoff);
 }
 
 void
@@ -385,9 +231,11 @@ nsp_policy_build_effects(struct nsp_policy_builder *b,
                          const struct nsp_doc_effects *doc,
                          struct nsp_effects *ret)
 {
-    build_loss(b, &doc->loss, &ret->loss);
-    if (doc->delay.at.node)
-        build_delay(b, &doc->delay, &ret->delay);
-    if (doc->jitter.at.node)
-        build_jitter(b, doc, &ret->delay);
+    build_losses(b, doc, ret);
+    build_times(b, doc, ret);
+    if (doc->tamper.at.node)
+        build_tamper(b, &doc->tamper, &ret->tamper);
+    if (doc->mtu.at.node)
+        build_mtu(&doc->mtu, &ret->mtu);
+    build_tcp(doc, ret);
 }

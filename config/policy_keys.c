@@ -22,6 +22,7 @@ static const struct nsp_word hooks[] = {
 static const struct nsp_word actions[] = {
     { "pass", NSP_ACTION_PASS },
     { "drop", NSP_ACTION_DROP },
+    { "blackhole", NSP_ACTION_DROP },
     { "reject", NSP_ACTION_REJECT },
     { NULL, 0 },
 };
@@ -41,21 +42,19 @@ static const struct nsp_word ecn_marks[] = {
 
 static const struct nsp_key intercept_keys[] = {
     { "on", NSP_MEMBER(nsp_doc_intercept, on), .shape = NSP_KEY_LIST, .most = 4,
-      .type = &nsp_value_word, .words = hooks,
+      .type = &nsp_value_word, .words = hooks, .is_needed = true,
+      .otherwise = "write 'on: host', or input, output, forward",
       .doc = "Where packets are taken out of the stack; *host* is input and "
              "output" },
-    { "bridge", NSP_MEMBER(nsp_doc_intercept, bridge), .shape = NSP_KEY_LIST,
-      .most = 2, .type = &nsp_value_text,
-      .doc = "Instead of 'on': the two interfaces that are joined to a wire; "
-             "see THE BRIDGE in nsp-shape(8)" },
     { .name = NULL },
 };
-#define NO_DEVICE "intercept 'on' input, output, forward or host, or a 'bridge'"
+#define NO_DEVICE "intercept 'on' input, output, forward or host"
 static const struct nsp_reserved_key intercept_reserved[] = {
+    { "bridge", "this version has no bridge: " NO_DEVICE },
     { "device", "this version chooses the device: " NO_DEVICE },
     { "tap", "this version chooses the device: " NO_DEVICE },
     { "nfqueue", "this version chooses the device: " NO_DEVICE },
-    { "afxdp", "this version chooses the device: " NO_DEVICE },
+    { "afxdp", "this version has no bridge: " NO_DEVICE },
     { NULL, NULL },
 };
 static const struct nsp_map intercept_map = { .name = "intercept",
@@ -96,6 +95,7 @@ static const struct nsp_key class_keys[] = {
 };
 const struct nsp_map nsp_class_map = { .name = "a class",
                                        .keys = class_keys,
+                                       .aliases = nsp_effect_aliases,
                                        .reserved = class_reserved,
                                        .bytes = sizeof(struct nsp_doc_class) };
 
@@ -137,6 +137,7 @@ static const struct nsp_key impairment_keys[] = {
 };
 const struct nsp_map nsp_impairment_map = { .name = "an impairment",
                                             .keys = impairment_keys,
+                                            .aliases = nsp_effect_aliases,
                                             .bytes = sizeof(
                                                 struct nsp_doc_impairment) };
 
@@ -239,6 +240,7 @@ static const struct nsp_key rule_keys[] = {
 };
 const struct nsp_map nsp_rule_map = { .name = "a rule",
                                       .keys = rule_keys,
+                                      .aliases = nsp_effect_aliases,
                                       .bytes = sizeof(struct nsp_doc_rule) };
 
 static const struct nsp_key default_keys[] = {
@@ -307,6 +309,7 @@ static const struct nsp_key profile_keys[] = {
 };
 const struct nsp_map nsp_profile_map = { .name = "a profile",
                                          .keys = profile_keys,
+                                         .aliases = nsp_effect_aliases,
                                          .bytes =
                                              sizeof(struct nsp_doc_profile) };
 

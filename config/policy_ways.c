@@ -36,6 +36,7 @@ set_half(const struct nsp_doc_profile *profile, bool up, struct nsp_doc_way *to)
         .at = { .given = 1,
                 .node = nsp_yaml_find(profile->at.node, "rtt"),
                 .source = profile->at.source },
+        .chance = NSP_PPM_ONE,
         .time_ns = up ? ns / 2 : ns - ns / 2,
     };
     to->at.given |= UINT64_C(1) << (delay - nsp_way_map.keys);

@@ -16,6 +16,8 @@ extern const struct nsp_value_type nsp_value_word;
 extern const struct nsp_value_type nsp_value_time;
 extern const struct nsp_value_type nsp_value_rate;
 extern const struct nsp_value_type nsp_value_percent;
+extern const struct nsp_value_type nsp_value_size;  /* Bytes. */
+extern const struct nsp_value_type nsp_value_fill;  /* struct nsp_doc_fill. */
 extern const struct nsp_value_type nsp_value_burst; /* Thousandths. */
 extern const struct nsp_value_type nsp_value_dscp;
 extern const struct nsp_value_type nsp_value_days;  /* A set. */

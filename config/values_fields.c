@@ -276,3 +276,69 @@ const struct nsp_value_type nsp_value_hours = {
     .read = read_hours,
     .write = write_hours,
 };
+
+/* --- Bytes to write --------------------------------------------------------
+ */
+
+static int
+hex_digit(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
+}
+
+static bool
+read_fill(struct nsp_key_reader *r, const struct nsp_key *key,
+          const struct nsp_yaml_node *node, void *ret)
+{
+    struct nsp_doc_fill fill = { .rewrite = NSP_TAMPER_FILL };
+    const char *text = node->text;
+    size_t at = 0;
+
+    if (strcmp(text, "random") == 0) {
+        *(struct nsp_doc_fill *)ret =
+            (struct nsp_doc_fill){ .rewrite = NSP_TAMPER_RANDOM };
+        return true;
+    }
+    for (; hex_digit(text[at]) >= 0 && hex_digit(text[at + 1]) >= 0 &&
+           fill.count < NSP_TAMPER_FILL_MAX;
+         at += 2)
+        fill.bytes[fill.count++] =
+            (uint8_t)(hex_digit(text[at]) * 16 + hex_digit(text[at + 1]));
+    if (at == 0 || text[at] != '\0') {
+        nsp_keys_complain(r, node, at, "bad-value",
+                          "write random, or up to 64 bytes as pairs of "
+                          "hexadecimal digits: \"dead00\"",
+                          "'%s' cannot be '%.64s'", key->name, text);
+        return false;
+    }
+    *(struct nsp_doc_fill *)ret = fill;
+    return true;
+}
+
+static void
+write_fill(FILE *to, const struct nsp_key *key, const void *value)
+{
+    const struct nsp_doc_fill *fill = value;
+
+    (void)key;
+    if (fill->rewrite == NSP_TAMPER_RANDOM) {
+        fputs("random", to);
+        return;
+    }
+    fputs("\"", to);
+    for (unsigned i = 0; i < fill->count; i++)
+        fprintf(to, "%02x", fill->bytes[i]);
+    fputs("\"", to);
+}
+
+const struct nsp_value_type nsp_value_fill = {
+    .name = "bytes",
+    .syntax = "random, or pairs of hexadecimal digits: \"dead00\"",
+    .schema = "\"type\": \"string\"",
+    .bytes = sizeof(struct nsp_doc_fill),
+    .read = read_fill,
+    .write = write_fill,
+};

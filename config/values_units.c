@@ -292,6 +292,38 @@ const struct nsp_value_type nsp_value_queue = {
     .write = write_queue,
 };
 
+static bool
+read_size(struct nsp_key_reader *r, const struct nsp_key *key,
+          const struct nsp_yaml_node *node, void *ret)
+{
+    struct nsp_diag diag = { .result = NSP_OK };
+    uint64_t bytes = 0;
+
+    if (nsp_units_read_bytes(node->text, &bytes, &diag) != NSP_OK)
+        return complain(r, key, node, &diag);
+    if (!in_range(r, key, node, size_scale, bytes))
+        return false;
+    *(uint64_t *)ret = bytes;
+    return true;
+}
+
+static void
+write_size(FILE *to, const struct nsp_key *key, const void *value)
+{
+    (void)key;
+    write_exact(to, size_scale, *(const uint64_t *)value);
+}
+
+const struct nsp_value_type nsp_value_size = {
+    .name = "a size",
+    .syntax = "a number and b, kb, mb or gb (powers of 1024): 64kb",
+    .schema = "\"type\": \"string\", "
+              "\"pattern\": \"^[0-9.]+ *[A-Za-z]+$\"",
+    .bytes = sizeof(uint64_t),
+    .read = read_size,
+    .write = write_size,
+};
+
 /* --- Limits -----------------------------------------------------------------
  */
 

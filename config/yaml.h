@@ -60,6 +60,10 @@ const struct nsp_yaml_node *nsp_yaml_find(const struct nsp_yaml_node *map,
 const struct nsp_yaml_node *nsp_yaml_find_key(const struct nsp_yaml_node *map,
                                               const char *key);
 
+/* Has the scalar 'node' stand for 'text', which outlives it. Its place stays.
+ */
+void nsp_yaml_rename(const struct nsp_yaml_node *node, const char *text);
+
 /* The byte of the file that byte 'offset' of a scalar's text comes from,
  * however it is quoted, folded or indented. */
 size_t nsp_yaml_locate(const struct nsp_text_source *source,

@@ -76,7 +76,35 @@ PROFILE = st.one_of(
     st.sampled_from(["lte", "dsl", "fios", "nlc-edge"]),
     st.fixed_dictionaries({"name": st.just("3g"),
                            "way": st.sampled_from(["both", "down", "up"])}))
-EFFECTS = both(st.one_of(st.just({}), DELAY), maybe(loss=LOSS))
+OTHERS = maybe(**{
+    "syn-drop": LOSS,
+    "ack-delay": st.one_of(TIME, st.fixed_dictionaries(
+        {"time": TIME}, optional={"all": st.booleans(), "chance": SHARE})),
+    "out-of-order": st.one_of(TIME, st.fixed_dictionaries(
+        {"within": TIME}, optional={"chance": SHARE, "correlation": SHARE})),
+    "burst": st.one_of(TIME, st.fixed_dictionaries(
+        {"interval": TIME}, optional={"packets": st.integers(1, 99),
+                                      "bytes": st.just("9kb")})),
+    "throttle": st.one_of(st.integers(1, 10**9), st.fixed_dictionaries(
+        {"packets": st.integers(1, 99)}, optional={
+            "per": TIME, "queue": st.integers(0, 99)})),
+    "tamper": st.one_of(SHARE, maybe(
+        chance=SHARE, flip=st.integers(1, 64), truncate=st.just("60b"),
+        rewrite=st.sampled_from(["random", "dead00"]),
+        checksum=st.sampled_from(["keep", "repair", "break"]))),
+    "mtu-clamp": st.one_of(st.integers(68, 65535), st.fixed_dictionaries(
+        {"size": st.just(1400)}, optional={
+            "excess": st.sampled_from(["answer", "drop", "truncate"])})),
+    "window-clamp": st.integers(1, 2**30),
+    "tcp-rst": st.one_of(SHARE, maybe(
+        ends=st.sampled_from(["both", "sender", "receiver"]),
+        once=st.booleans())),
+    "flap": st.fixed_dictionaries({"times": st.tuples(TIME, TIME).map(list)},
+                                  optional={"hold": st.booleans()}),
+    "cutoff": st.fixed_dictionaries({"bytes": st.just("1mb")}, optional={
+        "time": TIME, "stall": TIME}),
+})
+EFFECTS = both(st.one_of(st.just({}), DELAY), maybe(loss=LOSS), OTHERS)
 EDITS = maybe(dscp=st.one_of(st.integers(0, 63), st.just("AF41")),
               ecn=st.sampled_from(["ce", "ect0", "ect1", "not-ect"]),
               ttl=st.integers(1, 255), mss=st.integers(88, 65535),
