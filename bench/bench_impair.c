@@ -365,8 +365,8 @@ bench_rates(void)
     measure("link of 10 Gbit/s", run_link, NULL);
     measure("link with a ramp", run_link, schedule);
     measure("link with a trace", run_link, trace);
-    nsp_rate_plan_destroy(schedule);
-    nsp_rate_plan_destroy(trace);
+    nsp_rate_plan_unref(schedule);
+    nsp_rate_plan_unref(trace);
 }
 
 int

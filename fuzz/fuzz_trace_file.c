@@ -31,7 +31,7 @@ check_link(const uint64_t *at_ns, uint32_t count)
         if (i % 4 == 0)
             nsp_serialiser_idle(&s, due_ns + at_ns[count - 1] / 3);
     }
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 static void

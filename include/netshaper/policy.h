@@ -55,14 +55,48 @@ enum nsp_queue_drop {
     NSP_QUEUE_DROP_HEAD,     /* The longest-waiting packet. */
 };
 
-/* A rate and the queue in front of it. */
+#define NSP_RATE_SEGMENTS_MAX      4096u
+#define NSP_RATE_STEPS_MAX         65536u
+#define NSP_RATE_SEGMENT_NS_MAX    UINT64_C(86400000000000)
+#define NSP_RATE_OPPORTUNITIES_MAX (1u << 23)
+
+struct nsp_rate_segment {
+    uint64_t duration_ns;          /* 1..NSP_RATE_SEGMENT_NS_MAX. */
+    uint64_t from_bitps, to_bitps; /* 0 or NSP_RATE_BITPS_MIN..MAX; a ramp
+                                    * where they differ. */
+};
+
+/* A rate that changes with time, from the first packets on that the engine sees
+ * after the policy was put in force: a schedule, or a trace of opportunities.
+ */
+struct nsp_rate_plan_config {
+    /* Either these, one after another; after the last they begin anew or, not
+     * to be repeated, its rate holds for good. A ramp is made of up to 1000
+     * steps, at least 1 ms each, of which NSP_RATE_STEPS_MAX at most. */
+    const struct nsp_rate_segment *segments;
+    uint32_t segment_count;
+    bool repeat;
+
+    /* Or these: at each up to 'opportunity_bytes' leave at once. Not
+     * descending, up to NSP_RATE_SEGMENT_NS_MAX; after the last one, which is
+     * above 0, the trace begins anew. (Mahimahi's traces: its milliseconds, and
+     * 1504 bytes with 4 of overhead.) */
+    const uint64_t *opportunities_ns;
+    uint32_t opportunity_count;
+    uint32_t opportunity_bytes; /* 1..65535. */
+};
+
+/* A rate and the queue in front of it. Limits of the queue in time are counted
+ * with the mean rate of a plan. */
 struct nsp_link_rate {
     uint64_t rate_bitps;    /* 0 none, else NSP_RATE_BITPS_MIN..MAX. */
     uint64_t queue_limit;   /* In queue_unit; >= 1 unless the default. */
-    uint8_t queue_unit;     /* enum nsp_queue_unit; needs rate_bitps. */
-    uint8_t queue_drop;     /* enum nsp_queue_drop; needs rate_bitps. */
+    uint8_t queue_unit;     /* enum nsp_queue_unit; needs a rate. */
+    uint8_t queue_drop;     /* enum nsp_queue_drop; needs a rate. */
     int32_t overhead_bytes; /* Charged on top of each IP packet's length,
                              * e.g. 38 for Ethernet on the wire. */
+    const struct nsp_rate_plan_config *plan; /* Instead of rate_bitps; NULL
+                                              * none. Copied. */
 };
 
 /* What a rule makes of the packets' way, zeroed nothing; in the order in which

@@ -143,8 +143,10 @@ place_class(struct nsp_session *s, struct nsp_snapshot *snapshot,
     slot = nsp_slots_take(s->class_slots, name, &fresh);
     snapshot->class_slots[index] = slot;
     for (uint32_t q = 0; fresh && q < s->worker_count && err == 0; q++)
-        err = nsp_state_begin_class(&s->workers[q].states, slot, &class_->link,
-                                    &s->config->allocator);
+        err = nsp_state_begin_class(
+            &s->workers[q].states, slot, &class_->link,
+            nsp_ruleset_rate_plan(snapshot->ruleset, index),
+            &s->config->allocator);
     return err;
 }
 
@@ -180,6 +182,28 @@ wait_for_workers(struct nsp_session *s, uint64_t generation)
             nsp_thread_yield();
 }
 
+static bool
+rate_plan_is_used(const void *context, const struct nsp_rate_plan *plan)
+{
+    const struct nsp_session *s = context;
+
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        if (nsp_state_follows(&s->workers[q].states, plan))
+            return true;
+    return false;
+}
+
+/* Gives up the plans of rates that no queue follows any more. A worker that
+ * does not run yet has still to take up its first. */
+static void
+sweep_rates(struct nsp_session *s, const struct nsp_snapshot *old)
+{
+    for (uint32_t q = 0; q < s->worker_count; q++)
+        if (atomic_load(&s->workers[q].generation) != old->generation)
+            return;
+    nsp_rate_store_sweep(&s->rates, rate_plan_is_used, s);
+}
+
 static int
 publish(struct nsp_session *s, struct nsp_ruleset *ruleset)
 {
@@ -187,6 +211,11 @@ publish(struct nsp_session *s, struct nsp_ruleset *ruleset)
     struct nsp_snapshot *snapshot;
     int err;
 
+    if (old)
+        sweep_rates(s, old);
+    err = nsp_rate_store_keep(&s->rates, ruleset, &s->config->allocator);
+    if (err < 0)
+        return err;
     err = nsp_snapshot_create(ruleset, old ? old->generation + 1 : 1,
                               &s->config->allocator, &snapshot);
     if (err < 0)
@@ -230,6 +259,7 @@ nsp_session_unpublish(struct nsp_session *s)
     nsp_snapshot_destroy(atomic_load(&s->snapshot));
     nsp_slots_destroy(s->rule_slots);
     nsp_slots_destroy(s->class_slots);
+    nsp_rate_store_fini(&s->rates, &s->config->allocator);
 }
 
 /* --- Replacing -------------------------------------------------------------

@@ -12,6 +12,7 @@ struct nsp_ruleset {
     struct nsp_effects_plan *plans; /* Of impairments, then of rules. */
     uint32_t plan_count;
     const struct nsp_effects_plan **of_rule;
+    struct nsp_rate_plan **rates; /* By class of the policy. */
 };
 
 /* --- Building ------------------------------------------------------------ */
@@ -67,6 +68,44 @@ make_plans(struct nsp_ruleset *ruleset, const struct nsp_policy_spec *spec,
     return result;
 }
 
+static int
+make_rate(struct nsp_ruleset *ruleset, const struct nsp_link_rate *link,
+          uint32_t class_index, const char *kind, const char *name,
+          struct nsp_diag *reterr)
+{
+    const char *fault;
+
+    if (!link->plan)
+        return NSP_OK;
+    fault = nsp_rate_plan_fault(link->plan);
+    if (fault)
+        return bad_effects(reterr, kind, name, "", fault);
+    return nsp_rate_plan_create(link->plan, &ruleset->allocator,
+                                &ruleset->rates[class_index]) < 0
+               ? NSP_NO_MEMORY
+               : NSP_OK;
+}
+
+/* Classes of the spec come first in the policy, and in its order. */
+static int
+make_rates(struct nsp_ruleset *ruleset, const struct nsp_policy_spec *spec,
+           struct nsp_diag *reterr)
+{
+    int result = NSP_OK;
+
+    for (uint32_t i = 0; i < spec->class_count && result == NSP_OK; i++)
+        result = make_rate(ruleset, &spec->classes[i].link, i, "class",
+                           spec->classes[i].name, reterr);
+    for (uint32_t i = 0; i < spec->rule_count && result == NSP_OK; i++) {
+        const struct nsp_policy_rule *rule =
+            nsp_policy_get_rule(ruleset->policy, i);
+
+        result = make_rate(ruleset, &spec->rules[i].link, rule->class_index,
+                           "rule", rule->name, reterr);
+    }
+    return result;
+}
+
 /* How many plans 'spec' takes. */
 static uint32_t
 count_plans(const struct nsp_policy_spec *spec)
@@ -93,9 +132,13 @@ build(struct nsp_ruleset *ruleset, const struct nsp_policy_spec *spec,
                                sizeof *ruleset->plans);
     ruleset->of_rule = nsp_alloc(&ruleset->allocator, spec->rule_count + 1u,
                                  sizeof *ruleset->of_rule);
-    if (!ruleset->plans || !ruleset->of_rule)
+    ruleset->rates = nsp_alloc(&ruleset->allocator,
+                               nsp_policy_class_count(ruleset->policy) + 1u,
+                               sizeof *ruleset->rates);
+    if (!ruleset->plans || !ruleset->of_rule || !ruleset->rates)
         return NSP_NO_MEMORY;
-    return make_plans(ruleset, spec, reterr);
+    result = make_plans(ruleset, spec, reterr);
+    return result == NSP_OK ? make_rates(ruleset, spec, reterr) : result;
 }
 
 int
@@ -137,6 +180,10 @@ nsp_ruleset_unref(struct nsp_ruleset *ruleset)
         return NULL;
     for (uint32_t i = 0; i < ruleset->plan_count; i++)
         nsp_effects_plan_fini(&ruleset->plans[i]);
+    for (uint32_t i = 0;
+         ruleset->rates && i < nsp_policy_class_count(ruleset->policy); i++)
+        nsp_rate_plan_unref(ruleset->rates[i]);
+    nsp_release(&ruleset->allocator, ruleset->rates);
     nsp_release(&ruleset->allocator, ruleset->plans);
     nsp_release(&ruleset->allocator, ruleset->of_rule);
     nsp_policy_unref(ruleset->policy);
@@ -154,4 +201,10 @@ const struct nsp_effects_plan *
 nsp_ruleset_effects(const struct nsp_ruleset *ruleset, uint32_t index)
 {
     return ruleset->of_rule[index];
+}
+
+struct nsp_rate_plan *
+nsp_ruleset_rate_plan(const struct nsp_ruleset *ruleset, uint32_t index)
+{
+    return ruleset->rates[index];
 }

@@ -2,6 +2,7 @@
 #define NSP_ENGINE_RULESET_H
 #include "engine/effects.h"
 #include "policy/policy.h"
+#include "shape/rate_plan.h"
 
 /* A policy and all that its rules need to act: immutable, for any number of
  * workers. What changes from packet to packet is the workers'.
@@ -27,5 +28,10 @@ const struct nsp_policy *nsp_ruleset_policy(const struct nsp_ruleset *ruleset);
 /* The effects of rule 'index', NULL if it has none. */
 const struct nsp_effects_plan *nsp_ruleset_effects(
     const struct nsp_ruleset *ruleset, uint32_t index);
+
+/* The plan of class 'index' of the policy, borrowed; NULL if its rate is
+ * constant. */
+struct nsp_rate_plan *nsp_ruleset_rate_plan(const struct nsp_ruleset *ruleset,
+                                            uint32_t index);
 
 #endif /* NSP_ENGINE_RULESET_H */

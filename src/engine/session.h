@@ -4,6 +4,7 @@
 
 #include "engine/config.h"
 #include "engine/plan.h"
+#include "engine/rate_store.h"
 #include "engine/slots.h"
 #include "engine/worker.h"
 #include "os/os.h"
@@ -24,6 +25,7 @@ struct nsp_session {
     nsp_snapshot_cell snapshot;   /* In force; changed by the control side. */
     struct nsp_snapshot *retired; /* The one before, until it is reclaimed. */
     struct nsp_slots *rule_slots, *class_slots;
+    struct nsp_rate_store rates;
     uint32_t worker_count;
     struct nsp_worker *workers;
     struct nsp_events *events; /* NULL where no policy reports. */

@@ -397,7 +397,8 @@ nsp_stages_adopt(struct nsp_worker *w)
             nsp_state_class(&w->states, snapshot->class_slots[i]);
 
         nsp_state_set_link(class_, w->now_ns,
-                           &nsp_policy_get_class(snapshot->policy, i)->link);
+                           &nsp_policy_get_class(snapshot->policy, i)->link,
+                           nsp_ruleset_rate_plan(snapshot->ruleset, i));
     }
 }
 

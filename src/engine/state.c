@@ -5,7 +5,8 @@
 #include <string.h>
 
 static struct nsp_bottleneck_config
-bottleneck_config(const struct nsp_link_rate *link)
+bottleneck_config(const struct nsp_link_rate *link,
+                  const struct nsp_rate_plan *plan, uint64_t start_ns)
 {
     return (struct nsp_bottleneck_config){
         .rate_bitps = link->rate_bitps,
@@ -13,6 +14,8 @@ bottleneck_config(const struct nsp_link_rate *link)
         .unit = link->queue_unit,
         .drop = link->queue_drop,
         .overhead_bytes = link->overhead_bytes,
+        .plan = plan,
+        .start_ns = start_ns,
     };
 }
 
@@ -38,9 +41,10 @@ nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
 int
 nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
                       const struct nsp_link_rate *link,
+                      struct nsp_rate_plan *plan,
                       const struct nsp_allocator *allocator)
 {
-    struct nsp_bottleneck_config cfg = bottleneck_config(link);
+    struct nsp_bottleneck_config cfg = bottleneck_config(link, plan, 0);
     struct nsp_class_state **chunk = &store->classes[slot / NSP_STATE_CHUNK];
     struct nsp_class_state *state;
     int err = 0;
@@ -52,7 +56,7 @@ nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
     state = nsp_state_class(store, slot);
     for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
         nsp_bottleneck_destroy(state->queues[d].bottleneck);
-    *state = (struct nsp_class_state){ .link = *link };
+    *state = (struct nsp_class_state){ .link = *link, .plan = plan };
     for (uint32_t d = 0; d < NSP_DIRECTIONS && err == 0; d++) {
         state->queues[d].of = state;
         err = nsp_bottleneck_create(&cfg, allocator,
@@ -69,15 +73,30 @@ link_equal(const struct nsp_link_rate *a, const struct nsp_link_rate *b)
            a->overhead_bytes == b->overhead_bytes;
 }
 
+static bool
+plan_equal(const struct nsp_rate_plan *a, const struct nsp_rate_plan *b)
+{
+    if (!a || !b)
+        return a == b;
+    return nsp_rate_plan_identity(a) == nsp_rate_plan_identity(b);
+}
+
 void
 nsp_state_set_link(struct nsp_class_state *state, uint64_t now_ns,
-                   const struct nsp_link_rate *link)
+                   const struct nsp_link_rate *link, struct nsp_rate_plan *plan)
 {
-    struct nsp_bottleneck_config cfg = bottleneck_config(link);
+    bool goes_on = plan_equal(state->plan, plan) && (state->begun || !plan);
+    struct nsp_bottleneck_config cfg;
 
-    if (link_equal(&state->link, link))
+    if (goes_on && link_equal(&state->link, link))
         return;
+    if (!goes_on) {
+        state->plan = plan;
+        state->begun = true;
+        state->start_ns = now_ns;
+    }
     state->link = *link;
+    cfg = bottleneck_config(link, state->plan, state->start_ns);
     for (uint32_t d = 0; d < NSP_DIRECTIONS; d++) {
         int err = nsp_bottleneck_set_config(state->queues[d].bottleneck, now_ns,
                                             &cfg);
@@ -100,6 +119,17 @@ nsp_state_fini(struct nsp_state_store *store,
         nsp_release(allocator, chunk);
         nsp_release(allocator, store->rules[c]);
     }
+}
+
+bool
+nsp_state_follows(const struct nsp_state_store *store,
+                  const struct nsp_rate_plan *plan)
+{
+    for (uint32_t c = 0; c < NSP_STATE_CHUNKS; c++)
+        for (uint32_t i = 0; store->classes[c] && i < NSP_STATE_CHUNK; i++)
+            if (store->classes[c][i].plan == plan)
+                return true;
+    return false;
 }
 
 static bool

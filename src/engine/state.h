@@ -58,6 +58,10 @@ struct nsp_class_queue {
 struct nsp_class_state {
     struct nsp_tally tally;
     struct nsp_link_rate link;
+    struct nsp_rate_plan *plan; /* NULL: a constant rate. The session keeps it
+                                 * alive. */
+    bool begun;                 /* The time of the plan has, */
+    uint64_t start_ns;          /* then. */
     struct nsp_class_queue queues[NSP_DIRECTIONS];
 };
 
@@ -91,14 +95,21 @@ int nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
                          const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 int nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
                           const struct nsp_link_rate *link,
+                          struct nsp_rate_plan *plan,
                           const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 
-/* Gives a class another rate and queue; what waits stays. */
+/* Gives a class another rate and queue; what waits stays. A plan that does the
+ * same as the one before goes on. */
 void nsp_state_set_link(struct nsp_class_state *state, uint64_t now_ns,
-                        const struct nsp_link_rate *link);
+                        const struct nsp_link_rate *link,
+                        struct nsp_rate_plan *plan);
 
 void nsp_state_fini(struct nsp_state_store *store,
                     const struct nsp_allocator *allocator);
+
+/* Whether a queue follows 'plan'. */
+bool nsp_state_follows(const struct nsp_state_store *store,
+                       const struct nsp_rate_plan *plan);
 
 /* Whether held packets still need the slot's rule, or class, as last published.
  */

@@ -158,6 +158,8 @@ add_class(struct nsp_policy *policy, const char *name, bool of_rule,
     snprintf(class_->name, sizeof class_->name, "%s", name);
     class_->of_rule = of_rule;
     class_->link = *link;
+    class_->has_plan = link->plan != NULL;
+    class_->link.plan = NULL; /* The caller's. */
     return policy->class_count++;
 }
 
@@ -186,7 +188,7 @@ link_rule(struct nsp_policy *policy, const struct nsp_policy_spec *spec,
         ret->class_index = find_name(&names->classes, rule->class_name);
         if (ret->class_index == UINT32_MAX)
             return unknown_name(reterr, ret->name, "class", rule->class_name);
-    } else if (rule->link.rate_bitps != 0) {
+    } else if (nsp_link_any(&rule->link)) {
         ret->class_index = add_class(policy, ret->name, true, &rule->link);
     }
     if (rule->impairment) {

@@ -46,7 +46,8 @@ struct nsp_policy_rule {
 struct nsp_policy_class {
     char name[NSP_NAME_MAX + 1];
     bool of_rule; /* The rate of the rule of this name, no class of the spec. */
-    struct nsp_link_rate link;
+    struct nsp_link_rate link; /* Without the plan. */
+    bool has_plan;
 };
 
 /* Checks all of 'spec' but its filters. Returns NSP_OK, or

@@ -16,9 +16,11 @@ link_fault(const struct nsp_link_rate *link)
     if (link->rate_bitps != 0 && (link->rate_bitps < NSP_RATE_BITPS_MIN ||
                                   link->rate_bitps > NSP_RATE_BITPS_MAX))
         return "rate_bitps is outside 8 bit/s to 1 Tbit/s";
-    if (link->rate_bitps == 0 && queue)
+    if (link->rate_bitps != 0 && link->plan)
+        return "a rate and a plan of rates; choose one";
+    if (!nsp_link_any(link) && queue)
         return "a queue needs rate_bitps";
-    if (link->rate_bitps == 0 && link->overhead_bytes != 0)
+    if (!nsp_link_any(link) && link->overhead_bytes != 0)
         return "overhead_bytes needs rate_bitps";
     if (link->queue_unit > NSP_QUEUE_NS)
         return "queue_unit is not one of enum nsp_queue_unit";
@@ -73,7 +75,7 @@ action_fault(const struct nsp_rule *rule)
         return "action is not one of enum nsp_action";
     if (rule->action == NSP_ACTION_PASS)
         return NULL;
-    if (nsp_effects_any(&rule->effects) || rule->link.rate_bitps ||
+    if (nsp_effects_any(&rule->effects) || nsp_link_any(&rule->link) ||
         rule->class_name || rule->impairment)
         return "a packet that is dropped or rejected can have no delay, loss "
                "or rate";
@@ -94,7 +96,7 @@ rule_fault(const struct nsp_rule *rule)
         return fault;
     if (rule->apply > NSP_APPLY_OUTBOUND)
         return "apply is not one of enum nsp_apply";
-    if (rule->class_name && rule->link.rate_bitps != 0)
+    if (rule->class_name && nsp_link_any(&rule->link))
         return "a class and a rate of its own; choose one";
     if (rule->impairment && nsp_effects_any(&rule->effects))
         return "an impairment and effects of its own; choose one";
@@ -176,7 +178,7 @@ check_parts(const struct nsp_policy_spec *spec, struct nsp_diag *reterr)
         const struct nsp_class *class_ = &spec->classes[i];
         const char *fault = name_fault(class_->name, true);
 
-        if (!fault && class_->link.rate_bitps == 0)
+        if (!fault && !nsp_link_any(&class_->link))
             fault = "it has no rate_bitps";
         if (!fault)
             fault = link_fault(&class_->link);

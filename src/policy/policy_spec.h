@@ -32,6 +32,12 @@ nsp_effects_any(const struct nsp_effects *effects)
     return nsp_effects_set(effects) != 0;
 }
 
+static inline bool
+nsp_link_any(const struct nsp_link_rate *link)
+{
+    return link->rate_bitps != 0 || link->plan;
+}
+
 /* What effects ask of those who carry them out. */
 enum nsp_need {
     NSP_NEED_HOLD = 1 << 0,   /* Packets wait. */

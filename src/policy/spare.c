@@ -10,7 +10,7 @@ nsp_rule_harms(const struct nsp_policy_spec *spec, uint32_t index,
     const struct nsp_rule *rule = &spec->rules[index];
 
     return rule->action != NSP_ACTION_PASS || has_effects || rule->class_name ||
-           rule->link.rate_bitps != 0 || rule->limit.unit != NSP_LIMIT_NONE ||
+           nsp_link_any(&rule->link) || rule->limit.unit != NSP_LIMIT_NONE ||
            (rule->edits.which & NSP_EDIT_TTL) != 0;
 }
 

@@ -1,8 +1,10 @@
 #include "shape/rate_plan.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/prng.h"
 #include "netshaper/packet.h"
 #include "netshaper/policy.h"
 
@@ -26,6 +28,8 @@ struct step {
 };
 
 struct nsp_rate_plan {
+    atomic_uint refs;
+    uint64_t identity;
     uint64_t period_ns;
     uint64_t period_work; /* UINT64_MAX: as much or more. */
     uint64_t mean_bitps;
@@ -196,6 +200,19 @@ make_trace(struct nsp_rate_plan *plan, const struct nsp_rate_plan_config *cfg)
     return 0;
 }
 
+static uint64_t
+identify(const struct nsp_rate_plan *plan)
+{
+    uint64_t hash = nsp_mix64(plan->repeat ^ plan->opportunity_bytes << 1);
+
+    for (uint32_t i = 0; plan->steps && i < plan->count; i++)
+        hash = nsp_mix64(nsp_mix64(hash ^ plan->steps[i].end_ns) ^
+                         plan->steps[i].bitps);
+    for (uint32_t i = 0; plan->opportunities_ns && i < plan->count; i++)
+        hash = nsp_mix64(hash ^ plan->opportunities_ns[i]);
+    return hash | 1;
+}
+
 int
 nsp_rate_plan_create(const struct nsp_rate_plan_config *cfg,
                      const struct nsp_allocator *allocator,
@@ -211,27 +228,44 @@ nsp_rate_plan_create(const struct nsp_rate_plan_config *cfg,
     if (!plan)
         return -ENOMEM;
     plan->allocator = memory;
+    atomic_init(&plan->refs, 1);
     err = cfg->segment_count != 0 ? make_schedule(plan, cfg)
                                   : make_trace(plan, cfg);
     if (err != 0) {
-        nsp_rate_plan_destroy(plan);
+        nsp_rate_plan_unref(plan);
         return err;
     }
+    plan->identity = identify(plan);
     *ret = plan;
     return 0;
 }
 
 struct nsp_rate_plan *
-nsp_rate_plan_destroy(struct nsp_rate_plan *plan)
+nsp_rate_plan_ref(struct nsp_rate_plan *plan)
 {
-    if (plan) {
-        struct nsp_allocator memory = plan->allocator;
+    if (plan)
+        atomic_fetch_add(&plan->refs, 1);
+    return plan;
+}
 
-        nsp_release(&memory, plan->steps);
-        nsp_release(&memory, plan->opportunities_ns);
-        nsp_release(&memory, plan);
-    }
+struct nsp_rate_plan *
+nsp_rate_plan_unref(struct nsp_rate_plan *plan)
+{
+    struct nsp_allocator memory;
+
+    if (!plan || atomic_fetch_sub(&plan->refs, 1) != 1)
+        return NULL;
+    memory = plan->allocator;
+    nsp_release(&memory, plan->steps);
+    nsp_release(&memory, plan->opportunities_ns);
+    nsp_release(&memory, plan);
     return NULL;
+}
+
+uint64_t
+nsp_rate_plan_identity(const struct nsp_rate_plan *plan)
+{
+    return plan->identity;
 }
 
 uint64_t

@@ -1,6 +1,7 @@
 #ifndef NSP_SHAPE_RATE_PLAN_H
 #define NSP_SHAPE_RATE_PLAN_H
 #include "base/memory.h"
+#include "netshaper/policy.h"
 
 /* How fast a link is over time, from its start on: a schedule of rates and
  * ramps, or a trace of opportunities.
@@ -17,31 +18,10 @@
  *     semantics, with bytes as it counts them: IP and 4 more.)
  *
  * Units    _ns from the link's start, _bitps, _bytes.
- * Threads  Immutable: any number of links may share one.
+ * Ownership  create gives one reference, the last unref frees.
+ * Threads    Immutable: any number of links may share one.
  * Cost     Memory of 16 bytes for each step or 8 for each opportunity. */
 struct nsp_rate_plan;
-
-#define NSP_RATE_SEGMENTS_MAX      4096u
-#define NSP_RATE_STEPS_MAX         65536u
-#define NSP_RATE_SEGMENT_NS_MAX    UINT64_C(86400000000000)
-#define NSP_RATE_OPPORTUNITIES_MAX (1u << 23)
-
-struct nsp_rate_segment {
-    uint64_t duration_ns;          /* 1..NSP_RATE_SEGMENT_NS_MAX. */
-    uint64_t from_bitps, to_bitps; /* 0 or NSP_RATE_BITPS_MIN..MAX. */
-};
-
-struct nsp_rate_plan_config {
-    /* Either these, of which NSP_RATE_STEPS_MAX steps are made at most... */
-    const struct nsp_rate_segment *segments;
-    uint32_t segment_count;
-    bool repeat;
-
-    /* ...or these: not descending, up to period_ns, which the last one is. */
-    const uint64_t *opportunities_ns;
-    uint32_t opportunity_count;
-    uint32_t opportunity_bytes; /* 1..65535. */
-};
 
 /* What is wrong with 'cfg', NULL when nothing is. Static storage. */
 const char *nsp_rate_plan_fault(const struct nsp_rate_plan_config *cfg);
@@ -51,7 +31,12 @@ const char *nsp_rate_plan_fault(const struct nsp_rate_plan_config *cfg);
 int nsp_rate_plan_create(const struct nsp_rate_plan_config *cfg,
                          const struct nsp_allocator *allocator,
                          struct nsp_rate_plan **ret) NSP_MUSTCHECK;
-struct nsp_rate_plan *nsp_rate_plan_destroy(struct nsp_rate_plan *plan);
+struct nsp_rate_plan *nsp_rate_plan_ref(struct nsp_rate_plan *plan);
+/* 'plan' may be NULL. Always returns NULL. */
+struct nsp_rate_plan *nsp_rate_plan_unref(struct nsp_rate_plan *plan);
+
+/* A hash of what the plan does; never 0. */
+uint64_t nsp_rate_plan_identity(const struct nsp_rate_plan *plan);
 
 /* The mean rate of one period, at least 1: what a queue limit in time is
  * counted with. */

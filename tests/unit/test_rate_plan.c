@@ -58,7 +58,7 @@ TEST(schedule_changes_the_rate_in_the_middle_of_a_packet)
     /* Three periods and 1 ms: the end of the first segment. */
     nsp_serialiser_idle(&s, 24 * MS + MS / 2);
     CHECK_EQ(nsp_serialiser_send(&s, 750), 25 * MS);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 TEST(schedule_without_repeat_holds_its_last_rate)
@@ -78,14 +78,14 @@ TEST(schedule_without_repeat_holds_its_last_rate)
     CHECK_EQ(nsp_serialiser_send(&s, 1500), 102 * MS);
     nsp_serialiser_idle(&s, 3600 * SECOND);
     CHECK_EQ(nsp_serialiser_send(&s, 1500), 3600 * SECOND + 2 * MS);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 
     plan = schedule_of(dying, 2, false);
     nsp_serialiser_init(&s, 0, plan, 0);
     CHECK_EQ(nsp_serialiser_send(&s, 1500), 1 * MS);
     CHECK_EQ(nsp_serialiser_send(&s, 1), NSP_TIME_NEVER - 1);
     CHECK_EQ(nsp_serialiser_send(&s, 1), NSP_TIME_NEVER - 1);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* A ramp from 0 to 10 Mbit/s in 10 s carries 500,000 t^2 bits by t. */
@@ -109,7 +109,7 @@ TEST(schedule_ramp_follows_its_line)
         CHECK(fabs((double)due_ns / 1e9 - expected) < 0.005);
     }
     CHECK_EQ(due_ns, 10 * SECOND);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* 2^31 bytes at 8 bit/s are 68 years. */
@@ -125,7 +125,7 @@ TEST(schedule_passes_many_periods_at_once)
     nsp_serialiser_init(&s, 0, plan, 0);
     CHECK_EQ(nsp_serialiser_send(&s, INT32_MAX),
              (INT32_MAX * SECOND - 1) * 3 + 1);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* --- Beside a link that moves nanosecond by nanosecond ----------------------
@@ -225,7 +225,7 @@ TEST(schedule_agrees_with_a_link_that_ticks)
             if (nsp_prng_next(&random) % 3 == 0)
                 now_ns = due_ns + nsp_prng_below(&random, 2000);
         }
-        nsp_rate_plan_destroy(plan);
+        nsp_rate_plan_unref(plan);
     }
 }
 
@@ -288,7 +288,7 @@ TEST(trace_agrees_with_one_that_visits_every_opportunity)
             if (nsp_prng_next(&random) % 3 == 0)
                 now_ns = due_ns + nsp_prng_below(&random, 60);
         }
-        nsp_rate_plan_destroy(plan);
+        nsp_rate_plan_unref(plan);
     }
 }
 
@@ -308,7 +308,7 @@ TEST(trace_serves_from_its_start_on)
         CHECK_EQ(nsp_serialiser_send(&s, 1504), 5 * SECOND + i * MS);
     CHECK_EQ(nsp_serialiser_send(&s, INT32_MAX),
              5 * SECOND + (99 + (INT32_MAX + UINT64_C(1503)) / 1504) * MS);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* --- Links ------------------------------------------------------------------
@@ -404,7 +404,7 @@ TEST(bottleneck_refuses_rates_that_it_cannot_have)
     CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), 0);
     CHECK_EQ(nsp_bottleneck_set_rate(b, 0, 8), -EINVAL);
     nsp_bottleneck_destroy(b);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* The packet on the wire keeps its departure, the next has the plan's rate. */
@@ -430,7 +430,7 @@ TEST(bottleneck_takes_a_plan_in_place_of_a_rate)
     CHECK_EQ(pkts[0].timer.due_ns, MS);
     CHECK_EQ(pkts[1].timer.due_ns, 2 * MS);
     nsp_bottleneck_destroy(b);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* 100 ms at the mean rate of 12.032 Mbit/s are 150,400 bytes. */
@@ -462,7 +462,7 @@ TEST(bottleneck_of_a_trace_bounds_its_queue_and_keeps_its_opportunities)
         CHECK_EQ(out[0]->timer.due_ns, SECOND + i * MS);
     }
     nsp_bottleneck_destroy(b);
-    nsp_rate_plan_destroy(plan);
+    nsp_rate_plan_unref(plan);
 }
 
 /* --- What is refused --------------------------------------------------------
@@ -528,7 +528,7 @@ TEST(rate_plan_survives_a_lack_of_memory)
 
             CHECK_EQ(nsp_rate_plan_create(&cases[i], &allocator, &plan),
                      at < 2 ? -ENOMEM : 0);
-            nsp_rate_plan_destroy(plan);
+            nsp_rate_plan_unref(plan);
             CHECK_EQ(failing.live, 0);
         }
     }
