@@ -193,10 +193,28 @@ measure_rate(struct live *live, struct nsp_checks *checks,
     return result;
 }
 
+/* Of a rule with other effects, losses and delays alone. */
+static void
+leave_out_others(struct live *live, struct nsp_checks *checks)
+{
+    struct nsp_rule *rule = &live->rules[live->subject.index];
+
+    if (!nsp_subject_has_more(&live->subject))
+        return;
+    nsp_checks_add_not_tested(checks, "effects", "others",
+                              "they are measured in virtual time only");
+    rule->impairment = NULL;
+    rule->effects =
+        (struct nsp_effects){ .loss = live->subject.effects->loss,
+                              .delay = live->subject.effects->delay };
+}
+
 static int
 measure(struct live *live, struct nsp_checks *checks, struct nsp_diag *reterr)
 {
     int result = measure_baseline(live, reterr);
+
+    leave_out_others(live, checks);
 
     if (result == NSP_OK)
         result = measure_calmly(live, checks, reterr);

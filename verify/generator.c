@@ -11,6 +11,7 @@
 struct slot {
     struct nsp_pkt pkt; /* First: a packet is its slot. */
     uint8_t *data;
+    uint64_t content; /* Its number. */
 };
 
 struct nsp_io {
@@ -101,7 +102,8 @@ write_content(struct nsp_generator *g, struct slot *slot)
 {
     for (uint32_t i = 0; i < REFUSED_MAX; i++) {
         memcpy(slot->data, g->packet->data, g->packet->bytes);
-        nsp_test_packet_number(g->packet, slot->data, g->number++);
+        slot->content = g->number++;
+        nsp_test_packet_number(g->packet, slot->data, slot->content);
         nsp_test_packet_describe(g->packet, slot->data, &slot->pkt);
         slot->pkt.arrival_ns = next_ns(g);
         slot->pkt.device_ref = g->made;
@@ -149,20 +151,31 @@ give_back(struct nsp_io *io, struct nsp_pkt *pkt)
     io->free[io->free_count++] = (struct slot *)pkt;
 }
 
-static void
-note(struct nsp_generator *g, struct nsp_pkt *pkt, uint64_t now_ns)
+static uint32_t
+look_at(struct nsp_generator *g, struct slot *slot)
 {
-    uint64_t number = pkt->device_ref;
+    uint8_t original[NSP_TEST_PKT_BYTES_MAX];
+
+    memcpy(original, g->packet->data, g->packet->bytes);
+    nsp_test_packet_number(g->packet, original, slot->content);
+    nsp_pkt_parse(&slot->pkt);
+    return g->look(g->look_context, &slot->pkt, original);
+}
+
+static void
+note(struct nsp_generator *g, struct slot *slot, uint64_t now_ns)
+{
+    uint64_t number = slot->pkt.device_ref;
+    uint32_t seen = g->look ? look_at(g, slot) : 0;
 
     g->left_pkts++;
+    g->wrong_pkts += (seen & NSP_LOOK_WRONG) != 0;
+    if ((seen & NSP_LOOK_HIT) != 0)
+        return;
     if (g->left_ns[number] == 0)
         g->left_ns[number] = now_ns;
     if (g->order_count < g->order_max)
         g->order[g->order_count++] = (uint32_t)number;
-    if (g->is_right) {
-        nsp_pkt_parse(pkt);
-        g->wrong_pkts += !g->is_right(g->is_right_context, pkt);
-    }
 }
 
 static uint32_t
@@ -172,7 +185,7 @@ generator_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
     (void)queue;
     (void)ret_refused;
     for (uint32_t i = 0; i < n; i++) {
-        note(io->generator, pkts[i], now_ns);
+        note(io->generator, (struct slot *)pkts[i], now_ns);
         give_back(io, pkts[i]);
     }
     return 0;

@@ -12,6 +12,15 @@
  *            (nsp_generator_ops) and must outlive it; arrays are the caller's.
  * Threads    One queue, one worker. */
 
+/* Tells of a packet that left, parsed, whose bytes were 'original': a set of
+ * what follows. */
+enum nsp_look {
+    NSP_LOOK_HIT = 1,   /* It counts as if it had not left. */
+    NSP_LOOK_WRONG = 2, /* It is not as it is to be. */
+};
+typedef uint32_t nsp_look_fn(const void *context, const struct nsp_pkt *pkt,
+                             const uint8_t *original);
+
 struct nsp_generator {
     /* What to make. */
     const struct nsp_test_packet *packet;
@@ -23,9 +32,8 @@ struct nsp_generator {
     const struct nsp_filter *filter;
     struct nsp_filter_context context;
 
-    /* Not NULL: whether a packet that left is as it is to be. It is parsed. */
-    bool (*is_right)(const void *context, const struct nsp_pkt *pkt);
-    const void *is_right_context;
+    nsp_look_fn *look; /* At each packet that left; NULL: none. */
+    const void *look_context;
 
     /* What became of them. */
     uint64_t *left_ns; /* Of each packet, the first time; 0: it did not. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "verify/delay_model.h"
+#include "verify/hits.h"
 
 #define EFFECT "delay"
 
@@ -15,10 +16,13 @@
 #define ZERO_SHARE_MAX   0.01
 #define TABLE_VALUES_MIN 64u
 
-/* The delays that were met, in the order sent. */
+/* The delays that were met, in the order sent, without the packets that were
+ * spared. */
 struct delays {
     double *x;
     size_t n;
+    bool *spared; /* Of all that left, where some are to be. */
+    size_t left;
     double effective; /* As many independent ones say as much. */
 };
 
@@ -30,15 +34,24 @@ read_delays(const struct nsp_subject *subject, const struct nsp_trial *trial,
         nsp_subject_serialise_up_ns(subject, subject->packet.bytes);
     double rho = subject->effects->delay.correlation_ppm / (double)NSP_PPM_ONE;
 
-    ret->n = 0;
+    *ret = (struct delays){ .n = 0 };
     ret->x = calloc((size_t)trial->pkts + 1, sizeof *ret->x);
-    if (!ret->x)
+    ret->spared = calloc((size_t)trial->pkts + 1, sizeof *ret->spared);
+    if (!ret->x || !ret->spared)
         return NSP_NO_MEMORY;
-    for (uint32_t i = 0; i < trial->pkts; i++)
-        if (trial->left_ns[i] != 0)
-            ret->x[ret->n++] =
-                (double)(int64_t)(trial->left_ns[i] -
-                                  nsp_trial_sent_ns(trial, i) - serialise_ns);
+    for (uint32_t i = 0; i < trial->pkts; i++) {
+        double delay_ns =
+            (double)(int64_t)(trial->left_ns[i] - nsp_trial_sent_ns(trial, i) -
+                              serialise_ns);
+
+        if (trial->left_ns[i] == 0)
+            continue;
+        if (subject->effects->delay.spared_ppm > 0 && delay_ns == 0)
+            ret->spared[ret->left] = true;
+        else
+            ret->x[ret->n++] = delay_ns;
+        ret->left++;
+    }
     ret->effective = (double)ret->n * (1 - rho) / (1 + rho);
     return NSP_OK;
 }
@@ -214,6 +227,13 @@ judge_random(const struct nsp_delay_config *cfg, const struct delays *delays,
     return result;
 }
 
+static void
+release(struct delays *delays)
+{
+    free(delays->x);
+    free(delays->spared);
+}
+
 int
 nsp_judge_delay(const struct nsp_subject *subject,
                 const struct nsp_trial *trial, struct nsp_checks *checks)
@@ -222,17 +242,27 @@ nsp_judge_delay(const struct nsp_subject *subject,
     struct delays delays;
     int result = read_delays(subject, trial, &delays);
 
-    if (result != NSP_OK)
+    if (result != NSP_OK) {
+        release(&delays);
         return result;
+    }
+    if (cfg->spared_ppm > 0 && delays.left > 0)
+        nsp_judge_chance(&(struct nsp_hits){ "delay-spared", false,
+                                             delays.spared,
+                                             (uint32_t)delays.left },
+                         cfg->spared_ppm, 0, checks);
     if (delays.n < 2)
         nsp_checks_add_not_tested(checks, EFFECT, "delay",
                                   "hardly a packet is left after the losses");
+    else if (cfg->kind == NSP_DELAY_TRACE && cfg->spared_ppm > 0)
+        nsp_checks_add_not_tested(checks, EFFECT, "packets off the trace",
+                                  "some are spared, and are not in step");
     else if (cfg->kind == NSP_DELAY_TRACE)
         judge_trace(cfg, trial, &delays, checks);
     else if (nsp_delay_is_random(cfg))
         result = judge_random(cfg, &delays, checks);
     else
         judge_constant(cfg, &delays, checks);
-    free(delays.x);
+    release(&delays);
     return checks->out_of_memory ? NSP_NO_MEMORY : result;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #define PKTS_MAX 10000u
+#define GAP_NS   1000
 
 /* --- Edits ---------------------------------------------------------------- */
 
@@ -30,8 +31,9 @@ mss_is(const struct nsp_pkt *pkt, uint16_t mss)
            (tcp[22] << 8 | tcp[23]) == mss;
 }
 
-static bool
-is_edited(const void *context, const struct nsp_pkt *pkt)
+static uint32_t
+look_edited(const void *context, const struct nsp_pkt *pkt,
+            const uint8_t *original)
 {
     const struct nsp_subject *subject = context;
     const struct nsp_edits *edits = &subject->rule->edits;
@@ -39,6 +41,7 @@ is_edited(const void *context, const struct nsp_pkt *pkt)
     uint8_t tos = fields->tos, ttl = fields->ttl;
     uint32_t mark = fields->mark;
 
+    (void)original;
     if ((edits->which & NSP_EDIT_DSCP) != 0)
         tos = (uint8_t)(edits->dscp << 2 | (tos & 3));
     if ((edits->which & NSP_EDIT_ECN) != 0)
@@ -48,31 +51,26 @@ is_edited(const void *context, const struct nsp_pkt *pkt)
     if ((edits->which & NSP_EDIT_MARK) != 0)
         mark = (mark & ~edits->mark_mask) | (edits->mark & edits->mark_mask);
     if (tos_of(pkt) != tos || ttl_of(pkt) != ttl || pkt->mark != mark)
-        return false;
+        return NSP_LOOK_WRONG;
     if ((edits->which & NSP_EDIT_MSS) != 0 && nsp_test_has_mss(fields) &&
         !mss_is(pkt, edits->mss < NSP_TEST_MSS ? edits->mss : NSP_TEST_MSS))
-        return false;
-    return nsp_pkt_checksums_ok(pkt);
+        return NSP_LOOK_WRONG;
+    return nsp_pkt_checksums_ok(pkt) ? 0 : NSP_LOOK_WRONG;
 }
 
+/* 'subject' has nothing but its edits. */
 static int
 run_edits(const struct nsp_subject *subject, const char *quantity,
           struct nsp_checks *checks, struct nsp_diag *reterr)
 {
-    const struct nsp_trial_config cfg = {
-        .search = subject->search,
-        .rule = subject->index,
-        .packet = &subject->packet,
-        .gap_ns = nsp_subject_calm_gap_ns(subject, subject->packet.bytes),
-        .pkts = subject->pkts < PKTS_MAX ? subject->pkts : PKTS_MAX,
-        .seed = subject->seed,
-        .max_held_pkts = 65536,
-        .is_right = is_edited,
-        .is_right_context = subject,
-    };
+    struct nsp_subject looking = *subject;
     struct nsp_trial trial;
-    int result = nsp_trial_run(&cfg, &trial, reterr);
+    int result;
 
+    looking.look = look_edited;
+    result = nsp_subject_run(&looking, &looking.packet, GAP_NS,
+                             looking.pkts < PKTS_MAX ? looking.pkts : PKTS_MAX,
+                             &trial, reterr);
     if (result != NSP_OK)
         return result;
     nsp_check_note(nsp_checks_add_exact(
@@ -94,10 +92,16 @@ int
 nsp_judge_edits(const struct nsp_subject *subject, struct nsp_checks *checks,
                 struct nsp_diag *reterr)
 {
-    struct nsp_subject of_syn = *subject;
+    struct nsp_rule bare = nsp_subject_bare_rule(subject);
+    struct nsp_subject of_any = *subject, of_syn;
     struct nsp_search search = *subject->search;
     const char *why;
-    int result = run_edits(subject, "packets edited wrongly", checks, reterr);
+    int result;
+
+    bare.edits = subject->rule->edits;
+    of_any.as = &bare;
+    of_syn = of_any;
+    result = run_edits(&of_any, "packets edited wrongly", checks, reterr);
 
     if (result != NSP_OK || (subject->rule->edits.which & NSP_EDIT_MSS) == 0)
         return result;

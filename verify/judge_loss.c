@@ -1,19 +1,8 @@
 #include "verify/subject.h"
 
-#include <math.h>
 #include <stdlib.h>
 
-#include "verify/loss_model.h"
-#include "verify/loss_runs.h"
-
-#define EFFECT "loss"
-
-/* Tolerances that hold however many packets there are. */
-#define PERIOD_TOLERANCE 0.02 /* Of the mean. */
-#define LAG1_TOLERANCE   0.01
-
-/* Fewer periods say nothing of their mean. */
-#define PERIODS_MIN 30
+#include "verify/hits.h"
 
 int
 nsp_judge_accounts(const struct nsp_trial *trial, struct nsp_checks *checks)
@@ -38,123 +27,12 @@ nsp_judge_accounts(const struct nsp_trial *trial, struct nsp_checks *checks)
     return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
 }
 
-static void
-judge_exact(const struct nsp_loss_config *cfg, const bool *lost, uint32_t n,
-            struct nsp_checks *checks)
+/* 'cfg' is one of the subject's. */
+static int
+judge_loss(const char *effect, const struct nsp_loss_config *cfg,
+           const struct nsp_trial *trial, struct nsp_checks *checks)
 {
-    uint32_t wrong = 0, expected = 0, met = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
-        bool loses = nsp_loss_model_loses(cfg, i);
-
-        expected += loses;
-        met += lost[i];
-        wrong += loses != lost[i];
-    }
-    nsp_checks_add_exact(checks, EFFECT, "packets lost", NSP_UNIT_PKTS,
-                         expected, met,
-                         (struct nsp_interval){ expected, expected });
-    nsp_checks_add_exact(checks, EFFECT, "packets treated otherwise",
-                         NSP_UNIT_PKTS, 0, wrong,
-                         (struct nsp_interval){ 0, 0 });
-}
-
-/* A count of dependent events varies by more than a binomial's. */
-static void
-judge_rate(const struct nsp_loss_model *model, const struct nsp_loss_runs *runs,
-           struct nsp_checks *checks)
-{
-    double n = (double)runs->pkts, lost = (double)runs->lost, most;
-    struct nsp_interval allowed =
-        nsp_binomial_interval(runs->pkts, model->rate);
-    struct nsp_check *check;
-
-    if (model->inflation > 1) {
-        most = NSP_SIGMAS_999 *
-               sqrt(n * model->rate * (1 - model->rate) * model->inflation);
-        allowed = (struct nsp_interval){ n * model->rate - most - 1,
-                                         n * model->rate + most + 1 };
-    }
-    check = nsp_checks_add_random(
-        checks, EFFECT, "rate", NSP_UNIT_SHARE, model->rate, lost / n,
-        nsp_share_interval(lost, n, model->inflation),
-        (struct nsp_interval){ fmax(0, allowed.low / n), allowed.high / n });
-    if (model->inflation > 1)
-        nsp_check_note(check,
-                       "99.9 %% interval; counts vary %.3g times as much as "
-                       "independent ones",
-                       model->inflation);
-    else
-        nsp_check_note(check, "binomial 99.9 %% interval");
-}
-
-static void
-judge_periods(const struct nsp_loss_model *model,
-              const struct nsp_loss_runs *runs, struct nsp_checks *checks)
-{
-    double error = runs->period_sd / sqrt((double)runs->periods);
-
-    if (model->period <= 0)
-        return;
-    if (runs->periods < PERIODS_MIN) {
-        nsp_checks_add_not_tested(checks, EFFECT, "mean loss period",
-                                  "too few losses: ask for more packets");
-        return;
-    }
-    nsp_check_note(nsp_checks_add_estimate(checks, EFFECT, "mean loss period",
-                                           NSP_UNIT_PKTS, model->period,
-                                           runs->period_mean, error,
-                                           PERIOD_TOLERANCE * model->period),
-                   "RFC 3357; 2 %%, or 3.29 standard errors of %llu periods",
-                   (unsigned long long)runs->periods);
-}
-
-/* By the two shares that make it up, each of so many packets. */
-static void
-judge_lag1(const struct nsp_loss_model *model, const struct nsp_loss_runs *runs,
-           struct nsp_checks *checks)
-{
-    double lost = (double)runs->lost, received = (double)runs->pkts - lost;
-    double a = model->lost_after_lost, b = model->lost_after_received;
-
-    if (model->period <= 0 || runs->periods < PERIODS_MIN || received < 1)
-        return;
-    nsp_check_note(nsp_checks_add_estimate(
-                       checks, EFFECT, "correlation", NSP_UNIT_NUMBER,
-                       model->lag1, runs->lag1,
-                       sqrt(a * (1 - a) / lost + b * (1 - b) / received),
-                       LAG1_TOLERANCE),
-                   "of neighbours; 0.01, or 3.29 standard errors");
-}
-
-static void
-show_metrics(const struct nsp_loss_runs *runs, struct nsp_checks *checks)
-{
-    nsp_check_note(nsp_checks_add_shown(checks, EFFECT, "mean loss distance",
-                                        NSP_UNIT_PKTS, runs->distance_mean),
-                   "RFC 3357");
-    nsp_checks_add_shown(checks, EFFECT, "longest loss period", NSP_UNIT_PKTS,
-                         (double)runs->period_max);
-    if (runs->bursts > 0) {
-        nsp_check_note(nsp_checks_add_shown(
-                           checks, EFFECT, "burst density", NSP_UNIT_SHARE,
-                           (double)runs->burst_lost / (double)runs->burst_pkts),
-                       "RFC 3611, Gmin 16");
-        nsp_checks_add_shown(checks, EFFECT, "mean burst", NSP_UNIT_PKTS,
-                             (double)runs->burst_pkts / (double)runs->bursts);
-    }
-    if (runs->gap_pkts > 0)
-        nsp_checks_add_shown(checks, EFFECT, "gap density", NSP_UNIT_SHARE,
-                             (double)runs->gap_lost / (double)runs->gap_pkts);
-}
-
-int
-nsp_judge_loss(const struct nsp_subject *subject, const struct nsp_trial *trial,
-               struct nsp_checks *checks)
-{
-    const struct nsp_loss_config *cfg = &subject->effects->loss;
     struct nsp_loss_model model;
-    struct nsp_loss_runs runs;
     bool *lost = calloc((size_t)trial->pkts + 1, sizeof *lost);
 
     if (!lost)
@@ -162,16 +40,115 @@ nsp_judge_loss(const struct nsp_subject *subject, const struct nsp_trial *trial,
     for (uint32_t i = 0; i < trial->pkts; i++)
         lost[i] = trial->left_ns[i] == 0;
     nsp_loss_model_init(&model, cfg, trial->gap_ns);
-    nsp_loss_runs_read(lost, trial->pkts, &runs);
-    if (model.is_exact) {
-        judge_exact(cfg, lost, trial->pkts, checks);
-    } else {
-        judge_rate(&model, &runs, checks);
-        judge_periods(&model, &runs, checks);
-        judge_lag1(&model, &runs, checks);
-    }
-    if (runs.lost > 1)
-        show_metrics(&runs, checks);
+    nsp_judge_hits(&(struct nsp_hits){ effect, true, lost, trial->pkts }, cfg,
+                   &model, checks);
     free(lost);
     return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+}
+
+int
+nsp_judge_loss(const struct nsp_subject *subject, const struct nsp_trial *trial,
+               struct nsp_checks *checks)
+{
+    return judge_loss("loss", &subject->effects->loss, trial, checks);
+}
+
+/* --- Losses of their own trials ------------------------------------------- */
+
+/* Packets that are marked count as lost ones. */
+static uint32_t
+look_marked(const void *context, const struct nsp_pkt *pkt,
+            const uint8_t *original)
+{
+    const uint8_t *ip = pkt->data + pkt->l3_off;
+    uint8_t ecn = pkt->l3 == NSP_L3_IPV6 ? ip[1] >> 4 & 3 : ip[1] & 3;
+
+    (void)context;
+    (void)original;
+    return ecn == 3 ? NSP_LOOK_HIT : 0;
+}
+
+static bool
+is_ecn_capable(const struct nsp_test_fields *fields)
+{
+    return (fields->tos & 3) == 2;
+}
+
+/* SYN without ACK. */
+static bool
+is_syn(const struct nsp_test_fields *fields)
+{
+    return fields->proto == 6 && (fields->tcp_flags & 0x12) == 0x02;
+}
+
+static bool
+is_ecn_capable_syn(const struct nsp_test_fields *fields)
+{
+    return is_ecn_capable(fields) && is_syn(fields);
+}
+
+/* Measures 'cfg' on packets that 'wants' takes; marked ones where it 'marks'.
+ */
+static int
+measure_loss(const struct nsp_subject *subject, const char *effect,
+             const struct nsp_loss_config *cfg,
+             bool (*wants)(const struct nsp_test_fields *),
+             struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    struct nsp_subject of = *subject;
+    struct nsp_search search = *subject->search;
+    uint64_t gap_ns =
+        cfg->kind == NSP_LOSS_TIMED ? cfg->timed.bad_ns / 8 + 1 : 1000;
+    struct nsp_trial trial;
+    const char *why;
+    int result;
+
+    search.wants = wants;
+    if (!nsp_search_packet(&search, subject->index, &of.packet, &why)) {
+        nsp_checks_add_not_tested(checks, effect, "all", why);
+        return NSP_OK;
+    }
+    result = nsp_subject_run(&of, &of.packet, gap_ns, of.pkts, &trial, reterr);
+    if (result != NSP_OK)
+        return result;
+    if (of.look)
+        nsp_checks_add_exact(checks, effect, "packets dropped", NSP_UNIT_PKTS,
+                             0, (double)trial.pkts - (double)trial.left_pkts,
+                             (struct nsp_interval){ 0, 0 });
+    result = judge_loss(effect, cfg, &trial, checks);
+    nsp_trial_fini(&trial);
+    return result;
+}
+
+int
+nsp_judge_syn_loss(const struct nsp_subject *subject, struct nsp_checks *checks,
+                   struct nsp_diag *reterr)
+{
+    struct nsp_rule bare = nsp_subject_bare_rule(subject);
+    struct nsp_subject of = *subject;
+    int result;
+
+    bare.effects.syn_loss = subject->effects->syn_loss;
+    of.as = &bare;
+    result = measure_loss(&of, "syn-loss", &bare.effects.syn_loss, is_syn,
+                          checks, reterr);
+    if (result != NSP_OK || !bare.effects.syn_loss.mark_ce)
+        return result;
+    of.look = look_marked;
+    return measure_loss(&of, "syn-mark", &bare.effects.syn_loss,
+                        is_ecn_capable_syn, checks, reterr);
+}
+
+int
+nsp_judge_marks(const struct nsp_subject *subject, struct nsp_checks *checks,
+                struct nsp_diag *reterr)
+{
+    struct nsp_rule bare = nsp_subject_bare_rule(subject);
+    struct nsp_subject of = *subject;
+
+    bare.effects.loss = subject->effects->loss;
+    of.as = &bare;
+    of.look = look_marked;
+    return measure_loss(&of, "mark-ce", &bare.effects.loss, is_ecn_capable,
+                        checks, reterr);
 }

@@ -160,12 +160,20 @@ nsp_judge_rate(const struct nsp_subject *subject, struct nsp_checks *checks,
                struct nsp_diag *reterr)
 {
     struct nsp_search search = *subject->search;
+    struct nsp_rule only = *subject->rule;
+    struct nsp_subject of = *subject;
     struct nsp_test_packet packet;
     struct nsp_trial trial;
     double gap_ns, delay_sd_ns = 0;
     const char *why;
     int result;
 
+    if (nsp_subject_has_more(subject)) {
+        only.impairment = NULL;
+        only.effects = (struct nsp_effects){ .loss = subject->effects->loss,
+                                             .delay = subject->effects->delay };
+        of.as = &only;
+    }
     search.payload_bytes = BIG_PAYLOAD;
     if (!nsp_search_packet(&search, subject->index, &packet, &why))
         packet = subject->packet;
@@ -173,7 +181,7 @@ nsp_judge_rate(const struct nsp_subject *subject, struct nsp_checks *checks,
     gap_ns *= share_not_lost(subject, (uint64_t)gap_ns + 1);
     result = read_delay_sd(subject, &delay_sd_ns);
     if (result == NSP_OK)
-        result = nsp_subject_run(subject, &packet, (uint64_t)gap_ns,
+        result = nsp_subject_run(&of, &packet, (uint64_t)gap_ns,
                                  subject->pkts < RATE_PKTS_MAX ? subject->pkts
                                                                : RATE_PKTS_MAX,
                                  &trial, reterr);
@@ -198,8 +206,6 @@ limit_burst(const struct nsp_limit *limit)
                                           : fmax(floor(rate / 10), 16);
 }
 
-/* It comes before what else the rule does, so the others' drops do not count.
- */
 int
 nsp_judge_limit(const struct nsp_subject *subject, struct nsp_checks *checks,
                 struct nsp_diag *reterr)
@@ -211,8 +217,13 @@ nsp_judge_limit(const struct nsp_subject *subject, struct nsp_checks *checks,
     uint64_t gap_ns = (uint64_t)(each / per_ns / OVERLOAD);
     struct nsp_trial trial;
     double conform, expected, burst = limit_burst(limit);
-    int result = nsp_subject_run(subject, &subject->packet, gap_ns,
-                                 subject->pkts, &trial, reterr);
+    struct nsp_rule bare = nsp_subject_bare_rule(subject);
+    struct nsp_subject of = *subject;
+    int result;
+
+    bare.limit = *limit;
+    of.as = &bare;
+    result = nsp_subject_run(&of, &of.packet, gap_ns, of.pkts, &trial, reterr);
 
     if (result != NSP_OK)
         return result;

@@ -241,6 +241,14 @@ nsp_loss_model_init(struct nsp_loss_model *model,
     }
 }
 
+void
+nsp_loss_model_init_states(struct nsp_loss_model *model, double p, double r,
+                           double good_loss, double bad_loss)
+{
+    *model = (struct nsp_loss_model){ .inflation = 1 };
+    read_two_states(p, r, good_loss, bad_loss, model);
+}
+
 bool
 nsp_loss_is_configured(const struct nsp_loss_config *cfg)
 {

@@ -31,6 +31,11 @@ struct nsp_loss_model {
 void nsp_loss_model_init(struct nsp_loss_model *model,
                          const struct nsp_loss_config *cfg, uint64_t gap_ns);
 
+/* Of a chain of two states, good and bad: from good to bad with 'p', from bad
+ * to good with 'r', and the loss in each. */
+void nsp_loss_model_init_states(struct nsp_loss_model *model, double p,
+                                double r, double good_loss, double bad_loss);
+
 /* Whether packet 'i', from 0, is lost, where nothing is random. */
 bool nsp_loss_model_loses(const struct nsp_loss_config *cfg, uint64_t i);
 

@@ -17,6 +17,8 @@
 enum { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58 };
 enum { SYN = 0x02, RST = 0x04, PSH = 0x08, FIN = 0x01, ACK = 0x10 };
 
+enum { ECT0 = 2 };
+
 /* --- The pool ------------------------------------------------------------- */
 
 struct pool {
@@ -269,7 +271,7 @@ draw_fields(struct pool *pool, uint32_t try, struct nsp_test_fields *f)
     f->sport = (uint16_t)number_or(pool, UINT16_MAX, 40000);
     f->dport = (uint16_t)number_or(pool, UINT16_MAX, 50000);
     f->ttl = (uint8_t)number_or(pool, UINT8_MAX, 64);
-    f->tos = (uint8_t)number_or(pool, UINT8_MAX, 0);
+    f->tos = (uint8_t)number_or(pool, UINT8_MAX, draw(pool, 4) == 0 ? ECT0 : 0);
     f->icmp_type = (uint8_t)number_or(pool, UINT8_MAX, f->icmp_type);
     f->icmp_code = (uint8_t)number_or(pool, UINT8_MAX, 0);
     f->tcp_flags = draw(pool, 4) == 0 ? (uint8_t)draw(pool, 256)
@@ -294,9 +296,13 @@ rule_matches(const struct nsp_search *search, uint32_t rule,
 {
     const struct nsp_filter_context context = { .random_seed = search->seed };
     uint8_t apply = search->spec->rules[rule].apply;
+    enum nsp_essential essential = nsp_pkt_essential(pkt);
 
     if ((apply == NSP_APPLY_INBOUND && pkt->direction != NSP_INBOUND) ||
         (apply == NSP_APPLY_OUTBOUND && pkt->direction != NSP_OUTBOUND))
+        return false;
+    if (essential != 0 &&
+        nsp_policy_spares(search->spec, rule, search->filters[rule], essential))
         return false;
     return !search->filters[rule] ||
            nsp_filter_match(search->filters[rule], pkt, &context);
@@ -458,4 +464,21 @@ nsp_search_isolate(const struct nsp_search *search, uint32_t rule,
         }
     } while (changed);
     return left_out;
+}
+
+bool
+nsp_search_resize(const struct nsp_search *search, uint32_t rule,
+                  uint32_t bytes, struct nsp_test_packet *packet)
+{
+    struct nsp_test_fields fields = packet->fields;
+    struct nsp_test_packet other;
+    bool matched;
+
+    if (bytes < packet->payload_off || bytes > NSP_TEST_PKT_BYTES_MAX)
+        return false;
+    fields.payload_bytes = (uint16_t)(bytes - packet->payload_off);
+    if (!is_for(search, rule, &fields, &other, &matched))
+        return false;
+    *packet = other;
+    return true;
 }

@@ -34,6 +34,11 @@ struct nsp_search {
 bool nsp_search_packet(const struct nsp_search *search, uint32_t rule,
                        struct nsp_test_packet *ret, const char **ret_why);
 
+/* Gives 'packet', one for the rule, another payload so that it has 'bytes'.
+ * Returns whether it can, and stays one for the rule; else it is unchanged. */
+bool nsp_search_resize(const struct nsp_search *search, uint32_t rule,
+                       uint32_t bytes, struct nsp_test_packet *packet);
+
 /* Stores in 'ret' the rules that act on the parsed 'pkt', in order, and returns
  * how many, at most NSP_SEARCH_HITS_MAX. 'off' NULL: all are in force. */
 uint32_t nsp_search_hits(const struct nsp_search *search, const bool *off,

@@ -45,6 +45,17 @@ nsp_subject_init(struct nsp_subject *subject, const struct nsp_search *search,
             subject->link = &spec->classes[i].link;
 }
 
+struct nsp_rule
+nsp_subject_bare_rule(const struct nsp_subject *subject)
+{
+    const struct nsp_rule *rule = subject->rule;
+
+    return (struct nsp_rule){ .name = rule->name,
+                              .match = rule->match,
+                              .go_on = rule->go_on,
+                              .apply = rule->apply };
+}
+
 bool
 nsp_subject_loses(const struct nsp_subject *subject)
 {
@@ -60,13 +71,27 @@ nsp_subject_delays(const struct nsp_subject *subject)
 }
 
 bool
+nsp_subject_has_more(const struct nsp_subject *subject)
+{
+    const struct nsp_effects *e = subject->effects;
+
+    return e->cutoff.after_bytes != 0 || e->cutoff.after_ns != 0 ||
+           e->flap.count != 0 || e->mtu.max_bytes != 0 ||
+           nsp_loss_is_configured(&e->syn_loss) || e->tcp_reset.ppm != 0 ||
+           e->throttle.pkts != 0 || e->tamper.ppm != 0 ||
+           e->tcp_window.max_bytes != 0 || e->windows.min_ns != 0 ||
+           e->ack_delay.delay_ns != 0 || e->reorder.gap != 0 ||
+           e->reorder.late_ns != 0;
+}
+
+bool
 nsp_subject_does_anything(const struct nsp_subject *subject)
 {
     const struct nsp_rule *rule = subject->rule;
 
     return nsp_subject_loses(subject) || nsp_subject_delays(subject) ||
-           subject->link->rate_bitps > 0 || rule->edits.which != 0 ||
-           rule->limit.unit != NSP_LIMIT_NONE ||
+           nsp_subject_has_more(subject) || subject->link->rate_bitps > 0 ||
+           rule->edits.which != 0 || rule->limit.unit != NSP_LIMIT_NONE ||
            rule->action != NSP_ACTION_PASS;
 }
 
@@ -148,6 +173,7 @@ held_pkts(const struct nsp_subject *subject, uint64_t gap_ns, uint32_t pkts)
 
     if (subject->link->rate_bitps > 0)
         held += pkts;
+    held += subject->effects->throttle.queue_pkts;
     return held < HELD_PKTS_MAX ? (uint32_t)held : HELD_PKTS_MAX;
 }
 
@@ -164,6 +190,9 @@ nsp_subject_run(const struct nsp_subject *subject,
         .pkts = pkts,
         .seed = subject->seed,
         .max_held_pkts = held_pkts(subject, gap_ns, pkts),
+        .as = subject->as,
+        .look = subject->look,
+        .look_context = subject,
     };
 
     return nsp_trial_run(&cfg, ret, reterr);

@@ -13,6 +13,8 @@ struct nsp_subject {
     const struct nsp_rule *rule;
     const struct nsp_effects *effects; /* Its own or those it names. */
     const struct nsp_link_rate *link;  /* The same; no rate: none. */
+    const struct nsp_rule *as;         /* What it does in trials; NULL: all. */
+    nsp_look_fn *look;                 /* At packets that left; NULL: none. */
     struct nsp_test_packet packet;     /* A small one that comes to it. */
     uint32_t pkts;                     /* Of a trial. */
     uint64_t seed;
@@ -22,7 +24,12 @@ struct nsp_subject {
 void nsp_subject_init(struct nsp_subject *subject,
                       const struct nsp_search *search, uint32_t index);
 
+/* The rule without anything that it does, for trials of one effect. */
+struct nsp_rule nsp_subject_bare_rule(const struct nsp_subject *subject);
+
 bool nsp_subject_loses(const struct nsp_subject *subject);
+/* Whether it has effects beside losses and delays. */
+bool nsp_subject_has_more(const struct nsp_subject *subject);
 bool nsp_subject_delays(const struct nsp_subject *subject);
 /* Whether there is anything to measure. */
 bool nsp_subject_does_anything(const struct nsp_subject *subject);
@@ -66,6 +73,30 @@ int nsp_judge_limit(const struct nsp_subject *subject,
                     struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_edits(const struct nsp_subject *subject,
                     struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_syn_loss(const struct nsp_subject *subject,
+                       struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_marks(const struct nsp_subject *subject,
+                    struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_tcp_reset(const struct nsp_subject *subject,
+                        struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_tamper(const struct nsp_subject *subject,
+                     struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_tcp_window(const struct nsp_subject *subject,
+                         struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_mtu(const struct nsp_subject *subject, struct nsp_checks *checks,
+                  struct nsp_diag *reterr);
+int nsp_judge_windows(const struct nsp_subject *subject,
+                      struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_flap(const struct nsp_subject *subject, struct nsp_checks *checks,
+                   struct nsp_diag *reterr);
+int nsp_judge_cutoff(const struct nsp_subject *subject,
+                     struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_throttle(const struct nsp_subject *subject,
+                       struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_ack_delay(const struct nsp_subject *subject,
+                        struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_reorder(const struct nsp_subject *subject,
+                      struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_action(const struct nsp_subject *subject,
                      struct nsp_checks *checks, struct nsp_diag *reterr);
 

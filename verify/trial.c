@@ -59,8 +59,8 @@ run_with(const struct nsp_trial_config *cfg, struct nsp_rule *rules, bool *off,
         .pkts = cfg->pkts,
         .filter = asks_for_chance(filter) ? filter : NULL,
         .context = { .random_seed = cfg->seed },
-        .is_right = cfg->is_right,
-        .is_right_context = cfg->is_right_context,
+        .look = cfg->look,
+        .look_context = cfg->look_context,
         .left_ns = ret->left_ns,
         .order = ret->order,
         .order_max = 2 * cfg->pkts,
@@ -70,6 +70,8 @@ run_with(const struct nsp_trial_config *cfg, struct nsp_rule *rules, bool *off,
     memcpy(rules, spec->rules, spec->rule_count * sizeof *rules);
     ret->left_out =
         nsp_search_isolate(cfg->search, cfg->rule, cfg->packet, off);
+    if (cfg->as)
+        rules[cfg->rule] = *cfg->as;
     for (uint32_t i = 0; i < spec->rule_count; i++)
         rules[i].disabled = off[i];
     result = run_engine(cfg, rules, &generator, ret, reterr);

@@ -6,7 +6,8 @@
 
 /* One run of the engine in virtual time: packets that come to one rule at even
  * intervals, and when each left. The policy is the whole one, but that other
- * rules which act on the same packets are not in force. */
+ * rules which act on the same packets are not in force, and that the rule may
+ * be made to do less, so that one effect does not hide another. */
 
 #define NSP_TRIAL_START_NS UINT64_C(1000000000)
 
@@ -17,10 +18,10 @@ struct nsp_trial_config {
     uint64_t gap_ns;
     uint32_t pkts;
     uint64_t seed;
-    uint32_t max_held_pkts; /* At once, 64..2^20. */
-    /* Of struct nsp_generator. */
-    bool (*is_right)(const void *context, const struct nsp_pkt *pkt);
-    const void *is_right_context;
+    uint32_t max_held_pkts;    /* At once, 64..2^20. */
+    const struct nsp_rule *as; /* Not NULL: what the rule does instead. */
+    nsp_look_fn *look;         /* Of struct nsp_generator. */
+    const void *look_context;
 };
 
 struct nsp_trial {

@@ -1,13 +1,16 @@
 #include "verify/verify.h"
 
+#include "verify/loss_model.h"
 #include "verify/subject.h"
 
-#define PAYLOAD_BYTES 64
+#define PAYLOAD_BYTES     64
+#define TOGETHER_PKTS_MAX 100000u
 
 /* In a bad time there are to be so many packets. */
 #define PKTS_IN_BAD_TIME 8
 
-/* --- One rule ------------------------------------------------------------- */
+/* --- Losses and delays
+ * ------------------------------------------------------------- */
 
 /* Losses by time want packets within it; all else wants them far apart. */
 static int
@@ -32,6 +35,7 @@ measure_timed_loss(const struct nsp_subject *subject, struct nsp_checks *checks,
     return result;
 }
 
+/* Losses and delays, with all else that the rule does but other effects. */
 static int
 measure_calmly(const struct nsp_subject *subject, struct nsp_checks *checks,
                struct nsp_diag *reterr)
@@ -44,7 +48,8 @@ measure_calmly(const struct nsp_subject *subject, struct nsp_checks *checks,
 
     if (result != NSP_OK)
         return result;
-    result = nsp_judge_accounts(&trial, checks);
+    if (!subject->as)
+        result = nsp_judge_accounts(&trial, checks);
     if (result == NSP_OK && nsp_subject_loses(subject) && !timed)
         result = nsp_judge_loss(subject, &trial, checks);
     if (result == NSP_OK && nsp_subject_delays(subject))
@@ -55,6 +60,157 @@ measure_calmly(const struct nsp_subject *subject, struct nsp_checks *checks,
     return result;
 }
 
+/* The rule as it is, of which the counters must add up whatever it does. */
+static int
+measure_all_together(const struct nsp_subject *subject,
+                     struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    struct nsp_trial trial;
+    int result = nsp_subject_run(
+        subject, &subject->packet,
+        nsp_subject_calm_gap_ns(subject, subject->packet.bytes),
+        subject->pkts < TOGETHER_PKTS_MAX ? subject->pkts : TOGETHER_PKTS_MAX,
+        &trial, reterr);
+
+    if (result != NSP_OK)
+        return result;
+    result = nsp_judge_accounts(&trial, checks);
+    nsp_trial_fini(&trial);
+    return result;
+}
+
+/* A rule that has more effects is measured one at a time: they would hide each
+ * other. */
+static int
+measure_losses_and_delays(const struct nsp_subject *subject,
+                          struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    struct nsp_subject of = *subject;
+    struct nsp_rule only = *subject->rule;
+    int result;
+
+    if (!nsp_subject_has_more(subject))
+        return measure_calmly(subject, checks, reterr);
+    only.impairment = NULL;
+    only.effects = (struct nsp_effects){ .loss = subject->effects->loss,
+                                         .delay = subject->effects->delay };
+    of.as = &only;
+    result = measure_all_together(subject, checks, reterr);
+    if (result == NSP_OK &&
+        (nsp_subject_loses(subject) || nsp_subject_delays(subject)))
+        result = measure_calmly(&of, checks, reterr);
+    return result;
+}
+
+/* --- Other effects -------------------------------------------------------- */
+
+static bool
+marks(const struct nsp_effects *e)
+{
+    return e->loss.mark_ce && nsp_loss_is_configured(&e->loss);
+}
+
+static bool
+loses_syns(const struct nsp_effects *e)
+{
+    return nsp_loss_is_configured(&e->syn_loss);
+}
+
+static bool
+cuts_off(const struct nsp_effects *e)
+{
+    return e->cutoff.after_bytes != 0 || e->cutoff.after_ns != 0;
+}
+
+static bool
+flaps(const struct nsp_effects *e)
+{
+    return e->flap.count != 0;
+}
+
+static bool
+has_mtu(const struct nsp_effects *e)
+{
+    return e->mtu.max_bytes != 0;
+}
+
+static bool
+resets(const struct nsp_effects *e)
+{
+    return e->tcp_reset.ppm != 0;
+}
+
+static bool
+throttles(const struct nsp_effects *e)
+{
+    return e->throttle.pkts != 0;
+}
+
+static bool
+tampers(const struct nsp_effects *e)
+{
+    return e->tamper.ppm != 0;
+}
+
+static bool
+clamps_window(const struct nsp_effects *e)
+{
+    return e->tcp_window.max_bytes != 0;
+}
+
+static bool
+has_windows(const struct nsp_effects *e)
+{
+    return e->windows.min_ns != 0;
+}
+
+static bool
+delays_acks(const struct nsp_effects *e)
+{
+    return e->ack_delay.delay_ns != 0;
+}
+
+static bool
+reorders(const struct nsp_effects *e)
+{
+    return e->reorder.gap != 0 || e->reorder.late_ns != 0;
+}
+
+/* In the order in which packets meet them. */
+static const struct {
+    bool (*is_configured)(const struct nsp_effects *effects);
+    int (*judge)(const struct nsp_subject *subject, struct nsp_checks *checks,
+                 struct nsp_diag *reterr);
+} effects[] = {
+    { cuts_off, nsp_judge_cutoff },
+    { flaps, nsp_judge_flap },
+    { has_mtu, nsp_judge_mtu },
+    { loses_syns, nsp_judge_syn_loss },
+    { marks, nsp_judge_marks },
+    { resets, nsp_judge_tcp_reset },
+    { throttles, nsp_judge_throttle },
+    { tampers, nsp_judge_tamper },
+    { clamps_window, nsp_judge_tcp_window },
+    { has_windows, nsp_judge_windows },
+    { delays_acks, nsp_judge_ack_delay },
+    { reorders, nsp_judge_reorder },
+};
+
+static int
+measure_effects(const struct nsp_subject *subject, struct nsp_checks *checks,
+                struct nsp_diag *reterr)
+{
+    int result = NSP_OK;
+
+    for (size_t i = 0;
+         i < sizeof effects / sizeof effects[0] && result == NSP_OK; i++)
+        if (effects[i].is_configured(subject->effects))
+            result = effects[i].judge(subject, checks, reterr);
+    return result;
+}
+
+/* --- One rule ------------------------------------------------------------- */
+
 static int
 measure(const struct nsp_subject *subject, struct nsp_checks *checks,
         struct nsp_diag *reterr)
@@ -63,7 +219,9 @@ measure(const struct nsp_subject *subject, struct nsp_checks *checks,
 
     if (subject->rule->action != NSP_ACTION_PASS)
         return nsp_judge_action(subject, checks, reterr);
-    result = measure_calmly(subject, checks, reterr);
+    result = measure_losses_and_delays(subject, checks, reterr);
+    if (result == NSP_OK)
+        result = measure_effects(subject, checks, reterr);
     if (result == NSP_OK && subject->link->rate_bitps > 0)
         result = nsp_judge_rate(subject, checks, reterr);
     if (result == NSP_OK && subject->rule->limit.unit != NSP_LIMIT_NONE)
