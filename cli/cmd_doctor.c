@@ -15,8 +15,8 @@ static const struct nsp_option options[] = {
 };
 
 /* The backends in the order of the report. */
-static const char *const backends[] = { "nfqueue", "tap", "sniff", "pcapfile",
-                                        "memory" };
+static const char *const backends[] = { "nfqueue", "tap",      "bridge",
+                                        "sniff",   "pcapfile", "memory" };
 #define BACKENDS (sizeof backends / sizeof backends[0])
 #define LIVE     "nfqueue"
 
@@ -308,8 +308,9 @@ examine_text(const struct nsp_cli *cli, const char *only)
 static int
 refuse_backend(struct nsp_cli *cli, const char *name)
 {
-    return nsp_cli_usage(cli, "write nfqueue, tap, sniff, pcapfile or memory",
-                         "--backend: unknown value '%s'", name);
+    return nsp_cli_usage(
+        cli, "write nfqueue, tap, bridge, sniff, pcapfile or memory",
+        "--backend: unknown value '%s'", name);
 }
 
 static bool

@@ -25,7 +25,9 @@ enum option {
 
 static const struct nsp_option options[] = {
     [OPT_ON] = { "on", "WHERE",
-                 "host (input and output), input, output, forward, tap", 0 },
+                 "host (input and output), input, output, forward, tap, "
+                 "bridge:A,B",
+                 0 },
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
     [OPT_DIRECTION] = { "direction", "WAY", "inbound, outbound or both", 0 },
     [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
@@ -80,22 +82,16 @@ read_word(struct nsp_cli *cli, const char *name, const char *text,
     return nsp_cli_usage(cli, hint, "%s: unknown value '%s'", name, text);
 }
 
-/* Reads "tap" or "tap:IFACE[,IFACE]". */
+/* Splits "IFACE[,IFACE...]" into r->interfaces and stores their number. */
 static int
-set_tap(struct nsp_cli *cli, struct request *r, const char *text)
+split_names(struct nsp_cli *cli, struct request *r, const char *text,
+            const char *example, uint32_t *ret)
 {
-    struct nsp_tap_config *tap = &r->job.engine.tap;
     char *name = r->names;
+    uint32_t count = 0;
 
-    r->job.engine.backend = "tap";
-    r->job.engine.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
-    tap->interface_count = 0;
-    if (text[strlen("tap")] == '\0')
-        return NSP_EXIT_OK;
-    text += strlen("tap:");
     if (strlen(text) >= sizeof r->names)
-        return nsp_cli_usage(cli, "leave the names out to take all interfaces",
-                             "--on: too many interfaces");
+        return nsp_cli_usage(cli, example, "--on: too many interfaces");
     memcpy(r->names, text, strlen(text) + 1);
     while (name) {
         char *end = strchr(name, ',');
@@ -103,17 +99,65 @@ set_tap(struct nsp_cli *cli, struct request *r, const char *text)
         if (end)
             *end = '\0';
         if (*name == '\0')
-            return nsp_cli_usage(cli, "write tap:eth0,eth1",
+            return nsp_cli_usage(cli, example,
                                  "--on: an interface without a name");
-        if (tap->interface_count == INTERFACES_MAX)
-            return nsp_cli_usage(cli,
-                                 "leave the names out to take all interfaces",
-                                 "--on: too many interfaces");
-        r->interfaces[tap->interface_count++] = name;
+        if (count == INTERFACES_MAX)
+            return nsp_cli_usage(cli, example, "--on: too many interfaces");
+        r->interfaces[count++] = name;
         name = end ? end + 1 : NULL;
     }
-    tap->interfaces = r->interfaces;
+    *ret = count;
     return NSP_EXIT_OK;
+}
+
+/* Reads "tap" or "tap:IFACE[,IFACE]". */
+static int
+set_tap(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    struct nsp_tap_config *tap = &r->job.engine.tap;
+
+    r->job.engine.backend = "tap";
+    r->job.engine.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
+    tap->interface_count = 0;
+    if (text[strlen("tap")] == '\0')
+        return NSP_EXIT_OK;
+    tap->interfaces = r->interfaces;
+    return split_names(cli, r, text + strlen("tap:"),
+                       "write tap:eth0,eth1, or tap for all interfaces",
+                       &tap->interface_count);
+}
+
+/* Reads "bridge:A,B". */
+static int
+set_bridge(struct nsp_cli *cli, struct request *r, const char *text)
+{
+    struct nsp_bridge_config *bridge = &r->job.engine.bridge;
+    uint32_t count = 0;
+    int status = NSP_EXIT_OK;
+
+    r->job.engine.backend = "bridge";
+    r->job.engine.hooks = NSP_HOOK_FORWARD;
+    if (text[strlen("bridge")] != '\0')
+        status = split_names(cli, r, text + strlen("bridge:"),
+                             "write bridge:eth0,eth1", &count);
+    if (status != NSP_EXIT_OK)
+        return status;
+    if (count != 2)
+        return nsp_cli_usage(cli, "write bridge:eth0,eth1",
+                             "--on: a bridge joins two interfaces");
+    bridge->interfaces[0] = r->interfaces[0];
+    bridge->interfaces[1] = r->interfaces[1];
+    return NSP_EXIT_OK;
+}
+
+/* Tells whether 'text' is 'device', with or without what belongs to it. */
+static bool
+names_device(const char *text, const char *device)
+{
+    size_t bytes = strlen(device);
+
+    return strncmp(text, device, bytes) == 0 &&
+           (text[bytes] == '\0' || text[bytes] == ':');
 }
 
 static int
@@ -128,11 +172,14 @@ set_where(struct nsp_cli *cli, struct request *r, const char *text)
     };
 
     r->job.where = text;
-    if (strcmp(text, "tap") == 0 || strncmp(text, "tap:", 4) == 0)
+    if (names_device(text, "tap"))
         return set_tap(cli, r, text);
+    if (names_device(text, "bridge"))
+        return set_bridge(cli, r, text);
     r->job.engine.backend = "host";
     return read_word(cli, "--on", text, words,
-                     "write host, input, output, forward or tap:IFACE",
+                     "write host, input, output, forward, tap:IFACE or "
+                     "bridge:A,B",
                      &r->job.engine.hooks);
 }
 
@@ -220,6 +267,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_FAIL_CLOSED:
         r->job.engine.nfqueue.fail_closed = true;
         r->job.engine.tap.fail_closed = true;
+        r->job.engine.bridge.fail_closed = true;
         return NSP_EXIT_OK;
     case OPT_IN:
         r->job.engine.pcapfile.in_path = value;
@@ -262,9 +310,12 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
                                  "--%s and --%s exclude each other",
                                  options[exclusive[i].given].name,
                                  options[exclusive[i].with].name);
-    if (r->values[OPT_FIRST_QUEUE] && strcmp(r->job.engine.backend, "tap") == 0)
-        return nsp_cli_usage(cli, "a TAP has no NFQUEUE",
-                             "--on tap and --first-queue exclude each other");
+    if (r->values[OPT_FIRST_QUEUE] &&
+        (strcmp(r->job.engine.backend, "tap") == 0 ||
+         strcmp(r->job.engine.backend, "bridge") == 0))
+        return nsp_cli_usage(cli, "no NFQUEUE is used there",
+                             "--on %s and --first-queue exclude each other",
+                             r->job.engine.backend);
     for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
         if (r->values[dependent[i].given] && !r->values[dependent[i].needs])
             return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",

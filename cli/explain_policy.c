@@ -164,7 +164,8 @@ static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
 {
     const struct nsp_engine_config cfg = {
-        .backend = "host",
+        .backend = e->file->bridge[0] ? "bridge" : "host",
+        .bridge = { .interfaces = { e->file->bridge[0], e->file->bridge[1] } },
         .hooks = e->file->hooks,
         .policy = e->file->spec,
     };

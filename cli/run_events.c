@@ -118,7 +118,7 @@ open_file(struct nsp_run_events *events, const char *path,
 {
     const struct nsp_capture_config cfg = {
         .path = path,
-        .link = NSP_LINK_RAW,
+        .link = events->link,
         .epoch_offset_ns = epoch_offset_ns(),
     };
     struct nsp_capture_file *file;
@@ -239,6 +239,7 @@ nsp_run_events_prepare(struct nsp_run_events *events,
     struct nsp_capture_table *table = &events->next;
     int result = NSP_OK;
 
+    events->link = file->bridge[0] ? NSP_LINK_ETHERNET : NSP_LINK_RAW;
     table->rules = calloc(file->spec.rule_count + 1u, sizeof *table->rules);
     if (!table->rules)
         return out_of_memory(reterr);
@@ -294,14 +295,17 @@ describe(const struct nsp_event *event, char *ret, size_t bytes)
     nsp_packet_text_write(&pkt, ret, bytes);
 }
 
-/* Devices differ in what stands in front of a packet, and tcpdump reads no file
- * with several link types. */
+/* The devices of a host differ in what stands in front of a packet, and tcpdump
+ * reads no file with several link types. Those of a bridge are frames, with
+ * tags and without IP. */
 static struct nsp_event
-from_ip_header(const struct nsp_event *event)
+from_ip_header(const struct nsp_run_events *events,
+               const struct nsp_event *event)
 {
     struct nsp_event raw = *event;
 
-    if (event->link != NSP_LINK_ETHERNET || event->cap_bytes < ETHERNET_BYTES)
+    if (event->link == events->link || event->link != NSP_LINK_ETHERNET ||
+        event->cap_bytes < ETHERNET_BYTES)
         return raw;
     raw.link = NSP_LINK_RAW;
     raw.data += ETHERNET_BYTES;
@@ -313,7 +317,7 @@ from_ip_header(const struct nsp_event *event)
 static void
 write_log(const struct nsp_run_events *events, const struct nsp_event *event)
 {
-    uint32_t bytes = from_ip_header(event).wire_bytes;
+    uint32_t bytes = from_ip_header(events, event).wire_bytes;
     struct nsp_json json;
     char text[256];
 
@@ -339,7 +343,7 @@ static void
 write_packet(const struct nsp_run_events *events, const struct nsp_event *event)
 {
     struct nsp_capture_file *file = find_rule(&events->now, event->rule);
-    const struct nsp_event raw = from_ip_header(event);
+    const struct nsp_event raw = from_ip_header(events, event);
     struct nsp_diag diag;
     int result;
 

@@ -28,6 +28,7 @@ struct nsp_run_events {
     bool quiet; /* Neither. */
 
     /* Zero at first. */
+    uint8_t link; /* enum nsp_link of what is captured. */
     struct nsp_capture_file *files;
     struct nsp_capture_table now, next;
 };

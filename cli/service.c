@@ -166,6 +166,15 @@ replace_policy(struct service *s, struct nsp_policy_file *file,
     return NSP_OK;
 }
 
+static bool
+same_bridge(const struct nsp_policy_file *a, const struct nsp_policy_file *b)
+{
+    if (!a->bridge[0] || !b->bridge[0])
+        return a->bridge[0] == b->bridge[0];
+    return strcmp(a->bridge[0], b->bridge[0]) == 0 &&
+           strcmp(a->bridge[1], b->bridge[1]) == 0;
+}
+
 /* Reads the file again and puts it in force. Returns an enum nsp_exit; errors
  * are on standard error, and the first is in 'reterr'. */
 static int
@@ -184,7 +193,7 @@ reload(struct service *s, struct nsp_diag *reterr)
     status = nsp_cli_load_policy(&quiet, s->job->policy_path, true, &file);
     if (status != NSP_EXIT_OK)
         return status;
-    if (file->hooks != s->file->hooks) {
+    if (file->hooks != s->file->hooks || !same_bridge(file, s->file)) {
         nsp_policy_file_destroy(file);
         snprintf(reterr->text, sizeof reterr->text,
                  "'intercept' has changed: start again with it");
@@ -398,7 +407,9 @@ static int
 start_engine(struct service *s)
 {
     struct nsp_engine_config cfg = {
-        .backend = "host",
+        .backend = s->file->bridge[0] ? "bridge" : "host",
+        .bridge = { .interfaces = { s->file->bridge[0], s->file->bridge[1] },
+                    .fail_closed = s->job->fail_closed },
         .hooks = s->file->hooks,
         .workers = s->job->workers,
         .cpu_count = s->job->cpu_count,

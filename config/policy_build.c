@@ -484,13 +484,47 @@ build_rules(struct nsp_policy_builder *b)
 /* --- All ----------------------------------------------------------------- */
 
 static void
+build_bridge(struct nsp_policy_builder *b)
+{
+    const struct nsp_doc_intercept *doc = &b->doc->intercept;
+    const struct nsp_yaml_node *value = nsp_yaml_find(doc->at.node, "bridge");
+    const char *const *names = doc->bridge.items;
+
+    if (nsp_yaml_find(doc->at.node, "on")) {
+        nsp_keys_complain_at(&b->keys, &doc->at, "bridge", "contradiction",
+                             "a bridge takes what it forwards, and nothing "
+                             "else: leave one of the two out",
+                             "'bridge' and 'on' exclude each other");
+        return;
+    }
+    if (doc->bridge.count < 2) {
+        if (value->count > 2)
+            return; /* Complained of already. */
+        nsp_keys_complain_at(&b->keys, &doc->at, "bridge", "out-of-range",
+                             "write the two interfaces: [eth0, eth1]",
+                             "a bridge joins two interfaces");
+        return;
+    }
+    b->file->bridge[0] = names[0];
+    b->file->bridge[1] = names[1];
+    b->file->hooks = NSP_HOOK_FORWARD;
+}
+
+static void
 build_intercept(struct nsp_policy_builder *b)
 {
-    const struct nsp_list *on = &b->doc->intercept.on;
-    const uint64_t *hooks = on->items;
+    const struct nsp_doc_intercept *doc = &b->doc->intercept;
+    const uint64_t *hooks = doc->on.items;
 
-    for (uint32_t i = 0; i < on->count; i++)
+    for (uint32_t i = 0; i < doc->on.count; i++)
         b->file->hooks |= (uint32_t)hooks[i];
+    if (doc->at.node && nsp_yaml_find(doc->at.node, "bridge"))
+        build_bridge(b);
+    else if (doc->at.node && !nsp_yaml_find(doc->at.node, "on"))
+        nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
+                             "write 'on: host', or input, output, forward; or "
+                             "'bridge: [eth0, eth1]'",
+                             "intercept needs 'on' or 'bridge'");
     if (b->file->hooks == 0)
         b->file->hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
     b->file->layer = b->file->hooks == NSP_HOOK_FORWARD

@@ -177,7 +177,8 @@ struct nsp_doc_profile {
 
 struct nsp_doc_intercept {
     struct nsp_object at;
-    struct nsp_list on; /* Of uint64_t: sets of enum nsp_hook. */
+    struct nsp_list on;     /* Of uint64_t: sets of enum nsp_hook. */
+    struct nsp_list bridge; /* Of text. */
 };
 
 struct nsp_doc_set {

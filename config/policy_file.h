@@ -40,6 +40,7 @@ struct nsp_policy_file {
                                   * called "default". */
     struct nsp_policy_note *notes; /* One for each rule of 'spec'. */
     uint32_t hooks;                /* Set of enum nsp_hook to intercept at. */
+    const char *bridge[2];         /* The interfaces to join; NULL: none. */
     enum nsp_layer layer;          /* That the filters are compiled for. */
     bool has_schedule;             /* Some rule has one. */
 

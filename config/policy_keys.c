@@ -42,19 +42,21 @@ static const struct nsp_word ecn_marks[] = {
 
 static const struct nsp_key intercept_keys[] = {
     { "on", NSP_MEMBER(nsp_doc_intercept, on), .shape = NSP_KEY_LIST, .most = 4,
-      .type = &nsp_value_word, .words = hooks, .is_needed = true,
-      .otherwise = "write 'on: host', or input, output, forward",
+      .type = &nsp_value_word, .words = hooks,
       .doc = "Where packets are taken out of the stack; *host* is input and "
              "output" },
+    { "bridge", NSP_MEMBER(nsp_doc_intercept, bridge), .shape = NSP_KEY_LIST,
+      .most = 2, .type = &nsp_value_text,
+      .doc = "Instead of 'on': the two interfaces that are joined to a wire; "
+             "see THE BRIDGE in nsp-shape(8)" },
     { .name = NULL },
 };
-#define NO_DEVICE "intercept 'on' input, output, forward or host"
+#define NO_DEVICE "intercept 'on' input, output, forward or host, or a 'bridge'"
 static const struct nsp_reserved_key intercept_reserved[] = {
-    { "bridge", "this version has no bridge: " NO_DEVICE },
     { "device", "this version chooses the device: " NO_DEVICE },
     { "tap", "this version chooses the device: " NO_DEVICE },
     { "nfqueue", "this version chooses the device: " NO_DEVICE },
-    { "afxdp", "this version has no bridge: " NO_DEVICE },
+    { "afxdp", "this version chooses the device: " NO_DEVICE },
     { NULL, NULL },
 };
 static const struct nsp_map intercept_map = { .name = "intercept",

@@ -118,6 +118,33 @@ struct nsp_tap_config {
     bool fail_closed;    /* While the process hangs: drop and count. */
 };
 
+/* Joins two interfaces to a wire: every frame that comes in at the one goes out
+ * at the other, IP or not, but those that the rules drop. It takes the frames
+ * in the interfaces' drivers (XDP) and moves them through AF_XDP sockets,
+ * without copying where a driver can. The interfaces carry nothing else: what
+ * the host itself would receive there it does not see, and neither may be a
+ * port of a bridge or bond. Packets are forwarded ones, with the numbers of
+ * both interfaces and no direction.
+ *
+ * Frames of link control (01:80:C2:00:00:00 to 0F: spanning tree, pause, LACP,
+ * LLDP) cross beside the engine. Superpackets do not arrive. A process that
+ * hangs or is killed is passed by: frames cross in the kernel, unshaped, until
+ * another engine takes the interfaces over (fail_closed: nothing crosses). One
+ * that ends detaches them: then nothing crosses any more. */
+struct nsp_bridge_config {
+    const char *interfaces[2]; /* Names. */
+    uint32_t hang_ms;          /* Without a sign of life until passed by: 10 to
+                                * 10000; 0 is 200. A worker that sleeps must wake
+                                * sooner, unless waking took long of late. */
+    uint32_t busy_poll_us;   /* Workers have the drivers look for frames for so
+                              * long; 0: interrupts do. To 1000. */
+    bool copy;               /* Copy frames even where the driver need not. */
+    bool complete_checksums; /* In software where a virtual sender left them
+                              * to hardware, even where the interface that
+                              * sends can be asked to. */
+    bool fail_closed; /* While the process hangs or is dead: drop and count. */
+};
+
 /* Looks at packets and leaves them alone: rules may pass, log and capture. A
  * packet over the loopback interface is seen once, on its way out; one that is
  * forwarded twice, coming and going. Segments may come as one superpacket.
@@ -155,17 +182,19 @@ struct nsp_custom_config {
  * included; objects pointed to by 'memory', 'custom', contexts must outlive the
  * engine. */
 struct nsp_engine_config {
-    const char *backend; /* "host", "nfqueue", "tap", "sniff", "pcapfile",
-                          * "memory" or "custom". */
+    const char *backend; /* "host", "nfqueue", "tap", "bridge", "sniff",
+                          * "pcapfile", "memory" or "custom". */
     struct nsp_nfqueue_config nfqueue;
     struct nsp_tap_config tap;
+    struct nsp_bridge_config bridge;
     struct nsp_sniff_config sniff;
     struct nsp_pcapfile_config pcapfile;
     struct nsp_memory *memory;
     struct nsp_custom_config custom;
 
     uint32_t hooks;   /* Set of enum nsp_hook to intercept at, for backends that
-                       * tap the stack; 0 is INPUT + OUTPUT. */
+                       * tap the stack; 0 is INPUT + OUTPUT, or FORWARD for
+                       * "bridge", which has no other. */
     uint32_t workers; /* Device queues, a thread each; 0 is 1. Rates and limits
                        * hold for all together; in virtual time they need one
                        * worker. */

@@ -79,8 +79,9 @@ struct nsp_probe_item {
 typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
 
 struct nsp_io_ops {
-    const char *name; /* "nfqueue", "tap", "sniff", "pcapfile", "memory". */
-    uint32_t caps;    /* Set of enum nsp_io_cap. */
+    const char
+        *name; /* "nfqueue", "tap", "bridge", "sniff", "pcapfile", "memory". */
+    uint32_t caps; /* Set of enum nsp_io_cap. */
 
     /* Opens the device. Returns NSP_OK, NSP_OPEN_FAILED, NSP_NOT_POSSIBLE (a
      * privilege or kernel feature is missing), NSP_INVALID_PARAMETER or

@@ -13,8 +13,8 @@ NSP_BEGIN_DECLS
  * storage; any thread. */
 NSP_API const char *nsp_version(void);
 
-/* Returns what the library was built with, e.g. "+nfqueue +tap +pcapfile
- * +memory". Static storage; any thread. */
+/* Returns what the library was built with, e.g. "+nfqueue +tap +bridge
+ * +pcapfile +memory". Static storage; any thread. */
 NSP_API const char *nsp_features(void);
 
 NSP_END_DECLS

@@ -89,9 +89,9 @@ static int
 own_strings(struct nsp_config *config)
 {
     const char **const strings[] = {
-        &config->user.pcapfile.in_path,
-        &config->user.pcapfile.out_path,
-        &config->user.sniff.interface,
+        &config->user.pcapfile.in_path,     &config->user.pcapfile.out_path,
+        &config->user.sniff.interface,      &config->user.bridge.interfaces[0],
+        &config->user.bridge.interfaces[1],
     };
     int result = NSP_OK;
 
@@ -174,18 +174,19 @@ static int
 check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
 {
     if (!user->backend)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-backend",
-                            "set .backend to \"host\", \"nfqueue\", "
-                            "\"tap\", \"sniff\", \"pcapfile\", \"memory\" or "
-                            "\"custom\"",
-                            "no backend is named");
+        return nsp_diag_set(
+            reterr, NSP_INVALID_PARAMETER, "no-backend",
+            "set .backend to \"host\", \"nfqueue\", "
+            "\"tap\", \"bridge\", \"sniff\", \"pcapfile\", \"memory\" or "
+            "\"custom\"",
+            "no backend is named");
     if (strcmp(user->backend, "custom") == 0) {
         return check_custom(user->custom.ops, reterr);
     }
     if (!nsp_io_find(user->backend))
         return nsp_diag_set(
             reterr, NSP_INVALID_PARAMETER, "unknown-backend",
-            "the backends are host, nfqueue, tap, sniff, pcapfile, "
+            "the backends are host, nfqueue, tap, bridge, sniff, pcapfile, "
             "memory and custom",
             "no backend is called \"%.40s\"", user->backend);
     if (strcmp(user->backend, "memory") == 0 && !user->memory)
@@ -196,6 +197,11 @@ check_backend(const struct nsp_engine_config *user, struct nsp_diag *reterr)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-input",
                             "set .pcapfile.in_path",
                             "the pcapfile backend has no input file");
+    if (strcmp(user->backend, "bridge") == 0 &&
+        (!user->bridge.interfaces[0] || !user->bridge.interfaces[1]))
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "no-interface",
+                            "set both of .bridge.interfaces",
+                            "the bridge backend joins two interfaces");
     if (user->hooks > (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD))
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-hooks",
                             "add up values of enum nsp_hook", "hooks is %#x",
@@ -287,6 +293,8 @@ nsp_config_device(const struct nsp_config *config)
         return &user->sniff;
     if (config->is_host)
         return NULL; /* The plan says. */
+    if (strcmp(user->backend, "bridge") == 0)
+        return &user->bridge;
     return &user->nfqueue;
 }
 
@@ -309,7 +317,9 @@ fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
     if (config->user.event_ring_bytes == 0)
         config->user.event_ring_bytes = NSP_EVENT_RING_BYTES;
     if (config->user.hooks == 0)
-        config->user.hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
+        config->user.hooks = strcmp(user->backend, "bridge") == 0
+                                 ? NSP_HOOK_FORWARD
+                                 : NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
 }
 
 int
@@ -350,5 +360,7 @@ nsp_config_fini(struct nsp_config *config)
     disown_string(&config->allocator, config->user.pcapfile.in_path);
     disown_string(&config->allocator, config->user.pcapfile.out_path);
     disown_string(&config->allocator, config->user.sniff.interface);
+    disown_string(&config->allocator, config->user.bridge.interfaces[0]);
+    disown_string(&config->allocator, config->user.bridge.interfaces[1]);
     *config = (struct nsp_config){ 0 };
 }

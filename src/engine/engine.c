@@ -759,5 +759,5 @@ nsp_version(void)
 const char *
 nsp_features(void)
 {
-    return "+nfqueue +tap +pcapfile +memory";
+    return "+nfqueue +tap +bridge +pcapfile +memory";
 }

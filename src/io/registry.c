@@ -5,13 +5,14 @@
 #include "io/host.h"
 #include "io/memory/memory_ops.h"
 
+extern const struct nsp_io_ops nsp_bridge_ops;
 extern const struct nsp_io_ops nsp_nfqueue_ops;
 extern const struct nsp_io_ops nsp_pcapfile_ops;
 extern const struct nsp_io_ops nsp_sniff_ops;
 extern const struct nsp_io_ops nsp_tap_ops;
 
 const struct nsp_io_ops *const nsp_io_registry[] = {
-    &nsp_host_ops,  &nsp_nfqueue_ops,  &nsp_tap_ops,
+    &nsp_host_ops,  &nsp_nfqueue_ops,  &nsp_tap_ops,    &nsp_bridge_ops,
     &nsp_sniff_ops, &nsp_pcapfile_ops, &nsp_memory_ops,
 };
 const size_t nsp_io_registry_count = NSP_ARRAY_LEN(nsp_io_registry);

@@ -54,6 +54,20 @@ nsp_bpf_array_create(const char *name, uint32_t value_bytes, uint32_t entries,
 }
 
 int
+nsp_bpf_xskmap_create(const char *name, uint32_t entries)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.map_type = BPF_MAP_TYPE_XSKMAP;
+    attr.key_size = sizeof(uint32_t);
+    attr.value_size = sizeof(uint32_t);
+    attr.max_entries = entries;
+    snprintf(attr.map_name, sizeof attr.map_name, "%s", name);
+    return call(BPF_MAP_CREATE, &attr, sizeof attr);
+}
+
+int
 nsp_bpf_array_set(int map_fd, uint32_t index, const void *value)
 {
     union bpf_attr attr;
@@ -83,15 +97,15 @@ nsp_bpf_array_unshare(void *shared, size_t bytes)
     munmap(shared, bytes);
 }
 
-int
-nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
-                uint32_t count, char *log, uint32_t log_bytes)
+static int
+load(uint32_t type, const char *name, const struct nsp_ebpf_insn insns[],
+     uint32_t count, char *log, uint32_t log_bytes)
 {
     union bpf_attr attr;
     int fd;
 
     memset(&attr, 0, sizeof attr);
-    attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+    attr.prog_type = type;
     attr.insns = (uintptr_t)insns;
     attr.insn_cnt = count;
     attr.license = (uintptr_t)LICENSE;
@@ -109,6 +123,20 @@ nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
 }
 
 int
+nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
+                uint32_t count, char *log, uint32_t log_bytes)
+{
+    return load(BPF_PROG_TYPE_SCHED_CLS, name, insns, count, log, log_bytes);
+}
+
+int
+nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
+                 uint32_t count, char *log, uint32_t log_bytes)
+{
+    return load(BPF_PROG_TYPE_XDP, name, insns, count, log, log_bytes);
+}
+
+int
 nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex, uint32_t attach_type)
 {
     union bpf_attr attr;
@@ -120,9 +148,33 @@ nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex, uint32_t attach_type)
     return call(BPF_LINK_CREATE, &attr, sizeof attr);
 }
 
-/* Tells whether program 'id' has a name that begins with 'prefix'. */
-static bool
-program_is(uint32_t id, const char *prefix)
+static int
+read_info(int program_fd, struct bpf_prog_info *ret)
+{
+    union bpf_attr attr;
+
+    memset(ret, 0, sizeof *ret);
+    memset(&attr, 0, sizeof attr);
+    attr.info.bpf_fd = (uint32_t)program_fd;
+    attr.info.info_len = sizeof *ret;
+    attr.info.info = (uintptr_t)ret;
+    return call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr);
+}
+
+int
+nsp_bpf_program_id(int program_fd, uint32_t *ret)
+{
+    struct bpf_prog_info info;
+    int err = read_info(program_fd, &info);
+
+    if (err < 0)
+        return err;
+    *ret = info.id;
+    return 0;
+}
+
+bool
+nsp_bpf_program_is(uint32_t id, const char *prefix)
 {
     struct bpf_prog_info info;
     union bpf_attr attr;
@@ -133,13 +185,7 @@ program_is(uint32_t id, const char *prefix)
     fd = call(BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
     if (fd < 0)
         return false; /* Gone meanwhile. */
-
-    memset(&info, 0, sizeof info);
-    memset(&attr, 0, sizeof attr);
-    attr.info.bpf_fd = (uint32_t)fd;
-    attr.info.info_len = sizeof info;
-    attr.info.info = (uintptr_t)&info;
-    r = call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr);
+    r = read_info(fd, &info);
     close(fd);
     return r == 0 && strncmp(info.name, prefix, strlen(prefix)) == 0;
 }
@@ -161,7 +207,7 @@ nsp_bpf_tcx_find(uint32_t ifindex, uint32_t attach_type, const char *prefix)
     if (r < 0)
         return r;
     for (uint32_t i = 0; i < query.count && i < PROGRAMS_MAX; i++)
-        if (program_is(ids[i], prefix))
+        if (nsp_bpf_program_is(ids[i], prefix))
             return 1;
     return 0;
 }

@@ -33,11 +33,26 @@ int nsp_bpf_array_set(int map_fd, uint32_t index,
 int nsp_bpf_array_share(int map_fd, size_t bytes, void **ret) NSP_MUSTCHECK;
 void nsp_bpf_array_unshare(void *shared, size_t bytes);
 
+/* Makes an array of AF_XDP sockets, to be set by their descriptors; a place is
+ * empty again when its socket is closed. */
+int nsp_bpf_xskmap_create(const char *name, uint32_t entries) NSP_MUSTCHECK;
+
 /* Loads a program of the tcx and clsact hooks. 'log' may be NULL, else gets the
  * verifier's words on failure. */
 int nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
                     uint32_t count, char *log,
                     uint32_t log_bytes) NSP_MUSTCHECK;
+
+/* The same for the XDP hook. */
+int nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
+                     uint32_t count, char *log,
+                     uint32_t log_bytes) NSP_MUSTCHECK;
+
+/* Stores the number by which the kernel knows a program. */
+int nsp_bpf_program_id(int program_fd, uint32_t *ret) NSP_MUSTCHECK;
+
+/* Tells whether program 'id' has a name that begins with 'prefix'. */
+bool nsp_bpf_program_is(uint32_t id, const char *prefix);
 
 /* Attaches a program to an interface by a tcx link, behind those that are there
  * already. Detached by closing the link, or the interface's removal. */

@@ -30,7 +30,7 @@ void
 nsp_bpf_point(struct nsp_bpf_program *p, enum nsp_bpf_reg to, int32_t offset)
 {
     nsp_bpf_move(p, to, FRAME);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, to, R0, 0, offset);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, to, R0, 0, offset);
 }
 
 void

@@ -74,6 +74,44 @@ ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
     return nsp_rtnetlink_ask(message, NULL, NULL);
 }
 
+struct census {
+    bool ours, others;
+};
+
+static int
+take_filter(const struct nlmsghdr *message, void *opaque)
+{
+    const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+    struct census *census = opaque;
+
+    if (TC_H_MAJ(tc->tcm_info) >> 16 == FILTER_PRIORITY)
+        census->ours = true;
+    else
+        census->others = true;
+    return MNL_CB_OK;
+}
+
+/* Tells whether the qdisc has nothing but a filter of ours: then it was made
+ * for that, by a process that was killed. */
+static bool
+is_left_behind(const struct nsp_tc_hook *hook)
+{
+    static const uint32_t parents[] = { TC_H_MIN_INGRESS, TC_H_MIN_EGRESS };
+    struct census census = { 0 };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(parents); i++) {
+        struct request request;
+        struct tcmsg *tc;
+        struct nlmsghdr *message =
+            begin(&request, RTM_GETTFILTER, NLM_F_DUMP, hook, &tc);
+
+        tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, parents[i]);
+        if (nsp_rtnetlink_ask(message, take_filter, &census) < 0)
+            return false;
+    }
+    return census.ours && !census.others;
+}
+
 static int
 attach_clsact(struct nsp_tc_hook *hook, int program_fd)
 {
@@ -81,7 +119,7 @@ attach_clsact(struct nsp_tc_hook *hook, int program_fd)
 
     if (err < 0 && err != -EEXIST)
         return err;
-    hook->made_qdisc = err == 0;
+    hook->made_qdisc = err == 0 || is_left_behind(hook);
     err = ask_filter(hook, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE,
                      program_fd);
     if (err < 0 && hook->made_qdisc)
