@@ -15,6 +15,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     kill     a ping's first answer after kill -9 of a shaper that holds packets
     tap      local TCP through a TAP at the client's interface: held; beside a
              bare reflector; what it adds to a ping; idle. As root only
+    bridge   small packets between two interfaces under a thousand rules; beside
+             a program that only moves frames; TCP; idle. As root only
     filter   one filter on parsed packets; beside it libpcap's filter machine,
              and a plain walk of the tests in order
     prefix   a set of a million prefixes; beside it a binary search
@@ -38,6 +40,7 @@ import sys
 import tempfile
 import time
 
+from bridge_host import measure_bridge
 from kill_recovery import measure_kill
 from tap_host import measure_tap
 
@@ -489,8 +492,9 @@ SECTIONS = {"engine": measure_engine, "filter": measure_filter,
             "prefix": measure_prefix, "simulate": measure_simulate,
             "modules": measure_modules,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
-            "kill": measure_kill, "tap": measure_tap}
-LIVE = {"tcp", "rate", "delay", "kill", "tap"}
+            "kill": measure_kill, "tap": measure_tap,
+            "bridge": measure_bridge}
+LIVE = {"tcp", "rate", "delay", "kill", "tap", "bridge"}
 
 
 def main():
