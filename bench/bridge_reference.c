@@ -118,7 +118,7 @@ attach(uint32_t port, int words_fd)
         err = nsp_bpf_array_set(steer.sockets_fd, 0, &fd);
     if (err >= 0)
         err = nsp_bridge_load_xdp(&steer, NULL, 0);
-    return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err);
+    return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err, false);
 }
 
 static int

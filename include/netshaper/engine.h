@@ -118,6 +118,14 @@ struct nsp_tap_config {
     bool fail_closed;    /* While the process hangs: drop and count. */
 };
 
+/* Where in an interface the bridge takes frames. */
+enum nsp_bridge_attach {
+    NSP_BRIDGE_ATTACH_AUTO = 0, /* The driver; where it cannot, the stack. */
+    NSP_BRIDGE_ATTACH_DRIVER,
+    NSP_BRIDGE_ATTACH_STACK, /* Slower, and superpackets that a virtual sender
+                              * makes are dropped, and counted. */
+};
+
 /* Joins two interfaces to a wire: every frame that comes in at the one goes out
  * at the other, IP or not, but those that the rules drop. It takes the frames
  * in the interfaces' drivers (XDP) and moves them through AF_XDP sockets,
@@ -138,6 +146,7 @@ struct nsp_bridge_config {
                                 * sooner, unless waking took long of late. */
     uint32_t busy_poll_us;   /* Workers have the drivers look for frames for so
                               * long; 0: interrupts do. To 1000. */
+    uint8_t attach;          /* enum nsp_bridge_attach. */
     bool copy;               /* Copy frames even where the driver need not. */
     bool complete_checksums; /* In software where a virtual sender left them
                               * to hardware, even where the interface that

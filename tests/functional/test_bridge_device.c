@@ -594,14 +594,16 @@ TEST(bridge_refuses_nonsense)
     static const struct {
         const char *category;
         uint32_t queues, hooks, max_held_pkts, hang_ms, busy_poll_us;
+        uint8_t attach;
     } cases[] = {
-        { "queues", 0, NSP_HOOK_FORWARD, 0, 0, 0 },
-        { "queues", NSP_IO_QUEUES_MAX + 1, NSP_HOOK_FORWARD, 0, 0, 0 },
-        { "hooks", 1, NSP_HOOK_FORWARD | NSP_HOOK_INPUT, 0, 0, 0 },
-        { "max-held", 1, NSP_HOOK_FORWARD, (1u << 20) + 1, 0, 0 },
-        { "hang", 1, NSP_HOOK_FORWARD, 0, 9, 0 },
-        { "hang", 1, NSP_HOOK_FORWARD, 0, 10001, 0 },
-        { "busy-poll", 1, NSP_HOOK_FORWARD, 0, 0, 1001 },
+        { "queues", 0, NSP_HOOK_FORWARD, 0, 0, 0, 0 },
+        { "queues", NSP_IO_QUEUES_MAX + 1, NSP_HOOK_FORWARD, 0, 0, 0, 0 },
+        { "hooks", 1, NSP_HOOK_FORWARD | NSP_HOOK_INPUT, 0, 0, 0, 0 },
+        { "max-held", 1, NSP_HOOK_FORWARD, (1u << 20) + 1, 0, 0, 0 },
+        { "hang", 1, NSP_HOOK_FORWARD, 0, 9, 0, 0 },
+        { "hang", 1, NSP_HOOK_FORWARD, 0, 10001, 0, 0 },
+        { "busy-poll", 1, NSP_HOOK_FORWARD, 0, 0, 1001, 0 },
+        { "attach", 1, NSP_HOOK_FORWARD, 0, 0, 0, 3 },
     };
 
     fixture_require();
@@ -610,6 +612,7 @@ TEST(bridge_refuses_nonsense)
             .interfaces = { "client0", "server0" },
             .hang_ms = cases[i].hang_ms,
             .busy_poll_us = cases[i].busy_poll_us,
+            .attach = cases[i].attach,
         };
         struct nsp_io_config cfg = {
             .device = &bad,
@@ -652,6 +655,27 @@ TEST(bridge_survives_every_allocation_that_can_fail)
     }
 }
 
+TEST(bridge_takes_frames_in_the_stack_where_asked_to)
+{
+    struct nsp_io_config cfg = begin();
+
+    bridge.attach = NSP_BRIDGE_ATTACH_STACK;
+    open_device(&cfg);
+    for (int k = 0; k < 8; k++) {
+        int from = k / 4;
+        struct frame sent, heard;
+        struct nsp_pkt *pkt;
+
+        build_ip(&sent, &kinds[k % 4], 1000 + (size_t)k, true);
+        put(from, &sent);
+        receive(&pkt, 1);
+        CHECK_EQ(pkt->csum, NSP_CSUM_PARTIAL);
+        CHECK_EQ(send_all(&pkt, 1), 0);
+        hear(!from, &heard);
+        check_heard(&heard, &sent, false);
+    }
+}
+
 TEST(bridge_polls_busily_where_asked_to)
 {
     struct nsp_io_config cfg = begin();
@@ -689,6 +713,7 @@ main(void)
         BRIDGE_TEST(bridge_loses_nothing_when_stopped),
         BRIDGE_TEST(bridge_refuses_nonsense),
         BRIDGE_TEST(bridge_survives_every_allocation_that_can_fail),
+        BRIDGE_TEST(bridge_takes_frames_in_the_stack_where_asked_to),
         BRIDGE_TEST(bridge_polls_busily_where_asked_to),
     };
 

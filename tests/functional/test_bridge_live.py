@@ -233,6 +233,31 @@ def test_frames_that_are_no_ip_pass_and_link_control_always_does(net, options,
     shape.end()
 
 
+def test_takes_frames_in_the_stack_where_the_driver_cannot(net):
+    """A macvlan has no XDP of its own. The sender must not make superpackets."""
+    done = net.middle.run("ip", "link", "add", "m0", "link", "p0", "type",
+                          "macvlan", "mode", "passthru")
+    if done.returncode != 0:
+        pytest.skip("no macvlan: " + done.stderr)
+    do(net.middle, "ip link set m0 up")
+    for host, name in ((net, "v0"), (net.far, "v1")):
+        done = host.run(PYTHON, "-c", OFFLOADS_OFF, name)
+        assert done.returncode == 0, done.stderr
+    shape = Shape(net.middle, "--on", "bridge:m0,p1")
+    assert answers_in_time(net)
+    assert transfer(net, net.far, FAR)
+    assert transfer(net, net.far, FAR6)
+    assert transfer(net.far, net, NEAR)
+    shape.process.kill()
+    shape.process.communicate()
+    assert ping(net, 5) == 5
+    shape = Shape(net.middle, "--on", "bridge:m0,p1")
+    assert transfer(net, net.far, FAR)
+    assert shape.end()["in"]["bytes"] >= 16 * MEGABYTE
+    link = net.middle.run("ip", "-details", "link", "show", "m0").stdout
+    assert "xdp" not in link and "PROMISC" not in link
+
+
 # --- Effects ----------------------------------------------------------------
 
 def test_delays_both_ways(net):

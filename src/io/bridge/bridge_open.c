@@ -124,6 +124,10 @@ check_config(const struct nsp_io_config *cfg,
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "busy-poll",
                             "20 is common", "busy_poll_us %u is more than %u",
                             device->busy_poll_us, BUSY_POLL_US_MAX);
+    if (device->attach > NSP_BRIDGE_ATTACH_STACK)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "attach",
+                            "use a value of enum nsp_bridge_attach",
+                            "attach is %u", device->attach);
     return NSP_OK;
 }
 
@@ -307,8 +311,33 @@ fill_map(const struct nsp_io *io, uint32_t port, int sockets_fd)
     return 0;
 }
 
+/* Attaches the program where 'attach' (enum nsp_bridge_attach) wants it; what
+ * is taken over stays where it is. */
 static int
-attach_xdp(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
+attach_to(struct nsp_io *io, struct nsp_bridge_port *port, int program_fd,
+          uint8_t attach)
+{
+    bool by_stack = attach == NSP_BRIDGE_ATTACH_STACK ||
+                    (attach == NSP_BRIDGE_ATTACH_AUTO && port->generic);
+    int err = -EOPNOTSUPP;
+
+    if (!by_stack)
+        err = nsp_bridge_port_attach_xdp(port, program_fd, false);
+    if (err != -EOPNOTSUPP || attach == NSP_BRIDGE_ATTACH_DRIVER)
+        return err;
+    err = nsp_bridge_port_attach_xdp(port, program_fd, true);
+    if (err == 0)
+        nsp_bridge_log(io, NSP_LOG_WARNING,
+                       "bridge: %s: frames are taken in the stack, not in the "
+                       "driver: slower, and without superpackets of virtual "
+                       "senders",
+                       port->name);
+    return err;
+}
+
+static int
+attach_xdp(struct nsp_io *io, uint32_t port, uint8_t attach,
+           struct nsp_diag *reterr)
 {
     const struct nsp_bridge_steer steer = {
         .workers = io->queue_count,
@@ -317,25 +346,26 @@ attach_xdp(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
             nsp_bpf_xskmap_create("nsp_bridge", io->ports[port].queues),
         .fail_closed = io->fail_closed,
     };
-    int err;
+    int fd, err;
 
     if (steer.sockets_fd < 0)
         return fail_program(reterr, steer.sockets_fd, "a map of sockets");
-    err = fill_map(io, port, steer.sockets_fd);
-    if (err == 0)
-        err = nsp_bridge_load_xdp(&steer, NULL, 0);
+    fd = fill_map(io, port, steer.sockets_fd);
+    if (fd == 0)
+        fd = nsp_bridge_load_xdp(&steer, NULL, 0);
     close(steer.sockets_fd); /* The program holds it. */
-    if (err < 0)
-        return fail_program(reterr, err, "the program that takes frames");
+    if (fd < 0)
+        return fail_program(reterr, fd, "the program that takes frames");
 
-    err = nsp_bridge_port_attach_xdp(&io->ports[port], err);
+    err = attach_to(io, &io->ports[port], fd, attach);
+    close(fd);
     if (err == -EOPNOTSUPP)
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-xdp",
-                            "'nsp shape --on forward' works between any two "
-                            "that the host routes between",
+                            "let frames be taken in the stack: "
+                            "NSP_BRIDGE_ATTACH_AUTO",
                             "the driver of interface %s has no XDP",
                             io->ports[port].name);
-    if (err == -EBUSY)
+    if (err == -EBUSY || err == -EEXIST)
         return fail_port(reterr, -EEXIST, io->ports[port].name);
     if (err < 0)
         return fail_step(reterr, err, "cannot attach the program");
@@ -375,7 +405,7 @@ attach_programs(struct nsp_io *io, const struct nsp_bridge_config *device,
         return fail_program(reterr, err, "an eBPF map");
     /* From here on packets come. */
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
-        result = attach_xdp(io, port, reterr);
+        result = attach_xdp(io, port, device->attach, reterr);
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
         result = attach_tc(io, port, reterr);
     return result;

@@ -2,6 +2,7 @@
 #include "io/bridge/bridge_port.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
@@ -51,6 +52,9 @@ take_xdp(const struct nlattr *attribute, void *opaque)
     if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID &&
         mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
         link->xdp_id = mnl_attr_get_u32(attribute);
+    if (mnl_attr_get_type(attribute) == IFLA_XDP_ATTACHED &&
+        mnl_attr_validate(attribute, MNL_TYPE_U8) == 0)
+        link->xdp_generic = mnl_attr_get_u8(attribute) == XDP_ATTACHED_SKB;
     return MNL_CB_OK;
 }
 
@@ -149,6 +153,7 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
     snprintf(port->name, sizeof port->name, "%s", name);
     port->ifindex = link.ifindex;
     port->taken_over = link.xdp_id != 0;
+    port->generic = link.xdp_generic;
     port->queues = nsp_bridge_port_count_queues(port);
     atomic_store(&port->mtu, link.mtu);
     atomic_store(&port->up, (link.flags & IFF_UP) != 0);
@@ -191,6 +196,20 @@ set_offloads(const struct nsp_bridge_port *port, uint32_t flags, bool on)
     return changed != 0 && ask_ethtool(port->name, &value) == 0 ? changed : 0;
 }
 
+/* The stack merges segments before generic XDP sees them. Returns whether that
+ * was changed. */
+static bool
+set_merging(const struct nsp_bridge_port *port, bool on)
+{
+    struct ethtool_value value = { .cmd = ETHTOOL_GGRO };
+
+    if (ask_ethtool(port->name, &value) < 0 || (value.data != 0) == on)
+        return false;
+    value.cmd = ETHTOOL_SGRO;
+    value.data = on;
+    return ask_ethtool(port->name, &value) == 0;
+}
+
 int
 nsp_bridge_port_prepare(struct nsp_bridge_port *port)
 {
@@ -225,7 +244,9 @@ set_xdp(const struct nsp_bridge_port *port, int fd, uint32_t condition,
     info->ifi_index = (int)port->ifindex;
     nest = mnl_attr_nest_start(message, IFLA_XDP);
     mnl_attr_put_u32(message, IFLA_XDP_FD, (uint32_t)fd);
-    mnl_attr_put_u32(message, IFLA_XDP_FLAGS, XDP_FLAGS_DRV_MODE | condition);
+    mnl_attr_put_u32(message, IFLA_XDP_FLAGS,
+                     (port->generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE) |
+                         condition);
     if (condition == XDP_FLAGS_REPLACE)
         mnl_attr_put_u32(message, IFLA_XDP_EXPECTED_FD, (uint32_t)expected_fd);
     mnl_attr_nest_end(message, nest);
@@ -233,19 +254,28 @@ set_xdp(const struct nsp_bridge_port *port, int fd, uint32_t condition,
 }
 
 int
-nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd)
+nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
+                           bool generic)
 {
-    int err = nsp_bpf_program_id(xdp_fd, &port->xdp_id);
+    int own_fd, err = nsp_bpf_program_id(xdp_fd, &port->xdp_id);
 
-    if (err == 0)
-        err = set_xdp(port, xdp_fd,
-                      port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST,
-                      NO_PROGRAM);
     if (err < 0)
-        close(xdp_fd);
-    else
-        port->xdp_fd = xdp_fd;
-    return err;
+        return err;
+    own_fd = fcntl(xdp_fd, F_DUPFD_CLOEXEC, 0);
+    if (own_fd < 0)
+        return -errno;
+    port->generic = generic;
+    err =
+        set_xdp(port, xdp_fd,
+                port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST, NO_PROGRAM);
+    if (err < 0) {
+        close(own_fd);
+        return err;
+    }
+    port->xdp_fd = own_fd;
+    if (generic)
+        port->merging_off = set_merging(port, false);
+    return 0;
 }
 
 int
@@ -277,7 +307,9 @@ nsp_bridge_port_close(struct nsp_bridge_port *port)
         (void)!set_promiscuous(port, false, &changed);
     if (port->offloads_off != 0)
         (void)set_offloads(port, port->offloads_off, true);
-    port->promiscuous_by_us = false;
+    if (port->merging_off)
+        (void)set_merging(port, true);
+    port->promiscuous_by_us = port->merging_off = false;
     port->offloads_off = 0;
     port->ifindex = 0;
 }

@@ -29,6 +29,8 @@ struct nsp_bridge_port {
     bool taken_over; /* From one that was killed. */
     bool promiscuous_by_us;
     uint32_t offloads_off; /* ETH_FLAG_* that we took away. */
+    bool merging_off;      /* And GRO. */
+    bool generic;          /* XDP in the stack, not in the driver. */
     int xdp_fd;            /* Program of ours at the port; -1: none. */
     uint32_t xdp_id;
     struct nsp_tc_hook tc;
@@ -39,6 +41,7 @@ struct nsp_bridge_link {
     uint32_t ifindex, mtu;
     unsigned flags; /* IFF_*. */
     uint32_t xdp_id;
+    bool xdp_generic;
     bool ethernet, has_master;
 };
 
@@ -59,10 +62,11 @@ uint32_t nsp_bridge_port_count_queues(const struct nsp_bridge_port *port);
 /* Takes the port over: all frames, as they were on the wire. */
 int nsp_bridge_port_prepare(struct nsp_bridge_port *port) NSP_MUSTCHECK;
 
-/* Attaches the programs. 'xdp_fd' is the port's from then on, 'tc_fd' remains
- * the caller's. -EOPNOTSUPP where the driver has no XDP. */
-int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port,
-                               int xdp_fd) NSP_MUSTCHECK;
+/* Attaches the programs, that of XDP to the driver or, 'generic', to the stack;
+ * the descriptors remain the caller's. -EOPNOTSUPP where the driver has no
+ * XDP. */
+int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
+                               bool generic) NSP_MUSTCHECK;
 int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
                               int tc_fd) NSP_MUSTCHECK;
 
