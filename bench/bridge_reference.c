@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "io/bridge/bridge_port.h"
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_socket.h"
@@ -117,7 +118,7 @@ attach(uint32_t port, int words_fd)
     if (err >= 0)
         err = nsp_bpf_array_set(steer.sockets_fd, 0, &fd);
     if (err >= 0)
-        err = nsp_bridge_load_xdp(&steer, NULL, 0);
+        err = nsp_bridge_load_xdp(&steer, &nsp_libc_allocator);
     return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err, false);
 }
 

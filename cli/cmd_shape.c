@@ -17,6 +17,7 @@ enum option {
     OPT_BUSY_POLL,
     OPT_FIRST_QUEUE,
     OPT_FAIL_CLOSED,
+    OPT_NO_OFFLOAD,
     OPT_IN,
     OPT_OUT,
     OPT_QUIET,
@@ -44,6 +45,9 @@ static const struct nsp_option options[] = {
                           "drop, not pass, what finds the queue full or nsp "
                           "hung",
                           0 },
+    [OPT_NO_OFFLOAD] = { "no-offload", NULL,
+                         "with a bridge: ask the filter in nsp, not the kernel",
+                         0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
     [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
@@ -264,6 +268,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_CPUS:
         return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,
                                  NSP_IO_QUEUES_MAX, &r->job.engine.cpu_count);
+    case OPT_NO_OFFLOAD:
+        r->job.engine.bridge.take_all = true;
+        return NSP_EXIT_OK;
     case OPT_FAIL_CLOSED:
         r->job.engine.nfqueue.fail_closed = true;
         r->job.engine.tap.fail_closed = true;
@@ -316,6 +323,10 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
         return nsp_cli_usage(cli, "no NFQUEUE is used there",
                              "--on %s and --first-queue exclude each other",
                              r->job.engine.backend);
+    if (r->values[OPT_NO_OFFLOAD] &&
+        strcmp(r->job.engine.backend, "bridge") != 0)
+        return nsp_cli_usage(cli, "only a bridge asks filters in the kernel so",
+                             "--no-offload needs --on bridge");
     for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
         if (r->values[dependent[i].given] && !r->values[dependent[i].needs])
             return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",

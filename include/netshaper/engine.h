@@ -147,6 +147,9 @@ struct nsp_bridge_config {
     uint32_t busy_poll_us;   /* Workers have the drivers look for frames for so
                               * long; 0: interrupts do. To 1000. */
     uint8_t attach;          /* enum nsp_bridge_attach. */
+    bool take_all;           /* Also the frames that the start filter does not
+                              * match, which else cross in the kernel where
+                              * drivers copy, uncounted. */
     bool copy;               /* Copy frames even where the driver need not. */
     bool complete_checksums; /* In software where a virtual sender left them
                               * to hardware, even where the interface that

@@ -329,6 +329,48 @@ def test_filters_know_the_interface_a_packet_came_in_at(net, port, reaches):
     assert shape.end()["matched_pkts"] == (3 if reaches else 0)
 
 
+FILTERS = ["icmp", "udp.DstPort == 5001", "tcp.Syn", "ipv6 and udp",
+           "ip.Length > 1000", "fragment", "icmpv6.Type == 128",
+           "udp.PayloadLength > 1400 or tcp.PayloadLength == 0", "icmp or tcp.DstPort == 5555"]
+
+
+def fates(net, filter, *options):
+    """What of the same traffic matches, and that the rest passes."""
+    echo = net.far.start(PYTHON, "-c", UDP_ECHO, FAR)
+    echo6 = net.far.start(PYTHON, "-c", UDP_ECHO, FAR6)
+    assert echo.stdout.readline() == echo6.stdout.readline() == "ready\n"
+    shape = bridge(net, "--filter", filter, *options)
+    for address in (FAR, FAR6):
+        assert ping_to(net, address, "-s", "3000", count=3) == 3
+        assert net.run(PYTHON, "-c", UDP_CLIENT, address,
+                       "options" if ":" in address else "plain"
+                       ).stdout == "9\n"
+        assert "Refused" in net.run(PYTHON, "-c", CONNECT, address).stdout
+    end = shape.end()
+    for process in (echo, echo6):
+        process.kill()
+        process.communicate()
+    assert end["delivered"] == end["in"]
+    return end["matched_pkts"], end["shaped"]["in"]["bytes"], end["in"]["pkts"]
+
+
+@pytest.mark.parametrize("filter", FILTERS)
+def test_fates_are_the_same_in_the_kernel_and_here(net, filter):
+    joined(net).end()
+    pushed, here = fates(net, filter), fates(net, filter, "--no-offload")
+    assert pushed[:2] == here[:2] and pushed[0] > 0
+    assert pushed[2] == pushed[0]  # The rest did not come.
+    assert here[2] > here[0]
+
+
+def test_what_does_not_match_crosses_with_all_offloads_on(net):
+    shape = bridge(net, "--filter", "icmp", "--drop")
+    assert transfer(net, net.far, FAR)
+    assert transfer(net.far, net, NEAR6)
+    assert ping(net, 3) == 0
+    assert shape.end()["in"]["pkts"] == 3
+
+
 POLICY = """
 version: 1
 intercept: {{ bridge: [p0, p1] }}

@@ -335,16 +335,29 @@ attach_to(struct nsp_io *io, struct nsp_bridge_port *port, int program_fd,
     return err;
 }
 
+/* Tells whether the stack may forward what the filter does not match: it is
+ * slower at that than drivers that need not copy frames, and nothing must cross
+ * beside an engine that fails closed. */
+static bool
+may_pass_by(const struct nsp_io *io, const struct nsp_bridge_config *device)
+{
+    return !device->take_all && !io->fail_closed &&
+           !io->queues[0].sockets[0][0].zero_copy;
+}
+
 static int
-attach_xdp(struct nsp_io *io, uint32_t port, uint8_t attach,
+attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
            struct nsp_diag *reterr)
 {
+    const struct nsp_bridge_config *device = cfg->device;
     const struct nsp_bridge_steer steer = {
         .workers = io->queue_count,
         .beats_fd = io->beats.map_fd,
         .sockets_fd =
             nsp_bpf_xskmap_create("nsp_bridge", io->ports[port].queues),
         .fail_closed = io->fail_closed,
+        .ifindex = io->ports[port].ifindex,
+        .filter = may_pass_by(io, device) ? cfg->filter : NULL,
     };
     int fd, err;
 
@@ -352,12 +365,12 @@ attach_xdp(struct nsp_io *io, uint32_t port, uint8_t attach,
         return fail_program(reterr, steer.sockets_fd, "a map of sockets");
     fd = fill_map(io, port, steer.sockets_fd);
     if (fd == 0)
-        fd = nsp_bridge_load_xdp(&steer, NULL, 0);
+        fd = nsp_bridge_load_xdp(&steer, &io->allocator);
     close(steer.sockets_fd); /* The program holds it. */
     if (fd < 0)
         return fail_program(reterr, fd, "the program that takes frames");
 
-    err = attach_to(io, &io->ports[port], fd, attach);
+    err = attach_to(io, &io->ports[port], fd, device->attach);
     close(fd);
     if (err == -EOPNOTSUPP)
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-xdp",
@@ -375,7 +388,7 @@ attach_xdp(struct nsp_io *io, uint32_t port, uint8_t attach,
 static int
 attach_tc(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
 {
-    int fd = nsp_bridge_load_tc(io->ports[port ^ 1u].ifindex, NULL, 0);
+    int fd = nsp_bridge_load_tc(io->ports[port ^ 1u].ifindex);
     int err;
 
     if (fd < 0)
@@ -393,9 +406,10 @@ attach_tc(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
 }
 
 static int
-attach_programs(struct nsp_io *io, const struct nsp_bridge_config *device,
+attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
                 struct nsp_diag *reterr)
 {
+    const struct nsp_bridge_config *device = cfg->device;
     int result = NSP_OK;
     int err =
         nsp_beats_open(&io->beats, io->queue_count,
@@ -405,7 +419,7 @@ attach_programs(struct nsp_io *io, const struct nsp_bridge_config *device,
         return fail_program(reterr, err, "an eBPF map");
     /* From here on packets come. */
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
-        result = attach_xdp(io, port, device->attach, reterr);
+        result = attach_xdp(io, cfg, port, reterr);
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
         result = attach_tc(io, port, reterr);
     return result;
@@ -454,7 +468,7 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
         err = nsp_bridge_port_prepare(&io->ports[port]);
     if (err < 0)
         return fail_step(reterr, err, "cannot set the interfaces up");
-    result = attach_programs(io, device, reterr);
+    result = attach_programs(io, cfg, reterr);
     if (result == NSP_OK)
         log_open(io);
     return result;

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_socket.h"
 #include "os/linux/beats.h"
@@ -95,14 +96,14 @@ load_programs(void)
     if (err >= 0) {
         steer.beats_fd = beats.map_fd;
         steer.sockets_fd = err;
-        err = nsp_bridge_load_xdp(&steer, NULL, 0);
+        err = nsp_bridge_load_xdp(&steer, &nsp_libc_allocator);
         close(steer.sockets_fd);
     }
     nsp_beats_close(&beats);
     if (err < 0)
         return err;
     close(err);
-    err = nsp_bridge_load_tc(1, NULL, 0);
+    err = nsp_bridge_load_tc(1);
     if (err < 0)
         return err;
     close(err);

@@ -1,14 +1,18 @@
 #include "io/bridge/bridge_program.h"
 
 #include <arpa/inet.h>
-#include <linux/pkt_cls.h>
+#include <errno.h>
 
+#include "base/memory.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 #include "os/linux/bpf_program.h"
 
-/* Far more than is ever used. */
-#define INSNS_MAX 128u
+/* Without the filter; far more than is ever used. */
+#define OWN_INSNS_MAX 128u
+
+/* Room for a filter: what does not fit is not asked in the kernel. */
+#define FILTER_INSNS_MAX 8192u
 
 #define ETHERNET_BYTES 14
 
@@ -22,6 +26,7 @@ enum label {
     LABEL_PASS,
     LABEL_OTHER,
     LABEL_DROP,
+    LABEL_FILTER,
 };
 
 /* Frames that the switches at both ends keep to themselves pass. */
@@ -71,6 +76,12 @@ put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 
     nsp_bpf_move(p, R6, R1);
     put_reserved(p);
+    if (steer->filter) {
+        /* First: a worker that sleeps is timed by what it is sent. */
+        nsp_bpf_move(p, R1, R6);
+        nsp_bpf_call_label(p, LABEL_FILTER);
+        nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
+    }
     put_alive(p, steer);
     nsp_bpf_load_map(p, R1, BPF_PSEUDO_MAP_FD, steer->sockets_fd);
     nsp_bpf_move(p, R2, R7);
@@ -89,29 +100,69 @@ put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_bpf_leave(p, XDP_DROP);
 }
 
-int
-nsp_bridge_load_xdp(const struct nsp_bridge_steer *steer, char *log,
-                    uint32_t log_bytes)
+/* Appends the filter as a function. */
+static bool
+append_filter(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
-    struct nsp_ebpf_insn insns[INSNS_MAX];
-    struct nsp_bpf_program p = { .insns = insns, .max = INSNS_MAX };
+    const struct nsp_site site = {
+        .link = NSP_LINK_ETHERNET,
+        .facts = NSP_SITE_DIRECTION | NSP_SITE_LOOPBACK | NSP_SITE_IFINDEX,
+        .direction = NSP_DIRECTION_NONE,
+        .ifindex = steer->ifindex,
+    };
+    uint32_t count;
 
-    put_xdp(&p, steer);
-    nsp_bpf_resolve(&p);
-    return nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX, p.insns, p.count, log,
-                            log_bytes);
+    if (nsp_filter_emit_ebpf(steer->filter, NSP_EBPF_XDP, &site,
+                             p->insns + p->count, FILTER_INSNS_MAX, &count,
+                             NULL, NULL) < 0)
+        return false;
+    nsp_bpf_place(p, LABEL_FILTER);
+    p->count += count;
+    return true;
+}
+
+static int
+load_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
+{
+    p->count = p->jump_count = 0;
+    put_xdp(p, steer);
+    if (steer->filter && !append_filter(p, steer))
+        return -E2BIG;
+    nsp_bpf_resolve(p);
+    return nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX, p->insns, p->count, NULL,
+                            0);
 }
 
 int
-nsp_bridge_load_tc(uint32_t peer_ifindex, char *log, uint32_t log_bytes)
+nsp_bridge_load_xdp(const struct nsp_bridge_steer *steer,
+                    const struct nsp_allocator *allocator)
 {
-    struct nsp_ebpf_insn insns[INSNS_MAX];
-    struct nsp_bpf_program p = { .insns = insns, .max = INSNS_MAX };
+    struct nsp_bridge_steer unfiltered = *steer;
+    struct nsp_bpf_program p = { .max = OWN_INSNS_MAX };
+    int fd;
+
+    p.insns =
+        nsp_alloc(allocator, OWN_INSNS_MAX + FILTER_INSNS_MAX, sizeof *p.insns);
+    if (!p.insns)
+        return -ENOMEM;
+    unfiltered.filter = NULL;
+    fd = load_xdp(&p, steer);
+    if (fd < 0 && fd != -EPERM && steer->filter)
+        fd = load_xdp(&p, &unfiltered);
+    nsp_release(allocator, p.insns);
+    return fd;
+}
+
+int
+nsp_bridge_load_tc(uint32_t peer_ifindex)
+{
+    struct nsp_ebpf_insn insns[OWN_INSNS_MAX];
+    struct nsp_bpf_program p = { .insns = insns, .max = OWN_INSNS_MAX };
 
     nsp_bpf_set(&p, R1, (int32_t)peer_ifindex);
     nsp_bpf_set(&p, R2, 0);
     nsp_bpf_call(&p, BPF_FUNC_redirect);
     nsp_bpf_exit(&p);
     return nsp_bpf_tc_load(NSP_BRIDGE_PROGRAM_PREFIX "_tc", p.insns, p.count,
-                           log, log_bytes);
+                           NULL, 0);
 }

@@ -1,6 +1,8 @@
 #ifndef NSP_IO_BRIDGE_PROGRAM_H
 #define NSP_IO_BRIDGE_PROGRAM_H
 #include "base/base.h"
+#include "netshaper/env.h"
+#include "netshaper/filter.h"
 
 /* The eBPF programs of the bridge, written instruction by instruction.
  *
@@ -12,7 +14,8 @@
  *       as long as its worker is alive (os/linux/beats.h) and the socket is
  *       there. Others it drops, or lets pass to the stack. Frames that switches
  *       keep to themselves, 01:80:C2:00:00:00 to 0F (spanning tree, pause,
- *       LACP, LLDP), always pass to the stack.
+ *       LACP, LLDP), and those that the filter does not match, always pass to
+ *       the stack.
  * tc    At the port's ingress: sends what XDP let pass out of the other port. A
  *       frame that takes this way is the stack's, so what is left to do of its
  *       checksum and segmentation gets done.
@@ -27,13 +30,15 @@ struct nsp_bridge_steer {
     int beats_fd;     /* Map of one struct nsp_beats_shared. */
     int sockets_fd;   /* Map of AF_XDP sockets, by queue. */
     bool fail_closed; /* Late frames are dropped. */
+    uint32_t ifindex; /* Of the port; for the filter. */
+    const struct nsp_filter *filter; /* NULL: all frames are wanted. */
 };
 
-/* Each loads a program and returns its descriptor or a negative errno; 'log'
- * (may be NULL) then has the verifier's words. */
-int nsp_bridge_load_xdp(const struct nsp_bridge_steer *steer, char *log,
-                        uint32_t log_bytes) NSP_MUSTCHECK;
-int nsp_bridge_load_tc(uint32_t peer_ifindex, char *log,
-                       uint32_t log_bytes) NSP_MUSTCHECK;
+/* Each loads a program and returns its descriptor or a negative errno. A filter
+ * that the kernel does not take is left out: the engine asks it again anyway.
+ */
+int nsp_bridge_load_xdp(const struct nsp_bridge_steer *steer,
+                        const struct nsp_allocator *allocator) NSP_MUSTCHECK;
+int nsp_bridge_load_tc(uint32_t peer_ifindex) NSP_MUSTCHECK;
 
 #endif /* NSP_IO_BRIDGE_PROGRAM_H */
