@@ -172,13 +172,6 @@ take_news(void *context, const struct nsp_link_news *news)
             take_news_of(io, &io->ports[port], news);
 }
 
-static void
-read_news(struct nsp_io *io, uint64_t now_ns)
-{
-    io->watched_ns = now_ns;
-    nsp_link_watch_read(&io->watch, take_news, io);
-}
-
 /* --- Packets -------------------------------------------------------------- */
 
 static uint32_t
@@ -186,8 +179,10 @@ bridge_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                 struct nsp_pkt *ret_pkts[], uint32_t max)
 {
     nsp_beats_alive(&io->beats, queue);
-    if (queue == 0 && now_ns - io->watched_ns >= WATCH_NS)
-        read_news(io, now_ns);
+    if (queue == 0 && now_ns - io->watched_ns >= WATCH_NS) {
+        io->watched_ns = now_ns;
+        nsp_link_watch_read(&io->watch, take_news, io);
+    }
     /* The engine asks for the status where nothing comes. */
     if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0 &&
         !atomic_load_explicit(&io->quiesced, memory_order_relaxed))
@@ -256,7 +251,7 @@ sleep_on(struct nsp_io *io, struct nsp_bridge_queue *queue, bool readable,
     if (fds[0].revents != 0)
         nsp_wakeup_wait(&queue->wakeup, -1, 0);
     if (fds[1].revents != 0)
-        read_news(io, nsp_os_monotonic_ns(NULL));
+        nsp_link_watch_read(&io->watch, take_news, io);
     return n > 0;
 }
 

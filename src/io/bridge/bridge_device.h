@@ -13,8 +13,8 @@ struct nsp_io {
     bool fail_closed;
     struct nsp_beats beats;
 
-    struct nsp_link_watch watch; /* Read by worker 0, */
-    uint64_t watched_ns;         /* ... the last time then. */
+    struct nsp_link_watch watch; /* Read by worker 0: when it sleeps, */
+    uint64_t watched_ns;         /* ... and now and then when it does not. */
     char ended[96];              /* Why the device has ended. */
     _Atomic int status;          /* Published behind 'ended'. */
     atomic_bool quiesced;        /* Packets that came before may be read. */
