@@ -279,7 +279,7 @@ wire_build_ip(struct wire_frame *frame, const struct wire_kind *kind,
         sum = pseudo_sum(ip + 12, 8, proto, (unsigned)l4_bytes);
     }
     wire_store16(frame->bytes + l4, 1234);
-    wire_store16(frame->bytes + l4 + 2, 5678);
+    wire_store16(frame->bytes + l4 + 2, WIRE_UDP_PORT);
     if (kind->tcp)
         frame->bytes[l4 + 12] = 0x50;
     else

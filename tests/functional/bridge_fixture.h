@@ -15,6 +15,7 @@
 extern const struct nsp_io_ops nsp_bridge_ops;
 
 #define WIRE_HELD_PKTS 64u
+#define WIRE_UDP_PORT  5678 /* And TCP: to which packets go. */
 
 extern struct nsp_io *wire_device;
 extern struct nsp_bridge_config wire_bridge;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE /* syscall(). */
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 #include "netshaper/engine.h"
-#include "tests/functional/nfqueue_fixture.h"
+#include "tests/functional/bridge_fixture.h"
 #include "tests/lib/calls.h"
 #include "tests/lib/test.h"
 
@@ -220,29 +221,55 @@ play_ping_pong(void *opaque)
     return NULL;
 }
 
+/* Runs an engine that holds datagrams with port 'port' while 'play' has them go
+ * to and fro. */
+static void
+hold(struct nsp_engine_config *cfg, uint16_t port, void *(*play)(void *game),
+     struct ping_pong *game)
+{
+    struct watch watch = { .forbidden = CALLS_MEMORY | CALLS_LOCKS,
+                           .expected_pkts = 2 * ROUND_TRIPS };
+    char match[32];
+    const struct nsp_rule rule = { .match = match,
+                                   .link.rate_bitps = 10000000,
+                                   .effects.delay.mean_ns = MS / 10 };
+    struct nsp_diag diag;
+    pthread_t player;
+    int started;
+
+    snprintf(match, sizeof match, "udp.DstPort == %u", port);
+    cfg->policy = (struct nsp_policy_spec){ .rules = &rule, .rule_count = 1 };
+    cfg->callback = watch_burst;
+    cfg->callback_context = &watch;
+    CHECK_EQ(nsp_engine_create(cfg, &game->engine, &diag), NSP_OK);
+    started = nsp_engine_start(game->engine, "udp", &diag);
+    if (started == NSP_NOT_POSSIBLE) {
+        nsp_engine_destroy(game->engine);
+        SKIP(diag.text);
+    }
+    CHECK_EQ(started, NSP_OK);
+    calls_reset();
+    CHECK_EQ(pthread_create(&player, NULL, play, game), 0);
+    CHECK_EQ(nsp_engine_run(game->engine), NSP_STOPPED);
+    calls_allow();
+    pthread_join(player, NULL);
+    nsp_engine_destroy(game->engine);
+    CHECK_EQ(watch.seen_pkts, 2 * ROUND_TRIPS);
+    CHECK_STR_EQ(calls_first(), "");
+}
+
 /* Between the client and a host that 'backend' takes packets of. */
 static void
 hold_live(const char *backend, uint32_t hooks, enum nsp_lab_host host)
 {
-    static const struct nsp_rule rule = { .match = "udp.DstPort == 7",
-                                          .link.rate_bitps = 10000000,
-                                          .effects.delay.mean_ns = MS / 10 };
-    struct watch watch = { .forbidden = CALLS_MEMORY | CALLS_LOCKS,
-                           .expected_pkts = 2 * ROUND_TRIPS };
-    const struct nsp_engine_config cfg = {
+    struct nsp_engine_config cfg = {
         .backend = backend,
         .tap = { .hang_ms = 10000 }, /* However busy the machine is. */
         .hooks = hooks,
-        .policy = { .rules = &rule, .rule_count = 1 },
-        .callback = watch_burst,
-        .callback_context = &watch,
     };
     struct sockaddr_in server = { .sin_family = AF_INET,
                                   .sin_port = htons(SERVER_PORT) };
     struct ping_pong game;
-    struct nsp_diag diag;
-    pthread_t player;
-    int started;
 
     fixture_require();
     CHECK_EQ(
@@ -252,23 +279,9 @@ hold_live(const char *backend, uint32_t hooks, enum nsp_lab_host host)
     game.server = fixture_udp(host, AF_INET, SERVER_PORT);
     CHECK_EQ(connect(game.client, (struct sockaddr *)&server, sizeof server),
              0);
-    CHECK_EQ(nsp_engine_create(&cfg, &game.engine, &diag), NSP_OK);
-    started = nsp_engine_start(game.engine, "udp", &diag);
-    if (started == NSP_NOT_POSSIBLE) {
-        nsp_engine_destroy(game.engine);
-        SKIP(diag.text);
-    }
-    CHECK_EQ(started, NSP_OK);
-    calls_reset();
-    CHECK_EQ(pthread_create(&player, NULL, play_ping_pong, &game), 0);
-    CHECK_EQ(nsp_engine_run(game.engine), NSP_STOPPED);
-    calls_allow();
-    pthread_join(player, NULL);
-    nsp_engine_destroy(game.engine);
+    hold(&cfg, SERVER_PORT, play_ping_pong, &game);
     close(game.client);
     close(game.server);
-    CHECK_EQ(watch.seen_pkts, 2 * ROUND_TRIPS);
-    CHECK_STR_EQ(calls_first(), "");
 }
 
 TEST(holding_packets_of_nfqueue_allocates_and_locks_nothing)
@@ -279,6 +292,34 @@ TEST(holding_packets_of_nfqueue_allocates_and_locks_nothing)
 TEST(holding_packets_of_a_tap_allocates_and_locks_nothing)
 {
     hold_live("tap", NSP_HOOK_INPUT | NSP_HOOK_OUTPUT, NSP_LAB_ROUTER);
+}
+
+/* Frames across a bridge and back. */
+static void *
+play_across(void *opaque)
+{
+    struct ping_pong *game = opaque;
+    struct wire_frame ball, heard;
+
+    wire_build_ip(&ball, &wire_kinds[1], 16, true);
+    for (uint32_t i = 0; i < ROUND_TRIPS; i++) {
+        wire_put(0, &ball);
+        wire_hear(1, &heard);
+        wire_put(1, &ball);
+        wire_hear(0, &heard);
+    }
+    nsp_engine_stop(game->engine);
+    return NULL;
+}
+
+TEST(holding_packets_of_a_bridge_allocates_and_locks_nothing)
+{
+    struct nsp_engine_config cfg = { .backend = "bridge" };
+    struct ping_pong game;
+
+    wire_begin();
+    cfg.bridge = wire_bridge;
+    hold(&cfg, WIRE_UDP_PORT, play_across, &game);
 }
 
 int
@@ -295,6 +336,7 @@ main(void)
         cmocka_unit_test(
             holding_packets_of_nfqueue_allocates_and_locks_nothing),
         cmocka_unit_test(holding_packets_of_a_tap_allocates_and_locks_nothing),
+        BRIDGE_TEST(holding_packets_of_a_bridge_allocates_and_locks_nothing),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
