@@ -23,6 +23,10 @@
  *             above and all of the next one: 2 * 2^10 slots. When 'now' enters
  *             a slot of level k, the slot after it moves down (cascades).
  *
+ * One node    The only node held goes to the front at once if it is near: 'now'
+ *             advances to it. So does the timer of a link that is busy, over
+ *             and over.
+ *
  * Due         The smallest due_ns is kept beside all that, as it is asked for
  *             far more often than it changes.
  *
@@ -135,11 +139,23 @@ nsp_wheel_destroy(struct nsp_wheel *wheel)
     return NULL;
 }
 
+/* Whether 'now' may advance to 'tick', the only one held. What comes before it
+ * then must be sorted in the front, so that is done for a near one alone. */
+static bool
+is_near(const struct nsp_wheel *wheel, uint64_t tick)
+{
+    return tick > wheel->now_tick && tick - wheel->now_tick < SLOTS;
+}
+
 void
 nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
+    uint64_t tick = node->due_ns >> TICK_BITS;
+
     assert(node->due_ns != NSP_TIME_NEVER);
 
+    if (wheel->count == 0 && is_near(wheel, tick))
+        wheel->now_tick = tick;
     place(wheel, node);
     wheel->due_ns = nsp_min_u64(wheel->due_ns, node->due_ns);
     wheel->count++;
@@ -151,7 +167,7 @@ nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 static bool
 may_stay(const struct nsp_wheel *wheel, uint64_t now_tick)
 {
-    return wheel->now_tick >> LEVEL_BITS == now_tick >> LEVEL_BITS;
+    return now_tick >> LEVEL_BITS <= wheel->now_tick >> LEVEL_BITS;
 }
 
 uint32_t
@@ -163,18 +179,18 @@ nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
 
     if (now_ns < wheel->due_ns && may_stay(wheel, now_tick))
         return 0;
-    for (;;) {
+    do {
         n += pop_front(wheel, now_ns, ret + n, max - n);
-        if (n == max || wheel->runs_used != 0)
+        if (wheel->runs_used != 0) {
+            wheel->due_ns = front_due_ns(wheel);
             break;
-        advance(wheel,
-                nsp_min_u64(levels_due_ns(wheel) >> TICK_BITS, now_tick));
-        if (wheel->runs_used == 0)
+        }
+        wheel->due_ns = levels_due_ns(wheel);
+        if (n == max)
             break;
-    }
+        advance(wheel, nsp_min_u64(wheel->due_ns >> TICK_BITS, now_tick));
+    } while (wheel->runs_used != 0);
     wheel->count -= n;
-    wheel->due_ns =
-        wheel->runs_used != 0 ? front_due_ns(wheel) : levels_due_ns(wheel);
     return n;
 }
 
