@@ -336,9 +336,12 @@ serve_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
 uint32_t
 nsp_stages_receive(struct nsp_worker *w)
 {
-    struct nsp_pkt *pkt = nsp_mailbox_take(&w->mailbox);
+    struct nsp_pkt *pkt;
     uint32_t n = 0;
 
+    if (w->peer_count == 1) /* Nobody sends. */
+        return 0;
+    pkt = nsp_mailbox_take(&w->mailbox);
     while (pkt) {
         struct nsp_pkt *next = nsp_mailbox_next(pkt);
 
@@ -359,6 +362,8 @@ nsp_stages_post(struct nsp_worker *w)
 {
     bool wakes = false;
 
+    if (w->peer_count == 1)
+        return;
     for (uint32_t q = 0; q < w->peer_count; q++)
         wakes |= nsp_outbox_post(&w->outboxes[q], &w->peers[q].mailbox);
     if (wakes && w->ops->wake)
