@@ -1,4 +1,4 @@
-/* The commands that talk to 'nsp run': reload and status. */
+/* The commands that talk to 'nsp run': reload, confirm and status. */
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
@@ -56,11 +56,12 @@ ask(struct nsp_cli *cli, int argc, char *argv[], const char *word,
     return err < 0 ? fail_to_ask(cli, err, path) : NSP_EXIT_OK;
 }
 
+/* Has 'word' done, and prints no more than what went wrong. */
 static int
-run_reload(struct nsp_cli *cli, int argc, char *argv[])
+tell(struct nsp_cli *cli, int argc, char *argv[], const char *word)
 {
     struct nsp_control_answer answer = { .text = NULL };
-    int status = ask(cli, argc, argv, "reload", &answer);
+    int status = ask(cli, argc, argv, word, &answer);
 
     if (!answer.text)
         return status;
@@ -70,6 +71,18 @@ run_reload(struct nsp_cli *cli, int argc, char *argv[])
         fprintf(stderr, "nsp: error: %s\n", answer.message);
     free(answer.text);
     return answer.exit_status;
+}
+
+static int
+run_reload(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return tell(cli, argc, argv, "reload");
+}
+
+static int
+run_confirm(struct nsp_cli *cli, int argc, char *argv[])
+{
+    return tell(cli, argc, argv, "confirm");
 }
 
 static int
@@ -94,6 +107,16 @@ const struct nsp_command nsp_command_reload = {
     .examples = "  nsp reload\n",
     .options = options,
     .run = run_reload,
+};
+
+const struct nsp_command nsp_command_confirm = {
+    .name = "confirm",
+    .summary = "Keep the policy that 'nsp run --confirm' has put in force",
+    .details = "Quiet and 0 when it is kept; 1 when nothing waits to be "
+               "confirmed.\n",
+    .examples = "  nsp confirm\n",
+    .options = options,
+    .run = run_confirm,
 };
 
 const struct nsp_command nsp_command_status = {

@@ -14,6 +14,8 @@ enum option {
     OPT_BUSY_POLL,
     OPT_FAIL_CLOSED,
     OPT_CONTROL,
+    OPT_CONFIRM,
+    OPT_YES,
     OPT_QUIET,
     OPT_COUNT,
 };
@@ -32,6 +34,10 @@ static const struct nsp_option options[] = {
     [OPT_CONTROL] = { "control", "PATH",
                       "socket for 'nsp reload' and 'nsp status'; '' for none",
                       0 },
+    [OPT_CONFIRM] = { "confirm", "TIME",
+                      "take a policy back unless it is confirmed in time", 0 },
+    [OPT_YES] = { "yes", NULL, "go on though it cuts off your own connection",
+                  'y' },
     [OPT_QUIET] = { "quiet", NULL, "print nothing but errors", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
 };
@@ -74,6 +80,16 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         break;
     case OPT_CONTROL:
         job->control_path = value;
+        break;
+    case OPT_CONFIRM:
+        if (nsp_units_read_time(value, &job->confirm_ns, &diag) < 0)
+            return nsp_cli_fail_at(cli, &diag, "--confirm", value);
+        if (job->confirm_ns == 0)
+            return nsp_cli_usage(cli, "give the time in which you can tell",
+                                 "--confirm: no time at all");
+        break;
+    case OPT_YES:
+        job->goes_on = true;
         break;
     default:
         job->quiet = true;

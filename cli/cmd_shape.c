@@ -20,6 +20,7 @@ enum option {
     OPT_NO_OFFLOAD,
     OPT_IN,
     OPT_OUT,
+    OPT_YES,
     OPT_QUIET,
     OPT_COUNT,
 };
@@ -50,6 +51,8 @@ static const struct nsp_option options[] = {
                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
+    [OPT_YES] = { "yes", NULL, "go on though it cuts off your own connection",
+                  'y' },
     [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
 };
@@ -281,6 +284,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return NSP_EXIT_OK;
     case OPT_OUT:
         r->job.engine.pcapfile.out_path = value;
+        return NSP_EXIT_OK;
+    case OPT_YES:
+        r->job.goes_on = true;
         return NSP_EXIT_OK;
     case OPT_QUIET:
     default:

@@ -6,6 +6,7 @@
 extern const struct nsp_command nsp_command_capture;
 extern const struct nsp_command nsp_command_check;
 extern const struct nsp_command nsp_command_completion;
+extern const struct nsp_command nsp_command_confirm;
 extern const struct nsp_command nsp_command_demo;
 extern const struct nsp_command nsp_command_doctor;
 extern const struct nsp_command nsp_command_exec;

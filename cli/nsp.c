@@ -13,16 +13,13 @@ static const struct nsp_command help_command;
 
 /* In the order of help. */
 static const struct nsp_command *const commands[] = {
-    &nsp_command_shape,      &nsp_command_exec,
-    &nsp_command_run,        &nsp_command_reload,
-    &nsp_command_status,     &nsp_command_simulate,
-    &nsp_command_check,      &nsp_command_explain,
-    &nsp_command_verify,     &nsp_command_policy,
-    &nsp_command_profile,    &nsp_command_filter,
-    &nsp_command_capture,    &nsp_command_doctor,
-    &nsp_command_demo,       &nsp_command_stress,
-    &nsp_command_completion, &nsp_command_version,
-    &help_command,           NULL,
+    &nsp_command_shape,    &nsp_command_exec,    &nsp_command_run,
+    &nsp_command_reload,   &nsp_command_confirm, &nsp_command_status,
+    &nsp_command_simulate, &nsp_command_check,   &nsp_command_explain,
+    &nsp_command_verify,   &nsp_command_policy,  &nsp_command_profile,
+    &nsp_command_filter,   &nsp_command_capture, &nsp_command_doctor,
+    &nsp_command_demo,     &nsp_command_stress,  &nsp_command_completion,
+    &nsp_command_version,  &help_command,        NULL,
 };
 
 static int

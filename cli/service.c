@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "cli/control.h"
+#include "cli/guard.h"
 #include "cli/places.h"
 #include "cli/policy_load.h"
 #include "cli/policy_report.h"
@@ -35,9 +36,13 @@ struct service {
     struct nsp_run_events events;
     struct nsp_places places;
     int signals, ended; /* Descriptors. */
+    int terminal;       /* On which Enter confirms; -1: none. */
     uint64_t began_ns, reloads;
     uint64_t schedule_ns; /* When to look at it next; UINT64_MAX never. */
-    bool stopping;
+    /* With --confirm, until the policy in force is confirmed. */
+    uint64_t unconfirmed_ns;           /* Taken back then; UINT64_MAX: not. */
+    struct nsp_policy_file *confirmed; /* Comes back; NULL: the run ends. */
+    bool stopping, not_confirmed;
 };
 
 static uint64_t
@@ -141,8 +146,8 @@ follow_schedule(struct service *s)
 
 /* --- Reloading ------------------------------------------------------------ */
 
-/* Puts 'file' in the place of the present one. Returns NSP_OK, or what refused
- * it; the present one then stays. */
+/* Puts 'file' in the place of the present one, which the caller then owns.
+ * Returns NSP_OK, or what refused it; the present one then stays. */
 static int
 replace_policy(struct service *s, struct nsp_policy_file *file,
                struct nsp_diag *reterr)
@@ -162,7 +167,6 @@ replace_policy(struct service *s, struct nsp_policy_file *file,
         return result;
     }
     nsp_run_events_adopt(&s->events, s->runner.engine);
-    nsp_policy_file_destroy(before);
     return NSP_OK;
 }
 
@@ -175,12 +179,87 @@ same_bridge(const struct nsp_policy_file *a, const struct nsp_policy_file *b)
            strcmp(a->bridge[1], b->bridge[1]) == 0;
 }
 
+static void
+stop(struct service *s)
+{
+    sigset_t all;
+
+    if (!s->stopping)
+        (void)nsp_engine_stop(s->runner.engine);
+    s->stopping = true;
+    /* The next one has its usual effect. */
+    sigemptyset(&all);
+    sigaddset(&all, SIGINT);
+    sigaddset(&all, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+}
+
+/* --- Confirming ----------------------------------------------------------- */
+
+/* The policy in force has to be confirmed; 'before' comes back otherwise,
+ * unless that has not been confirmed either. NULL: the run ends. Takes 'before'
+ * over. */
+static void
+await_confirmation(struct service *s, struct nsp_policy_file *before)
+{
+    bool waits = s->unconfirmed_ns != UINT64_MAX;
+
+    if (s->job->confirm_ns == 0 || (waits && before)) {
+        nsp_policy_file_destroy(before);
+    } else {
+        s->confirmed = before;
+    }
+    if (s->job->confirm_ns == 0)
+        return;
+    s->unconfirmed_ns = now_ns() + s->job->confirm_ns;
+    say(s, "unconfirmed");
+    if (!s->cli->json && !s->job->quiet)
+        printf("nsp: 'nsp confirm'%s keeps it, %s otherwise\n",
+               s->terminal >= 0 ? " or Enter" : "",
+               s->confirmed ? "the policy before comes back" : "this ends");
+    fflush(stdout);
+}
+
+static bool
+confirm(struct service *s)
+{
+    if (s->unconfirmed_ns == UINT64_MAX)
+        return false;
+    s->unconfirmed_ns = UINT64_MAX;
+    s->confirmed = nsp_policy_file_destroy(s->confirmed);
+    say(s, "confirmed");
+    return true;
+}
+
+/* Nobody has confirmed in time. What cannot be taken back ends with the run. */
+static void
+take_back(struct service *s)
+{
+    struct nsp_policy_file *dismissed = s->file;
+    struct nsp_diag diag;
+
+    s->unconfirmed_ns = UINT64_MAX;
+    if (s->confirmed && replace_policy(s, s->confirmed, &diag) == NSP_OK) {
+        s->confirmed = NULL;
+        nsp_policy_file_destroy(dismissed);
+        fputs(
+            "nsp: warning: not confirmed in time: the policy before is back\n",
+            stderr);
+        say(s, "rolled-back");
+        return;
+    }
+    s->not_confirmed = true;
+    stop(s);
+}
+
+/* --- Reading the file again ----------------------------------------------- */
+
 /* Reads the file again and puts it in force. Returns an enum nsp_exit; errors
  * are on standard error, and the first is in 'reterr'. */
 static int
 reload(struct service *s, struct nsp_diag *reterr)
 {
-    struct nsp_policy_file *file = NULL;
+    struct nsp_policy_file *file = NULL, *before = s->file;
     struct nsp_cli quiet = *s->cli;
     int result, status;
 
@@ -206,6 +285,7 @@ reload(struct service *s, struct nsp_diag *reterr)
     }
     s->reloads++;
     say(s, "reloaded");
+    await_confirmation(s, before);
     return NSP_EXIT_OK;
 }
 
@@ -239,12 +319,27 @@ answer_reload(struct service *s, FILE *to)
 }
 
 static void
+answer_confirm(struct service *s, FILE *to)
+{
+    if (confirm(s))
+        fputs("0\n\n{\"schema\":1,\"ok\":true}\n", to);
+    else
+        fprintf(to,
+                "%d\nnothing waits to be confirmed\n"
+                "{\"schema\":1,\"ok\":false,"
+                "\"message\":\"nothing waits to be confirmed\"}\n",
+                NSP_EXIT_FAILED);
+}
+
+static void
 answer(void *context, const char *word, FILE *to)
 {
     struct service *s = context;
 
     if (strcmp(word, "reload") == 0) {
         answer_reload(s, to);
+    } else if (strcmp(word, "confirm") == 0) {
+        answer_confirm(s, to);
     } else if (strcmp(word, "status") == 0) {
         fputs("0\n\n", to);
         write_status(s, "status", to);
@@ -257,21 +352,6 @@ answer(void *context, const char *word, FILE *to)
 }
 
 /* --- Loop ----------------------------------------------------------------- */
-
-static void
-stop(struct service *s)
-{
-    sigset_t all;
-
-    if (!s->stopping)
-        (void)nsp_engine_stop(s->runner.engine);
-    s->stopping = true;
-    /* The next one has its usual effect. */
-    sigemptyset(&all);
-    sigaddset(&all, SIGINT);
-    sigaddset(&all, SIGTERM);
-    pthread_sigmask(SIG_UNBLOCK, &all, NULL);
-}
 
 static void
 take_signal(struct service *s)
@@ -295,11 +375,25 @@ wait_ms(const struct service *s, uint64_t end_ns)
     uint64_t now = now_ns();
     int ms = -1;
 
+    if (s->unconfirmed_ns < until)
+        until = s->unconfirmed_ns;
     if (until != UINT64_MAX)
         ms = until <= now ? 0 : (int)((until - now) / 1000000 + 1);
     if (s->events.now.reports && (ms < 0 || ms > EVENTS_MS))
         ms = EVENTS_MS;
     return ms;
+}
+
+static void
+read_terminal(struct service *s)
+{
+    char line[256];
+    ssize_t bytes = read(s->terminal, line, sizeof line);
+
+    if (bytes <= 0)
+        s->terminal = -1; /* It has gone. */
+    else if (memchr(line, '\n', (size_t)bytes))
+        (void)confirm(s);
 }
 
 /* Returns when the engine's loop has ended. */
@@ -313,9 +407,12 @@ serve(struct service *s)
         { .fd = s->signals, .events = POLLIN },
         { .fd = s->control.fd, .events = POLLIN }, /* -1 is ignored. */
         { .fd = STDOUT_FILENO, .events = 0 },      /* POLLERR always comes. */
+        { .fd = -1, .events = POLLIN },
     };
 
     for (;;) {
+        /* What is typed while nothing waits is somebody else's. */
+        fds[4].fd = s->unconfirmed_ns != UINT64_MAX ? s->terminal : -1;
         (void)poll(fds, sizeof fds / sizeof fds[0], wait_ms(s, end_ns));
         nsp_run_events_take(&s->events, s->runner.engine);
         if (fds[0].revents)
@@ -329,6 +426,10 @@ serve(struct service *s)
             if (s->cli->json)
                 stop(s); /* Nobody reads on. */
         }
+        if (fds[4].revents)
+            read_terminal(s);
+        if (now_ns() >= s->unconfirmed_ns)
+            take_back(s);
         if (now_ns() >= end_ns) {
             end_ns = UINT64_MAX;
             stop(s);
@@ -404,6 +505,21 @@ open_descriptors(struct service *s)
 }
 
 static int
+guard_session(struct service *s)
+{
+    const struct nsp_guard guard = {
+        .spec = &s->file->spec,
+        .filters = s->file->filters,
+        .hooks = s->file->hooks,
+        .goes_on = s->job->goes_on,
+        .comes_back = s->job->confirm_ns != 0,
+    };
+
+    set_time(s);
+    return nsp_guard_ask(s->cli, &guard);
+}
+
+static int
 start_engine(struct service *s)
 {
     struct nsp_engine_config cfg = {
@@ -428,7 +544,6 @@ start_engine(struct service *s)
     if (result != NSP_OK)
         return nsp_cli_fail(s->cli, &diag);
     nsp_run_events_adopt(&s->events, NULL);
-    set_time(s);
     s->runner.ended = note_end;
     s->runner.ended_context = s;
     result =
@@ -453,6 +568,19 @@ conclude(struct service *s)
     return result == NSP_NOT_POSSIBLE ? status : NSP_EXIT_FAILED;
 }
 
+static int
+fail_unconfirmed(struct nsp_cli *cli)
+{
+    const struct nsp_diag diag = {
+        .result = NSP_ABORTED,
+        .category = "not-confirmed",
+        .text = "not confirmed in time: the network is as it was before",
+        .hint = "'nsp confirm' keeps a policy that was started with --confirm",
+    };
+
+    return nsp_cli_fail(cli, &diag);
+}
+
 int
 nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
                 struct nsp_policy_file *file)
@@ -465,17 +593,27 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         .events = { .json = cli->json, .quiet = job->quiet },
         .signals = -1,
         .ended = -1,
+        .terminal = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp()
+                        ? STDIN_FILENO
+                        : -1,
+        .unconfirmed_ns = UINT64_MAX,
         .began_ns = now_ns(),
         .schedule_ns = UINT64_MAX,
     };
-    int status = open_descriptors(&s);
+    int status = guard_session(&s); /* Before signals are kept for later. */
+
+    if (status == NSP_EXIT_OK)
+        status = open_descriptors(&s);
 
     if (status == NSP_EXIT_OK)
         status = start_engine(&s);
     if (status == NSP_EXIT_OK) {
         say(&s, "running");
+        await_confirmation(&s, NULL);
         serve(&s);
         status = conclude(&s);
+        if (status == NSP_EXIT_OK && s.not_confirmed)
+            status = fail_unconfirmed(cli);
     }
     nsp_run_events_finish(&s.events);
     nsp_control_close(&s.control);
@@ -483,6 +621,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         close(s.signals);
     if (s.ended >= 0)
         close(s.ended);
+    nsp_policy_file_destroy(s.confirmed);
     nsp_policy_file_destroy(s.file);
     return status;
 }

@@ -24,6 +24,8 @@ struct nsp_service_job {
     uint32_t workers;
     uint16_t cpus[NSP_IO_QUEUES_MAX];
     uint32_t cpu_count;
+    uint64_t confirm_ns; /* Policies are taken back unless confirmed; 0: no. */
+    bool goes_on;        /* Though it may cut off who starts it. */
     bool fail_closed, busy_poll, quiet;
 };
 

@@ -16,6 +16,7 @@ struct nsp_shape_job {
     const char *where;        /* "forward", or the capture's name. */
     uint64_t for_ns;          /* 0: until stopped. */
     bool quiet;               /* No live counters. */
+    bool goes_on;             /* Though it may cut off who starts it. */
     struct nsp_places places; /* None for a capture. */
 };
 

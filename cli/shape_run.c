@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "cli/capture.h"
+#include "cli/guard.h"
 #include "cli/interfaces.h"
 
 #define SAMPLE_NS UINT64_C(1000000000)
@@ -235,6 +236,30 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
     return status ? status : conclude(cli, &loop, &report);
 }
 
+/* Asks where the job would cut off who starts it. A filter with an error is
+ * told of when the engine starts. */
+static int
+guard_session(struct nsp_cli *cli, const struct nsp_shape_job *job)
+{
+    struct nsp_guard guard = {
+        .spec = &job->engine.policy,
+        .hooks = job->engine.hooks,
+        .goes_on = job->goes_on,
+    };
+    struct nsp_filter *start = NULL;
+    int status;
+
+    if (job->engine.hooks == NSP_HOOK_FORWARD ||
+        nsp_filter_compile_with(job->filter, NSP_LAYER_NETWORK,
+                                job->engine.filters, NULL, &start,
+                                NULL) != NSP_OK)
+        return NSP_EXIT_OK;
+    guard.start = start;
+    status = nsp_guard_ask(cli, &guard);
+    nsp_filter_destroy(start);
+    return status;
+}
+
 int
 nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
 {
@@ -246,8 +271,12 @@ nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
     struct nsp_diag diag;
     int result, status;
 
-    if (!job->engine.pcapfile.in_path)
+    if (!job->engine.pcapfile.in_path) {
         job->engine.filters = &live;
+        status = guard_session(cli, job);
+        if (status != NSP_EXIT_OK)
+            return status;
+    }
     catch_signals();
     result = nsp_engine_create(&job->engine, &engine, &diag);
     if (result < 0)

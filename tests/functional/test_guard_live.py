@@ -7,13 +7,16 @@ The network of live_hosts.py; 'near' is where nsp runs:
           fd78::1            fd78::2
 """
 
+import json
+import subprocess
 import time
 
 import pytest
 
-from live_hosts import (NEEDS_NETWORK, PATIENCE, answers_in_time, near,
-                        ping)  # noqa: F401
-from test_shape_live import Shape
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
+                        near, ping)  # noqa: F401
+from test_run_live import Run
+from test_shape_live import NSP, Shape
 
 NEAR6, FAR6 = "fd78::1", "fd78::2"
 PYTHON = "/usr/bin/python3"
@@ -95,3 +98,263 @@ def test_dhcp_passes_what_does_not_name_it(net, options, answer):
     shape.end()
     server.kill()
     server.communicate()
+
+
+# --- The connection by which somebody is here -------------------------------
+
+# Accepts a connection, as sshd does, and runs commands for whoever made it: the
+# command's process is below one that holds the socket.
+SHELL = """
+import os, socket, subprocess, sys
+server = socket.create_server((sys.argv[1], 22), family=socket.AF_INET6
+                              if ":" in sys.argv[1] else socket.AF_INET)
+print("ready", flush=True)
+connection, peer = server.accept()
+server.close()
+print("here", *peer, flush=True)
+os.environ["SSH_CONNECTION"] = sys.argv[2] % peer[:2]
+for line in sys.stdin:
+    done = subprocess.run(line, shell=True, capture_output=True, text=True)
+    print(done.returncode, repr(done.stdout + done.stderr), flush=True)
+"""
+CLIENT = """
+import socket, sys, time
+s = socket.create_connection((sys.argv[1], 22))
+print(s.getsockname()[1], flush=True)
+time.sleep(1000)
+"""
+
+
+class Login:
+    """Somebody at the far host, logged in here. The environment names them as
+    'environment' says."""
+
+    def __init__(self, net, environment="%s %s 10.78.0.1 22", at=NEAR):
+        self.shell = net.start(PYTHON, "-c", SHELL, at, environment,
+                               stdin=subprocess.PIPE)
+        assert self.shell.stdout.readline() == "ready\n"
+        self.client = net.far.start(PYTHON, "-c", CLIENT, at)
+        self.port = int(self.client.stdout.readline())
+        assert self.shell.stdout.readline().startswith("here")
+
+    def run(self, *command):
+        self.shell.stdin.write(" ".join(command) + "\n")
+        self.shell.stdin.flush()
+        status, _, output = self.shell.stdout.readline().partition(" ")
+        return int(status), eval(output)  # What repr() has printed.
+
+    def end(self):
+        for process in self.client, self.shell:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def login(net):
+    login = Login(net)
+    yield login
+    login.end()
+
+
+BRIEF = ["--for", "50ms", "--quiet"]
+
+
+@pytest.mark.parametrize("options,way", [
+    (["--drop"], "in"),
+    (["--filter", "tcp", "--reject"], "in"),
+    (["--filter", "'tcp.SrcPort == 22'", "--drop"], "out"),
+    (["--filter", "'ifName == \"v0\" and tcp'", "--direction", "inbound",
+      "--rate", "8kbit"], "in"),
+    (["--filter", "'remoteAddr == 10.78.0.2'", "--loss", "60%"], "in"),
+    (["--on", "input", "--delay", "30s"], "in"),
+])
+def test_does_not_cut_off_who_starts_it(login, options, way):
+    status, output = login.run(NSP, "shape", *options)
+    assert status == 1, output
+    ends = f"{FAR}:{login.port}", f"{NEAR}:22"
+    assert " > ".join(ends if way == "in" else ends[::-1]) in output
+    assert "SSH_CONNECTION" in output and "--yes" in output
+    status, output = login.run(NSP, "shape", "--yes", *BRIEF, *options)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("options", [
+    [], ["--delay", "50ms", "--direction", "inbound"], ["--loss", "5%"],
+    ["--filter", "'tcp.DstPort == 23'", "--drop"],
+    ["--filter", "'remoteAddr == 192.0.2.1'", "--drop"],
+    ["--on", "forward", "--drop"],
+    ["--filter", "'udp or icmp'", "--drop"],
+])
+def test_says_nothing_of_what_leaves_them_here(login, options):
+    status, output = login.run(NSP, "shape", *BRIEF, *options)
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("environment", ["", "192.0.2.9 %s 10.78.0.1 %s",
+                                         "nonsense %s %s"])
+def test_finds_the_connection_by_the_process_that_has_it(net, environment):
+    login = Login(net, environment or "%.0s%.0s")
+    status, output = login.run(NSP, "shape", "--drop")
+    assert status == 1, output
+    assert f"process {login.shell.pid}" in output
+    login.end()
+
+
+def test_knows_connections_of_ipv6(net):
+    login = Login(net, f"%s %s {NEAR6} 22", NEAR6)
+    status, output = login.run(NSP, "shape", "--drop")
+    assert status == 1, output
+    assert f"[{FAR6}]:{login.port} > [{NEAR6}]:22 (SSH_CONNECTION)" in output
+    login.end()
+
+
+def test_looks_above_programs_that_hide_the_environment(login):
+    status, output = login.run("env", "-i", "sh", "-c", "'sleep 0; " + NSP +
+                               " shape --drop; exit $?'")
+    assert status == 1, output
+    assert "SSH_CONNECTION" in output
+
+
+POLICY_THAT_CUTS = """
+version: 1
+rules:
+  - { name: here, match: "tcp.SrcPort == 22", log: 5, continue: true }
+  - { name: web, match: "tcp.DstPort == 80" }
+default: { action: drop }
+"""
+POLICY_THAT_DOES_NOT = POLICY_THAT_CUTS.replace(
+    'log: 5, continue: true }', 'action: pass }').replace(
+    "name: web, match: \"tcp.DstPort == 80\"",
+    "name: in, match: \"tcp.DstPort == 22\"")
+
+
+def test_a_policy_file_that_cuts_them_off_needs_a_word(login, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY_THAT_CUTS)
+    status, output = login.run(NSP, "run", "--control", "''", *BRIEF, str(path))
+    assert status == 1 and "rule default would drop" in output
+    status, output = login.run(NSP, "run", "--json", "--control", "''",
+                               str(path))
+    assert status == 1
+    assert json.loads(output)["error"]["category"] == "own-session"
+    path.write_text(POLICY_THAT_DOES_NOT)
+    status, output = login.run(NSP, "run", "--control", "''", *BRIEF, str(path))
+    assert status == 0, output
+
+
+def on_a_terminal(login, tmp_path, answer, *command):
+    """Runs a command below the login on a terminal of its own, and types
+    'answer' when it asks."""
+    script = tmp_path / "terminal.py"
+    script.write_text("""
+import os, pty, sys
+pid, fd = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+seen, told = b"", False
+while True:
+    try:
+        data = os.read(fd, 4096)
+    except OSError:
+        break
+    if not data:
+        break
+    seen += data
+    if not told and (b"[y/N]" in seen or b"or Enter" in seen):
+        os.write(fd, sys.argv[1].encode() + b"\\n")
+        told = True
+print(seen.decode())
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+""")
+    return login.run(PYTHON, str(script), f"'{answer}'", *command)
+
+
+@pytest.mark.parametrize("answer,status", [("y", 0), ("", 1), ("n", 1)])
+def test_asks_on_a_terminal(login, tmp_path, answer, status):
+    got, output = on_a_terminal(login, tmp_path, answer, NSP, "shape", *BRIEF,
+                                "--drop")
+    assert got == status, output
+    assert "would drop your own connection" in output
+    assert ("nothing was started" in output) == (status == 1)
+
+
+# --- Taking back ------------------------------------------------------------
+
+DROP = """
+version: 1
+rules: [ { name: echoes, match: "icmp", action: drop } ]
+"""
+PASS = DROP.replace("action: drop", "action: pass")
+
+
+def next_type(run):
+    return json.loads(run.process.stdout.readline())["type"]
+
+
+def test_a_start_that_nobody_confirms_ends(net, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(DROP)
+    done = net.run(NSP, "run", "--control", "", "--confirm", "300ms", str(path))
+    assert done.returncode == 1
+    assert "not confirmed in time" in done.stderr
+    assert ping(net, 1) == 1
+
+
+def test_a_start_that_is_confirmed_goes_on(net, tmp_path):
+    run = Run(net, tmp_path, DROP, "--confirm", "1h")
+    assert next_type(run) == "unconfirmed"
+    done = run.ask("confirm")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert next_type(run) == "confirmed"
+    done = run.ask("confirm")
+    assert done.returncode == 1 and "nothing waits" in done.stderr
+    assert ping(net, 1) == 0
+    run.end()
+
+
+def test_a_reload_that_nobody_confirms_is_taken_back(net, tmp_path):
+    run = Run(net, tmp_path, PASS, "--confirm", "2s")
+    assert next_type(run) == "unconfirmed"
+    assert run.ask("confirm").returncode == 0
+    assert next_type(run) == "confirmed"
+    for text in DROP, DROP + "# again\n":  # The last confirmed one comes back.
+        run.path.write_text(text)
+        assert run.ask("reload").returncode == 0
+        assert [next_type(run), next_type(run)] == ["reloaded", "unconfirmed"]
+    assert ping(net, 1) == 0
+    assert next_type(run) == "rolled-back"
+    assert ping(net, 1) == 1
+    assert run.ask("confirm").returncode == 1
+    _, err = run.end()
+    assert "the policy before is back" in err
+
+
+def test_a_reload_that_is_confirmed_stays(net, tmp_path):
+    run = Run(net, tmp_path, PASS, "--confirm", "1h")
+    assert run.ask("confirm").returncode == 0
+    run.path.write_text(DROP)
+    assert run.ask("reload").returncode == 0
+    assert run.ask("confirm").returncode == 0
+    assert ping(net, 1) == 0
+    run.end()
+
+
+def test_a_start_and_a_reload_that_nobody_confirms_end(net, tmp_path):
+    run = Run(net, tmp_path, PASS, "--confirm", "1s")
+    run.path.write_text(DROP)
+    assert run.ask("reload").returncode == 0
+    out, _ = run.process.communicate(timeout=PATIENCE)
+    assert run.process.returncode == 1
+    assert "not confirmed" in json.loads(out.splitlines()[-1])["error"]["message"]
+    assert ping(net, 1) == 1
+
+
+def test_confirming_replaces_the_question_and_enter_confirms(login, tmp_path):
+    path = tmp_path / "policy.yaml"
+    path.write_text(POLICY_THAT_CUTS)
+    status, output = on_a_terminal(login, tmp_path, "", NSP, "run", "--control",
+                                   "''", "--confirm", "1h", "--for", "2s",
+                                   str(path))
+    assert status == 0, output
+    assert "would drop your own connection" in output
+    assert "[y/N]" not in output and "confirmed" in output

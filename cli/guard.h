@@ -1,0 +1,29 @@
+#ifndef NSP_CLI_GUARD_H
+#define NSP_CLI_GUARD_H
+#include "cli/cli.h"
+#include "netshaper/policy.h"
+
+/* The question before a policy that would cut off who starts it: a rule that
+ * would drop the connection by which they are here (cli/controllers.h), or
+ * leave so little of it that nobody could work by it:
+ *
+ *     drops or rejects it; loses at least a quarter; holds it for 2 s or more;
+ *     leaves less than 16 kbit/s, or 5 packets a second.
+ *
+ * One full packet of the connection is shown to the rules, each way. Rules that
+ * are not in force now are not asked, and neither are tests of what a packet
+ * does not say, as of its flow. */
+struct nsp_guard {
+    const struct nsp_policy_spec *spec;
+    struct nsp_filter *const *filters; /* Of each rule; NULL: all packets. */
+    const struct nsp_filter *start;    /* Before all rules; NULL: none. */
+    uint32_t hooks;                    /* Set of enum nsp_hook intercepted. */
+    bool goes_on;    /* Whatever it finds: the user has said so. */
+    bool comes_back; /* What it does is taken back unless confirmed. */
+};
+
+/* Asks on the terminal, or refuses where there is none. With 'comes_back' it
+ * only warns. Returns NSP_EXIT_OK to go on, or the exit status. */
+int nsp_guard_ask(struct nsp_cli *cli, const struct nsp_guard *guard);
+
+#endif /* NSP_CLI_GUARD_H */
