@@ -199,8 +199,12 @@ leave_out_others(struct live *live, struct nsp_checks *checks)
 {
     struct nsp_rule *rule = &live->rules[live->subject.index];
 
-    if (!nsp_subject_has_more(&live->subject))
+    if (!nsp_subject_has_more(&live->subject) && !live->subject.link->plan)
         return;
+    if (live->subject.link->plan) {
+        rule->class_name = NULL;
+        rule->link = (struct nsp_link_rate){ .rate_bitps = 0 };
+    }
     nsp_checks_add_not_tested(checks, "effects", "others",
                               "they are measured in virtual time only");
     rule->impairment = NULL;

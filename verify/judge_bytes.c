@@ -252,8 +252,8 @@ nsp_judge_tcp_window(const struct nsp_subject *subject,
     add_zero(checks, "tcp-window", "packets changed wrongly",
              (double)trial.wrong_pkts);
     if (window->max_bytes < UINT16_MAX)
-        result =
-            judge_missing("tcp-window", &trial, window->spared_ppm, 0, checks);
+        result = judge_missing("window-spared", &trial, window->spared_ppm, 0,
+                               checks);
     nsp_trial_fini(&trial);
     return result == NSP_OK ? done(checks) : result;
 }

@@ -486,7 +486,7 @@ judge_ack_delay(const struct nsp_trial *trial, const char *quantity,
     add_equal(checks, "ack-delay", quantity, 0, wrong);
     if (spared_ppm > 0)
         nsp_judge_chance(
-            &(struct nsp_hits){ "ack-delay", false, hit, trial->pkts },
+            &(struct nsp_hits){ "ack-spared", false, hit, trial->pkts },
             spared_ppm, 0, checks);
     free(hit);
     return done(checks);

@@ -90,8 +90,9 @@ nsp_subject_does_anything(const struct nsp_subject *subject)
     const struct nsp_rule *rule = subject->rule;
 
     return nsp_subject_loses(subject) || nsp_subject_delays(subject) ||
-           nsp_subject_has_more(subject) || subject->link->rate_bitps > 0 ||
-           rule->edits.which != 0 || rule->limit.unit != NSP_LIMIT_NONE ||
+           nsp_subject_has_more(subject) || subject->link->plan ||
+           subject->link->rate_bitps > 0 || rule->edits.which != 0 ||
+           rule->limit.unit != NSP_LIMIT_NONE ||
            rule->action != NSP_ACTION_PASS;
 }
 

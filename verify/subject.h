@@ -69,6 +69,8 @@ int nsp_judge_delay(const struct nsp_subject *subject,
 /* These run trials of their own. */
 int nsp_judge_rate(const struct nsp_subject *subject, struct nsp_checks *checks,
                    struct nsp_diag *reterr);
+int nsp_judge_rate_plan(const struct nsp_subject *subject,
+                        struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_limit(const struct nsp_subject *subject,
                     struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_edits(const struct nsp_subject *subject,

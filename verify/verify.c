@@ -89,8 +89,12 @@ measure_losses_and_delays(const struct nsp_subject *subject,
     struct nsp_rule only = *subject->rule;
     int result;
 
-    if (!nsp_subject_has_more(subject))
+    if (!nsp_subject_has_more(subject) && !subject->link->plan)
         return measure_calmly(subject, checks, reterr);
+    if (subject->link->plan) {
+        only.class_name = NULL;
+        only.link = (struct nsp_link_rate){ .rate_bitps = 0 };
+    }
     only.impairment = NULL;
     only.effects = (struct nsp_effects){ .loss = subject->effects->loss,
                                          .delay = subject->effects->delay };
@@ -222,6 +226,8 @@ measure(const struct nsp_subject *subject, struct nsp_checks *checks,
     result = measure_losses_and_delays(subject, checks, reterr);
     if (result == NSP_OK)
         result = measure_effects(subject, checks, reterr);
+    if (result == NSP_OK && subject->link->plan)
+        result = nsp_judge_rate_plan(subject, checks, reterr);
     if (result == NSP_OK && subject->link->rate_bitps > 0)
         result = nsp_judge_rate(subject, checks, reterr);
     if (result == NSP_OK && subject->rule->limit.unit != NSP_LIMIT_NONE)

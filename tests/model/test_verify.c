@@ -105,6 +105,34 @@ static const uint64_t other_flaps[] = { 900 * MS, 101 * MS };
 static const uint64_t exponential[] = { 900 * MS, 100 * MS };
 static const uint64_t other_exponential[] = { 900 * MS, 150 * MS };
 
+static const struct nsp_rate_segment segments[] = {
+    { 2000 * MS, 4000000, 4000000 },
+    { 1000 * MS, 4000000, 20000000 },
+    { 500 * MS, 0, 0 },
+};
+static const struct nsp_rate_segment other_segments[] = {
+    { 2000 * MS, 4000000, 4000000 },
+    { 1000 * MS, 4000000, 20000000 },
+    { 505 * MS, 0, 0 },
+};
+static const struct nsp_rate_plan_config plan = { .segments = segments,
+                                                  .segment_count = 3,
+                                                  .repeat = true };
+static const struct nsp_rate_plan_config other_plan = {
+    .segments = other_segments, .segment_count = 3, .repeat = true
+};
+static const uint64_t opportunities[] = { 1 * MS, 1 * MS, 2 * MS, 9 * MS,
+                                          30 * MS };
+static const struct nsp_rate_plan_config traced = { .opportunities_ns =
+                                                        opportunities,
+                                                    .opportunity_count = 5,
+                                                    .opportunity_bytes = 1504 };
+static const struct nsp_rate_plan_config other_traced = {
+    .opportunities_ns = opportunities + 1,
+    .opportunity_count = 4,
+    .opportunity_bytes = 1504
+};
+
 #define DELAY(kind, rho, mean, spread)                                         \
     {                                                                          \
         .effects.delay = { kind, false, rho, mean, spread }                    \
@@ -162,6 +190,12 @@ static const struct {
     { "rate",
       { .link = { .rate_bitps = 10000000 } },
       { .link = { .rate_bitps = 10010000 } } },
+    { "rate that changes",
+      { .link = { .plan = &plan } },
+      { .link = { .plan = &other_plan } } },
+    { "trace",
+      { .link = { .plan = &traced, .overhead_bytes = 4 } },
+      { .link = { .plan = &other_traced, .overhead_bytes = 4 } } },
     { "overhead",
       { .link = { .rate_bitps = 10000000, .overhead_bytes = 38 } },
       { .link = { .rate_bitps = 10000000, .overhead_bytes = 42 } } },
