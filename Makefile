@@ -49,6 +49,11 @@ fuzz: ## Fuzz each target for FUZZ_SECONDS with libFuzzer (clang)
 	@tools/setup.sh build ci
 	@tools/run-fuzz.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
 
+.PHONY: pictures
+pictures: setup-build configure ## Draw docs/pictures anew, one of each effect
+	@$(NINJA) --quiet nsp
+	@$(PYTHON) docs/pictures/draw.py $(BUILD)/nsp docs/pictures
+
 .PHONY: install
 install: configure ## Install to PREFIX given to meson; DESTDIR is honoured
 	@$(NINJA) --quiet
