@@ -584,7 +584,17 @@ def test_refuses_what_it_cannot_do_with_the_cure(net):
     status, error = refusal(middle, "bridge:p0,p1")
     assert (status, error["category"]) == (3, "mtu")
     assert "9000" in error["message"]
-    do(middle, "ip link set p0 mtu 1500")
+    for host, name in ((net, "v0"), (middle, "p0")):
+        do(host, f"ip link set {name} mtu 3600")
+    status, error = refusal(middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (3, "mtu")
+    for host, name in ((net, "v0"), (middle, "p0")):
+        do(host, f"ip link set {name} mtu 1500")
+    assert net.run(PYTHON, "-c", CHANNELS, "v0", "2").returncode == 0
+    status, error = refusal(middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (3, "queues")
+    assert "p0" in error["message"]
+    assert net.run(PYTHON, "-c", CHANNELS, "v0", "1").returncode == 0
     do(middle, "ip link add br0 type bridge")
     do(middle, "ip link set p0 master br0")
     status, error = refusal(middle, "bridge:p0,p1")

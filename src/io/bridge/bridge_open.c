@@ -311,6 +311,39 @@ fill_map(const struct nsp_io *io, uint32_t port, int sockets_fd)
     return 0;
 }
 
+/* The driver of 'port' has refused the program. */
+static int
+fail_attach(struct nsp_diag *reterr, int err,
+            const struct nsp_bridge_port *port)
+{
+    switch (err) {
+    case -EOPNOTSUPP:
+        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-xdp",
+                            "let frames be taken in the stack: "
+                            "NSP_BRIDGE_ATTACH_AUTO",
+                            "the driver of interface %s has no XDP",
+                            port->name);
+    case -EBUSY:
+    case -EEXIST:
+        return fail_port(reterr, -EEXIST, port->name);
+    case -ERANGE:
+        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "mtu",
+                            "lower it there and at the other end: ip link set "
+                            "NAME mtu 3400",
+                            "the driver of interface %s wants a lower MTU for "
+                            "XDP",
+                            port->name);
+    case -ENOSPC:
+        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "queues",
+                            "give it as many as its other end sends by: "
+                            "ethtool -L NAME rx N",
+                            "interface %s has too few receive queues",
+                            port->name);
+    default:
+        return fail_step(reterr, err, "cannot attach the program");
+    }
+}
+
 /* Attaches the program where 'attach' (enum nsp_bridge_attach) wants it; what
  * is taken over stays where it is. */
 static int
@@ -372,17 +405,7 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
 
     err = attach_to(io, &io->ports[port], fd, device->attach);
     close(fd);
-    if (err == -EOPNOTSUPP)
-        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-xdp",
-                            "let frames be taken in the stack: "
-                            "NSP_BRIDGE_ATTACH_AUTO",
-                            "the driver of interface %s has no XDP",
-                            io->ports[port].name);
-    if (err == -EBUSY || err == -EEXIST)
-        return fail_port(reterr, -EEXIST, io->ports[port].name);
-    if (err < 0)
-        return fail_step(reterr, err, "cannot attach the program");
-    return NSP_OK;
+    return err < 0 ? fail_attach(reterr, err, &io->ports[port]) : NSP_OK;
 }
 
 static int
