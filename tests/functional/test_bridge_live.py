@@ -132,6 +132,40 @@ def test_tcp_arrives_intact_both_ways(net, off):
     assert end["device_errors"] == 0
 
 
+CONNECTIONS = 2000
+MANY = f"""
+import resource, selectors, socket, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+n = {CONNECTIONS}
+if sys.argv[1] == "server":
+    s = socket.create_server((sys.argv[2], 5000), backlog=n)
+    print("ready", flush=True)
+    all_ = [s.accept()[0] for _ in range(n)]
+    for c in all_:
+        c.sendall(c.recv(100)[::-1])
+    for c in all_:
+        c.recv(1)  # Until the other side has closed.
+else:
+    all_ = [socket.create_connection((sys.argv[2], 5000), 20)
+            for _ in range(n)]
+    for i, c in enumerate(all_):
+        c.sendall(b"%08d" % i)
+    print(sum(c.recv(100)[::-1] == b"%08d" % i for i, c in enumerate(all_)))
+"""
+
+
+def test_thousands_of_connections_at_once(net):
+    shape = joined(net)
+    server = net.far.start(PYTHON, "-c", MANY, "server", FAR)
+    assert server.stdout.readline() == "ready\n"
+    done = net.run(PYTHON, "-c", MANY, "client", FAR)
+    assert done.stdout == f"{CONNECTIONS}\n", done.stderr
+    server.communicate(timeout=PATIENCE)
+    end = shape.end()
+    assert end["delivered"] == end["in"]
+    assert end["kernel_dropped_pkts"] == 0
+
+
 @pytest.mark.parametrize("address,options", [(FAR, "plain"), (FAR6, "plain"),
                                              (FAR6, "options")])
 def test_datagrams_of_all_sizes_pass(net, address, options):
