@@ -254,9 +254,12 @@ main(void)
         for (int i = 0; i < FIGURES; i++)
             spent_ns[i][round] = time_run((enum figure)i);
     for (int i = 0; i < FIGURES; i++) {
+        uint64_t median_ns;
+
         qsort(spent_ns[i], ROUNDS, sizeof spent_ns[i][0], compare);
+        median_ns = spent_ns[i][ROUNDS / 2];
         printf("%s %.1f ns\n", figures[i].name,
-               (double)spent_ns[i][ROUNDS / 2] / (double)PACKETS);
+               (double)median_ns / (double)PACKETS);
     }
     return 0;
 }

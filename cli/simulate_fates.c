@@ -10,15 +10,6 @@
  * Made for each packet of a capture: without printf. */
 
 static char *
-put_text(char *at, const char *text)
-{
-    size_t bytes = strlen(text);
-
-    memcpy(at, text, bytes);
-    return at + bytes;
-}
-
-static char *
 put_number(char *at, uint64_t value, uint32_t digits_min)
 {
     char digits[20];
@@ -48,10 +39,10 @@ put_effects(char *at, uint8_t effects)
     };
 
     if (effects == 0)
-        return put_text(at, "none");
+        return stpcpy(at, "none");
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if ((effects & names[i].effect) != 0)
-            at = put_text(at, names[i].name);
+            at = stpcpy(at, names[i].name);
     return at - 1;
 }
 
@@ -60,11 +51,11 @@ write_note(char *at, const struct nsp_fate *fate, uint64_t now_ns)
 {
     uint64_t delay_ns = now_ns - fate->pkt->arrival_ns;
 
-    at = put_text(at, "rule=");
-    at = put_text(at, fate->rule ? fate->rule : "-");
-    at = put_text(at, " effects=");
+    at = stpcpy(at, "rule=");
+    at = stpcpy(at, fate->rule ? fate->rule : "-");
+    at = stpcpy(at, " effects=");
     at = put_effects(at, fate->effects);
-    at = put_text(at, " delay_us=");
+    at = stpcpy(at, " delay_us=");
     at = put_number(at, delay_ns / 1000, 1);
     *at++ = '.';
     at = put_number(at, delay_ns % 1000, 3);

@@ -5,12 +5,18 @@
 #define NS_PER_MS 1e6
 #define HEADROOM  1.05 /* Above the highest value. */
 
+/* Bins that a value of the rate is taken over: in single ones it is noise. */
+#define RATE_BINS 8u
+
 /* What a panel shows, a value for each bin. */
 struct columns {
     double time_s[NSP_TIMELINE_BINS];
     double delay_ms[NSP_TIMELINE_BINS]; /* Mean; -1: no packet came. */
     double delay_low_ms[NSP_TIMELINE_BINS], delay_high_ms[NSP_TIMELINE_BINS];
-    double in_mbitps[NSP_TIMELINE_BINS], out_mbitps[NSP_TIMELINE_BINS];
+    double rate_time_s[NSP_TIMELINE_BINS / RATE_BINS];
+    double in_mbitps[NSP_TIMELINE_BINS / RATE_BINS];
+    double out_mbitps[NSP_TIMELINE_BINS / RATE_BINS];
+    uint32_t rates;
     double span_s, most_ms, most_mbitps;
 };
 
@@ -21,13 +27,38 @@ larger(double a, double b)
 }
 
 static void
+fill_rates(const struct nsp_timeline *timeline, struct columns *ret)
+{
+    double width_s = (double)timeline->width_ns / NS_PER_S;
+
+    ret->rates = 0;
+    ret->most_mbitps = 0;
+    for (uint32_t i = 0; i < timeline->used; i += RATE_BINS) {
+        uint32_t bins = timeline->used - i, n = ret->rates++;
+        uint64_t in_bytes = 0, out_bytes = 0;
+
+        if (bins > RATE_BINS)
+            bins = RATE_BINS;
+        for (uint32_t j = i; j < i + bins; j++) {
+            in_bytes += timeline->bins[j].in_bytes;
+            out_bytes += timeline->bins[j].out_bytes;
+        }
+        ret->rate_time_s[n] = (i + bins / 2.0) * width_s;
+        ret->in_mbitps[n] = 8e-6 * (double)in_bytes / (bins * width_s);
+        ret->out_mbitps[n] = 8e-6 * (double)out_bytes / (bins * width_s);
+        ret->most_mbitps = larger(
+            ret->most_mbitps, larger(ret->in_mbitps[n], ret->out_mbitps[n]));
+    }
+    ret->most_mbitps = ret->most_mbitps > 0 ? HEADROOM * ret->most_mbitps : 1;
+}
+
+static void
 fill(const struct nsp_timeline *timeline, struct columns *ret)
 {
     double width_s = (double)timeline->width_ns / NS_PER_S;
 
     ret->span_s = width_s * (timeline->used ? timeline->used : 1);
     ret->most_ms = 0;
-    ret->most_mbitps = 0;
     for (uint32_t i = 0; i < timeline->used; i++) {
         const struct nsp_timeline_bin *bin = &timeline->bins[i];
         double pkts = (double)bin->delivered_pkts;
@@ -39,14 +70,10 @@ fill(const struct nsp_timeline *timeline, struct columns *ret)
             ret->delay_low_ms[i] = (double)bin->delay_min_ns / NS_PER_MS;
             ret->delay_high_ms[i] = (double)bin->delay_max_ns / NS_PER_MS;
         }
-        ret->in_mbitps[i] = 8e-6 * (double)bin->in_bytes / width_s;
-        ret->out_mbitps[i] = 8e-6 * (double)bin->out_bytes / width_s;
         ret->most_ms = larger(ret->most_ms, ret->delay_high_ms[i]);
-        ret->most_mbitps = larger(
-            ret->most_mbitps, larger(ret->in_mbitps[i], ret->out_mbitps[i]));
     }
     ret->most_ms = ret->most_ms > 0 ? HEADROOM * ret->most_ms : 1;
-    ret->most_mbitps = ret->most_mbitps > 0 ? HEADROOM * ret->most_mbitps : 1;
+    fill_rates(timeline, ret);
 }
 
 static void
@@ -69,7 +96,7 @@ draw_delay(FILE *to, const struct columns *columns, uint32_t count)
 }
 
 static void
-draw_rate(FILE *to, const struct columns *columns, uint32_t count)
+draw_rate(FILE *to, const struct columns *columns)
 {
     const struct nsp_svg_panel panel = {
         .title = "Rate of IP packets (Mbit/s)",
@@ -82,10 +109,10 @@ draw_rate(FILE *to, const struct columns *columns, uint32_t count)
     nsp_svg_panel(to, &panel);
     nsp_svg_legend(to, &panel, NSP_SVG_GREY, "came", 1);
     nsp_svg_legend(to, &panel, NSP_SVG_BLUE, "delivered", 0);
-    nsp_svg_line(to, &panel, NSP_SVG_GREY, columns->time_s, columns->in_mbitps,
-                 count);
-    nsp_svg_line(to, &panel, NSP_SVG_BLUE, columns->time_s, columns->out_mbitps,
-                 count);
+    nsp_svg_line(to, &panel, NSP_SVG_GREY, columns->rate_time_s,
+                 columns->in_mbitps, columns->rates);
+    nsp_svg_line(to, &panel, NSP_SVG_BLUE, columns->rate_time_s,
+                 columns->out_mbitps, columns->rates);
 }
 
 static void
@@ -124,7 +151,7 @@ nsp_simulate_plot(FILE *to, const char *title,
     fill(timeline, &columns);
     nsp_svg_begin(to, title, 3);
     draw_delay(to, &columns, timeline->used);
-    draw_rate(to, &columns, timeline->used);
+    draw_rate(to, &columns);
     draw_runs(to, timeline);
     nsp_svg_end(to);
 }
