@@ -35,6 +35,9 @@ print_totals(FILE *to, const struct nsp_stats *stats)
         print_total(to, name, stats->dropped_pkts[i], stats->dropped_bytes[i]);
     }
     print_total(to, "queued", stats->queued_pkts, stats->queued_bytes);
+    if (stats->duplicated_pkts > 0)
+        print_total(to, "duplicated", stats->duplicated_pkts,
+                    stats->duplicated_bytes);
     if (stats->kernel_dropped_pkts + stats->kernel_lost_pkts > 0)
         fprintf(to, "  the kernel dropped %" PRIu64 " besides\n",
                 stats->kernel_dropped_pkts + stats->kernel_lost_pkts);
@@ -116,6 +119,8 @@ write_totals(struct nsp_json *json, const struct nsp_stats *stats)
                     stats->dropped_pkts[i], stats->dropped_bytes[i]);
     nsp_json_end(json);
     write_count(json, "queued", stats->queued_pkts, stats->queued_bytes);
+    write_count(json, "duplicated", stats->duplicated_pkts,
+                stats->duplicated_bytes);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);

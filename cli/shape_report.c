@@ -210,6 +210,9 @@ print_end(const struct nsp_shape_report *report,
                                   : nsp_result_text(result),
             time, "", "packets", "bytes", "shaped packets");
     print_row(to, "in", all->in_pkts, all->in_bytes, shaped->in_pkts);
+    if (all->duplicated_pkts > 0)
+        print_row(to, "duplicated", all->duplicated_pkts, all->duplicated_bytes,
+                  all->duplicated_pkts);
     print_row(to, "delivered", all->delivered_pkts, all->delivered_bytes,
               shaped->delivered_pkts);
     print_drops(to, now);
@@ -300,6 +303,8 @@ write_stats(struct nsp_json *json, const struct nsp_stats *stats)
                    stats->dropped_pkts[i], stats->dropped_bytes[i]);
     nsp_json_end(json);
     write_pair(json, "queued", stats->queued_pkts, stats->queued_bytes);
+    write_pair(json, "duplicated", stats->duplicated_pkts,
+               stats->duplicated_bytes);
     nsp_json_uint(json, "matched_pkts", stats->matched_pkts);
     nsp_json_uint(json, "malformed_pkts", stats->malformed_pkts);
     nsp_json_uint(json, "modified_pkts", stats->modified_pkts);

@@ -252,7 +252,8 @@ do_read_stats(struct nsp_chaos_worker *worker, struct nsp_engine *engine)
           nsp_engine_read_stats(engine, &stats), ALLOW(NSP_OK));
     for (int i = 0; i < NSP_DROP_COUNT; i++)
         dropped += stats.dropped_pkts[i];
-    if (stats.in_pkts != stats.delivered_pkts + dropped + stats.queued_pkts)
+    if (stats.in_pkts + stats.duplicated_pkts !=
+        stats.delivered_pkts + dropped + stats.queued_pkts)
         nsp_stress_fail(worker->chaos->report, NSP_STRESS_ACCOUNTING,
                         "in is not delivered + dropped + queued");
 }

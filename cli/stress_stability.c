@@ -71,7 +71,8 @@ check_accounting(struct cycle *cycle)
            NSP_OK);
     for (int i = 0; i < NSP_DROP_COUNT; i++)
         dropped += stats.dropped_pkts[i];
-    if (stats.in_pkts != stats.delivered_pkts + dropped ||
+    if (stats.in_pkts + stats.duplicated_pkts !=
+            stats.delivered_pkts + dropped ||
         stats.queued_pkts != 0 || stats.in_pkts == 0)
         nsp_stress_fail(cycle->report, NSP_STRESS_ACCOUNTING,
                         "cycle %" PRIu64 ": %" PRIu64 " packets in, %" PRIu64

@@ -219,7 +219,10 @@ struct nsp_engine_config {
                          * each. */
     bool busy_poll; /* Workers stay awake while they hold packets, for delays
                      * exact to microseconds; a processor for each. */
-    uint64_t seed;  /* Of every random effect. 0 is a seed like any other. */
+    uint64_t seed;  /* Of every random effect; 0 is a seed like any other. In
+                     * virtual time what a packet meets depends on it, the
+                     * rule's name, the packet's flow and its place therein;
+                     * live, on how many packets the rule has met. */
     uint32_t snap_bytes; /* Bytes of each packet the callback reads, from the IP
                           * header on; 0: all with a callback, else what the
                           * filters read. */

@@ -121,8 +121,9 @@ struct nsp_io_ops {
 
     /* Sends an IP packet (from its IP header on, checksums complete) made by
      * the engine, never intercepted again by the same engine, in answer to or
-     * alongside 'like', from which it takes link header and interface. Returns
-     * 0 or a negative errno. */
+     * alongside 'like', from which it takes link header and interface: one
+     * that the device has lent, or a copy of one made by the engine, after that
+     * has gone back. Returns 0 or a negative errno. */
     int (*inject)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                   const uint8_t *ip, uint32_t ip_bytes, bool reply,
                   const struct nsp_pkt *like);

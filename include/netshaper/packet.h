@@ -97,6 +97,7 @@ enum nsp_pkt_flag {
     NSP_PKT_MALFORMED = 1 << 5, /* A header contradicts itself or is cut. */
     /* Set by the engine or a callback's verdict. */
     NSP_PKT_MODIFIED = 1 << 6, /* 'data' no longer is what arrived. */
+    NSP_PKT_COPY = 1 << 7,     /* Made by the engine, no device's. */
 };
 
 /* A place in a queue ordered by time: links a packet, or a queue of them, into

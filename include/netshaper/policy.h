@@ -109,6 +109,7 @@ struct nsp_effects {
     struct nsp_loss_config loss;
     struct nsp_tcp_reset_config tcp_reset;
     struct nsp_throttle_config throttle;
+    struct nsp_duplicate_config duplicate;
     struct nsp_tamper_config tamper;
     struct nsp_tcp_window_config tcp_window;
     struct nsp_window_config windows;

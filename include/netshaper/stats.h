@@ -27,7 +27,7 @@ NSP_BEGIN_DECLS
     X(NSP_DROP_CANNOT_HOLD, "cannot-hold",                                     \
       "a callback's delay where the device cannot make packets wait")          \
     X(NSP_DROP_NO_BUFFER, "no-buffer",                                         \
-      "no buffer for an edited packet that has to wait")                       \
+      "no buffer for a copy, or for an edited packet that has to wait")        \
     X(NSP_DROP_TX_FAILED, "tx-failed", "the device refused to send it")
 
 enum nsp_drop_reason {
@@ -40,7 +40,8 @@ enum nsp_drop_reason {
 /* Counters of an engine since its start. One reading is one instant for each
  * worker, so in every reading
  *
- *     in_pkts = delivered_pkts + sum(dropped_pkts) + queued_pkts
+ *     in_pkts + duplicated_pkts =
+ *         delivered_pkts + sum(dropped_pkts) + queued_pkts
  *
  * and the same for bytes. Bytes count from the IP header on. A packet is what
  * the device hands over: where no rule has a rate or a loss and no callback may
@@ -52,7 +53,8 @@ struct nsp_stats {
     uint64_t in_pkts, in_bytes;
     uint64_t delivered_pkts, delivered_bytes;
     uint64_t dropped_pkts[NSP_DROP_COUNT], dropped_bytes[NSP_DROP_COUNT];
-    uint64_t queued_pkts, queued_bytes; /* Held now. */
+    uint64_t queued_pkts, queued_bytes;         /* Held now. */
+    uint64_t duplicated_pkts, duplicated_bytes; /* Copies asked for. */
     uint64_t matched_pkts;   /* Of in_pkts: the start filter matched. */
     uint64_t malformed_pkts; /* Of in_pkts: a header is cut or contradictory. */
     uint64_t modified_pkts;  /* Of delivered_pkts: edited. */
@@ -76,7 +78,7 @@ struct nsp_stats {
 
 /* Counters of one rule. A rule that goes on acts on packets that another
  * decides; so what it hit is more than what it decided, for which the same
- * identity holds. */
+ * identity holds: copies count as packets here. */
 struct nsp_rule_stats {
     char name[64];
     uint64_t hit_pkts, hit_bytes; /* It acted on these. */

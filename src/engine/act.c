@@ -97,54 +97,138 @@ log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
         report(w, pkt, rule->name, NSP_EVENT_CAPTURE, NSP_EVENT_CAPTURE_BYTES);
 }
 
-/* Takes 'pkt' through the effects and adds the stage that they and the class
- * make. Returns whether it is still there. */
-static bool
-impair(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
-       struct nsp_rule_state *state, struct nsp_changes *changes)
+/* --- Effects -------------------------------------------------------------- */
+
+/* A packet among the rules that act on it. */
+struct journey {
+    struct nsp_pkt *pkt;
+    const uint32_t *rules;
+    uint32_t count, at; /* The one that acts now. */
+    uint32_t copy;      /* Which copy of its packet it is, from 1; 0: none. */
+    struct nsp_changes changes;
+};
+
+/* Copies of a packet, which go on where they were made. */
+struct copies {
+    struct journey journey; /* As each begins it. */
+    uint64_t enter_ns, spacing_ns;
+    struct nsp_wheel_node *first; /* Of their timers. */
+};
+
+/* In virtual time what a packet draws depends on nothing but the seed, the
+ * rule, its flow and which packet of that it is; live, where no two runs are
+ * alike, on how many the rule has met. */
+static struct nsp_prng *
+numbers_for(const struct nsp_worker *w, const struct journey *j,
+            struct nsp_rule_state *state, struct nsp_prng *own)
+{
+    const struct nsp_flow_view *flow = j->pkt->flow;
+
+    if (!w->virtual_time)
+        return &state->random;
+    if (flow)
+        nsp_prng_init(own, state->key ^ flow->stream,
+                      flow->number << 16 | j->copy);
+    else
+        nsp_prng_init(own, state->key, j->pkt->arrival_ns << 16 | j->copy);
+    return own;
+}
+
+/* Takes copies of the packet for later; it has passed its rule's gates. */
+static void
+set_copies_aside(struct nsp_worker *w, const struct journey *j,
+                 const struct nsp_meeting *m, uint32_t count,
+                 struct copies *ret)
+{
+    struct nsp_wheel_node **end = &ret->first;
+
+    ret->journey = *j;
+    ret->enter_ns = m->way.enter_ns;
+    ret->spacing_ns = m->plan->duplicate.spacing_ns;
+    for (uint32_t i = 0; i < count; i++) {
+        struct nsp_pkt *copy = nsp_outlet_copy(w, j->pkt);
+
+        if (!copy)
+            continue;
+        *end = &copy->timer;
+        end = &copy->timer.next;
+    }
+    *end = NULL;
+}
+
+/* Adds the stage that the way through the effects and the class make. */
+static void
+add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
+          const struct nsp_way *way)
 {
     const struct nsp_snapshot *snapshot = w->snapshot;
     uint32_t class_index =
         nsp_policy_get_rule(snapshot->policy, index)->class_index;
-    const struct nsp_effects_plan *plan =
-        nsp_ruleset_effects(snapshot->ruleset, index);
-    struct nsp_way way = { .enter_ns = pkt->arrival_ns };
-    struct nsp_pkt_stage stage = { .rule_slot = snapshot->rule_slots[index],
-                                   .class_slot = NSP_SLOT_NONE };
-    enum nsp_drop_reason reason;
+    const struct nsp_pkt_stage stage = {
+        .enter_ns = way->enter_ns > pkt->arrival_ns ? way->enter_ns : 0,
+        .delay_ns = way->delay_ns,
+        .rule_slot = snapshot->rule_slots[index],
+        .class_slot = class_index == NSP_CLASS_NONE
+                          ? NSP_SLOT_NONE
+                          : snapshot->class_slots[class_index],
+        .windows = way->windows,
+        .keep_order = way->keep_order,
+    };
 
-    if (plan) {
-        nsp_effects_state_use(&state->effects, plan, pkt->arrival_ns,
+    nsp_stages_add(pkt, &stage);
+}
+
+#define FROM_GATES UINT64_MAX
+
+/* Takes the packet through the effects of its rule, from the gates or, of a
+ * copy that has entered at 'enter_ns', from behind them. Copies of it are set
+ * aside in 'ret', if it can have any. Returns whether it is still there. */
+static bool
+impair(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
+       struct copies *ret)
+{
+    uint32_t index = j->rules[j->at], count;
+    struct nsp_rule_state *state = nsp_state_rule(&w->states, j->pkt->rule);
+    struct nsp_prng own;
+    struct nsp_meeting m = {
+        .w = w,
+        .pkt = j->pkt,
+        .plan = nsp_ruleset_effects(w->snapshot->ruleset, index),
+        .state = &state->effects,
+        .changes = &j->changes,
+        .way.enter_ns = enter_ns == FROM_GATES ? j->pkt->arrival_ns : enter_ns,
+    };
+
+    if (m.plan) {
+        nsp_effects_state_use(m.state, m.plan, j->pkt->arrival_ns,
                               w->config->user.seed, state->stream);
-        if (!nsp_impair(w, pkt, plan, &state->effects, &state->random, changes,
-                        &way, &reason)) {
-            end_here(w, pkt, reason);
+        m.random = numbers_for(w, j, state, &own);
+        if (enter_ns == FROM_GATES && !nsp_impair_enter(&m)) {
+            end_here(w, j->pkt, m.reason);
             return false;
         }
+        count = ret ? nsp_impair_copies(&m) : 0;
+        if (count > 0)
+            set_copies_aside(w, j, &m, count, ret);
+        nsp_impair_leave(&m);
     }
-    if (class_index != NSP_CLASS_NONE)
-        stage.class_slot = snapshot->class_slots[class_index];
-    if (way.enter_ns > pkt->arrival_ns)
-        stage.enter_ns = way.enter_ns;
-    stage.delay_ns = way.delay_ns;
-    stage.windows = way.windows;
-    stage.keep_order = way.keep_order;
-    nsp_stages_add(pkt, &stage);
+    add_stage(w, j->pkt, index, &m.way);
     return true;
 }
 
-/* Does what rule 'index' says. Returns whether the packet is still there. */
+/* --- Rules ---------------------------------------------------------------- */
+
+/* Does what the rule says. Returns whether the packet is still there. */
 static bool
-act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
-         struct nsp_changes *changes)
+act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
 {
+    uint32_t index = j->rules[j->at];
     const struct nsp_policy_rule *rule =
         nsp_policy_get_rule(w->snapshot->policy, index);
-    struct nsp_rule_state *state;
+    struct nsp_pkt *pkt = j->pkt;
 
     pkt->rule = w->snapshot->rule_slots[index];
-    state = nsp_state_rule(&w->states, pkt->rule);
-    count_hit(w, pkt, state);
+    count_hit(w, pkt, nsp_state_rule(&w->states, pkt->rule));
     if (rule->log_pps != 0 || rule->capture)
         log_and_capture(w, pkt, rule);
     if (rule->action != NSP_ACTION_PASS) {
@@ -159,28 +243,73 @@ act_once(struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
         return false;
     }
     if (rule->edits.which != 0)
-        nsp_changes_add_edits(changes, &rule->edits);
+        nsp_changes_add_edits(&j->changes, &rule->edits);
     if (rule->has_effects || rule->class_index != NSP_CLASS_NONE)
-        return impair(w, pkt, index, state, changes);
+        return impair(w, j, FROM_GATES, ret);
     return true;
+}
+
+/* Changes the packet that all rules have judged, and sends it on its way. */
+static void
+end_journey(struct nsp_worker *w, struct journey *j)
+{
+    const struct nsp_pkt_stage extra = { .class_slot = NSP_SLOT_NONE,
+                                         .rule_slot = NSP_SLOT_NONE,
+                                         .delay_ns = j->pkt->extra_delay_ns };
+
+    count_decided(w, j->pkt);
+    nsp_changes_apply(&j->changes, j->pkt);
+    nsp_stages_add(j->pkt, &extra);
+    nsp_stages_begin(w, j->pkt);
+}
+
+/* The first is number 'copy' of its packet. Returns the number after the last.
+ */
+static uint32_t
+act_on_copies(struct nsp_worker *w, struct copies *copies, uint32_t copy)
+{
+    struct nsp_wheel_node *node = copies->first;
+
+    for (uint32_t i = 1; node; i++) {
+        struct journey j = copies->journey;
+        bool there;
+
+        j.pkt = NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
+        j.copy = copy++;
+        node = node->next;
+        there = impair(
+            w, &j, nsp_add_sat_u64(copies->enter_ns, i * copies->spacing_ns),
+            NULL);
+        for (j.at++; there && j.at < j.count; j.at++)
+            there = act_once(w, &j, NULL);
+        if (there)
+            end_journey(w, &j);
+    }
+    return copy;
 }
 
 void
 nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt, const uint32_t rules[],
         uint32_t count)
 {
-    const struct nsp_pkt_stage extra = { .class_slot = NSP_SLOT_NONE,
-                                         .rule_slot = NSP_SLOT_NONE,
-                                         .delay_ns = pkt->extra_delay_ns };
-    struct nsp_changes changes;
+    struct copies copies[NSP_RULES_PER_PKT_MAX];
+    struct journey j;
+    uint32_t sets = 0, copy = 1;
+    bool there = true;
 
-    nsp_changes_init(&changes);
+    j.pkt = pkt;
+    j.rules = rules;
+    j.count = count;
+    j.copy = 0;
+    nsp_changes_init(&j.changes);
     pkt->stage_count = 0;
-    for (uint32_t i = 0; i < count; i++)
-        if (!act_once(w, pkt, rules[i], &changes))
-            return;
-    count_decided(w, pkt);
-    nsp_changes_apply(&changes, pkt);
-    nsp_stages_add(pkt, &extra);
-    nsp_stages_begin(w, pkt);
+    for (j.at = 0; there && j.at < count; j.at++) {
+        copies[sets].first = NULL;
+        there = act_once(w, &j, &copies[sets]);
+        sets += copies[sets].first != NULL;
+    }
+    if (there)
+        end_journey(w, &j);
+    for (uint32_t i = 0; i < sets; i++)
+        copy = act_on_copies(w, &copies[i], copy);
 }

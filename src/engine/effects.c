@@ -99,6 +99,8 @@ nsp_effects_fault(const struct nsp_effects *e, const char **ret_effect)
         { NSP_EFFECT_TCP_RESET, "tcp_reset", reset_fault(&e->tcp_reset), 0 },
         { NSP_EFFECT_THROTTLE, "throttle", nsp_throttle_fault(&e->throttle),
           e->throttle.spared_ppm },
+        { NSP_EFFECT_DUPLICATE, "duplicate", nsp_duplicate_fault(&e->duplicate),
+          0 },
         { NSP_EFFECT_TAMPER, "tamper", tamper_fault(&e->tamper), 0 },
         { NSP_EFFECT_TCP_WINDOW, "tcp_window", window_fault(&e->tcp_window),
           e->tcp_window.spared_ppm },
@@ -224,10 +226,13 @@ changes_identity(const struct nsp_effects_plan *plan)
         plan->ack_delay.all,
         plan->reorder.gap,
         plan->reorder.late_ns,
+        plan->duplicate.copies,
+        plan->duplicate.spacing_ns,
     };
     uint64_t hash = mix_words(4, words, NSP_ARRAY_LEN(words));
 
     hash = mix_words(hash, plan->reorder.chance.below, 3);
+    hash = mix_words(hash, plan->duplicate.chance.below, 3);
     for (uint32_t i = 0; i < tamper->fill_bytes; i++)
         hash = nsp_mix64(hash ^ tamper->fill[i]);
     return hash;
@@ -302,6 +307,8 @@ nsp_effects_plan_init(struct nsp_effects_plan *plan,
         err = nsp_delay_init(&plan->delay, &e->delay, allocator);
     if (err == 0 && (plan->set & NSP_EFFECT_FLAP) != 0)
         err = nsp_flap_init(&plan->flap, &e->flap);
+    if (err == 0 && (plan->set & NSP_EFFECT_DUPLICATE) != 0)
+        err = nsp_duplicate_init(&plan->duplicate, &e->duplicate);
     if (err == 0 && (plan->set & NSP_EFFECT_REORDER) != 0)
         err = nsp_reorder_init(&plan->reorder, &e->reorder);
     if (err == 0)

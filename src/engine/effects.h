@@ -1,6 +1,7 @@
 #ifndef NSP_ENGINE_EFFECTS_H
 #define NSP_ENGINE_EFFECTS_H
 #include "impair/delay.h"
+#include "impair/duplicate.h"
 #include "impair/loss.h"
 #include "impair/reorder.h"
 #include "impair/tamper.h"
@@ -33,6 +34,7 @@ struct nsp_effects_plan {
     struct nsp_chance reset;
     struct nsp_tcp_reset_config tcp_reset;
     struct nsp_throttle_config throttle;
+    struct nsp_duplicate duplicate;
     struct nsp_chance damage;
     struct nsp_tamper_config tamper;
     struct nsp_tcp_window_config tcp_window;
@@ -61,7 +63,7 @@ struct nsp_effects_state {
     struct nsp_flap_state flap;
     struct nsp_prng flap_random;
     struct nsp_loss_state syn_loss, loss;
-    uint8_t reset, damage; /* impair/chance.h. */
+    uint8_t reset, duplicate, damage; /* impair/chance.h. */
     bool was_reset;
     struct nsp_throttle_state throttle[NSP_DIRECTIONS];
     struct nsp_delay_state delay;

@@ -2,6 +2,7 @@
 
 #include "base/prng.h"
 #include "os/os.h"
+#include "policy/policy_spec.h"
 
 /* Chains of rules that flows share; each is 40 bytes. */
 #define CHAINS_MAX 4096u
@@ -31,6 +32,7 @@ nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
 
     nsp_filter_get_needs(filter, &needs);
     flows->filter_reads = needs.flow;
+    flows->virtual_time = virtual_time;
     if (err == 0)
         err = nsp_flow_table_create(&cfg, &config->tables, &flows->table);
     if (err == 0)
@@ -55,7 +57,8 @@ nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
         return;
     flows->caches = plan != NULL;
     flows->tracks =
-        plan || flows->filter_reads || nsp_policy_reads_flows(policy);
+        plan || flows->filter_reads || nsp_policy_reads_flows(policy) ||
+        (flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW));
     if (plan)
         nsp_flow_cache_use(flows->cache, plan);
 }
@@ -73,10 +76,13 @@ nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
     for (uint32_t i = 0; i < n; i++) {
         const struct nsp_flow_hit *hit = &flows->hits[i];
 
-        if (hit->flow)
-            flows->views[i] =
-                nsp_flow_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns);
-        pkts[i]->flow = hit->flow ? &flows->views[i] : NULL;
+        pkts[i]->flow = NULL;
+        if (!hit->flow)
+            continue;
+        flows->views[i] =
+            nsp_flow_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns);
+        flows->views[i].number = hit->number;
+        pkts[i]->flow = &flows->views[i];
     }
     nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
 }

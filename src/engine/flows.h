@@ -12,6 +12,7 @@ struct nsp_flows {
     struct nsp_flow_cache *cache;
     bool tracks, caches; /* With the policy in force. */
     bool filter_reads;   /* The start filter does. */
+    bool virtual_time;   /* Effects draw by flow. */
 
     /* Of the burst. */
     struct nsp_flow_hit hits[NSP_BURST_MAX];

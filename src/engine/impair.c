@@ -7,33 +7,21 @@
 
 #define ECN_CE 3u
 
-/* A packet as it meets one rule's effects. */
-struct meeting {
-    struct nsp_worker *w;
-    struct nsp_pkt *pkt;
-    const struct nsp_effects_plan *plan;
-    struct nsp_effects_state *state;
-    struct nsp_prng *random;
-    struct nsp_changes *changes;
-    struct nsp_way way;
-    enum nsp_drop_reason reason; /* Of its end here. */
-};
-
 static bool
-has(const struct meeting *m, enum nsp_effect effect)
+has(const struct nsp_meeting *m, enum nsp_effect effect)
 {
     return (m->plan->set & effect) != 0;
 }
 
 /* Draws only where the effect spares at all. */
 static bool
-spares(const struct meeting *m, nsp_spared below)
+spares(const struct nsp_meeting *m, nsp_spared below)
 {
     return below != 0 && nsp_chance_draw(m->random) < below;
 }
 
 static bool
-drop(struct meeting *m, enum nsp_drop_reason reason)
+drop(struct nsp_meeting *m, enum nsp_drop_reason reason)
 {
     m->reason = reason;
     return false;
@@ -41,7 +29,7 @@ drop(struct meeting *m, enum nsp_drop_reason reason)
 
 /* Lets the packet wait until 'until_ns'. */
 static void
-wait_until(struct meeting *m, uint64_t until_ns)
+wait_until(struct nsp_meeting *m, uint64_t until_ns)
 {
     m->way.enter_ns = nsp_max_u64(m->way.enter_ns, until_ns);
 }
@@ -49,7 +37,7 @@ wait_until(struct meeting *m, uint64_t until_ns)
 /* --- Effects, in order ---------------------------------------------------- */
 
 static bool
-meet_cutoff(struct meeting *m)
+meet_cutoff(struct nsp_meeting *m)
 {
     const struct nsp_cutoff_config *cutoff = &m->plan->cutoff;
     uint64_t pass_ns;
@@ -65,7 +53,7 @@ meet_cutoff(struct meeting *m)
 }
 
 static bool
-meet_flap(struct meeting *m)
+meet_flap(struct nsp_meeting *m)
 {
     uint64_t up_ns;
 
@@ -80,7 +68,7 @@ meet_flap(struct meeting *m)
 }
 
 static bool
-answer_too_big(struct meeting *m)
+answer_too_big(struct nsp_meeting *m)
 {
     struct nsp_worker *w = m->w;
     uint32_t bytes;
@@ -94,7 +82,7 @@ answer_too_big(struct meeting *m)
 }
 
 static bool
-meet_mtu(struct meeting *m)
+meet_mtu(struct nsp_meeting *m)
 {
     const struct nsp_mtu_config *mtu = &m->plan->mtu;
     uint32_t *truncate_bytes = &m->changes->truncate_bytes;
@@ -114,7 +102,7 @@ meet_mtu(struct meeting *m)
 }
 
 static bool
-meet_loss(struct meeting *m, const struct nsp_loss *loss, bool marks,
+meet_loss(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
           struct nsp_loss_state *state, enum nsp_drop_reason reason)
 {
     const struct nsp_edits ce = { .which = NSP_EDIT_ECN, .ecn = ECN_CE };
@@ -129,7 +117,7 @@ meet_loss(struct meeting *m, const struct nsp_loss *loss, bool marks,
 
 /* Returns whether the packet may have a RST at that end. */
 static bool
-send_rst(struct meeting *m, enum nsp_reply_to to)
+send_rst(struct nsp_meeting *m, enum nsp_reply_to to)
 {
     struct nsp_worker *w = m->w;
     uint32_t bytes = nsp_reply_build_rst(m->pkt, to, false, w->reply);
@@ -141,7 +129,7 @@ send_rst(struct meeting *m, enum nsp_reply_to to)
 }
 
 static bool
-meet_reset(struct meeting *m)
+meet_reset(struct nsp_meeting *m)
 {
     const struct nsp_tcp_reset_config *reset = &m->plan->tcp_reset;
     bool sent = false;
@@ -163,7 +151,7 @@ meet_reset(struct meeting *m)
 /* Packets that were spared enter before some that came earlier, but a throttle
  * sees time go on. */
 static bool
-meet_throttle(struct meeting *m)
+meet_throttle(struct nsp_meeting *m)
 {
     struct nsp_throttle_state *state = &m->state->throttle[m->pkt->direction];
     uint64_t from_ns = nsp_max_u64(m->way.enter_ns, state->at_ns);
@@ -178,9 +166,8 @@ meet_throttle(struct meeting *m)
     return true;
 }
 
-/* Whether the packet gets past what may drop it. */
-static bool
-pass_gates(struct meeting *m)
+bool
+nsp_impair_enter(struct nsp_meeting *m)
 {
     const struct nsp_effects_plan *plan = m->plan;
     struct nsp_effects_state *state = m->state;
@@ -204,7 +191,7 @@ pass_gates(struct meeting *m)
 }
 
 static void
-note_changes(struct meeting *m)
+note_changes(struct nsp_meeting *m)
 {
     struct nsp_changes *changes = m->changes;
     uint32_t most = m->plan->tcp_window.max_bytes;
@@ -224,7 +211,7 @@ note_changes(struct meeting *m)
 }
 
 static bool
-is_delayed_ack(const struct meeting *m)
+is_delayed_ack(const struct nsp_meeting *m)
 {
     if (m->plan->ack_delay.all)
         return nsp_tcp_has_ack(m->pkt);
@@ -232,7 +219,7 @@ is_delayed_ack(const struct meeting *m)
 }
 
 static void
-find_delay(struct meeting *m)
+find_delay(struct nsp_meeting *m)
 {
     const struct nsp_effects_plan *plan = m->plan;
     uint64_t now_ns = m->pkt->arrival_ns;
@@ -263,30 +250,22 @@ find_delay(struct meeting *m)
     }
 }
 
-bool
-nsp_impair(struct nsp_worker *w, struct nsp_pkt *pkt,
-           const struct nsp_effects_plan *plan, struct nsp_effects_state *state,
-           struct nsp_prng *random, struct nsp_changes *changes,
-           struct nsp_way *ret, enum nsp_drop_reason *reterr)
+/* Copies are those of IP packets that came in. */
+uint32_t
+nsp_impair_copies(struct nsp_meeting *m)
 {
-    struct meeting m = {
-        .w = w,
-        .pkt = pkt,
-        .plan = plan,
-        .state = state,
-        .random = random,
-        .changes = changes,
-        .way.enter_ns = pkt->arrival_ns,
-    };
+    if (!has(m, NSP_EFFECT_DUPLICATE) || (m->pkt->flags & NSP_PKT_COPY) != 0 ||
+        (m->pkt->l3 != NSP_L3_IPV4 && m->pkt->l3 != NSP_L3_IPV6))
+        return 0;
+    return nsp_duplicate_decide(&m->plan->duplicate, &m->state->duplicate,
+                                m->random);
+}
 
-    if (!pass_gates(&m)) {
-        *reterr = m.reason;
-        return false;
-    }
-    note_changes(&m);
-    find_delay(&m);
-    *ret = m.way;
-    return true;
+void
+nsp_impair_leave(struct nsp_meeting *m)
+{
+    note_changes(m);
+    find_delay(m);
 }
 
 /* --- Changes -------------------------------------------------------------- */

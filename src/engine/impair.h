@@ -36,14 +36,29 @@ struct nsp_way {
     bool windows, keep_order;
 };
 
-/* Takes 'pkt' through the effects 'plan' up to where it would wait; what it
- * draws comes from 'random'. Returns true with '*ret' set and more in
- * 'changes', or false when the packet is to be dropped for '*reterr'. */
-bool nsp_impair(struct nsp_worker *w, struct nsp_pkt *pkt,
-                const struct nsp_effects_plan *plan,
-                struct nsp_effects_state *state, struct nsp_prng *random,
-                struct nsp_changes *changes, struct nsp_way *ret,
-                enum nsp_drop_reason *reterr);
+/* A packet as it meets one rule's effects. */
+struct nsp_meeting {
+    struct nsp_worker *w;
+    struct nsp_pkt *pkt;
+    const struct nsp_effects_plan *plan;
+    struct nsp_effects_state *state;
+    struct nsp_prng *random; /* What it draws comes from here. */
+    struct nsp_changes *changes;
+    struct nsp_way way;
+    enum nsp_drop_reason reason; /* Of its end here. */
+};
+
+/* Takes the packet past the effects that may drop it, with 'way.enter_ns' set
+ * from its arrival on. Returns whether it is to go on; else 'reason' says why
+ * not. */
+bool nsp_impair_enter(struct nsp_meeting *meeting);
+
+/* How many copies of it there are to be. */
+uint32_t nsp_impair_copies(struct nsp_meeting *meeting);
+
+/* Takes the packet, or a copy, through what follows: adds to 'changes' and
+ * completes 'way'. */
+void nsp_impair_leave(struct nsp_meeting *meeting);
 
 /* Adds 'more' to what is to be edited; the later rule prevails. */
 void nsp_changes_add_edits(struct nsp_changes *changes,

@@ -201,18 +201,63 @@ nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],
     }
 }
 
+static bool
+is_copy(const struct nsp_pkt *pkt)
+{
+    return (pkt->flags & NSP_PKT_COPY) != 0;
+}
+
+static void
+send_copy(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    uint32_t held_bytes = pkt->cap_bytes - pkt->l3_off;
+
+    if (w->config->user.fates)
+        tell_fates(w, &pkt, 1, false, NSP_DROP_RULE);
+    count_delivered(w, pkt);
+    if (w->ops->inject(w->io, w->queue, w->now_ns, pkt->data + pkt->l3_off,
+                       nsp_min_u32(pkt->ip_bytes, held_bytes), false,
+                       pkt) < 0) {
+        uncount_delivered(w, pkt);
+        count_dropped(w, pkt, NSP_DROP_TX_FAILED);
+    }
+    nsp_copies_release(&w->copies, pkt);
+}
+
+/* Copies go in their turn, between bursts of others. */
+static void
+send_with_copies(struct nsp_worker *w)
+{
+    for (uint32_t i = 0, run; i < w->tx_count; i += run) {
+        run = 0;
+        while (i + run < w->tx_count && !is_copy(w->tx[i + run]))
+            run++;
+        if (run > 0) {
+            nsp_outlet_send_burst(w, w->tx + i, run);
+        } else {
+            send_copy(w, w->tx[i]);
+            run = 1;
+        }
+    }
+}
+
 static void
 flush_tx(struct nsp_worker *w)
 {
     if (w->tx_count == 0)
         return;
-    nsp_outlet_send_burst(w, w->tx, w->tx_count);
+    if (w->tx_has_copies)
+        send_with_copies(w);
+    else
+        nsp_outlet_send_burst(w, w->tx, w->tx_count);
     w->tx_count = 0;
+    w->tx_has_copies = false;
 }
 
 void
 nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
+    w->tx_has_copies |= is_copy(pkt);
     w->tx[w->tx_count++] = pkt;
     if (w->tx_count == NSP_BURST_MAX)
         flush_tx(w);
@@ -234,9 +279,32 @@ nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
     count_dropped(w, pkt, reason);
     if (w->config->user.fates)
         tell_fates(w, &pkt, 1, true, reason);
+    if (is_copy(pkt)) {
+        nsp_copies_release(&w->copies, pkt);
+        return;
+    }
     w->dropped[w->dropped_count++] = pkt;
     if (w->dropped_count == NSP_BURST_MAX)
         flush_dropped(w);
+}
+
+struct nsp_pkt *
+nsp_outlet_copy(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_pkt *copy = nsp_copies_take(&w->copies, pkt);
+    struct nsp_rule_counters *rule;
+
+    w->counted.duplicated_pkts++;
+    w->counted.duplicated_bytes += pkt->charged_bytes;
+    if (copy)
+        return copy;
+    rule = nsp_outlet_rule_counters(w, pkt);
+    if (rule) {
+        rule->in_pkts++;
+        rule->in_bytes += pkt->charged_bytes;
+    }
+    count_dropped(w, pkt, NSP_DROP_NO_BUFFER);
+    return NULL;
 }
 
 int

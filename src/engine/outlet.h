@@ -33,6 +33,11 @@ void nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt);
 void nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
                      enum nsp_drop_reason reason);
 
+/* A copy of 'pkt' to be acted on like a packet that came in; NULL, and counted
+ * as dropped, where there is no room for one. */
+struct nsp_pkt *nsp_outlet_copy(struct nsp_worker *w,
+                                const struct nsp_pkt *pkt);
+
 /* Drops 'pkt' and answers it, where an answer is due. */
 void nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt);
 

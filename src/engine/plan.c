@@ -176,8 +176,8 @@ static int
 refuse_inject(const struct nsp_policy_rule *rule, struct nsp_diag *reterr)
 {
     return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-inject",
-                        "choose another backend, or leave TCP resets and "
-                        "answers to large packets out",
+                        "choose another backend, or leave TCP resets, answers "
+                        "to large packets and duplicates out",
                         "rule %s would send packets of its own, which this "
                         "backend cannot",
                         rule->name);
@@ -241,6 +241,8 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
 
         whole |= rule->capture || reads_payload(rule->filter);
         plan->reports |= rule->capture || rule->log_pps != 0;
+        whole |= (rule->needs & NSP_NEED_WHOLE) != 0;
+        plan->copies |= (rule->needs & NSP_NEED_COPY) != 0;
         per_packet |= acts_per_packet(rule);
         plan->edits |= (rule->needs & NSP_NEED_EDIT) != 0 ||
                        (rule->edits.which & ~(uint32_t)NSP_EDIT_MARK) != 0;
@@ -263,6 +265,7 @@ static void
 make_room_for_any(const struct nsp_config *config, struct nsp_plan *plan)
 {
     plan->holds = plan->edits = plan->flows = plan->reports = true;
+    plan->copies = true;
     if (config->ops->adjust)
         return;
     plan->io.snap_bytes = 0;
@@ -348,7 +351,9 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
         return result;
     plan_bytes(config, filter, policy, &plan);
     plan.flows = reads_flows(filter) || nsp_policy_reads_flows(policy) ||
-                 nsp_policy_flow_plan(policy);
+                 nsp_policy_flow_plan(policy) ||
+                 ((config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0 &&
+                  nsp_policy_needs(policy, NSP_NEED_DRAW));
     if (config->user.policy_may_change)
         make_room_for_any(config, &plan);
     plan.io.edits = plan.edits;

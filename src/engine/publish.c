@@ -20,7 +20,6 @@
 #include <string.h>
 
 #include "base/diag.h"
-#include "base/prng.h"
 #include "engine/session.h"
 
 static int
@@ -99,17 +98,6 @@ sweep(struct nsp_session *s)
     return 0;
 }
 
-/* A rule's stream of random numbers: its own whatever rules there are. */
-static uint64_t
-stream_of(const char *name, uint32_t queue)
-{
-    uint64_t hash = queue;
-
-    for (; *name; name++)
-        hash = nsp_mix64(hash ^ (uint8_t)*name);
-    return hash;
-}
-
 static int
 place_rule(struct nsp_session *s, struct nsp_snapshot *snapshot, uint32_t index)
 {
@@ -121,7 +109,7 @@ place_rule(struct nsp_session *s, struct nsp_snapshot *snapshot, uint32_t index)
     snapshot->rule_slots[index] = slot;
     for (uint32_t q = 0; fresh && q < s->worker_count && err == 0; q++)
         err = nsp_state_begin_rule(&s->workers[q].states, slot, name,
-                                   s->config->user.seed, stream_of(name, q),
+                                   s->config->user.seed, q,
                                    &s->config->allocator);
     return err;
 }
@@ -282,6 +270,8 @@ check_plan(const struct nsp_session *s, const struct nsp_plan *plan,
         what = "edits packets";
     else if (plan->flows && !open->flows)
         what = "tracks flows";
+    else if (plan->copies && !open->copies)
+        what = "copies packets";
     else if (plan->reports && !open->reports)
         what = "logs or captures packets";
     else if (!s->ops->adjust && fewer_bytes)

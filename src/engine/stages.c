@@ -241,8 +241,8 @@ can_hold(struct nsp_worker *w, struct nsp_pkt *pkt)
         nsp_outlet_drop(w, pkt, NSP_DROP_HELD_FULL);
         return false;
     }
-    if ((pkt->flags & NSP_PKT_MODIFIED) != 0 && w->ops->retain &&
-        w->ops->retain(w->io, w->queue, pkt) < 0) {
+    if ((pkt->flags & (NSP_PKT_MODIFIED | NSP_PKT_COPY)) == NSP_PKT_MODIFIED &&
+        w->ops->retain && w->ops->retain(w->io, w->queue, pkt) < 0) {
         nsp_outlet_drop(w, pkt, NSP_DROP_NO_BUFFER);
         return false;
     }

@@ -19,9 +19,20 @@ bottleneck_config(const struct nsp_link_rate *link,
     };
 }
 
+/* A rule's stream of random numbers: its own whatever rules there are. */
+static uint64_t
+stream_of(const char *name, uint32_t queue)
+{
+    uint64_t hash = queue;
+
+    for (; *name; name++)
+        hash = nsp_mix64(hash ^ (uint8_t)*name);
+    return hash;
+}
+
 int
 nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
-                     const char *name, uint64_t seed, uint64_t stream,
+                     const char *name, uint64_t seed, uint32_t queue,
                      const struct nsp_allocator *allocator)
 {
     struct nsp_rule_state **chunk = &store->rules[slot / NSP_STATE_CHUNK];
@@ -32,9 +43,12 @@ nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
     if (!*chunk)
         return -ENOMEM;
     state = nsp_state_rule(store, slot);
-    *state = (struct nsp_rule_state){ .stream = stream };
+    *state = (struct nsp_rule_state){
+        .stream = stream_of(name, 0),
+        .key = nsp_mix64(nsp_mix64(seed) ^ stream_of(name, 0)),
+    };
     snprintf(state->name, sizeof state->name, "%s", name);
-    nsp_prng_init(&state->random, seed, stream);
+    nsp_prng_init(&state->random, seed, stream_of(name, queue));
     return 0;
 }
 

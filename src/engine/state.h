@@ -40,8 +40,9 @@ struct nsp_rule_limit {
 struct nsp_rule_state {
     struct nsp_tally tally;
     char name[NSP_NAME_MAX + 1];
-    uint64_t stream; /* Of random numbers. */
-    struct nsp_prng random;
+    uint64_t stream;        /* Of random numbers. */
+    uint64_t key;           /* Of those of single packets. */
+    struct nsp_prng random; /* The worker's, for one after the other. */
     struct nsp_effects_state effects;
     struct nsp_rule_limit limits[NSP_RULE_LIMITS];
     uint64_t left_ns; /* The last packet that left in order. */
@@ -89,9 +90,9 @@ nsp_state_class(const struct nsp_state_store *store, uint32_t slot)
 }
 
 /* Prepares the state of a slot that was given to a new 'name', for random
- * numbers of 'seed' and 'stream'. Returns 0 or -ENOMEM. */
+ * numbers of 'seed' on worker 'queue'. Returns 0 or -ENOMEM. */
 int nsp_state_begin_rule(struct nsp_state_store *store, uint32_t slot,
-                         const char *name, uint64_t seed, uint64_t stream,
+                         const char *name, uint64_t seed, uint32_t queue,
                          const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 int nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
                           const struct nsp_link_rate *link,

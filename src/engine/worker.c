@@ -22,6 +22,9 @@
 /* Packets whose counters may wait in virtual time. */
 #define UNPUBLISHED_MAX 256u
 
+/* That a burst has room for, at least. */
+#define COPIES_PER_PKT 4u
+
 /* --- Deciding ------------------------------------------------------------ */
 
 /* Takes the callback's word on one packet, of which 'held_bytes' were held
@@ -237,6 +240,14 @@ nsp_worker_drain(struct nsp_worker *w)
 
 /* --- Lifetime ------------------------------------------------------------ */
 
+/* A quarter of what may be held, and a burst of packets whatever that is. */
+static uint32_t
+copies_max(const struct nsp_config *config)
+{
+    return nsp_max_u32(config->user.max_held_pkts / 4,
+                       NSP_BURST_MAX * COPIES_PER_PKT);
+}
+
 int
 nsp_worker_init(struct nsp_worker *w, const struct nsp_plan *plan)
 {
@@ -251,6 +262,8 @@ nsp_worker_init(struct nsp_worker *w, const struct nsp_plan *plan)
         err = nsp_wheel_create(allocator, 0, &w->delays);
     if (err == 0 && plan->holds)
         err = nsp_wheel_create(allocator, 0, &w->serialisers);
+    if (err == 0 && plan->copies)
+        err = nsp_copies_init(&w->copies, copies_max(w->config), allocator);
     if (err == 0 && plan->flows)
         err = nsp_flows_init(&w->flows, w->config, w->filter, w->virtual_time);
     return err;
@@ -261,6 +274,7 @@ nsp_worker_fini(struct nsp_worker *w)
 {
     nsp_state_fini(&w->states, &w->config->allocator);
     nsp_flows_fini(&w->flows);
+    nsp_copies_fini(&w->copies);
     nsp_wheel_destroy(w->delays);
     nsp_wheel_destroy(w->serialisers);
 }

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "engine/config.h"
+#include "engine/copies.h"
 #include "engine/events.h"
 #include "engine/flows.h"
 #include "engine/handover.h"
@@ -44,6 +45,7 @@ struct nsp_worker {
     struct nsp_wheel *delays;      /* Packets. */
     struct nsp_wheel *serialisers; /* Class queues. */
     struct nsp_state_store states;
+    struct nsp_copies copies;
     struct nsp_tally *changed; /* Linked by next_changed. */
 
     struct nsp_mailbox mailbox;
@@ -52,6 +54,7 @@ struct nsp_worker {
     /* Packets on their way out of this iteration. */
     struct nsp_pkt *tx[NSP_BURST_MAX];
     uint32_t tx_count;
+    bool tx_has_copies;
     struct nsp_pkt *dropped[NSP_BURST_MAX];
     uint32_t dropped_count;
 

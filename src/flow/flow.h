@@ -91,7 +91,10 @@ static inline struct nsp_flow_view
 nsp_flow_view(const struct nsp_flow *flow, enum nsp_flow_way way,
               uint64_t now_ns)
 {
+    uint64_t hash = (uint64_t)flow->hash.half[0] << 32 | flow->hash.half[1];
+
     return (struct nsp_flow_view){
+        .stream = (hash ^ flow->first_ns) * 2 + way,
         .pkts = nsp_flow_pkts(flow, NSP_FLOW_LOW) +
                 nsp_flow_pkts(flow, NSP_FLOW_HIGH),
         .bytes = flow->bytes[NSP_FLOW_LOW] + flow->bytes[NSP_FLOW_HIGH],

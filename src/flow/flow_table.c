@@ -431,7 +431,11 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
                    now);
         else
             flow = begin_new(table, search, pkts[i], now);
-        ret[i] = (struct nsp_flow_hit){ flow, search->key.way };
+        ret[i] = (struct nsp_flow_hit){
+            .flow = flow,
+            .number = flow ? flow->pkts_low[search->key.way] : 0,
+            .way = search->key.way,
+        };
     }
     table->hit_count = 0;
 }

@@ -75,7 +75,8 @@ struct nsp_flow_stats {
 struct nsp_flow_hit {
     struct nsp_flow *flow; /* NULL: the packet has no IP header, or was refused.
                             * Good until the next burst. */
-    uint8_t way;           /* enum nsp_flow_way of the packet. */
+    uint32_t number; /* Which packet of its way it is, from 1, modulo 2^32. */
+    uint8_t way;     /* enum nsp_flow_way of the packet. */
 };
 
 /* Returns 0, -EINVAL for a field outside its range, or -ENOMEM; '*ret' is then

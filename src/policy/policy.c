@@ -475,6 +475,15 @@ nsp_policy_reads_flows(const struct nsp_policy *policy)
 }
 
 bool
+nsp_policy_needs(const struct nsp_policy *policy, uint32_t needs)
+{
+    for (uint32_t i = 0; i < policy->rule_count; i++)
+        if ((policy->rules[i].needs & needs) != 0)
+            return true;
+    return false;
+}
+
+bool
 nsp_policy_rule_may_match(const struct nsp_policy_rule *rule,
                           enum nsp_direction direction)
 {

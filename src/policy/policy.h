@@ -106,6 +106,10 @@ uint8_t nsp_policy_spared(const struct nsp_policy *policy);
 /* Whether some rule reads what a flow table knows, in its filter or to act. */
 bool nsp_policy_reads_flows(const struct nsp_policy *policy);
 
+/* Whether the effects of some rule have one of 'needs', a set of enum nsp_need.
+ */
+bool nsp_policy_needs(const struct nsp_policy *policy, uint32_t needs);
+
 /* Finds the rules for 'n' parsed packets: those that match and go on, up to and
  * including the first that does not; rules that spare what a packet is
  * 'essential' for are passed over. 'flows' may be NULL; the answer is the

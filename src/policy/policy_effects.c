@@ -50,6 +50,8 @@ nsp_effects_set(const struct nsp_effects *e)
 {
     uint32_t set = set_of_gates(e);
 
+    if (e->duplicate.ppm || e->duplicate.copies || e->duplicate.spacing_ns)
+        set |= NSP_EFFECT_DUPLICATE;
     if (tamper_any(&e->tamper))
         set |= NSP_EFFECT_TAMPER;
     if (e->tcp_window.max_bytes)
@@ -136,12 +138,59 @@ needs_of_gates(const struct nsp_effects *e, uint32_t set)
     return needs;
 }
 
+static uint32_t
+needs_of_duplicate(const struct nsp_duplicate_config *duplicate)
+{
+    return NSP_NEED_SINGLE | NSP_NEED_INJECT | NSP_NEED_WHOLE | NSP_NEED_COPY |
+           (duplicate->spacing_ns != 0 ? NSP_NEED_HOLD : 0) |
+           (duplicate->correlation_ppm != 0 ? NSP_NEED_MEMORY : 0);
+}
+
+static bool
+loss_draws(const struct nsp_loss_config *loss)
+{
+    return loss->kind != NSP_LOSS_PATTERN && loss->kind != NSP_LOSS_EVERY &&
+           loss->kind != NSP_LOSS_FIRST;
+}
+
+static bool
+spares(const struct nsp_effects *e)
+{
+    return (e->cutoff.spared_ppm | e->flap.spared_ppm | e->mtu.spared_ppm |
+            e->throttle.spared_ppm | e->tcp_window.spared_ppm |
+            e->windows.spared_ppm | e->delay.spared_ppm |
+            e->ack_delay.spared_ppm) != 0;
+}
+
+/* Whether what one packet meets is drawn. Links that go by time draw, but not
+ * for packets. */
+static bool
+draws(const struct nsp_effects *e, uint32_t set)
+{
+    const uint32_t chances = NSP_EFFECT_TCP_RESET | NSP_EFFECT_DUPLICATE |
+                             NSP_EFFECT_TAMPER | NSP_EFFECT_REORDER;
+
+    if ((set & chances) != 0 || spares(e))
+        return true;
+    if ((set & NSP_EFFECT_LOSS) != 0 && loss_draws(&e->loss))
+        return true;
+    if ((set & NSP_EFFECT_SYN_LOSS) != 0 && loss_draws(&e->syn_loss))
+        return true;
+    return (set & NSP_EFFECT_DELAY) != 0 &&
+           e->delay.kind != NSP_DELAY_CONSTANT &&
+           e->delay.kind != NSP_DELAY_TRACE;
+}
+
 uint32_t
 nsp_effects_needs(const struct nsp_effects *e)
 {
     uint32_t set = nsp_effects_set(e);
     uint32_t needs = needs_of_gates(e, set);
 
+    if (draws(e, set))
+        needs |= NSP_NEED_DRAW;
+    if ((set & NSP_EFFECT_DUPLICATE) != 0)
+        needs |= needs_of_duplicate(&e->duplicate);
     if ((set & NSP_EFFECT_TAMPER) != 0)
         needs |= NSP_NEED_SINGLE | NSP_NEED_EDIT |
                  (e->tamper.correlation_ppm != 0 ? NSP_NEED_MEMORY : 0);

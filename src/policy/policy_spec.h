@@ -21,6 +21,7 @@ enum nsp_effect {
     NSP_EFFECT_DELAY = 1 << 10,
     NSP_EFFECT_ACK_DELAY = 1 << 11,
     NSP_EFFECT_REORDER = 1 << 12,
+    NSP_EFFECT_DUPLICATE = 1 << 13,
 };
 
 /* The effects that 'effects' says anything about, sense or not. */
@@ -48,6 +49,9 @@ enum nsp_need {
                                */
     NSP_NEED_ONE_WORKER = 1 << 5, /* And on all of them: one count, one link. */
     NSP_NEED_FLOWS = 1 << 6,      /* What is known of a packet's flow. */
+    NSP_NEED_WHOLE = 1 << 7,      /* All bytes of packets. */
+    NSP_NEED_COPY = 1 << 8,       /* Copies are made. */
+    NSP_NEED_DRAW = 1 << 9,       /* Random numbers for each packet. */
 };
 
 /* Set of enum nsp_need of checked effects. */

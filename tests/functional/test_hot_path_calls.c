@@ -168,6 +168,59 @@ TEST(filter_loss_rate_and_delay_call_nothing)
                                 stats.dropped_pkts[NSP_DROP_QUEUE_FULL]);
 }
 
+TEST(all_effects_call_nothing)
+{
+    static const uint64_t times_ns[] = { 100 * MS, MS };
+    static const struct nsp_rate_segment segments[] = {
+        { 10 * MS, 7000000, 14000000 },
+    };
+    static const struct nsp_rate_plan_config plan = { .segments = segments,
+                                                      .segment_count = 1,
+                                                      .repeat = true };
+    static const struct nsp_rule rules[] = {
+        { .go_on = true,
+          .effects = { .cutoff = { .after_bytes = UINT64_MAX, .stall_ns = 1 },
+                       .flap = { .count = 2, .times_ns = times_ns },
+                       .mtu = { .max_bytes = 90,
+                                .excess = NSP_MTU_TRUNCATE,
+                                .spared_ppm = 500000 },
+                       .syn_loss.chance.ppm = 10000,
+                       .loss = { .kind = NSP_LOSS_BURSTS,
+                                 .mark_ce = true,
+                                 .bursts = { 10000, 3000 } },
+                       .tcp_reset.ppm = 10000,
+                       .throttle = { .pkts = 1000,
+                                     .per_ns = MS,
+                                     .burst_pkts = 10,
+                                     .queue_pkts = 10 },
+                       .duplicate = { .ppm = 10000,
+                                      .copies = 3,
+                                      .spacing_ns = MS } } },
+        { .link.plan = &plan,
+          .effects = { .tamper = { .ppm = 10000,
+                                   .flip_bits = 3,
+                                   .csum = NSP_TAMPER_CSUM_REPAIR },
+                       .tcp_window.max_bytes = 1000,
+                       .windows = { .min_ns = MS, .max_ns = 2 * MS },
+                       .delay = { .kind = NSP_DELAY_NORMAL,
+                                  .mean_ns = MS,
+                                  .spread_ns = MS / 10 },
+                       .ack_delay.delay_ns = MS,
+                       .reorder = { .ppm = 10000, .gap = 2 } } },
+    };
+    struct nsp_stats stats;
+    uint64_t dropped = 0;
+
+    run_on_memory(rules, 2, &stats);
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        dropped += stats.dropped_pkts[i];
+    CHECK(stats.duplicated_pkts > 0);
+    CHECK(stats.dropped_pkts[NSP_DROP_LOSS] > 0);
+    CHECK(stats.modified_pkts > 0);
+    CHECK_EQ(stats.in_pkts + stats.duplicated_pkts,
+             stats.delivered_pkts + dropped);
+}
+
 /* Nobody reads, so the ring is full in the end. */
 TEST(logging_and_capturing_call_nothing)
 {
@@ -331,6 +384,7 @@ main(void)
         cmocka_unit_test(watch_sees_a_system_call_and_lets_it_happen),
         cmocka_unit_test(passing_calls_nothing),
         cmocka_unit_test(filter_loss_rate_and_delay_call_nothing),
+        cmocka_unit_test(all_effects_call_nothing),
         cmocka_unit_test(logging_and_capturing_call_nothing),
         cmocka_unit_test(rejecting_calls_nothing),
         cmocka_unit_test(

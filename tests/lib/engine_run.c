@@ -32,9 +32,9 @@ run_check_identity(const struct nsp_stats *stats)
 
     for (int i = 0; i < NSP_DROP_COUNT; i++)
         dropped_bytes += stats->dropped_bytes[i];
-    CHECK_EQ(stats->in_pkts,
+    CHECK_EQ(stats->in_pkts + stats->duplicated_pkts,
              stats->delivered_pkts + run_dropped(stats) + stats->queued_pkts);
-    CHECK_EQ(stats->in_bytes,
+    CHECK_EQ(stats->in_bytes + stats->duplicated_bytes,
              stats->delivered_bytes + dropped_bytes + stats->queued_bytes);
 }
 

@@ -349,8 +349,8 @@ int
 nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
                   uint32_t ip_bytes, bool reply, const struct nsp_pkt *like)
 {
-    const struct nsp_bridge_frame *source = frame_of(like);
-    uint32_t port = source->port ^ (reply ? 0u : 1u);
+    uint32_t port = (uint32_t)(like->device_ref & 1) ^ (reply ? 0u : 1u);
+    uint32_t way = (uint32_t)(like->device_ref >> 1);
     uint8_t link[NSP_LINK_BYTES_MAX];
     uint32_t frame;
     uint8_t *data;
@@ -370,8 +370,7 @@ nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
     data = start_of(queue, frame) + NSP_BRIDGE_HEADROOM_BYTES;
     memcpy(data, link, (size_t)link_bytes);
     memcpy(data + link_bytes, ip, ip_bytes);
-    if (!put(queue, port, source->way, data, (uint32_t)link_bytes + ip_bytes,
-             0)) {
+    if (!put(queue, port, way, data, (uint32_t)link_bytes + ip_bytes, 0)) {
         release(queue, (uint64_t)(data - queue->memory.bytes));
         return -ENOBUFS;
     }
@@ -380,6 +379,13 @@ nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
 }
 
 /* --- Receiving ------------------------------------------------------------ */
+
+/* Where a frame came from, for packets made like it when it has gone. */
+static uint64_t
+place_of(uint32_t port, uint32_t way)
+{
+    return (uint64_t)way << 1 | port;
+}
 
 /* Makes a packet of a frame that was received. */
 static struct nsp_pkt *
@@ -402,6 +408,7 @@ fill_frame(struct nsp_bridge_queue *queue, const struct xdp_desc *desc,
             .in_ifindex = ports[port].ifindex,
             .out_ifindex = ports[port ^ 1u].ifindex,
             .uid = UINT32_MAX,
+            .device_ref = place_of(port, way),
         },
         .port = (uint8_t)port,
         .way = (uint8_t)way,

@@ -249,9 +249,9 @@ fill_slot(const struct nsp_tap_queue *queue, struct nsp_tap_slot *slot,
             .csum = checksum_state(&vnet),
             .queue = (uint16_t)queue->config.index,
             .uid = UINT32_MAX,
+            .device_ref = tag,
         },
         .block = block,
-        .tag = tag,
         .lent = true,
         .whole_block = true,
     };
@@ -339,7 +339,7 @@ send_pkt(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
     }
     memmove(frame, frame + NSP_TAP_TAG_BYTES, MAC_BYTES);
     nsp_store_be16(frame + MAC_BYTES, NSP_TAP_TPID);
-    nsp_store_be16(frame + MAC_BYTES + 2, slot->tag);
+    nsp_store_be16(frame + MAC_BYTES + 2, (uint16_t)slot->pkt.device_ref);
     do
         sent = write(queue->config.fd, slot->block, bytes);
     while (sent < 0 && errno == EINTR);
@@ -381,7 +381,6 @@ int
 nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
                uint32_t ip_bytes, bool reply, const struct nsp_pkt *like)
 {
-    const struct nsp_tap_slot *slot = slot_of(like);
     bool turn = reply && (like->flags & NSP_PKT_LOOPBACK) == 0;
     uint8_t head[NSP_TAP_DATA_OFF + ETHER_HDR_LEN] = { 0 };
     uint8_t *frame = head + NSP_TAP_VNET_BYTES;
@@ -394,7 +393,7 @@ nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
     memcpy(frame, like->data + (reply ? ETH_ALEN : 0), ETH_ALEN);
     memcpy(frame + ETH_ALEN, like->data + (reply ? 0 : ETH_ALEN), ETH_ALEN);
     nsp_store_be16(frame + MAC_BYTES, NSP_TAP_TPID);
-    nsp_store_be16(frame + MAC_BYTES + 2, (uint16_t)(slot->tag ^ turn));
+    nsp_store_be16(frame + MAC_BYTES + 2, (uint16_t)(like->device_ref ^ turn));
     nsp_store_be16(frame + MAC_BYTES + 4,
                    ip[0] >> 4 == 6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
     return writev(queue->config.fd, iov, 2) < 0 ? -errno : 0;
