@@ -370,6 +370,17 @@ def test_a_reader_that_leaves_ends_it_quietly(near):
     assert process.wait(PATIENCE) == 0, process.stderr.read()
 
 
+def test_an_interface_that_goes_while_it_is_down_ends_it(near, tmp_path):
+    assert answers_in_time(near)
+    capture = Capture(near, "-i", "v0", "-w", tmp_path / "i.pcapng")
+    near.run("ip", "link", "set", "v0", "down")
+    for _ in range(2):  # A second has passed: it knows.
+        assert capture.process.stdout.readline()
+    near.run("ip", "link", "delete", "v0")
+    end = capture.end(number=None, status=1)
+    assert "v0 was removed" in end["error"]["message"]
+
+
 def test_an_interface_that_flaps_goes_on_and_one_that_goes_ends_it(near,
                                                                    tmp_path):
     assert answers_in_time(near)

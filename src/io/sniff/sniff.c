@@ -28,6 +28,10 @@
 #define BUFFER_BYTES_MAX     (1u << 30)
 #define BLOCKS_MIN           4u
 
+/* How often to look whether an interface that is down is still there: the
+ * kernel tells sockets when one goes down, and not that it goes away then. */
+#define DOWN_LOOK_NS UINT64_C(100000000)
+
 #define PRIVILEGE_CURE                                                         \
     "run as root or with CAP_NET_RAW, or under unshare --map-root-user --net"
 
@@ -43,6 +47,7 @@ struct nsp_io {
 
     struct nsp_sniff_queue *queues;
     uint32_t queue_count, queues_open;
+    atomic_bool down;  /* The interface was, when last looked at. */
     atomic_int status; /* The negative errno that ended the device, or 0. */
     struct nsp_allocator allocator;
     struct nsp_log_sink log;
@@ -91,21 +96,42 @@ link_of(unsigned type)
     }
 }
 
-/* Asks the kernel what hardware 'name' is. */
+/* Asks the kernel about interface 'name': an ioctl of netdevice(7). */
+static int
+ask_interface(const char *name, unsigned long request, struct ifreq *ret)
+{
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int err = 0;
+
+    *ret = (struct ifreq){ .ifr_ifindex = 0 };
+    if (fd < 0)
+        return -errno;
+    snprintf(ret->ifr_name, sizeof ret->ifr_name, "%s", name);
+    if (ioctl(fd, request, ret) < 0)
+        err = -errno;
+    close(fd);
+    return err;
+}
+
+/* What hardware it is (ARPHRD_*). */
 static int
 read_type(const char *name, unsigned *ret)
 {
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq request = { .ifr_ifindex = 0 };
-    int err = 0;
+    struct ifreq answer;
+    int err = ask_interface(name, SIOCGIFHWADDR, &answer);
 
-    if (fd < 0)
-        return -errno;
-    snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
-    if (ioctl(fd, SIOCGIFHWADDR, &request) < 0)
-        err = -errno;
-    close(fd);
-    *ret = request.ifr_hwaddr.sa_family;
+    *ret = answer.ifr_hwaddr.sa_family;
+    return err;
+}
+
+/* Its IFF_* flags. */
+static int
+read_flags(const char *name, unsigned *ret)
+{
+    struct ifreq answer;
+    int err = ask_interface(name, SIOCGIFFLAGS, &answer);
+
+    *ret = (unsigned short)answer.ifr_flags;
     return err;
 }
 
@@ -310,6 +336,13 @@ sniff_wake(struct nsp_io *io)
         nsp_wakeup_set(&io->queues[i].wakeup);
 }
 
+static void
+end_device(struct nsp_io *io, int err)
+{
+    atomic_store_explicit(&io->status, err, memory_order_relaxed);
+    sniff_wake(io);
+}
+
 /* Looks why a socket woke that may have an error: its interface goes down or is
  * removed. */
 static void
@@ -320,21 +353,39 @@ take_error(struct nsp_io *io, const struct nsp_sniff_queue *queue)
 
     if (err == 0)
         return;
-    if (err == -ENETDOWN && if_indextoname(io->site.ifindex, name)) {
+    if (err != -ENETDOWN) {
+        end_device(io, err);
+    } else if (!if_indextoname(io->site.ifindex, name)) {
+        end_device(io, -ENODEV);
+    } else if (!atomic_exchange(&io->down, true)) {
         log_text(io, NSP_LOG_WARNING, "sniff: interface %s is down", io->name);
-        return;
     }
-    atomic_store_explicit(&io->status, err == -ENETDOWN ? -ENODEV : err,
-                          memory_order_relaxed);
-    sniff_wake(io);
+}
+
+/* Looks at an interface that was down. */
+static void
+look_again(struct nsp_io *io)
+{
+    char name[IF_NAMESIZE];
+    unsigned flags = 0;
+
+    if (!if_indextoname(io->site.ifindex, name))
+        end_device(io, -ENODEV);
+    else if (read_flags(name, &flags) == 0 && (flags & IFF_UP) != 0)
+        atomic_store(&io->down, false);
 }
 
 static int
 sniff_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
     struct nsp_sniff_queue *q = &io->queues[queue];
-    int result = nsp_wakeup_wait(&q->wakeup, q->fd, timeout_ns);
+    int result;
 
+    if (atomic_load_explicit(&io->down, memory_order_relaxed)) {
+        timeout_ns = nsp_min_u64(timeout_ns, DOWN_LOOK_NS);
+        look_again(io);
+    }
+    result = nsp_wakeup_wait(&q->wakeup, q->fd, timeout_ns);
     if (result > 0)
         take_error(io, q);
     return result < 0 ? result : 0;
