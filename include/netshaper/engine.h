@@ -81,6 +81,12 @@ NSP_API int nsp_burst_inject(struct nsp_burst *burst, uint32_t like,
                              const uint8_t *ip,
                              uint32_t ip_bytes) NSP_MUSTCHECK;
 
+/* In virtual time: called between two bursts, with the time since the first
+ * packet, at 0 and then exactly at each time that it returns, which is later
+ * (else, and with UINT64_MAX, never again). What it asks of
+ * nsp_engine_set_policy() holds for packets that come at that time or later. */
+typedef uint64_t nsp_timer_fn(void *context, uint64_t elapsed_ns);
+
 /* --- Configuration ------------------------------------------------------- */
 
 /* Packets whose mark has bit 0x20000000 are not intercepted: those that the
@@ -240,6 +246,8 @@ struct nsp_engine_config {
                              * or edits packets where this one does not. */
     nsp_burst_fn *callback;
     void *callback_context;
+    nsp_timer_fn *timer; /* Needs virtual time, and one worker. */
+    void *timer_context;
     nsp_fates_fn *fates; /* Told what becomes of every packet (event.h). */
     void *fates_context;
 

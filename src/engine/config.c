@@ -322,6 +322,19 @@ fill_defaults(struct nsp_config *config, const struct nsp_engine_config *user)
                                  : NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
 }
 
+static int
+check_timer(const struct nsp_config *config, struct nsp_diag *reterr)
+{
+    if (!config->user.timer ||
+        ((config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0 &&
+         config->user.workers == 1))
+        return NSP_OK;
+    return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "bad-timer",
+                        "call nsp_engine_set_policy() from a thread of your "
+                        "own",
+                        "a timer needs virtual time and one worker");
+}
+
 int
 nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
                 struct nsp_diag *reterr)
@@ -348,7 +361,10 @@ nsp_config_init(struct nsp_config *config, const struct nsp_engine_config *user,
     config->user.backend = config->custom ? "custom" : config->ops->name;
     /* What they point at is the caller's. */
     config->user.policy = (struct nsp_policy_spec){ .rules = NULL };
-    return NSP_OK;
+    result = check_timer(config, reterr);
+    if (result != NSP_OK)
+        nsp_config_fini(config);
+    return result;
 }
 
 void

@@ -245,17 +245,39 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
     }
 }
 
+/* Calls the user's timer, during which this worker counts as one that does not
+ * run: it uses no snapshot, so the timer may change policies. Returns the time
+ * of the next call, NSP_TIME_NEVER if there is none. */
+static uint64_t
+call_timer(struct nsp_session *s, struct nsp_worker *w, uint64_t began_ns,
+           uint64_t at_ns)
+{
+    const struct nsp_engine_config *user = &s->config->user;
+    uint64_t self = atomic_exchange(&s->threads[w->queue], 0);
+    uint64_t next_ns = user->timer(user->timer_context, at_ns - began_ns);
+
+    atomic_store(&s->threads[w->queue], self);
+    return next_ns > at_ns - began_ns ? nsp_add_sat_u64(began_ns, next_ns)
+                                      : NSP_TIME_NEVER;
+}
+
 static void
 loop_virtual(struct nsp_session *s, struct nsp_worker *w)
 {
     uint64_t now_ns = s->ops->next_rx_ns(s->io, w->queue);
     uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
+    uint64_t began_ns = now_ns;
+    uint64_t timer_ns = s->config->user.timer ? now_ns : NSP_TIME_NEVER;
 
     /* An input that is empty from the start has no time at all. */
     while (now_ns != NSP_TIME_NEVER && !must_end(s, now_ns, deadline_ns)) {
-        uint32_t moved = nsp_worker_poll(w, now_ns);
-        uint64_t next_ns = s->ops->next_rx_ns(s->io, w->queue);
+        uint64_t next_ns;
+        uint32_t moved;
 
+        if (now_ns == timer_ns)
+            timer_ns = call_timer(s, w, began_ns, now_ns);
+        moved = nsp_worker_poll(w, now_ns);
+        next_ns = s->ops->next_rx_ns(s->io, w->queue);
         if (moved == 0 && device_failed(s))
             return;
         /* A device that has no room for its next packet waits for held ones to
@@ -263,6 +285,8 @@ loop_virtual(struct nsp_session *s, struct nsp_worker *w)
         if (moved == 0 && next_ns <= now_ns)
             next_ns = NSP_TIME_NEVER;
         next_ns = nsp_min_u64(next_ns, nsp_worker_due_ns(w));
+        if (next_ns != NSP_TIME_NEVER)
+            next_ns = nsp_min_u64(next_ns, timer_ns);
         if (next_ns > now_ns)
             now_ns = next_ns;
     }

@@ -190,7 +190,10 @@ take_snapshot(struct nsp_worker *w)
 {
     const struct nsp_snapshot *snapshot = atomic_load(w->published);
 
-    if (snapshot == w->snapshot)
+    /* One that was made while this worker did not run may be where the last one
+     * was. */
+    if (snapshot == w->snapshot &&
+        snapshot->generation == atomic_load(&w->generation))
         return;
     publish(w); /* Who looks which slots are free sees what they hold. */
     w->snapshot = snapshot;
