@@ -43,6 +43,7 @@ struct service {
     uint64_t unconfirmed_ns;           /* Taken back then; UINT64_MAX: not. */
     struct nsp_policy_file *confirmed; /* Comes back; NULL: the run ends. */
     bool stopping, not_confirmed;
+    uint64_t scenario_began_ns, scenario_ns; /* The same. */
 };
 
 static uint64_t
@@ -130,18 +131,53 @@ set_time(struct service *s)
     return changed;
 }
 
-static void
-follow_schedule(struct service *s)
-{
-    struct nsp_diag diag;
+/* --- Scenarios ------------------------------------------------------------ */
 
-    if (now_ns() < s->schedule_ns || !set_time(s))
+/* Makes the policy that of now; a scenario begins with its policy. */
+static int
+set_elapsed(struct service *s)
+{
+    uint64_t elapsed_ns = now_ns() - s->scenario_began_ns, next_ns;
+    int result;
+
+    s->scenario_ns = UINT64_MAX;
+    if (!s->file->has_scenario)
+        return NSP_OK;
+    result = nsp_policy_file_set_elapsed(s->file, elapsed_ns, &next_ns);
+    if (next_ns < UINT64_MAX - elapsed_ns - s->scenario_began_ns)
+        s->scenario_ns = s->scenario_began_ns + elapsed_ns + next_ns;
+    set_time(s); /* It said which rules are enabled. */
+    return result;
+}
+
+static void
+begin_scenario(struct service *s)
+{
+    s->scenario_began_ns = now_ns();
+    (void)set_elapsed(s); /* At its beginning it is as it was read. */
+}
+
+/* --- Both ----------------------------------------------------------------- */
+
+static void
+follow_time(struct service *s)
+{
+    bool of_scenario = now_ns() >= s->scenario_ns;
+    bool of_schedule = now_ns() >= s->schedule_ns && set_time(s);
+    struct nsp_diag diag = { .text = "the scenario leads to a policy that is "
+                                     "not possible; the one in force stays" };
+    int result = NSP_OK;
+
+    if (!of_scenario && !of_schedule)
         return;
-    if (nsp_engine_set_policy(s->runner.engine, &s->file->spec, &diag) ==
-        NSP_OK)
-        say(s, "schedule");
-    else
+    if (of_scenario)
+        result = set_elapsed(s);
+    if (result == NSP_OK)
+        result = nsp_engine_set_policy(s->runner.engine, &s->file->spec, &diag);
+    if (result != NSP_OK)
         fprintf(stderr, "nsp: warning: %s\n", diag.text);
+    else if (of_schedule)
+        say(s, "schedule");
 }
 
 /* --- Reloading ------------------------------------------------------------ */
@@ -153,17 +189,21 @@ replace_policy(struct service *s, struct nsp_policy_file *file,
                struct nsp_diag *reterr)
 {
     struct nsp_policy_file *before = s->file;
+    uint64_t began_ns = s->scenario_began_ns;
     int result = nsp_run_events_prepare(&s->events, file, reterr);
 
     if (result != NSP_OK)
         return result;
     s->file = file;
     set_time(s);
+    begin_scenario(s);
     result = nsp_engine_set_policy(s->runner.engine, &file->spec, reterr);
     if (result != NSP_OK) {
         nsp_run_events_abandon(&s->events);
         s->file = before;
         set_time(s);
+        s->scenario_began_ns = began_ns;
+        (void)set_elapsed(s);
         return result;
     }
     nsp_run_events_adopt(&s->events, s->runner.engine);
@@ -377,6 +417,8 @@ wait_ms(const struct service *s, uint64_t end_ns)
 
     if (s->unconfirmed_ns < until)
         until = s->unconfirmed_ns;
+    if (s->scenario_ns < until)
+        until = s->scenario_ns;
     if (until != UINT64_MAX)
         ms = until <= now ? 0 : (int)((until - now) / 1000000 + 1);
     if (s->events.now.reports && (ms < 0 || ms > EVENTS_MS))
@@ -434,7 +476,7 @@ serve(struct service *s)
             end_ns = UINT64_MAX;
             stop(s);
         }
-        follow_schedule(s);
+        follow_time(s);
     }
 }
 
@@ -599,6 +641,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         .unconfirmed_ns = UINT64_MAX,
         .began_ns = now_ns(),
         .schedule_ns = UINT64_MAX,
+        .scenario_ns = UINT64_MAX,
     };
     int status = guard_session(&s); /* Before signals are kept for later. */
 
@@ -610,6 +653,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
     if (status == NSP_EXIT_OK) {
         say(&s, "running");
         await_confirmation(&s, NULL);
+        begin_scenario(&s);
         serve(&s);
         status = conclude(&s);
         if (status == NSP_EXIT_OK && s.not_confirmed)

@@ -29,6 +29,7 @@ struct simulation {
     struct nsp_simulate_notes notes;
     struct nsp_timeline timeline;
     struct nsp_runner runner;
+    struct nsp_policy_file *file;
     FILE *plot, *report_to;
     int ended;         /* Descriptor. */
     uint64_t in_bytes; /* Of the file; 0: not known. */
@@ -180,8 +181,26 @@ conclude(struct simulation *s)
     return status;
 }
 
+/* Makes the policy that of a time of its scenario. */
+static uint64_t
+follow_scenario(void *context, uint64_t elapsed_ns)
+{
+    struct simulation *s = context;
+    struct nsp_diag diag = { .text = "the scenario leads to a policy that is "
+                                     "not possible; the one in force stays" };
+    uint64_t next_ns = NSP_SCENARIO_NEVER;
+    int result = nsp_policy_file_set_elapsed(s->file, elapsed_ns, &next_ns);
+
+    if (result == NSP_OK)
+        result = nsp_engine_set_policy(s->runner.engine, &s->file->spec, &diag);
+    if (result != NSP_OK)
+        fprintf(stderr, "nsp: warning: %s\n", diag.text);
+    return next_ns < NSP_SCENARIO_NEVER - elapsed_ns ? elapsed_ns + next_ns
+                                                     : NSP_SCENARIO_NEVER;
+}
+
 static int
-run_engine(struct simulation *s, const struct nsp_policy_file *file)
+run_engine(struct simulation *s, struct nsp_policy_file *file)
 {
     const struct nsp_engine_config cfg = {
         .backend = "pcapfile",
@@ -191,12 +210,16 @@ run_engine(struct simulation *s, const struct nsp_policy_file *file)
         .max_held_pkts = HELD_PKTS_MAX,
         .seed = s->job->seed,
         .policy = file->spec,
+        .policy_may_change = file->has_scenario,
+        .timer = file->has_scenario ? follow_scenario : NULL,
+        .timer_context = s,
         .fates = nsp_simulate_take_fates,
         .fates_context = &s->notes,
     };
     struct nsp_diag diag = { .result = NSP_OK };
     int result;
 
+    s->file = file;
     s->runner.ended = note_end;
     s->runner.ended_context = s;
     s->began_ns = now_ns();

@@ -338,6 +338,7 @@ nsp_effect_options_load(const struct nsp_effect_text *texts, uint32_t count,
     r->builder.file = file;
     r->builder.files = nsp_file_reader_or_default(reader);
     r->builder.keys.store = &file->store;
+    r->builder.kept = &file->store;
     r->texts = texts;
     r->count = count;
     result = load(r, rule, complaints);

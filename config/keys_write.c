@@ -137,8 +137,7 @@ static void
 write_blocks(FILE *to, const struct nsp_key *key, const struct nsp_list *list,
              unsigned indent)
 {
-    fprintf(to, "%*s%s:%s\n", (int)indent, "", key->name,
-            list->count ? "" : " []");
+    fprintf(to, "%s:%s\n", key->name, list->count ? "" : " []");
     for (uint32_t i = 0; i < list->count; i++) {
         const struct nsp_object *item =
             (const void *)((const char *)list->items + i * key->map->bytes);
@@ -149,6 +148,19 @@ write_blocks(FILE *to, const struct nsp_key *key, const struct nsp_list *list,
         else
             fputs("{}\n", to);
     }
+}
+
+/* Tells whether the mapping of 'key' holds lists of mappings, too much for one
+ * line. */
+static bool
+wants_block(const struct nsp_key *key)
+{
+    if (key->shape != NSP_KEY_ONE || !key->map || key->type)
+        return false;
+    for (const struct nsp_key *k = key->map->keys; k->name; k++)
+        if (k->shape == NSP_KEY_LIST && k->map)
+            return true;
+    return false;
 }
 
 /* The first line's indentation is there already. */
@@ -166,7 +178,13 @@ nsp_keys_write(FILE *to, const struct nsp_map *map, const void *object,
         if (key->shape == NSP_KEY_NAMED) {
             write_named(to, key, member, indent);
         } else if (key->shape == NSP_KEY_LIST && key->map) {
+            if (begun)
+                fprintf(to, "%*s", (int)indent, "");
             write_blocks(to, key, member, indent);
+        } else if (wants_block(key)) {
+            fprintf(to, "%*s%s:\n%*s", begun ? (int)indent : 0, "", key->name,
+                    (int)indent + 2, "");
+            nsp_keys_write(to, key->map, member, indent + 2);
         } else {
             fprintf(to, "%*s%s: ", begun ? (int)indent : 0, "", key->name);
             if (key->shape == NSP_KEY_LIST)

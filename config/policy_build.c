@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "config/nearest.h"
+#include "config/policy_scenario.h"
 #include "netshaper/packet.h"
 
 /* --- Links --------------------------------------------------------------- */
@@ -42,6 +43,20 @@ nsp_policy_build_link(struct nsp_policy_builder *b, const struct nsp_map *map,
 }
 
 static void
+build_class(struct nsp_policy_builder *b, const struct nsp_doc_class *doc,
+            struct nsp_link_rate *ret)
+{
+    struct nsp_doc_way way = { .at = doc->at };
+
+    if (!doc->at.node || !nsp_yaml_find(doc->at.node, "rate"))
+        return;
+    way.at.given = 0;
+    nsp_policy_join_way(&nsp_class_map, &doc->at, &way);
+    nsp_policy_join_steps(b, NSP_STEP_CLASS, doc->at.name, &way);
+    nsp_policy_build_link(b, &nsp_way_map, &way.at, &way.link, ret);
+}
+
+static void
 build_classes(struct nsp_policy_builder *b)
 {
     const struct nsp_doc_class *docs = b->doc->classes.items;
@@ -53,10 +68,9 @@ build_classes(struct nsp_policy_builder *b)
         return;
     for (uint32_t i = 0; i < count; i++) {
         classes[i].name = docs[i].at.name;
-        if (docs[i].at.node && nsp_yaml_find(docs[i].at.node, "rate"))
-            nsp_policy_build_link(b, &nsp_class_map, &docs[i].at, &docs[i].link,
-                                  &classes[i].link);
+        build_class(b, &docs[i], &classes[i].link);
     }
+    b->classes = classes;
     b->file->spec.classes = classes;
     b->file->spec.class_count = count;
 }
@@ -71,12 +85,13 @@ build_impairment(struct nsp_policy_builder *b,
         nsp_policy_find_profile(b, &doc->profile);
     struct nsp_doc_way way = { .at = doc->at };
 
-    if (!profile) {
-        nsp_policy_build_effects(b, &doc->effects, ret);
+    if (!doc->at.node)
         return;
-    }
-    nsp_policy_join_profile(b, profile, NSP_DOC_DOWN, &way);
+    way.at.given = 0;
+    if (profile)
+        nsp_policy_join_profile(b, profile, NSP_DOC_DOWN, &way);
     nsp_policy_join_way(&nsp_impairment_map, &doc->at, &way);
+    nsp_policy_join_steps(b, NSP_STEP_IMPAIRMENT, doc->at.name, &way);
     nsp_policy_build_effects(b, &way.effects, ret);
 }
 
@@ -92,9 +107,9 @@ build_impairments(struct nsp_policy_builder *b)
         return;
     for (uint32_t i = 0; i < count; i++) {
         impairments[i].name = docs[i].at.name;
-        if (docs[i].at.node)
-            build_impairment(b, &docs[i], &impairments[i].effects);
+        build_impairment(b, &docs[i], &impairments[i].effects);
     }
+    b->impairments = impairments;
     b->file->spec.impairments = impairments;
     b->file->spec.impairment_count = count;
 }
@@ -375,6 +390,17 @@ check_forwarded(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc)
         "forwarded packets are neither inbound nor outbound");
 }
 
+/* What may change in the course of time. */
+static void
+build_way(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
+          const struct nsp_doc_way *way, struct nsp_rule *rule)
+{
+    if (!doc->class_name)
+        nsp_policy_build_link(b, &nsp_way_map, &way->at, &way->link,
+                              &rule->link);
+    nsp_policy_build_effects(b, &way->effects, &rule->effects);
+}
+
 static void
 build_rule(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
            const struct nsp_policy_ways *ways, uint32_t way, uint32_t index)
@@ -398,10 +424,7 @@ build_rule(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
     };
     if (two)
         rule->apply = way == 0 ? NSP_APPLY_INBOUND : NSP_APPLY_OUTBOUND;
-    if (!doc->class_name)
-        nsp_policy_build_link(b, &nsp_way_map, &of_way->at, &of_way->link,
-                              &rule->link);
-    nsp_policy_build_effects(b, &of_way->effects, &rule->effects);
+    build_way(b, doc, of_way, rule);
     build_limit(b, &doc->limit, &rule->limit);
     build_edits(doc, &rule->edits);
 }
@@ -481,6 +504,49 @@ build_rules(struct nsp_policy_builder *b)
                              (unsigned)file->spec.rule_count, NSP_RULES_MAX);
 }
 
+/* --- At another time ----------------------------------------------------- */
+
+/* Builds what a scenario may change of the rules of 'doc', from 'index' on.
+ * Returns how many they are. */
+static uint32_t
+rebuild_doc(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
+            uint32_t index)
+{
+    bool enabled = nsp_policy_step_enabled(b, doc->name, doc->enabled);
+    struct nsp_policy_ways ways;
+
+    nsp_policy_build_ways(b, doc, &ways);
+    for (uint32_t i = 0; i < ways.count; i++) {
+        struct nsp_rule *rule = &b->file->rules[index + i];
+
+        rule->link = (struct nsp_link_rate){ .rate_bitps = 0 };
+        rule->effects = (struct nsp_effects){ .loss = { .kind = 0 } };
+        build_way(b, doc, &ways.docs[i], rule);
+        rule->disabled = !enabled;
+        b->file->notes[index + i].enabled = enabled;
+    }
+    return ways.count;
+}
+
+void
+nsp_policy_rebuild(struct nsp_policy_builder *b)
+{
+    const struct nsp_doc_class *classes = b->doc->classes.items;
+    const struct nsp_doc_impairment *impairments = b->doc->impairments.items;
+    const struct nsp_doc_rule *rules = b->doc->rules.items;
+    uint32_t index = 0;
+
+    for (uint32_t i = 0; i < b->doc->classes.count; i++)
+        build_class(b, &classes[i], &b->classes[i].link);
+    for (uint32_t i = 0; i < b->doc->impairments.count; i++) {
+        b->impairments[i].effects =
+            (struct nsp_effects){ .loss = { .kind = 0 } };
+        build_impairment(b, &impairments[i], &b->impairments[i].effects);
+    }
+    for (uint32_t i = 0; i < b->doc->rules.count; i++)
+        index += rebuild_doc(b, &rules[i], index);
+}
+
 /* --- All ----------------------------------------------------------------- */
 
 static void
@@ -543,4 +609,5 @@ nsp_policy_build(struct nsp_policy_builder *b)
     nsp_policy_build_names(b);
     b->file->spec.filters = &b->file->filter_options;
     b->file->doc = b->doc;
+    nsp_policy_build_scenario(b);
 }

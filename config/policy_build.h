@@ -7,12 +7,17 @@
  * of; what is built is of use only where there are no errors. */
 struct nsp_policy_builder {
     struct nsp_key_reader keys; /* For complaints and memory. */
+    struct nsp_store *kept;     /* Of what stays over a rebuild. */
     const struct nsp_file_reader *files;
     const struct nsp_policy_doc *doc;
     struct nsp_policy_file *file;
     uint32_t *doc_of; /* Of each rule of 'file', which of 'doc': one with two
                        * directions becomes two. */
     struct nsp_profile_part *profiles; /* Read so far. */
+    struct nsp_number_list *numbers;   /* The same of files of numbers. */
+    struct nsp_class *classes;         /* Those of the spec. */
+    struct nsp_impairment *impairments;
+    uint64_t elapsed_ns; /* Of the scenario; less than 'loop'. */
 };
 
 /* 'reader', or the file system's where it has no function of its own. */

@@ -240,6 +240,21 @@ struct nsp_doc_default {
     uint64_t action;
 };
 
+/* What changes at some time, and for how long. */
+struct nsp_doc_step {
+    struct nsp_object at;
+    uint64_t at_ns, every_ns, for_ns, over_ns, tick_ns;
+    const char *rule, *class_name, *impairment; /* One of them. */
+    bool enabled;
+    struct nsp_doc_way from, set;
+};
+
+struct nsp_doc_scenario {
+    struct nsp_object at;
+    uint64_t loop_ns;      /* 0: it does not begin anew. */
+    struct nsp_list steps; /* Of struct nsp_doc_step. */
+};
+
 /* One file, or several taken together. */
 struct nsp_policy_doc {
     struct nsp_object at;
@@ -251,6 +266,7 @@ struct nsp_policy_doc {
     struct nsp_list impairments; /* Of struct nsp_doc_impairment. */
     struct nsp_list rules;       /* Of struct nsp_doc_rule. */
     struct nsp_doc_default fallback;
+    struct nsp_doc_scenario scenario;
 };
 
 extern const struct nsp_map nsp_policy_map, nsp_rule_map, nsp_class_map;
@@ -260,6 +276,7 @@ extern const struct nsp_map nsp_ack_delay_map, nsp_reorder_map, nsp_windows_map;
 extern const struct nsp_map nsp_tamper_map, nsp_throttle_map;
 extern const struct nsp_map nsp_flap_map, nsp_cutoff_map, nsp_mtu_map;
 extern const struct nsp_map nsp_tcp_window_map, nsp_tcp_reset_map;
+extern const struct nsp_map nsp_step_map, nsp_scenario_map;
 extern const struct nsp_map nsp_way_map, nsp_profile_map, nsp_profile_use_map;
 
 /* Which keys each model of loss has. */

@@ -144,7 +144,7 @@ load_includes(struct loader *l, const struct nsp_policy_doc *doc,
 static void
 check_included(struct loader *l, const struct nsp_policy_doc *doc)
 {
-    static const char *const keys[] = { "intercept", "default" };
+    static const char *const keys[] = { "intercept", "default", "scenario" };
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (nsp_yaml_find(doc->at.node, keys[i]))
@@ -385,6 +385,19 @@ release_texts(struct loader *l)
     }
 }
 
+static int
+read_nothing(void *context, const char *path, char **ret_text,
+             size_t *ret_bytes)
+{
+    (void)context;
+    (void)path;
+    (void)ret_text;
+    (void)ret_bytes;
+    return EBUSY;
+}
+
+static const struct nsp_file_reader no_files = { .read = read_nothing };
+
 const struct nsp_file_reader *
 nsp_file_reader_or_default(const struct nsp_file_reader *reader)
 {
@@ -411,13 +424,17 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
         return NSP_NO_MEMORY;
     }
     loader->builder.file = file;
+    file->builder = &loader->builder;
     loader->builder.files = nsp_file_reader_or_default(reader);
     if (reader)
         file->filter_options.interfaces = reader->interfaces;
     loader->builder.keys.store = &file->store;
+    loader->builder.kept = &file->store;
     loader->builder.keys.complaints = complaints;
     result = load(loader, path);
     release_texts(loader);
+    /* What it has not read by now, it does not need. */
+    loader->builder.files = &no_files;
     if (result != NSP_OK) {
         nsp_policy_file_destroy(file);
         return result;
@@ -435,6 +452,7 @@ nsp_policy_file_destroy(struct nsp_policy_file *file)
         nsp_filter_destroy(file->filters[i]);
     for (uint32_t i = 0; i < file->filter_options.set_count; i++)
         nsp_filter_set_unref(file->filter_options.sets[i]);
+    nsp_store_fini(&file->elapsed_store);
     nsp_store_fini(&file->store);
     free(file);
     return NULL;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "config/complaint.h"
+#include "config/scenario.h"
 #include "config/schedule.h"
 #include "netshaper/diag.h"
 #include "netshaper/filter.h"
@@ -20,7 +21,7 @@
  * Ownership  load creates, destroy frees; everything that 'struct
  *            nsp_policy_file' points to lives as long. nsp_engine_create()
  *            copies what it needs of 'spec'.
- * Threads    One at a time: nsp_policy_file_set_time() writes. */
+ * Threads    One at a time: set_time and set_elapsed write. */
 
 /* What a rule has beside its part of the spec. */
 struct nsp_policy_note {
@@ -34,6 +35,7 @@ struct nsp_policy_note {
 };
 
 struct nsp_policy_doc; /* As written: config/policy_doc.h. */
+struct nsp_policy_builder;
 
 struct nsp_policy_file {
     struct nsp_policy_spec spec; /* A default other than pass is its last rule,
@@ -43,12 +45,14 @@ struct nsp_policy_file {
     const char *bridge[2];         /* The interfaces to join; NULL: none. */
     enum nsp_layer layer;          /* That the filters are compiled for. */
     bool has_schedule;             /* Some rule has one. */
+    bool has_scenario;
 
     struct nsp_rule *rules;      /* Those of 'spec'. */
     struct nsp_filter **filters; /* Compiled, one for each rule; NULL: all. */
     struct nsp_filter_options filter_options;
     const struct nsp_policy_doc *doc;
-    struct nsp_store store;
+    struct nsp_policy_builder *builder; /* With what was read. */
+    struct nsp_store store, elapsed_store;
 };
 
 /* Where files come from, and names that filters may refer to. 'read' stores the
@@ -79,6 +83,17 @@ struct nsp_policy_file *nsp_policy_file_destroy(struct nsp_policy_file *file);
 bool nsp_policy_file_set_time(struct nsp_policy_file *file,
                               const struct nsp_local_time *now,
                               uint32_t *ret_next_s);
+
+/* Makes links, effects and 'enabled' what the scenario says for 'elapsed_ns'
+ * since it began, and sets '*ret_next_ns' to the time until that changes
+ * (NSP_SCENARIO_NEVER: it does not). Where there are schedules, set_time comes
+ * after it. Pointers in the spec of before are then no longer valid. Returns
+ * NSP_OK, NSP_INVALID_PARAMETER (what then comes together was not found when
+ * the file was read, which tries out so many changes only) or NSP_NO_MEMORY;
+ * the spec is then not to be used until another time is set. */
+int nsp_policy_file_set_elapsed(struct nsp_policy_file *file,
+                                uint64_t elapsed_ns,
+                                uint64_t *ret_next_ns) NSP_MUSTCHECK;
 
 /* Prints 'file' back, includes taken in: reading that gives the same policy.
  * Comments are lost, and paths are as seen from the first file. Returns 0, or

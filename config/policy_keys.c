@@ -4,6 +4,7 @@
 #include "config/policy_doc.h"
 #include "config/policy_file.h"
 #include "config/profile.h"
+#include "config/scenario.h"
 #include "netshaper/packet.h"
 
 #define NAMES_MAX 4096u
@@ -256,6 +257,62 @@ const struct nsp_map nsp_default_map = { .name = "default",
                                          .bytes =
                                              sizeof(struct nsp_doc_default) };
 
+static const struct nsp_key step_keys[] = {
+    { "at", NSP_MEMBER(nsp_doc_step, at_ns), .type = &nsp_value_time,
+      .max = NSP_SCENARIO_NS_MAX, .fallback = "0",
+      .doc = "When it begins, counted from the beginning" },
+    { "every", NSP_MEMBER(nsp_doc_step, every_ns), .type = &nsp_value_time,
+      .min = 1000000, .max = NSP_SCENARIO_NS_MAX, .otherwise = "once",
+      .doc = "It begins again after each such time; needs 'for'" },
+    { "for", NSP_MEMBER(nsp_doc_step, for_ns), .type = &nsp_value_time,
+      .min = 1, .max = NSP_SCENARIO_NS_MAX, .otherwise = "for good",
+      .doc = "How long it lasts; then everything is as if it had not been" },
+    { "over", NSP_MEMBER(nsp_doc_step, over_ns), .type = &nsp_value_time,
+      .min = 1, .max = NSP_SCENARIO_NS_MAX, .otherwise = "at once",
+      .doc =
+          "How long it takes until the values of 'set' are reached, evenly" },
+    { "tick", NSP_MEMBER(nsp_doc_step, tick_ns), .type = &nsp_value_time,
+      .min = 1000000, .max = NSP_SCENARIO_NS_MAX, .fallback = "100ms",
+      .doc = "How often values change meanwhile" },
+    { "rule", NSP_MEMBER(nsp_doc_step, rule), .type = &nsp_value_name,
+      .doc = "The rule that is changed; or" },
+    { "class", NSP_MEMBER(nsp_doc_step, class_name), .type = &nsp_value_name,
+      .doc = "the class; or" },
+    { "impairment", NSP_MEMBER(nsp_doc_step, impairment),
+      .type = &nsp_value_name, .doc = "the impairment" },
+    { "enabled", NSP_MEMBER(nsp_doc_step, enabled), .type = &nsp_value_bool,
+      .otherwise = "as the rule says",
+      .doc = "Whether the rule matches anything meanwhile" },
+    { "from", NSP_MEMBER(nsp_doc_step, from), .map = &nsp_way_map,
+      .otherwise = "as they are then",
+      .doc = "Values from which those of 'set' are reached" },
+    { "set", NSP_MEMBER(nsp_doc_step, set), .map = &nsp_way_map,
+      .doc = "What takes the place of the same keys of the rule, class or "
+             "impairment" },
+    { .name = NULL },
+};
+const struct nsp_map nsp_step_map = { .name = "a step",
+                                      .keys = step_keys,
+                                      .bytes = sizeof(struct nsp_doc_step) };
+
+static const struct nsp_key scenario_keys[] = {
+    { "loop", NSP_MEMBER(nsp_doc_scenario, loop_ns), .type = &nsp_value_time,
+      .min = 1000000, .max = NSP_SCENARIO_NS_MAX, .otherwise = "once",
+      .doc = "After this time it begins anew" },
+    { "steps", NSP_MEMBER(nsp_doc_scenario, steps), .shape = NSP_KEY_LIST,
+      .most = NSP_SCENARIO_STEPS_MAX, .map = &nsp_step_map, .is_needed = true,
+      .otherwise = "write 'steps: [ { at: 30s, rule: lab, set: { loss: 5% } } "
+                   "]'",
+      .doc = "What changes; of those at the same time, a later one in the list "
+             "takes the place of what an earlier one says" },
+    { .name = NULL },
+};
+const struct nsp_map nsp_scenario_map = {
+    .name = "a scenario",
+    .keys = scenario_keys,
+    .bytes = sizeof(struct nsp_doc_scenario),
+};
+
 static const struct nsp_key policy_keys[] = {
     { "version", NSP_MEMBER(nsp_policy_doc, version), .type = &nsp_value_number,
       .min = 1, .max = 1, .is_needed = true, .otherwise = "write 'version: 1'",
@@ -283,6 +340,9 @@ static const struct nsp_key policy_keys[] = {
              "that say 'continue'" },
     { "default", NSP_MEMBER(nsp_policy_doc, fallback), .map = &nsp_default_map,
       .doc = "What becomes of packets that no rule has decided" },
+    { "scenario", NSP_MEMBER(nsp_policy_doc, scenario),
+      .map = &nsp_scenario_map, .otherwise = "none",
+      .doc = "What changes in the course of time" },
     { .name = NULL },
 };
 

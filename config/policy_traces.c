@@ -54,32 +54,70 @@ nsp_policy_complain_in(struct nsp_policy_builder *b,
 
 /* --- Lists of numbers ----------------------------------------------------- */
 
+/* One that has been read, by whatever reader. */
+struct nsp_number_list {
+    struct nsp_number_list *next;
+    const char *path;
+    size_t item_bytes;
+    const void *items;
+    uint32_t count;
+};
+
 typedef int read_fn(const struct nsp_text_source *source, void *ret,
                     uint32_t *ret_count, struct nsp_diag *reterr);
 
-/* Reads the file 'path' to an array of items of 'item_bytes'. NULL where it
- * cannot be, which has been complained of. */
+/* Reads 'source' to an array of items of 'item_bytes'. NULL where it cannot be,
+ * which has been complained of. */
+static const void *
+read_items(struct nsp_policy_builder *b, const struct nsp_text_source *source,
+           read_fn *read, size_t item_bytes, uint32_t *ret_count)
+{
+    struct nsp_diag diag;
+    uint32_t count = 0;
+    void *items;
+
+    if (read(source, NULL, &count, &diag) != NSP_OK) {
+        nsp_policy_complain_in(b, source, diag.offset, &diag);
+        return NULL;
+    }
+    items = nsp_store_alloc(b->kept, count * item_bytes);
+    if (items && read(source, items, ret_count, NULL) != NSP_OK)
+        return NULL; /* The same text as before: it cannot fail. */
+    return items;
+}
+
+/* The items of the file 'path'. Each is read once, and stays: what a scenario
+ * comes back to is there. */
 static const void *
 read_list(struct nsp_policy_builder *b, const struct nsp_object *object,
           const char *path, read_fn *read, size_t item_bytes,
           uint32_t *ret_count)
 {
+    const char *resolved =
+        nsp_policy_resolve_path(b->kept, object->source, path);
     struct nsp_text_source source;
-    struct nsp_diag diag;
-    void *items = NULL;
-    uint32_t count = 0;
+    struct nsp_number_list *list;
 
-    if (!nsp_policy_read_file(b, object, "file", path, &source))
-        return NULL;
-    if (read(&source, NULL, &count, &diag) != NSP_OK) {
-        nsp_policy_complain_in(b, &source, diag.offset, &diag);
-    } else {
-        items = nsp_store_alloc(b->keys.store, count * item_bytes);
-        if (items && read(&source, items, ret_count, NULL) != NSP_OK)
-            items = NULL; /* The same text as before: it cannot fail. */
+    for (list = b->numbers; list && resolved; list = list->next) {
+        if (strcmp(list->path, resolved) != 0 || list->item_bytes != item_bytes)
+            continue;
+        *ret_count = list->count;
+        return list->items;
     }
+    if (!resolved || !nsp_policy_read_file(b, object, "file", path, &source))
+        return NULL;
+    list = nsp_store_alloc(b->kept, sizeof *list);
+    if (list)
+        list->items = read_items(b, &source, read, item_bytes, &list->count);
     nsp_policy_release_file(&source);
-    return items;
+    if (!list || !list->items)
+        return NULL;
+    list->path = resolved;
+    list->item_bytes = item_bytes;
+    list->next = b->numbers;
+    b->numbers = list;
+    *ret_count = list->count;
+    return list->items;
 }
 
 static int

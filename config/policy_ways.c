@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/policy_build.h"
+#include "config/policy_scenario.h"
 
 void
 nsp_policy_join_way(const struct nsp_map *map, const struct nsp_object *from,
@@ -103,12 +104,16 @@ join(struct nsp_policy_builder *b, const struct layers *from, bool outbound,
     if (from->profile)
         nsp_policy_join_profile(b, from->profile, (enum nsp_doc_profile_way)way,
                                 ret);
-    if (from->impairment)
+    if (from->impairment) {
         nsp_policy_join_way(&nsp_impairment_map, &from->impairment->at, ret);
+        nsp_policy_join_steps(b, NSP_STEP_IMPAIRMENT, from->impairment->at.name,
+                              ret);
+    }
     nsp_policy_join_way(&nsp_rule_map, &from->rule->at, ret);
     nsp_policy_join_way(
         &nsp_way_map,
         outbound ? &from->rule->outbound.at : &from->rule->inbound.at, ret);
+    nsp_policy_join_steps(b, NSP_STEP_RULE, from->rule->name, ret);
     ret->at.node = from->rule->at.node;
     ret->at.source = from->rule->at.source;
     /* A class is a rate already. */

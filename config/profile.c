@@ -182,6 +182,7 @@ nsp_profile_load(const char *name, const struct nsp_file_reader *reader,
     source.bytes = strlen(name);
     use.at.source = &source;
     b.keys.store = &profile->store;
+    b.kept = &profile->store;
     b.keys.complaints = complaints;
     b.files = nsp_file_reader_or_default(reader);
     profile->name = nsp_store_text(&profile->store, name, source.bytes);

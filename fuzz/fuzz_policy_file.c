@@ -71,6 +71,23 @@ check_spec(const struct nsp_policy_file *file)
         check_effects(&file->spec.impairments[i].effects);
 }
 
+/* Goes through the beginning of a scenario. */
+static void
+check_scenario(struct nsp_policy_file *file)
+{
+    uint64_t now_ns = 0, next_ns = 1;
+
+    for (int i = 0; file->has_scenario && i < 50; i++) {
+        int result = nsp_policy_file_set_elapsed(file, now_ns, &next_ns);
+
+        FUZZ_CHECK(result == NSP_OK && next_ns > 0);
+        check_spec(file);
+        if (next_ns == NSP_SCENARIO_NEVER)
+            break;
+        now_ns += next_ns;
+    }
+}
+
 static char *
 print(const struct nsp_policy_file *file, size_t *ret_bytes)
 {
@@ -119,6 +136,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     FUZZ_CHECK((result == NSP_OK) == (file != NULL));
     if (file) {
         check_spec(file);
+        check_scenario(file);
         check_print(file);
     }
     nsp_policy_file_destroy(file);

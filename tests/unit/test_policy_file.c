@@ -265,6 +265,53 @@ print(const struct nsp_policy_file *file)
     return text;
 }
 
+TEST(scenarios_change_what_they_name_for_their_time)
+{
+    struct nsp_policy_file *file = load_text(
+        "version: 1\nclasses: { c: { rate: 8mbit, queue: 9p } }\n"
+        "impairments: { i: { delay: 5ms } }\nrules:\n"
+        "- { name: a, class: c, loss: 1%, inbound: { delay: 1ms } }\n"
+        "- { name: b, impair: i }\n- { name: d, action: drop }\nscenario:\n"
+        "  loop: 100s\n  steps:\n"
+        "  - { at: 10s, for: 10s, rule: a, set: { loss: 5%, delay: 7ms } }\n"
+        "  - { at: 20s, over: 10s, tick: 1s, class: c, set: { rate: 4mbit } }\n"
+        "  - { every: 30s, for: 1s, impairment: i, set: { delay: 9ms } }\n"
+        "  - { at: 15s, rule: d, enabled: false }\n");
+    static const struct {
+        uint64_t s, next_s, loss_ppm, in_ms, tenths_mbitps, i_ms;
+        bool disabled;
+    } rows[] = {
+        { 0, 1, 10000, 1, 80, 9, false },   { 1, 9, 10000, 1, 80, 5, false },
+        { 10, 5, 50000, 7, 80, 5, false },  { 15, 5, 50000, 7, 80, 5, true },
+        { 20, 1, 10000, 1, 80, 5, true },   { 25, 1, 10000, 1, 60, 5, true },
+        { 30, 1, 10000, 1, 40, 9, true },   { 31, 29, 10000, 1, 40, 5, true },
+        { 91, 9, 10000, 1, 40, 5, true },   { 100, 1, 10000, 1, 80, 9, false },
+        { 1015, 5, 50000, 7, 80, 5, true }, { 1, 9, 10000, 1, 80, 5, false },
+    };
+    const struct nsp_rule *rules = file->spec.rules;
+
+    CHECK(file->has_scenario);
+    CHECK_EQ(file->spec.rule_count, 4);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t next_ns = 0;
+
+        CHECK_EQ(nsp_policy_file_set_elapsed(
+                     file, rows[i].s * UINT64_C(1000000000), &next_ns),
+                 NSP_OK);
+        CHECK_EQ(next_ns, rows[i].next_s * UINT64_C(1000000000));
+        CHECK_EQ(rules[0].effects.loss.chance.ppm, rows[i].loss_ppm);
+        CHECK_EQ(rules[1].effects.loss.chance.ppm, rows[i].loss_ppm);
+        CHECK_EQ(rules[0].effects.delay.mean_ns, rows[i].in_ms * 1000000);
+        CHECK_EQ(file->spec.classes[0].link.rate_bitps,
+                 rows[i].tenths_mbitps * 100000);
+        CHECK_EQ(file->spec.classes[0].link.queue_limit, 9);
+        CHECK_EQ(file->spec.impairments[0].effects.delay.mean_ns,
+                 rows[i].i_ms * 1000000);
+        CHECK_EQ(rules[3].disabled, rows[i].disabled);
+    }
+    nsp_policy_file_destroy(file);
+}
+
 TEST(what_is_printed_is_the_same_policy)
 {
     struct nsp_policy_file *file = load_text(full), *again;
@@ -292,4 +339,5 @@ TEST_MAIN(
     cmocka_unit_test(included_rules_come_first_and_see_their_own_folder),
     cmocka_unit_test(distributions_delays_and_losses_come_from_files),
     cmocka_unit_test(schedules_disable_rules_for_their_time),
+    cmocka_unit_test(scenarios_change_what_they_name_for_their_time),
     cmocka_unit_test(what_is_printed_is_the_same_policy))
