@@ -19,14 +19,10 @@ static void
 describe_way(const struct nsp_profile_way *way, char ret[WAY_BYTES])
 {
     struct nsp_text_list list = { .text = ret, .bytes = WAY_BYTES };
-    char rate[UNIT_BYTES];
 
     ret[0] = '\0';
     nsp_effect_text_add_arrival(&list, &way->effects);
-    if (way->link.rate_bitps)
-        nsp_text_list_add(
-            &list, "rate %s",
-            nsp_units_write_rate(rate, sizeof rate, way->link.rate_bitps));
+    nsp_effect_text_add_rate(&list, &way->link);
     nsp_effect_text_add_departure(&list, &way->effects);
     if (list.used == 0)
         nsp_text_list_add(&list, "nothing");

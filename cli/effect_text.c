@@ -169,6 +169,24 @@ add_order(struct nsp_text_list *list, const struct nsp_reorder_config *reorder)
                           (unsigned)reorder->gap);
 }
 
+/* --- Rates -----------------------------------------------------------------
+ */
+
+void
+nsp_effect_text_add_rate(struct nsp_text_list *list,
+                         const struct nsp_link_rate *link)
+{
+    char rate[UNIT_BYTES];
+
+    if (link->rate_bitps)
+        nsp_text_list_add(
+            list, "rate %s",
+            nsp_units_write_rate(rate, sizeof rate, link->rate_bitps));
+    else if (link->plan)
+        nsp_text_list_add(list, "rate by a %s",
+                          link->plan->segments ? "schedule" : "trace");
+}
+
 /* --- All -------------------------------------------------------------------
  */
 

@@ -15,6 +15,10 @@ struct nsp_text_list {
 void nsp_text_list_add(struct nsp_text_list *list, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Adds the rate of 'link', if it has one. */
+void nsp_effect_text_add_rate(struct nsp_text_list *list,
+                              const struct nsp_link_rate *link);
+
 /* Adds what 'effects' do before packets queue for a rate, and after. */
 void nsp_effect_text_add_arrival(struct nsp_text_list *list,
                                  const struct nsp_effects *effects);

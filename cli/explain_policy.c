@@ -63,10 +63,7 @@ nsp_explain_rule_actions(const struct nsp_rule *rule, char *ret, size_t bytes)
     nsp_effect_text_add_arrival(&list, &rule->effects);
     if (rule->class_name)
         nsp_text_list_add(&list, "class %s", rule->class_name);
-    if (rule->link.rate_bitps)
-        nsp_text_list_add(
-            &list, "rate %s",
-            nsp_units_write_rate(text, sizeof text, rule->link.rate_bitps));
+    nsp_effect_text_add_rate(&list, &rule->link);
     nsp_effect_text_add_departure(&list, &rule->effects);
     if (rule->capture)
         nsp_text_list_add(&list, "capture");

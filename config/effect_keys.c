@@ -57,6 +57,58 @@ const struct nsp_doc_model_keys nsp_doc_bursts = { { "p", "burst" }, { NULL } };
 /* --- Effects ----------------------------------------------------------------
  */
 
+static const struct nsp_key rate_step_keys[] = {
+    { "for", NSP_MEMBER(nsp_doc_rate_step, for_ns), .type = &nsp_value_time,
+      .min = 1, .max = NSP_RATE_SEGMENT_NS_MAX, .is_needed = true,
+      .otherwise = "write 'for: 10s'", .doc = "How long" },
+    { "rate", NSP_MEMBER(nsp_doc_rate_step, bitps), .type = &nsp_value_rate,
+      .min = NSP_RATE_BITPS_MIN, .max = NSP_RATE_BITPS_MAX, .is_needed = true,
+      .otherwise = "write 'rate: 5mbit'", .doc = "The rate" },
+    { "to", NSP_MEMBER(nsp_doc_rate_step, to_bitps), .type = &nsp_value_rate,
+      .min = NSP_RATE_BITPS_MIN, .max = NSP_RATE_BITPS_MAX,
+      .otherwise = "'rate' all the time",
+      .doc = "The rate that is reached evenly" },
+    { .name = NULL },
+};
+const struct nsp_map nsp_rate_step_map = {
+    .name = "a part of a schedule",
+    .keys = rate_step_keys,
+    .bytes = sizeof(struct nsp_doc_rate_step),
+};
+
+static const struct nsp_word trace_units[] = {
+    { "ms", 1000000 },
+    { "ns", 1 },
+    { NULL, 0 },
+};
+static const struct nsp_key rate_keys[] = {
+    { "constant", NSP_MEMBER(nsp_doc_rate, bitps), .type = &nsp_value_rate,
+      .min = NSP_RATE_BITPS_MIN, .max = NSP_RATE_BITPS_MAX,
+      .doc = "Bits a second. 'rate: 5mbit' is short for it" },
+    { "schedule", NSP_MEMBER(nsp_doc_rate, schedule), .shape = NSP_KEY_LIST,
+      .most = NSP_RATE_SEGMENTS_MAX, .map = &nsp_rate_step_map,
+      .doc = "Instead of it: rates one after the other" },
+    { "repeat", NSP_MEMBER(nsp_doc_rate, repeat), .type = &nsp_value_bool,
+      .fallback = "true",
+      .doc = "Whether they begin anew; else the last one holds" },
+    { "trace", NSP_MEMBER(nsp_doc_rate, trace), .type = &nsp_value_path,
+      .doc = "Or a file of moments at which packets may leave, one a line, as "
+             "Mahimahi has them" },
+    { "unit", NSP_MEMBER(nsp_doc_rate, unit_ns), .type = &nsp_value_word,
+      .words = trace_units, .fallback = "ms",
+      .doc = "What the numbers of 'trace' count" },
+    { "opportunity", NSP_MEMBER(nsp_doc_rate, opportunity_bytes),
+      .type = &nsp_value_number, .min = 1, .max = 65535, .fallback = "1504",
+      .doc = "Bytes that may leave at each; Mahimahi's packets have 4 bytes of "
+             "'overhead'" },
+    { .name = NULL },
+};
+const struct nsp_map nsp_rate_map = {
+    .name = "a rate",
+    .keys = rate_keys,
+    .bytes = sizeof(struct nsp_doc_rate),
+};
+
 static const struct nsp_key loss_keys[] = {
     { "chance", NSP_MEMBER(nsp_doc_loss, chance), NSP_PERCENT,
       .doc = "Share of packets lost. 'loss: 5%' is short for it" },

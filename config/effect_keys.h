@@ -18,11 +18,12 @@ extern const struct nsp_word nsp_queue_drop_words[];
 
 #define NSP_RATE_KEY(owner, needed)                                            \
     {                                                                          \
-        "rate", NSP_MEMBER(owner, link.rate_bitps),                            \
-            .type = &nsp_value_rate, .min = NSP_RATE_BITPS_MIN,                \
-            .max = NSP_RATE_BITPS_MAX, .is_needed = needed,                    \
+        "rate", NSP_MEMBER(owner, link.rate),                                  \
+            .type = &nsp_value_rate, .map = &nsp_rate_map,                     \
+            .is_needed = needed,                                               \
             .otherwise = needed ? "write 'rate: 5mbit'" : "none",              \
-            .argument = "RATE", .doc = "Rate at which packets go on"           \
+            .argument = "RATE",                                                \
+            .doc = "Rate at which packets go on: a rate, or a mapping"         \
     }
 #define NSP_QUEUE_KEY(owner)                                                   \
     {                                                                          \

@@ -34,12 +34,13 @@ nsp_policy_build_link(struct nsp_policy_builder *b, const struct nsp_map *map,
         return;
     }
     *ret = (struct nsp_link_rate){
-        .rate_bitps = doc->rate_bitps,
+        .rate_bitps = doc->rate.bitps,
         .queue_limit = doc->queue.value,
         .queue_unit = doc->queue.unit,
         .queue_drop = (uint8_t)doc->queue_drop,
         .overhead_bytes = (int32_t)doc->overhead_bytes,
     };
+    nsp_policy_build_rate(b, &doc->rate, ret);
 }
 
 static void

@@ -51,6 +51,9 @@ const int16_t *nsp_policy_read_distribution(struct nsp_policy_builder *b,
 const uint64_t *nsp_policy_read_delays(struct nsp_policy_builder *b,
                                        const struct nsp_object *object,
                                        const char *path, uint32_t *ret_count);
+const uint64_t *nsp_policy_read_opportunities(struct nsp_policy_builder *b,
+                                              const struct nsp_doc_rate *doc,
+                                              uint32_t *ret_count);
 const uint8_t *nsp_policy_read_losses(struct nsp_policy_builder *b,
                                       const struct nsp_object *object,
                                       const char *path, uint32_t *ret_count);
@@ -70,7 +73,10 @@ void nsp_policy_build_effects(struct nsp_policy_builder *b,
                               const struct nsp_doc_effects *doc,
                               struct nsp_effects *ret);
 
-/* Parts of effects. */
+/* Parts of links and effects. */
+void nsp_policy_build_rate(struct nsp_policy_builder *b,
+                           const struct nsp_doc_rate *doc,
+                           struct nsp_link_rate *ret);
 void nsp_policy_build_loss(struct nsp_policy_builder *b,
                            const struct nsp_doc_loss *doc,
                            struct nsp_loss_config *ret);

@@ -120,8 +120,23 @@ struct nsp_doc_tcp_reset {
     bool once;
 };
 
+/* A part of a schedule of rates. */
+struct nsp_doc_rate_step {
+    struct nsp_object at;
+    uint64_t for_ns, bitps, to_bitps;
+};
+
+struct nsp_doc_rate {
+    struct nsp_object at;
+    uint64_t bitps;
+    struct nsp_list schedule; /* Of struct nsp_doc_rate_step. */
+    bool repeat;
+    const char *trace;
+    uint64_t unit_ns, opportunity_bytes;
+};
+
 struct nsp_doc_link {
-    uint64_t rate_bitps;
+    struct nsp_doc_rate rate;
     struct nsp_quantity queue; /* Its unit is an enum nsp_queue_unit. */
     uint64_t queue_drop;
     int64_t overhead_bytes;
@@ -271,6 +286,7 @@ struct nsp_policy_doc {
 
 extern const struct nsp_map nsp_policy_map, nsp_rule_map, nsp_class_map;
 extern const struct nsp_map nsp_set_map, nsp_impairment_map, nsp_default_map;
+extern const struct nsp_map nsp_rate_map, nsp_rate_step_map;
 extern const struct nsp_map nsp_loss_map, nsp_delay_map, nsp_jitter_map;
 extern const struct nsp_map nsp_ack_delay_map, nsp_reorder_map, nsp_windows_map;
 extern const struct nsp_map nsp_tamper_map, nsp_throttle_map;

@@ -320,6 +320,12 @@ rebase_effects(struct loader *l, struct nsp_doc_effects *effects)
 }
 
 static void
+rebase_rate(struct loader *l, struct nsp_doc_rate *rate)
+{
+    rate->trace = path_from_first(l, &rate->at, rate->trace);
+}
+
+static void
 rebase_profile(struct loader *l, struct nsp_doc_profile_use *use)
 {
     if (use->name && nsp_profile_is_file(use->name))
@@ -332,14 +338,20 @@ rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
     struct nsp_doc_rule *rules = doc->rules.items;
     struct nsp_doc_set *sets = doc->sets.items;
     struct nsp_doc_impairment *impairments = doc->impairments.items;
+    struct nsp_doc_class *classes = doc->classes.items;
 
     for (uint32_t i = 0; i < doc->rules.count; i++) {
         rules[i].capture = path_from_first(l, &rules[i].at, rules[i].capture);
         rebase_profile(l, &rules[i].profile);
+        rebase_rate(l, &rules[i].link.rate);
+        rebase_rate(l, &rules[i].inbound.link.rate);
+        rebase_rate(l, &rules[i].outbound.link.rate);
         rebase_effects(l, &rules[i].effects);
         rebase_effects(l, &rules[i].inbound.effects);
         rebase_effects(l, &rules[i].outbound.effects);
     }
+    for (uint32_t i = 0; i < doc->classes.count; i++)
+        rebase_rate(l, &classes[i].link.rate);
     for (uint32_t i = 0; i < doc->sets.count; i++)
         sets[i].file = path_from_first(l, &sets[i].at, sets[i].file);
     for (uint32_t i = 0; i < doc->impairments.count; i++) {

@@ -55,16 +55,16 @@ nsp_policy_complain_in(struct nsp_policy_builder *b,
 /* --- Lists of numbers ----------------------------------------------------- */
 
 /* One that has been read, by whatever reader. */
+typedef int read_fn(const struct nsp_text_source *source, void *ret,
+                    uint32_t *ret_count, struct nsp_diag *reterr);
+
 struct nsp_number_list {
     struct nsp_number_list *next;
     const char *path;
-    size_t item_bytes;
+    read_fn *read;
     const void *items;
     uint32_t count;
 };
-
-typedef int read_fn(const struct nsp_text_source *source, void *ret,
-                    uint32_t *ret_count, struct nsp_diag *reterr);
 
 /* Reads 'source' to an array of items of 'item_bytes'. NULL where it cannot be,
  * which has been complained of. */
@@ -90,7 +90,7 @@ read_items(struct nsp_policy_builder *b, const struct nsp_text_source *source,
  * comes back to is there. */
 static const void *
 read_list(struct nsp_policy_builder *b, const struct nsp_object *object,
-          const char *path, read_fn *read, size_t item_bytes,
+          const char *key, const char *path, read_fn *read, size_t item_bytes,
           uint32_t *ret_count)
 {
     const char *resolved =
@@ -99,12 +99,12 @@ read_list(struct nsp_policy_builder *b, const struct nsp_object *object,
     struct nsp_number_list *list;
 
     for (list = b->numbers; list && resolved; list = list->next) {
-        if (strcmp(list->path, resolved) != 0 || list->item_bytes != item_bytes)
+        if (strcmp(list->path, resolved) != 0 || list->read != read)
             continue;
         *ret_count = list->count;
         return list->items;
     }
-    if (!resolved || !nsp_policy_read_file(b, object, "file", path, &source))
+    if (!resolved || !nsp_policy_read_file(b, object, key, path, &source))
         return NULL;
     list = nsp_store_alloc(b->kept, sizeof *list);
     if (list)
@@ -113,7 +113,7 @@ read_list(struct nsp_policy_builder *b, const struct nsp_object *object,
     if (!list || !list->items)
         return NULL;
     list->path = resolved;
-    list->item_bytes = item_bytes;
+    list->read = read;
     list->next = b->numbers;
     b->numbers = list;
     *ret_count = list->count;
@@ -133,8 +133,8 @@ nsp_policy_read_distribution(struct nsp_policy_builder *b,
                              const struct nsp_object *object, const char *path,
                              uint32_t *ret_count)
 {
-    return read_list(b, object, path, read_distribution, sizeof(int16_t),
-                     ret_count);
+    return read_list(b, object, "file", path, read_distribution,
+                     sizeof(int16_t), ret_count);
 }
 
 static int
@@ -150,7 +150,8 @@ nsp_policy_read_delays(struct nsp_policy_builder *b,
                        const struct nsp_object *object, const char *path,
                        uint32_t *ret_count)
 {
-    return read_list(b, object, path, read_delays, sizeof(uint64_t), ret_count);
+    return read_list(b, object, "file", path, read_delays, sizeof(uint64_t),
+                     ret_count);
 }
 
 static int
@@ -166,5 +167,34 @@ nsp_policy_read_losses(struct nsp_policy_builder *b,
                        const struct nsp_object *object, const char *path,
                        uint32_t *ret_count)
 {
-    return read_list(b, object, path, read_losses, sizeof(uint8_t), ret_count);
+    return read_list(b, object, "file", path, read_losses, sizeof(uint8_t),
+                     ret_count);
+}
+
+static int
+read_ms(const struct nsp_text_source *source, void *ret, uint32_t *ret_count,
+        struct nsp_diag *reterr)
+{
+    return nsp_trace_file_read(source->text, source->bytes, 1000000,
+                               NSP_RATE_OPPORTUNITIES_MAX, ret, ret_count,
+                               reterr);
+}
+
+static int
+read_ns(const struct nsp_text_source *source, void *ret, uint32_t *ret_count,
+        struct nsp_diag *reterr)
+{
+    return nsp_trace_file_read(source->text, source->bytes, 1,
+                               NSP_RATE_OPPORTUNITIES_MAX, ret, ret_count,
+                               reterr);
+}
+
+const uint64_t *
+nsp_policy_read_opportunities(struct nsp_policy_builder *b,
+                              const struct nsp_doc_rate *doc,
+                              uint32_t *ret_count)
+{
+    return read_list(b, &doc->at, "trace", doc->trace,
+                     doc->unit_ns == 1 ? read_ns : read_ms, sizeof(uint64_t),
+                     ret_count);
 }

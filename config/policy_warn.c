@@ -229,6 +229,8 @@ warn_queue(struct nsp_policy_builder *b, const struct nsp_object *object,
 {
     uint64_t bytes = link->queue_limit;
 
+    if (link->rate_bitps == 0)
+        return; /* None, or one that changes. */
     if (link->queue_unit == NSP_QUEUE_NS)
         /* At most 10^12 bit/s for less than 1.5 ms: no overflow. */
         bytes =

@@ -116,9 +116,6 @@ join(struct nsp_policy_builder *b, const struct layers *from, bool outbound,
     nsp_policy_join_steps(b, NSP_STEP_RULE, from->rule->name, ret);
     ret->at.node = from->rule->at.node;
     ret->at.source = from->rule->at.source;
-    /* A class is a rate already. */
-    if (from->rule->class_name)
-        ret->link.rate_bitps = 0;
 }
 
 /* What a rule says of a direction that it is not for. */

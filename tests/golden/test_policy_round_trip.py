@@ -47,7 +47,11 @@ def both(*parts):
                       part.items()})
 
 
-LINK = st.fixed_dictionaries({"rate": RATE}, optional={
+RATES = st.one_of(RATE, st.fixed_dictionaries(
+    {"schedule": st.lists(st.fixed_dictionaries(
+        {"for": TIME, "rate": RATE}, optional={"to": RATE}), min_size=1,
+        max_size=3)}, optional={"repeat": st.booleans()}))
+LINK = st.fixed_dictionaries({"rate": RATES}, optional={
     "queue": QUEUE, "queue-drop": st.sampled_from(["head", "tail"]),
     "overhead": st.integers(-64, 256)})
 LOSS = st.one_of(
