@@ -14,7 +14,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
              it how late a bare ppoll() ends
     kill     a ping's first answer after kill -9 of a shaper that holds packets
     tap      local TCP through a TAP at the client's interface: held; beside a
-             bare reflector; what it adds to a ping; idle. As root only
+             bare reflector; what it adds to a ping; idle; the same where nsp
+             picks the devices ("host"). As root only
     bridge   small packets between two interfaces under a thousand rules; beside
              a program that only moves frames; TCP; idle. As root only
     filter   one filter on parsed packets; beside it libpcap's filter machine,
