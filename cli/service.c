@@ -592,7 +592,10 @@ start_engine(struct service *s)
         nsp_engine_place(&cfg, "true", s->places.list, &s->places.count, &diag);
     if (result == NSP_OK)
         result = nsp_runner_start(&s->runner, &cfg, "true", &diag);
-    return result < 0 ? nsp_cli_fail(s->cli, &diag) : NSP_EXIT_OK;
+    if (result < 0)
+        return nsp_cli_fail(s->cli, &diag);
+    nsp_places_warn(&s->places);
+    return NSP_EXIT_OK;
 }
 
 static int

@@ -231,6 +231,8 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
         return nsp_cli_fail(cli, &diag);
     if (stop_asked)
         nsp_engine_stop(engine);
+    if (strcmp(job->engine.backend, "host") == 0)
+        nsp_places_warn(&job->places);
     nsp_shape_report_init(&report, cli, job, now_ns());
     status = run_and_watch(cli, &loop, &report);
     return status ? status : conclude(cli, &loop, &report);

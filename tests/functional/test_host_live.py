@@ -270,6 +270,15 @@ def test_packets_of_both_devices_are_captured_alike(net):
     assert done.stdout.count(f"{FAR}.5001 > ") == 3
 
 
+def test_tells_by_which_interfaces_packets_leave_untouched(net):
+    for command in ("ip tuntap add mode tun t0", "ip link set t0 up"):
+        assert net.run(*command.split()).returncode == 0
+    for options, warned in (["--delay", "1ms"], True), (["--loss", "1%"], False):
+        done = net.run(NSP, "shape", "--for", "10ms", "--quiet", *options)
+        assert done.returncode == 0, done.stderr
+        assert ("what leaves by t0 is not taken" in done.stderr) == warned
+
+
 # --- Faults -----------------------------------------------------------------
 
 def test_without_the_privilege_nothing_is_half_taken(net):
