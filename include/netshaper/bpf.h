@@ -76,14 +76,17 @@ NSP_API int nsp_filter_emit_cbpf(const struct nsp_filter *filter,
                                  struct nsp_widened *ret_widened) NSP_MUSTCHECK;
 
 /* --- eBPF ----------------------------------------------------------------
- * For an interface's XDP and tcx hooks. A program returns 1 or 0, which its
- * caller turns to the hook's verdicts. To load one takes CAP_BPF, CAP_NET_ADMIN
- * and, for XDP, CAP_PERFMON. */
+ * For an interface's XDP and tcx hooks. A program returns 1 or 0, or
+ * NSP_EBPF_UNKNOWN where the kernel does not hold what it would have to read of
+ * the packet in one piece, which its caller turns to the hook's verdicts. To
+ * load one takes CAP_BPF, CAP_NET_ADMIN and, for XDP, CAP_PERFMON. */
 
 enum nsp_ebpf_type {
     NSP_EBPF_XDP, /* Interface numbers are those of arrival. */
     NSP_EBPF_TCX, /* Also the older clsact: BPF_PROG_TYPE_SCHED_CLS. */
 };
+
+#define NSP_EBPF_UNKNOWN 2 /* To be taken for a match, like a widened test. */
 
 /* As struct bpf_insn of <linux/bpf.h>. */
 struct nsp_ebpf_insn {

@@ -4,8 +4,8 @@
  * within the packet. So each load is made right behind a comparison with the
  * packet's end, the one form that needs no knowledge of what came before. The
  * code has checked lengths already, and the comparison fails only where the
- * kernel does not hold all of the packet in one piece: the packet is then
- * accepted, since nobody looked.
+ * kernel does not hold all of the packet in one piece: the answer is then that
+ * nobody could look.
  *
  * A and X live in registers, the memory words on the stack. */
 #include <errno.h>
@@ -77,7 +77,8 @@ struct translator {
     uint32_t *places; /* Where each instruction of 'code' begins. */
     uint32_t accept;  /* The one that accepts, in 'code'. */
     bool has_accept;  /* It is there; else put at the end if jumped to. */
-    bool jumps_to_accept;
+    uint32_t unknown; /* Put behind it if jumped to: nobody could look. */
+    bool jumps_to_accept, jumps_to_unknown;
     bool reads_ifindex;
 };
 
@@ -146,6 +147,7 @@ jump(struct translator *t, unsigned code, unsigned left, unsigned right,
     int32_t offset = (int32_t)(t->places[target] - t->count - 1);
 
     t->jumps_to_accept |= target == t->accept;
+    t->jumps_to_unknown |= target == t->unknown;
     put(t, code, left, right, offset, imm);
 }
 
@@ -161,7 +163,7 @@ translate_place(struct translator *t, uint32_t bytes, uint32_t k, bool by_x)
     if (by_x) {
         move64(t, REG_SCRATCH, REG_X);
         jump(t, NSP_BPF_JMP | NSP_BPF_JGT | NSP_BPF_K, REG_SCRATCH, 0,
-             OFFSET_MAX - bytes - k, t->accept);
+             OFFSET_MAX - bytes - k, t->unknown);
         put(t, CLASS_ALU64 | NSP_BPF_ADD | NSP_BPF_X, REG_SCRATCH, REG_DATA, 0,
             0);
     } else {
@@ -175,7 +177,7 @@ translate_place(struct translator *t, uint32_t bytes, uint32_t k, bool by_x)
     put(t, CLASS_ALU64 | NSP_BPF_ADD | NSP_BPF_K, REG_END_OF_LOAD, 0, 0,
         k + bytes);
     jump(t, NSP_BPF_JMP | NSP_BPF_JGT | NSP_BPF_X, REG_END_OF_LOAD,
-         REG_DATA_END, 0, t->accept);
+         REG_DATA_END, 0, t->unknown);
     return (int32_t)k;
 }
 
@@ -354,6 +356,11 @@ translate(struct translator *t)
         set(t, REG_A, 1);
         put(t, NSP_BPF_JMP | JMP_EXIT, 0, 0, 0, 0);
     }
+    if (t->jumps_to_unknown) {
+        t->places[t->unknown] = t->count;
+        set(t, REG_A, NSP_EBPF_UNKNOWN);
+        put(t, NSP_BPF_JMP | JMP_EXIT, 0, 0, 0, 0);
+    }
 }
 
 /* --- Emission ------------------------------------------------------------ */
@@ -363,6 +370,7 @@ static void
 survey(struct translator *t)
 {
     t->accept = t->code->count;
+    t->unknown = t->code->count + 1;
     for (uint32_t i = 0; i < t->code->count; i++) {
         const struct nsp_code_insn *insn = &t->code->insns[i];
 
@@ -383,7 +391,7 @@ assemble(struct translator *t, const struct nsp_allocator *allocator,
 {
     int r = -E2BIG;
 
-    t->places = nsp_alloc(allocator, t->code->count + 1, sizeof t->places[0]);
+    t->places = nsp_alloc(allocator, t->code->count + 2, sizeof t->places[0]);
     if (!t->places)
         return -ENOMEM;
     survey(t);
