@@ -78,6 +78,41 @@ struct nsp_probe_item {
 };
 typedef void nsp_probe_fn(void *context, const struct nsp_probe_item *item);
 
+/* --- Rules that a device decides in the kernel -----------------------------
+ *
+ * The beginning of a policy, for packets that need not come to the engine.
+ * Those that the start filter matches meet the rules in their order, as far as
+ * 'apply' has them: of one that is to be asked about, the engine gets what it
+ * may match; of the others, counts what matches, passes it or drops it. Where
+ * the device cannot tell for sure whether one of these matches, the engine gets
+ * the packet. It then decides by the whole policy, as if nobody had looked:
+ * each packet has its fate and is counted in one place. */
+enum nsp_offload_does {
+    NSP_OFFLOAD_ASK = 0, /* The engine does more than the kernel can. */
+    NSP_OFFLOAD_COUNT,   /* And goes on. */
+    NSP_OFFLOAD_PASS,
+    NSP_OFFLOAD_DROP,
+};
+
+struct nsp_offload_rule {
+    const struct nsp_filter *filter; /* NULL: every packet. */
+    uint8_t apply;                   /* enum nsp_apply. */
+    uint8_t does;                    /* enum nsp_offload_does. */
+};
+
+#define NSP_OFFLOAD_RULES_MAX  64u
+#define NSP_OFFLOAD_COUNTS_MAX 8u /* Rules that count. */
+
+/* Of one rule, or of packets that none matches. Bytes count from the IP header
+ * on. What is passed or dropped is counted with the rule that decided, or the
+ * last that counted where none did. */
+struct nsp_offload_counters {
+    uint64_t hit_pkts, hit_bytes;
+    uint64_t last_hit_ns; /* Monotonic clock; 0: never. */
+    uint64_t passed_pkts, passed_bytes;
+    uint64_t dropped_pkts, dropped_bytes;
+};
+
 struct nsp_io_ops {
     const char
         *name; /* "nfqueue", "tap", "bridge", "sniff", "pcapfile", "memory". */
@@ -150,6 +185,24 @@ struct nsp_io_ops {
      * Returns 0 or a negative errno. NULL where devices give all there is, or
      * cannot. */
     int (*adjust)(struct nsp_io *io, uint32_t snap_bytes, bool superpackets);
+
+    /* Has the kernel decide by the first 'n' rules of a policy, whose filters
+     * live as long as they are in force, in the place of the rules before; each
+     * packet meets the one or the other. What none matches passes if the rules
+     * are 'complete', else the engine gets it: with none, that is everything,
+     * as after open. When it returns, no packet is decided by the rules before
+     * any more, and ret_last[0..m] have the last counters of these 'm' rules
+     * and of packets that none matched. Returns 0; or a negative errno: nothing
+     * has then changed. NULL where the kernel decides nothing. Called from one
+     * thread at a time, like the next. */
+    int (*offload)(struct nsp_io *io, const struct nsp_offload_rule rules[],
+                   uint32_t n, bool complete,
+                   struct nsp_offload_counters ret_last[]);
+
+    /* The counters of rule 'index' in force, or with their number of packets
+     * that none matches; zero if it cannot tell. */
+    void (*read_offload)(struct nsp_io *io, uint32_t index,
+                         struct nsp_offload_counters *ret);
 
     /* Counters since open. May read the kernel's; any thread. */
     void (*read_stats)(struct nsp_io *io, struct nsp_io_stats *ret);

@@ -2,7 +2,9 @@
 #include "os/linux/bpf_call.h"
 
 #include <errno.h>
+#include <linux/membarrier.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -13,6 +15,9 @@
 
 /* Programs of others on one hook of one interface; the kernel allows 64. */
 #define PROGRAMS_MAX 64u
+
+/* The kernel's own limit is 8192 (CONFIG_NR_CPUS). */
+#define CPUS_MAX 8192
 
 _Static_assert(sizeof(struct bpf_insn) == sizeof(struct nsp_ebpf_insn),
                "not the kernel's instructions");
@@ -37,34 +42,142 @@ call(int command, void *attr, size_t bytes)
     return r < 0 ? -errno : (int)r;
 }
 
-int
-nsp_bpf_array_create(const char *name, uint32_t value_bytes, uint32_t entries,
-                     bool mapped)
+static int
+create_map(const char *name, uint32_t type, uint32_t key_bytes,
+           uint32_t value_bytes, uint32_t entries, uint32_t flags)
 {
     union bpf_attr attr;
 
     memset(&attr, 0, sizeof attr);
-    attr.map_type = BPF_MAP_TYPE_ARRAY;
-    attr.key_size = sizeof(uint32_t);
+    attr.map_type = type;
+    attr.key_size = key_bytes;
     attr.value_size = value_bytes;
     attr.max_entries = entries;
-    attr.map_flags = mapped ? BPF_F_MMAPABLE : 0;
+    attr.map_flags = flags;
     snprintf(attr.map_name, sizeof attr.map_name, "%s", name);
     return call(BPF_MAP_CREATE, &attr, sizeof attr);
 }
 
 int
+nsp_bpf_array_create(const char *name, uint32_t value_bytes, uint32_t entries,
+                     bool mapped)
+{
+    return create_map(name, BPF_MAP_TYPE_ARRAY, sizeof(uint32_t), value_bytes,
+                      entries, mapped ? BPF_F_MMAPABLE : 0);
+}
+
+int
 nsp_bpf_xskmap_create(const char *name, uint32_t entries)
 {
-    union bpf_attr attr;
+    return create_map(name, BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
+                      sizeof(uint32_t), entries, 0);
+}
 
+/* --- Values for each processor -------------------------------------------- */
+
+int
+nsp_bpf_percpu_array_create(const char *name, uint32_t value_bytes,
+                            uint32_t entries)
+{
+    return create_map(name, BPF_MAP_TYPE_PERCPU_ARRAY, sizeof(uint32_t),
+                      value_bytes, entries, 0);
+}
+
+/* How many processors the kernel has values for: "0-3" or "0,2-7" are those
+ * that may ever be there. Returns a negative errno if it does not say. */
+static int
+possible_cpus(void)
+{
+    FILE *file = fopen("/sys/devices/system/cpu/possible", "re");
+    char text[256];
+    const char *last;
+    int n = -1;
+
+    if (!file)
+        return -errno;
+    if (fgets(text, sizeof text, file)) {
+        last = text + strcspn(text, "\n");
+        while (last > text && last[-1] >= '0' && last[-1] <= '9')
+            last--;
+        n = (int)strtol(last, NULL, 10);
+    }
+    fclose(file);
+    return n < 0 || n >= CPUS_MAX ? -EINVAL : n + 1;
+}
+
+int
+nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
+                         uint64_t ret[])
+{
+    int cpus = possible_cpus(), err;
+    union bpf_attr attr;
+    uint64_t *values;
+
+    if (cpus < 0)
+        return cpus;
+    values = calloc((size_t)cpus * count, sizeof *values);
+    if (!values)
+        return -ENOMEM;
     memset(&attr, 0, sizeof attr);
-    attr.map_type = BPF_MAP_TYPE_XSKMAP;
-    attr.key_size = sizeof(uint32_t);
-    attr.value_size = sizeof(uint32_t);
-    attr.max_entries = entries;
-    snprintf(attr.map_name, sizeof attr.map_name, "%s", name);
-    return call(BPF_MAP_CREATE, &attr, sizeof attr);
+    attr.map_fd = (uint32_t)map_fd;
+    attr.key = (uintptr_t)&index;
+    attr.value = (uintptr_t)values;
+    err = call(BPF_MAP_LOOKUP_ELEM, &attr, sizeof attr);
+    for (uint32_t w = 0; w < count && err == 0; w++) {
+        ret[w] = 0;
+        for (int cpu = 0; cpu < cpus; cpu++)
+            ret[w] += values[(size_t)cpu * count + w];
+    }
+    free(values);
+    return err;
+}
+
+/* --- Sets of addresses ---------------------------------------------------- */
+
+static int
+add_prefixes(int fd, const struct nsp_ebpf_map *map)
+{
+    struct {
+        uint32_t bits;
+        uint8_t addr[16];
+    } key;
+    struct nsp_filter_prefix prefix;
+    const uint8_t value = 1;
+    bool more = nsp_filter_set_next_prefix(map->set, map->ipv6, NULL, &prefix);
+    union bpf_attr attr;
+    int err = 0;
+
+    while (more && err == 0) {
+        key.bits = prefix.bits;
+        memcpy(key.addr, prefix.addr, sizeof key.addr);
+        memset(&attr, 0, sizeof attr);
+        attr.map_fd = (uint32_t)fd;
+        attr.key = (uintptr_t)&key;
+        attr.value = (uintptr_t)&value;
+        err = call(BPF_MAP_UPDATE_ELEM, &attr, sizeof attr);
+        more =
+            nsp_filter_set_next_prefix(map->set, map->ipv6, &prefix, &prefix);
+    }
+    return err;
+}
+
+int
+nsp_bpf_prefixes_create(const char *name, const struct nsp_ebpf_map *map)
+{
+    uint32_t count = nsp_filter_set_count_prefixes(map->set, map->ipv6);
+    int fd =
+        create_map(name, BPF_MAP_TYPE_LPM_TRIE, NSP_EBPF_KEY_BYTES(map->ipv6),
+                   1, count, BPF_F_NO_PREALLOC);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = add_prefixes(fd, map);
+    if (err < 0) {
+        close(fd);
+        return err;
+    }
+    return fd;
 }
 
 int
@@ -146,6 +259,25 @@ nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex, uint32_t attach_type)
     attr.link_create.target_ifindex = ifindex;
     attr.link_create.attach_type = attach_type;
     return call(BPF_LINK_CREATE, &attr, sizeof attr);
+}
+
+int
+nsp_bpf_link_update(int link_fd, int program_fd)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.link_update.link_fd = (uint32_t)link_fd;
+    attr.link_update.new_prog_fd = (uint32_t)program_fd;
+    return call(BPF_LINK_UPDATE, &attr, sizeof attr);
+}
+
+/* Programs run in RCU read-side sections; this waits for a grace period. */
+int
+nsp_bpf_wait_for_programs(void)
+{
+    return syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0 ? -errno
+                                                                    : 0;
 }
 
 static int

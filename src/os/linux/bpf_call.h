@@ -25,6 +25,22 @@
 int nsp_bpf_array_create(const char *name, uint32_t value_bytes,
                          uint32_t entries, bool mapped) NSP_MUSTCHECK;
 
+/* The same with values for each processor, made of 64-bit words. */
+int nsp_bpf_percpu_array_create(const char *name, uint32_t value_bytes,
+                                uint32_t entries) NSP_MUSTCHECK;
+
+/* Adds up the 'count' words of value 'index' over all processors; each is
+ * exact, together they are not one instant. Returns 0 or a negative errno. */
+int nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
+                             uint64_t ret[]) NSP_MUSTCHECK;
+
+/* Makes the map that a program of a filter looks addresses up in. */
+int nsp_bpf_prefixes_create(const char *name,
+                            const struct nsp_ebpf_map *map) NSP_MUSTCHECK;
+
+/* Returns when every program that ran at the time of the call has ended. */
+int nsp_bpf_wait_for_programs(void) NSP_MUSTCHECK;
+
 int nsp_bpf_array_set(int map_fd, uint32_t index,
                       const void *value) NSP_MUSTCHECK;
 
@@ -58,6 +74,9 @@ bool nsp_bpf_program_is(uint32_t id, const char *prefix);
  * already. Detached by closing the link, or the interface's removal. */
 int nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex,
                        uint32_t attach_type) NSP_MUSTCHECK;
+
+/* Puts another program in the place of a link's. */
+int nsp_bpf_link_update(int link_fd, int program_fd) NSP_MUSTCHECK;
 
 /* Tells whether a program whose name begins with 'prefix' is attached to an
  * interface by tcx. Returns 1, 0 or a negative errno. */

@@ -13,8 +13,8 @@
  *
  * A program that outgrows its room is a programming error: all are short and of
  * a known length, but for a filter that is appended. */
-#define NSP_BPF_LABELS_MAX 64u
-#define NSP_BPF_JUMPS_MAX  512u
+#define NSP_BPF_LABELS_MAX 256u
+#define NSP_BPF_JUMPS_MAX  1024u
 
 enum nsp_bpf_reg { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, FRAME };
 

@@ -153,6 +153,14 @@ nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
     return err;
 }
 
+int
+nsp_tc_hook_replace(struct nsp_tc_hook *hook, int program_fd)
+{
+    if (!hook->clsact)
+        return nsp_bpf_link_update(hook->link_fd, program_fd);
+    return ask_filter(hook, RTM_NEWTFILTER, NLM_F_REPLACE, program_fd);
+}
+
 /* Errors mean that the interface has gone, and the program with it. */
 void
 nsp_tc_hook_detach(struct nsp_tc_hook *hook)

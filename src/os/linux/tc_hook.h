@@ -28,6 +28,11 @@ int nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
                        int program_fd, uint32_t ifindex,
                        bool ingress) NSP_MUSTCHECK;
 
+/* Puts another program in the place of the one attached, without a gap;
+ * 'program_fd' may be closed afterwards. Returns 0 or a negative errno: the
+ * interface has gone. */
+int nsp_tc_hook_replace(struct nsp_tc_hook *hook, int program_fd) NSP_MUSTCHECK;
+
 /* Accepts one that is not attached, or whose interface has gone. */
 void nsp_tc_hook_detach(struct nsp_tc_hook *hook);
 

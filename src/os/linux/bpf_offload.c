@@ -1,0 +1,493 @@
+#define _GNU_SOURCE
+#include "os/linux/bpf_offload.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "netshaper/policy.h"
+#include "os/linux/bpf_call.h"
+
+#define ETHERNET_BYTES 14
+
+/* A frame that is not longer may have padding behind its packet. */
+#define PADDED_BYTES_MAX (ETH_ZLEN - ETHERNET_BYTES)
+
+/* On the stack: a word for each rule that counts, then who decides, then room
+ * for a key. Each is the upper half of a slot, and never 0: of such the kernel
+ * remembers no value, so that the ways through the rules all end in one state.
+ */
+#define NOTE_NONE  2
+#define NOTE_MATCH 1
+
+struct function {
+    uint32_t start, count; /* In 'insns'. */
+    bool exact, failed;
+    bool called; /* By the walk that was put last. */
+};
+
+struct nsp_bpf_offload {
+    struct nsp_offload_rule rules[NSP_OFFLOAD_RULES_MAX];
+    struct function functions[NSP_OFFLOAD_RULES_MAX];
+    uint32_t count;
+    bool complete;
+    uint8_t direction; /* Of the site that is prepared for. */
+    int counters_fd;
+
+    struct nsp_ebpf_maps maps; /* Made so far. */
+    int map_fds[NSP_EBPF_MAPS_MAX];
+
+    struct nsp_ebpf_insn *insns; /* NSP_BPF_OFFLOAD_FILTER_INSNS_MAX. */
+    struct nsp_allocator allocator;
+};
+
+/* --- Lifetime ------------------------------------------------------------- */
+
+int
+nsp_bpf_offload_create(const struct nsp_offload_rule rules[], uint32_t n,
+                       bool complete, const struct nsp_allocator *allocator,
+                       struct nsp_bpf_offload **ret)
+{
+    struct nsp_bpf_offload *offload;
+
+    assert(n <= NSP_OFFLOAD_RULES_MAX);
+    offload = nsp_alloc(allocator, 1, sizeof *offload);
+    if (!offload)
+        return -ENOMEM;
+    offload->allocator = *allocator;
+    offload->count = n;
+    offload->complete = complete;
+    if (n > 0)
+        memcpy(offload->rules, rules, n * sizeof rules[0]);
+    offload->insns = nsp_alloc(allocator, NSP_BPF_OFFLOAD_FILTER_INSNS_MAX,
+                               sizeof offload->insns[0]);
+    offload->counters_fd = nsp_bpf_percpu_array_create(
+        "nsp_offload", sizeof(struct nsp_offload_counters), n + 1);
+    if (offload->insns && offload->counters_fd >= 0) {
+        *ret = offload;
+        return 0;
+    }
+    n = offload->insns ? (uint32_t)-offload->counters_fd : ENOMEM;
+    nsp_bpf_offload_destroy(offload);
+    return -(int)n;
+}
+
+struct nsp_bpf_offload *
+nsp_bpf_offload_destroy(struct nsp_bpf_offload *offload)
+{
+    struct nsp_allocator allocator;
+
+    if (!offload)
+        return NULL;
+    for (uint32_t i = 0; i < offload->maps.count; i++)
+        close(offload->map_fds[i]);
+    if (offload->counters_fd >= 0)
+        close(offload->counters_fd);
+    allocator = offload->allocator;
+    nsp_release(&allocator, offload->insns);
+    nsp_release(&allocator, offload);
+    return NULL;
+}
+
+/* --- Filters -------------------------------------------------------------- */
+
+/* The descriptor of the map that 'wanted' is like, made if need be. */
+static int
+get_map(struct nsp_bpf_offload *offload, const struct nsp_ebpf_map *wanted)
+{
+    struct nsp_ebpf_maps *maps = &offload->maps;
+    int fd;
+
+    for (uint32_t i = 0; i < maps->count; i++)
+        if (maps->maps[i].set == wanted->set &&
+            maps->maps[i].ipv6 == wanted->ipv6)
+            return offload->map_fds[i];
+    if (maps->count == NSP_EBPF_MAPS_MAX)
+        return -E2BIG;
+    fd = nsp_bpf_prefixes_create("nsp_set", wanted);
+    if (fd < 0)
+        return fd;
+    maps->maps[maps->count] = *wanted;
+    offload->map_fds[maps->count++] = fd;
+    return fd;
+}
+
+static int
+set_maps(struct nsp_bpf_offload *offload, const struct nsp_ebpf_maps *maps,
+         struct nsp_ebpf_insn insns[], uint32_t count)
+{
+    int fds[NSP_EBPF_MAPS_MAX];
+
+    for (uint32_t i = 0; i < maps->count; i++) {
+        fds[i] = get_map(offload, &maps->maps[i]);
+        if (fds[i] < 0)
+            return fds[i];
+    }
+    if (maps->count > 0)
+        nsp_ebpf_set_maps(insns, count, fds);
+    return 0;
+}
+
+static bool
+applies(const struct nsp_offload_rule *rule, uint8_t direction)
+{
+    return rule->apply == NSP_APPLY_BOTH ||
+           (rule->apply == NSP_APPLY_INBOUND) == (direction == NSP_INBOUND);
+}
+
+int
+nsp_bpf_offload_prepare(struct nsp_bpf_offload *offload,
+                        const struct nsp_site *site)
+{
+    uint32_t used = 0;
+
+    offload->direction = (uint8_t)site->direction;
+    for (uint32_t i = 0; i < offload->count; i++) {
+        const struct nsp_offload_rule *rule = &offload->rules[i];
+        struct function *f = &offload->functions[i];
+        struct nsp_widened widened;
+        struct nsp_ebpf_maps maps;
+        int err;
+
+        *f = (struct function){ .start = used, .exact = true };
+        if (!rule->filter || !applies(rule, offload->direction))
+            continue;
+        err = nsp_filter_emit_ebpf(rule->filter, NSP_EBPF_TCX, site,
+                                   offload->insns + used,
+                                   NSP_BPF_OFFLOAD_FILTER_INSNS_MAX - used,
+                                   &f->count, &maps, &widened);
+        f->failed = err < 0;
+        if (f->failed)
+            continue;
+        f->exact = widened.exact;
+        err = set_maps(offload, &maps, offload->insns + used, f->count);
+        if (err < 0)
+            return err;
+        used += f->count;
+    }
+    return 0;
+}
+
+/* --- The walk ------------------------------------------------------------- */
+
+/* Labels: a filter's and the place behind each rule, then those of the tail. */
+enum {
+    OWN_FILTER = 0,
+    OWN_NEXT = NSP_OFFLOAD_RULES_MAX,
+    OWN_NONE = 2 * NSP_OFFLOAD_RULES_MAX,
+    OWN_PASS,
+    OWN_DROP,
+    OWN_TAIL,
+    OWN_IPV6,
+    OWN_LENGTH,
+    OWN_COUNTED,
+    OWN_UNDECIDED,
+    OWN_DROPPED,
+    OWN_DONE,
+    OWN_NOTES,
+};
+_Static_assert(OWN_NOTES + NSP_OFFLOAD_COUNTS_MAX <= NSP_BPF_OFFLOAD_LABELS,
+               "room for labels");
+
+struct walk {
+    struct nsp_bpf_offload *offload;
+    struct nsp_bpf_program *p;
+    const struct nsp_bpf_offload_exits *exits;
+    uint32_t counting[NSP_OFFLOAD_COUNTS_MAX]; /* Rules, by their note. */
+    uint32_t notes;
+    bool
+        reaches[OWN_TAIL - OWN_NONE]; /* Which ends are jumped to: the kernel
+                                       * takes no code that nothing leads to. */
+};
+
+static uint32_t
+label(const struct walk *w, uint32_t own)
+{
+    return w->exits->first_label + own;
+}
+
+/* Where note 'i' is; behind the last is who decides, then the key. */
+static int32_t
+word_at(const struct walk *w, uint32_t i)
+{
+    return w->exits->stack_off + 8 * (int32_t)i + 4;
+}
+#define WORD_DECIDER NSP_OFFLOAD_COUNTS_MAX
+#define WORD_KEY     (NSP_OFFLOAD_COUNTS_MAX + 1)
+#define WORD_LENGTH  (NSP_OFFLOAD_COUNTS_MAX + 2)
+_Static_assert(8 * (WORD_LENGTH + 1) <= NSP_BPF_OFFLOAD_STACK_BYTES,
+               "room on the stack");
+
+static void
+store(struct walk *w, uint32_t word, uint32_t value)
+{
+    nsp_bpf_put(w->p, BPF_ST | BPF_MEM | BPF_W, FRAME, R0, word_at(w, word),
+                (int32_t)value);
+}
+
+static void
+load(struct walk *w, enum nsp_bpf_reg to, uint32_t word)
+{
+    nsp_bpf_put(w->p, BPF_LDX | BPF_MEM | BPF_W, to, FRAME, word_at(w, word),
+                0);
+}
+
+static void
+jump_to_end(struct walk *w, uint32_t end)
+{
+    w->reaches[end - OWN_NONE] = true;
+    nsp_bpf_jump(w->p, label(w, end));
+}
+
+/* Acts on a packet that rule 'i' matches. */
+static void
+put_match(struct walk *w, uint32_t i)
+{
+    if (w->offload->rules[i].does == NSP_OFFLOAD_COUNT) {
+        store(w, w->notes, NOTE_MATCH);
+        w->counting[w->notes++] = i;
+    }
+    store(w, WORD_DECIDER, i + 1);
+    if (w->offload->rules[i].does == NSP_OFFLOAD_PASS)
+        jump_to_end(w, OWN_PASS);
+    else if (w->offload->rules[i].does == NSP_OFFLOAD_DROP)
+        jump_to_end(w, OWN_DROP);
+}
+
+/* Returns whether any packet goes on to the next rule. */
+static bool
+put_rule(struct walk *w, uint32_t i)
+{
+    const struct nsp_offload_rule *rule = &w->offload->rules[i];
+    struct function *f = &w->offload->functions[i];
+    bool ask = rule->does == NSP_OFFLOAD_ASK || !f->exact;
+
+    if (!applies(rule, w->offload->direction))
+        return true;
+    if (f->failed || (ask && !rule->filter)) {
+        nsp_bpf_jump(w->p, w->exits->ask);
+        return false;
+    }
+    if (!rule->filter) {
+        put_match(w, i);
+        return rule->does == NSP_OFFLOAD_COUNT;
+    }
+    f->called = true;
+    nsp_bpf_move(w->p, R1, R6);
+    nsp_bpf_call_label(w->p, label(w, OWN_FILTER + i));
+    if (ask) {
+        nsp_bpf_jump_if(w->p, BPF_JNE, R0, 0, w->exits->ask);
+        return true;
+    }
+    nsp_bpf_jump_if(w->p, BPF_JEQ, R0, NSP_EBPF_UNKNOWN, w->exits->ask);
+    nsp_bpf_jump_if(w->p, BPF_JEQ, R0, 0, label(w, OWN_NEXT + i));
+    put_match(w, i);
+    nsp_bpf_place(w->p, label(w, OWN_NEXT + i));
+    return true;
+}
+
+/* --- Counting ------------------------------------------------------------- */
+
+/* R9 = bytes from the IP header on, without padding. */
+static void
+put_length(struct walk *w)
+{
+    struct nsp_bpf_program *p = w->p;
+
+    nsp_bpf_load_context(p, R9, offsetof(struct __sk_buff, len));
+    nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_K, R9, R0, 0, ETHERNET_BYTES);
+    nsp_bpf_jump_if(p, BPF_JGT, R9, PADDED_BYTES_MAX, label(w, OWN_COUNTED));
+    nsp_bpf_load_context(p, R1, offsetof(struct __sk_buff, protocol));
+    nsp_bpf_set(p, R7, 40);
+    nsp_bpf_set(p, R2, ETHERNET_BYTES + 4);
+    nsp_bpf_jump_if(p, BPF_JEQ, R1, htons(ETH_P_IPV6), label(w, OWN_IPV6));
+    nsp_bpf_set(p, R7, 0);
+    nsp_bpf_set(p, R2, ETHERNET_BYTES + 2);
+    nsp_bpf_place(p, label(w, OWN_IPV6));
+    nsp_bpf_move(p, R1, R6);
+    nsp_bpf_point(p, R3, word_at(w, WORD_LENGTH));
+    nsp_bpf_set(p, R4, 2);
+    nsp_bpf_call(p, BPF_FUNC_skb_load_bytes);
+    nsp_bpf_jump_if(p, BPF_JNE, R0, 0, label(w, OWN_COUNTED));
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, FRAME,
+                word_at(w, WORD_LENGTH), 0);
+    nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_X, R1, R7, 0, 0);
+    nsp_bpf_jump_if(p, BPF_JEQ, R1, 0, label(w, OWN_COUNTED));
+    nsp_bpf_jump_if_reg(p, BPF_JGE, R1, R9, label(w, OWN_COUNTED));
+    nsp_bpf_move(p, R9, R1);
+    nsp_bpf_place(p, label(w, OWN_COUNTED));
+}
+
+/* R0 = the counters of the rule whose number is the key; without any, on at
+ * 'none'. */
+static void
+put_lookup(struct walk *w, uint32_t none)
+{
+    nsp_bpf_load_map(w->p, R1, BPF_PSEUDO_MAP_FD, w->offload->counters_fd);
+    nsp_bpf_point(w->p, R2, word_at(w, WORD_KEY));
+    nsp_bpf_call(w->p, BPF_FUNC_map_lookup_elem);
+    nsp_bpf_jump_if64(w->p, BPF_JEQ, R0, 0, none);
+}
+
+static void
+put_add(struct walk *w, size_t pkts_off, size_t bytes_off)
+{
+    struct nsp_bpf_program *p = w->p;
+
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R1, R0, (int32_t)pkts_off, 0);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, 1);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R1, (int32_t)pkts_off, 0);
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R1, R0, (int32_t)bytes_off, 0);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_X, R1, R9, 0, 0);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R1, (int32_t)bytes_off, 0);
+}
+
+#define COUNTER(member) offsetof(struct nsp_offload_counters, member)
+
+static void
+put_hit(struct walk *w)
+{
+    put_add(w, COUNTER(hit_pkts), COUNTER(hit_bytes));
+    nsp_bpf_put(w->p, BPF_STX | BPF_MEM | BPF_DW, R0, R7,
+                (int32_t)COUNTER(last_hit_ns), 0);
+}
+
+/* Counts the hits of the rules that were noted. */
+static void
+put_notes(struct walk *w)
+{
+    for (uint32_t i = 0; i < w->notes; i++) {
+        load(w, R1, i);
+        nsp_bpf_jump_if(w->p, BPF_JNE, R1, NOTE_MATCH, label(w, OWN_NOTES + i));
+        store(w, WORD_KEY, w->counting[i]);
+        put_lookup(w, label(w, OWN_NOTES + i));
+        put_hit(w);
+        nsp_bpf_place(w->p, label(w, OWN_NOTES + i));
+    }
+}
+
+enum { FATE_NONE, FATE_PASS, FATE_DROP }; /* In R8; none: nobody decided. */
+
+/* Sends the packet to an interface that there is not. A plain drop would be
+ * told to the sender at egress: TCP would slow down for it, and the fragments
+ * behind one that is dropped would not be sent. */
+static void
+put_drop(struct nsp_bpf_program *p)
+{
+    nsp_bpf_set(p, R1, 0);
+    nsp_bpf_set(p, R2, 0);
+    nsp_bpf_call(p, BPF_FUNC_redirect);
+    nsp_bpf_exit(p);
+}
+
+/* Returns whether any packet gets to the tail. */
+static bool
+put_ends(struct walk *w)
+{
+    static const int32_t fates[] = { FATE_NONE, FATE_PASS, FATE_DROP };
+    bool any = false;
+
+    for (uint32_t i = 0; i < NSP_ARRAY_LEN(fates); i++) {
+        if (!w->reaches[i])
+            continue;
+        nsp_bpf_place(w->p, label(w, OWN_NONE + i));
+        nsp_bpf_set(w->p, R8, fates[i]);
+        nsp_bpf_jump(w->p, label(w, OWN_TAIL));
+        any = true;
+    }
+    return any;
+}
+
+static void
+put_tail(struct walk *w)
+{
+    struct nsp_bpf_program *p = w->p;
+
+    nsp_bpf_place(p, label(w, OWN_TAIL));
+    put_length(w);
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
+    nsp_bpf_move(p, R7, R0);
+    put_notes(w);
+    load(w, R1, WORD_DECIDER);
+    nsp_bpf_put(p, BPF_ALU | BPF_SUB | BPF_K, R1, R0, 0, 1);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_W, FRAME, R1, word_at(w, WORD_KEY),
+                0);
+    put_lookup(w, label(w, OWN_DONE));
+    nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_NONE, label(w, OWN_UNDECIDED));
+    put_hit(w);
+    nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_DROP, label(w, OWN_DROPPED));
+    nsp_bpf_place(p, label(w, OWN_UNDECIDED));
+    put_add(w, COUNTER(passed_pkts), COUNTER(passed_bytes));
+    nsp_bpf_jump(p, w->exits->pass);
+    nsp_bpf_place(p, label(w, OWN_DROPPED));
+    put_add(w, COUNTER(dropped_pkts), COUNTER(dropped_bytes));
+    nsp_bpf_place(p, label(w, OWN_DONE));
+    nsp_bpf_jump_if(p, BPF_JNE, R8, FATE_DROP, w->exits->pass);
+    put_drop(p);
+}
+
+static void
+put_rest(struct walk *w)
+{
+    if (w->offload->complete)
+        jump_to_end(w, OWN_NONE);
+    else
+        nsp_bpf_jump(w->p, w->exits->ask);
+}
+
+void
+nsp_bpf_offload_put(struct nsp_bpf_offload *offload, struct nsp_bpf_program *p,
+                    const struct nsp_bpf_offload_exits *exits)
+{
+    struct walk w = { .offload = offload, .p = p, .exits = exits };
+    bool goes_on = true;
+
+    for (uint32_t i = 0; i < NSP_OFFLOAD_COUNTS_MAX; i++)
+        store(&w, i, NOTE_NONE);
+    store(&w, WORD_DECIDER, offload->count + 1);
+    for (uint32_t i = 0; i < offload->count && goes_on; i++)
+        goes_on = put_rule(&w, i);
+    if (goes_on)
+        put_rest(&w);
+    if (put_ends(&w))
+        put_tail(&w);
+}
+
+void
+nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
+                            struct nsp_bpf_program *p,
+                            const struct nsp_bpf_offload_exits *exits)
+{
+    for (uint32_t i = 0; i < offload->count; i++) {
+        const struct function *f = &offload->functions[i];
+
+        nsp_bpf_place(p, exits->first_label + OWN_FILTER + i);
+        if (!f->called)
+            continue;
+        memcpy(p->insns + p->count, offload->insns + f->start,
+               f->count * sizeof p->insns[0]);
+        p->count += f->count;
+    }
+}
+
+uint32_t
+nsp_bpf_offload_rule_count(const struct nsp_bpf_offload *offload)
+{
+    return offload->count;
+}
+
+int
+nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
+                     struct nsp_offload_counters *ret)
+{
+    uint64_t words[sizeof *ret / sizeof(uint64_t)];
+    int err = nsp_bpf_percpu_array_sum(offload->counters_fd, index,
+                                       NSP_ARRAY_LEN(words), words);
+
+    if (err == 0)
+        memcpy(ret, words, sizeof *ret);
+    return err;
+}

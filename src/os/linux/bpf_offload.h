@@ -1,0 +1,72 @@
+#ifndef NSP_OS_LINUX_BPF_OFFLOAD_H
+#define NSP_OS_LINUX_BPF_OFFLOAD_H
+#include "base/memory.h"
+#include "netshaper/io.h"
+#include "os/linux/bpf_program.h"
+
+/* Rules that the kernel decides by (netshaper/io.h, 'offload'), as a part of
+ * the program that a device has at a tc hook.
+ *
+ *     for each rule in order:   its filter, a function
+ *         may match, ask        -> label 'ask'
+ *         matches, count        -> noted
+ *         matches, pass or drop -> counted with those noted -> 'pass', the end
+ *     none left                 -> the same, or 'ask'
+ *
+ * Filters    answer 1 for a match, 0 for none, 2 where they could not look. Of
+ *            one that cannot tell all it asks, 1 is no better than 2.
+ * Sets       The larger named ones are tries (LPM) that all programs share.
+ * Counters   A per-CPU array: an entry for each rule, and the last for packets
+ *            that none decides. Of what is asked about nothing is counted.
+ * Threads    One at a time; counters may be read by any. */
+struct nsp_bpf_offload;
+
+/* Takes the first 'n' rules, whose filters outlive it. Returns 0 or a negative
+ * errno. */
+int nsp_bpf_offload_create(const struct nsp_offload_rule rules[], uint32_t n,
+                           bool complete, const struct nsp_allocator *allocator,
+                           struct nsp_bpf_offload **ret) NSP_MUSTCHECK;
+
+/* Frees 'offload', which may be NULL; programs keep the maps that they use.
+ * Always returns NULL. */
+struct nsp_bpf_offload *nsp_bpf_offload_destroy(
+    struct nsp_bpf_offload *offload);
+
+/* Makes the filters' functions for packets at 'site', the next program's. What
+ * does not become one has all packets asked about from there on. Returns 0, or
+ * what making a map said. */
+int nsp_bpf_offload_prepare(struct nsp_bpf_offload *offload,
+                            const struct nsp_site *site) NSP_MUSTCHECK;
+
+/* Where the walk leads, and labels and room on the stack for itself. */
+struct nsp_bpf_offload_exits {
+    uint32_t ask, pass; /* Labels. */
+    uint32_t first_label;
+    int32_t stack_off; /* From FRAME, a multiple of 8. */
+};
+#define NSP_BPF_OFFLOAD_LABELS      160u
+#define NSP_BPF_OFFLOAD_STACK_BYTES 88
+
+/* What it adds to a program at most: the walk, and the functions. */
+#define NSP_BPF_OFFLOAD_WALK_INSNS_MAX   2048u
+#define NSP_BPF_OFFLOAD_FILTER_INSNS_MAX 16384u
+
+/* Adds the walk to a program whose context is in R6, for IP packets on
+ * Ethernet; R7 to R9 are lost. It is left by the exits only. */
+void nsp_bpf_offload_put(struct nsp_bpf_offload *offload,
+                         struct nsp_bpf_program *p,
+                         const struct nsp_bpf_offload_exits *exits);
+
+/* Adds the functions that the walk calls, behind the end of the program. */
+void nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
+                                 struct nsp_bpf_program *p,
+                                 const struct nsp_bpf_offload_exits *exits);
+
+uint32_t nsp_bpf_offload_rule_count(const struct nsp_bpf_offload *offload);
+
+/* Reads the counters of entry 'index', at most the number of rules. Returns 0
+ * or a negative errno. */
+int nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
+                         struct nsp_offload_counters *ret) NSP_MUSTCHECK;
+
+#endif /* NSP_OS_LINUX_BPF_OFFLOAD_H */
