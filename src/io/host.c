@@ -1,5 +1,6 @@
 #include "io/host.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -237,6 +238,38 @@ host_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
     return err;
 }
 
+/* At most one of two decides in the kernel: the tap. */
+static const struct part *
+deciding_part(const struct nsp_io *io)
+{
+    for (uint32_t i = 0; i < io->part_count; i++)
+        if (io->parts[i].ops->offload)
+            return &io->parts[i];
+    return NULL;
+}
+
+static int
+host_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
+             uint32_t n, bool complete, struct nsp_offload_counters ret_last[])
+{
+    const struct part *part = deciding_part(io);
+
+    return part ? part->ops->offload(part->io, rules, n, complete, ret_last)
+                : -EOPNOTSUPP;
+}
+
+static void
+host_read_offload(struct nsp_io *io, uint32_t index,
+                  struct nsp_offload_counters *ret)
+{
+    const struct part *part = deciding_part(io);
+
+    if (part)
+        part->ops->read_offload(part->io, index, ret);
+    else
+        *ret = (struct nsp_offload_counters){ 0 };
+}
+
 static void
 host_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
@@ -278,6 +311,8 @@ const struct nsp_io_ops nsp_host_ops = {
     .wake = host_wake,
     .quiesce = host_quiesce,
     .adjust = host_adjust,
+    .offload = host_offload,
+    .read_offload = host_read_offload,
     .read_stats = host_read_stats,
     .status = host_status,
 };

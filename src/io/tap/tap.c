@@ -59,8 +59,12 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
 static void
 tap_quiesce(struct nsp_io *io)
 {
+    if (!io->hooks_gate)
+        return; /* Nothing was opened. */
+    nsp_gate_lock(io->hooks_gate);
     while (io->hook_count > 0)
         nsp_tc_hook_detach(&io->hooks[--io->hook_count]);
+    nsp_gate_unlock(io->hooks_gate);
 }
 
 static void
@@ -90,6 +94,8 @@ tap_close(struct nsp_io *io)
     if (io->counters_fd >= 0)
         close(io->counters_fd);
     nsp_beats_close(&io->beats);
+    nsp_bpf_offload_destroy(io->offload);
+    nsp_gate_destroy(io->hooks_gate);
     nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);
 }
@@ -279,8 +285,12 @@ tap_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
 static int
 tap_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
 {
+    int err = nsp_tap_link_set_superpackets(&io->link, superpackets);
+
     (void)snap_bytes;
-    return nsp_tap_link_set_superpackets(&io->link, superpackets);
+    if (err == 0)
+        io->superpackets = superpackets;
+    return err;
 }
 
 extern const struct nsp_io_ops nsp_tap_ops;
@@ -298,6 +308,8 @@ const struct nsp_io_ops nsp_tap_ops = {
     .wake = tap_wake,
     .quiesce = tap_quiesce,
     .adjust = tap_adjust,
+    .offload = nsp_tap_offload,
+    .read_offload = nsp_tap_read_offload,
     .read_stats = tap_read_stats,
     .status = tap_status,
     .probe = nsp_tap_probe,

@@ -1,6 +1,7 @@
 #ifndef NSP_IO_TAP_DEVICE_H
 #define NSP_IO_TAP_DEVICE_H
 #include "io/tap/tap_link.h"
+#include "io/tap/tap_program.h"
 #include "io/tap/tap_queue.h"
 #include "netshaper/io.h"
 #include "os/linux/beats.h"
@@ -23,7 +24,12 @@ struct nsp_io {
 
     struct nsp_tc_hook back; /* At the TAP. */
     struct nsp_tc_hook hooks[NSP_TAP_HOOKS_MAX];
+    struct nsp_tap_divert diverts[NSP_TAP_HOOKS_MAX]; /* Their programs. */
     uint32_t hook_count;
+    struct nsp_gate *hooks_gate; /* Around changes of hooks. */
+
+    bool superpackets;               /* Are welcome now. */
+    struct nsp_bpf_offload *offload; /* In force; NULL: none. */
 
     struct nsp_link_watch watch; /* Read by worker 0. */
     uint32_t interfaces_left;
@@ -40,6 +46,13 @@ struct nsp_io {
  * count. Returns as in struct nsp_io_ops; either way it is to be closed. */
 int nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                         struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* As in struct nsp_io_ops (tap_offload.c). */
+int nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
+                    uint32_t n, bool complete,
+                    struct nsp_offload_counters ret_last[]);
+void nsp_tap_read_offload(struct nsp_io *io, uint32_t index,
+                          struct nsp_offload_counters *ret);
 
 void nsp_tap_log(const struct nsp_io *io, enum nsp_log_level level,
                  const char *format, ...) NSP_PRINTF(3, 4);

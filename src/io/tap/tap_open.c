@@ -300,7 +300,7 @@ attach_side(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t slot,
                  interface->ifindex, ingress);
     if (err < 0)
         return fail_program(reterr, err, "a program at an interface");
-    io->hook_count++;
+    io->diverts[io->hook_count++] = divert;
     return NSP_OK;
 }
 
@@ -408,6 +408,10 @@ nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     int result = check_config(cfg, device, reterr);
 
     io->fail_closed = device->fail_closed;
+    io->superpackets = cfg->superpackets;
+    if (result == NSP_OK &&
+        nsp_gate_create(&io->allocator, &io->hooks_gate) < 0)
+        result = fail_memory(reterr);
     if (result == NSP_OK)
         result = find_interfaces(io, device, reterr);
     if (result == NSP_OK)

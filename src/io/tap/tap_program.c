@@ -34,7 +34,10 @@ enum label {
     LABEL_FILTER,
     LABEL_LOOPBACK,
     LABEL_SEND,
+    LABEL_OFFLOAD, /* From here on: those of the rules. */
 };
+_Static_assert(LABEL_OFFLOAD + NSP_BPF_OFFLOAD_LABELS <= NSP_BPF_LABELS_MAX,
+               "room for labels");
 
 /* --- Divert --------------------------------------------------------------- */
 
@@ -113,8 +116,22 @@ put_ownership(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_place(p, LABEL_OURS);
 }
 
+/* The rules' room on the stack is below that of the route lookup. */
+static const struct nsp_bpf_offload_exits offload_exits = {
+    .ask = LABEL_WANTED,
+    .pass = LABEL_PASS,
+    .first_label = LABEL_OFFLOAD,
+    .stack_off =
+        -(int32_t)sizeof(struct bpf_fib_lookup) - NSP_BPF_OFFLOAD_STACK_BYTES,
+};
+_Static_assert(sizeof(struct bpf_fib_lookup) % 8 == 0 &&
+                   NSP_BPF_OFFLOAD_STACK_BYTES % 8 == 0,
+               "words are aligned");
+
+/* Goes on at LABEL_WANTED with packets that the filter matches and no rule
+ * decides. */
 static void
-put_filter_call(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
+put_choice(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
 {
     /* A superpacket's segments may match where the whole does not. */
     if (!divert->superpackets) {
@@ -124,6 +141,10 @@ put_filter_call(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_move(p, R1, R6);
     nsp_bpf_call_label(p, LABEL_FILTER);
     nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
+    if (divert->offload) {
+        nsp_bpf_jump_if(p, BPF_JEQ, R0, NSP_EBPF_UNKNOWN, LABEL_WANTED);
+        nsp_bpf_offload_put(divert->offload, p, &offload_exits);
+    }
     nsp_bpf_place(p, LABEL_WANTED);
 }
 
@@ -153,7 +174,7 @@ put_redirect(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_jump_if(p, BPF_JNE, R1, 0, LABEL_PASS);
     put_ownership(p, divert);
     if (divert->filter)
-        put_filter_call(p, divert);
+        put_choice(p, divert);
     put_beat_test(p, divert);
 
     nsp_bpf_move(p, R1, R6);
@@ -190,57 +211,84 @@ put_divert(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_leave(p, TC_ACT_UNSPEC);
 }
 
-/* Appends the filter as a function. Where it cannot be one, it is left out:
- * the engine asks it again anyway. */
-static bool
-append_filter(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
+static struct nsp_site
+site_of(const struct nsp_tap_divert *divert)
 {
-    const struct nsp_site site = {
+    return (struct nsp_site){
         .link = NSP_LINK_ETHERNET,
         .facts = NSP_SITE_DIRECTION | NSP_SITE_LOOPBACK | NSP_SITE_IFINDEX,
         .direction = divert->ingress ? NSP_INBOUND : NSP_OUTBOUND,
         .loopback = divert->loopback,
         .ifindex = divert->ifindex,
     };
-    uint32_t count;
-
-    if (nsp_filter_emit_ebpf(divert->filter, NSP_EBPF_TCX, &site,
-                             p->insns + p->count, FILTER_INSNS_MAX, &count,
-                             NULL, NULL) < 0)
-        return false;
-    nsp_bpf_place(p, LABEL_FILTER);
-    p->count += count;
-    return true;
 }
 
+/* Makes a program that calls the filter, behind which that comes as a function,
+ * or without a filter. Rules are for packets that it is sure to match. Returns
+ * a descriptor or a negative errno. */
+static int
+load_with(struct nsp_bpf_program *p, struct nsp_tap_divert *divert,
+          struct nsp_ebpf_insn filter[], char *log, uint32_t log_bytes)
+{
+    const char *name = divert->ingress ? NSP_TAP_PROGRAM_PREFIX "in"
+                                       : NSP_TAP_PROGRAM_PREFIX "out";
+    const struct nsp_site site = site_of(divert);
+    struct nsp_widened widened = { .exact = false };
+    uint32_t count = 0;
+    int err = 0;
+
+    if (divert->filter)
+        err = nsp_filter_emit_ebpf(divert->filter, NSP_EBPF_TCX, &site, filter,
+                                   FILTER_INSNS_MAX, &count, NULL, &widened);
+    if (!divert->filter || !widened.exact)
+        divert->offload = NULL;
+    if (err == 0 && divert->offload)
+        err = nsp_bpf_offload_prepare(divert->offload, &site);
+    if (err < 0)
+        return err;
+    p->count = p->jump_count = 0;
+    put_divert(p, divert);
+    nsp_bpf_place(p, LABEL_FILTER);
+    if (count > 0)
+        memcpy(p->insns + p->count, filter, count * sizeof filter[0]);
+    p->count += count;
+    if (divert->offload)
+        nsp_bpf_offload_put_filters(divert->offload, p, &offload_exits);
+    nsp_bpf_resolve(p);
+    return nsp_bpf_tc_load(name, p->insns, p->count, log, log_bytes);
+}
+
+/* Where the filter cannot be a function, it is left out: the engine asks it
+ * again anyway. */
 int
 nsp_tap_load_divert(const struct nsp_tap_divert *divert,
                     const struct nsp_allocator *allocator, char *log,
                     uint32_t log_bytes)
 {
-    const char *name = divert->ingress ? NSP_TAP_PROGRAM_PREFIX "in"
-                                       : NSP_TAP_PROGRAM_PREFIX "out";
-    struct nsp_tap_divert unfiltered = *divert;
-    struct nsp_bpf_program p = { .max = OWN_INSNS_MAX };
-    int fd = -EINVAL;
+    uint32_t max = OWN_INSNS_MAX, room = OWN_INSNS_MAX + FILTER_INSNS_MAX;
+    struct nsp_tap_divert wanted = *divert;
+    struct nsp_bpf_program *p;
+    struct nsp_ebpf_insn *filter;
+    int fd = -ENOMEM;
 
-    p.insns =
-        nsp_alloc(allocator, OWN_INSNS_MAX + FILTER_INSNS_MAX, sizeof *p.insns);
-    if (!p.insns)
-        return -ENOMEM;
-    put_divert(&p, divert);
-    if (divert->filter && append_filter(&p, divert)) {
-        nsp_bpf_resolve(&p);
-        fd = nsp_bpf_tc_load(name, p.insns, p.count, log, log_bytes);
+    if (divert->offload) {
+        max += NSP_BPF_OFFLOAD_WALK_INSNS_MAX;
+        room +=
+            NSP_BPF_OFFLOAD_WALK_INSNS_MAX + NSP_BPF_OFFLOAD_FILTER_INSNS_MAX;
     }
-    if (fd < 0 && fd != -EPERM) {
-        unfiltered.filter = NULL;
-        p.count = p.jump_count = 0;
-        put_divert(&p, &unfiltered);
-        nsp_bpf_resolve(&p);
-        fd = nsp_bpf_tc_load(name, p.insns, p.count, log, log_bytes);
+    p = nsp_alloc(allocator, 1, sizeof *p);
+    filter = nsp_alloc(allocator, room + FILTER_INSNS_MAX, sizeof *filter);
+    if (p && filter) {
+        p->insns = filter + FILTER_INSNS_MAX;
+        p->max = max;
+        fd = load_with(p, &wanted, filter, log, log_bytes);
     }
-    nsp_release(allocator, p.insns);
+    if (fd < 0 && fd != -EPERM && fd != -ENOMEM && !divert->offload) {
+        wanted.filter = NULL;
+        fd = load_with(p, &wanted, filter, log, log_bytes);
+    }
+    nsp_release(allocator, filter);
+    nsp_release(allocator, p);
     return fd;
 }
 

@@ -4,6 +4,7 @@
 #include "netshaper/env.h"
 #include "netshaper/filter.h"
 #include "netshaper/io.h"
+#include "os/linux/bpf_offload.h"
 
 /* The eBPF programs of the tap device, written instruction by instruction: they
  * are short, depend on the configuration, and so need no compiler and no
@@ -14,11 +15,13 @@
  *                 +---- marked ------------- return <-------+
  *
  * divert   At each hook taken: passes on what carries the loop mark, and takes
- * the mark off. Of the rest it sends IP packets of this host that the filter
- * matches to the TAP, with a tag in front that says where they were taken, as
- * long as the engine is alive. return   On what comes out of the TAP: takes the
- * tag off, puts the mark on, and sends the packet to the hook that the tag
- * names.
+ *          the mark off. Of the rest it sends IP packets of this host that the
+ *          filter matches, and that the rules it was given do not decide, to
+ *          the TAP, with a tag in front that says where they were taken, as
+ *          long as the engine is alive.
+ *
+ * return   On what comes out of the TAP: takes the tag off, puts the mark on,
+ *          and sends the packet to the hook that the tag names.
  *
  * Tag        An 802.1ad tag, which the kernel keeps beside the packet: to put
  *            one on and take it off moves no byte and leaves offloads as they
@@ -56,6 +59,7 @@ struct nsp_tap_divert {
     uint32_t queues;
     int shared_fd;                   /* Map of one struct nsp_beats_shared. */
     const struct nsp_filter *filter; /* NULL: every IP packet. */
+    struct nsp_bpf_offload *offload; /* Rules to decide by here; NULL: none. */
 };
 
 /* What the return program knows of a slot. */

@@ -1,0 +1,111 @@
+#define _GNU_SOURCE
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "io/tap/tap_device.h"
+#include "os/linux/bpf_call.h"
+
+/* Loads the program of each hook that decides by 'offload'. Returns 0, or a
+ * negative errno with nothing loaded. */
+static int
+load_programs(const struct nsp_io *io, struct nsp_bpf_offload *offload,
+              int ret_fds[])
+{
+    for (uint32_t i = 0; i < io->hook_count; i++) {
+        struct nsp_tap_divert divert = io->diverts[i];
+
+        divert.offload = offload;
+        divert.superpackets = io->superpackets;
+        ret_fds[i] = nsp_tap_load_divert(&divert, &io->allocator, NULL, 0);
+        if (ret_fds[i] >= 0)
+            continue;
+        for (uint32_t j = 0; j < i; j++)
+            close(ret_fds[j]);
+        return ret_fds[i];
+    }
+    return 0;
+}
+
+/* A hook whose interface has gone has no packets any more. */
+static void
+replace_programs(struct nsp_io *io, const int fds[])
+{
+    for (uint32_t i = 0; i < io->hook_count; i++) {
+        int err = nsp_tc_hook_replace(&io->hooks[i], fds[i]);
+
+        if (err < 0)
+            nsp_tap_log(io, NSP_LOG_INFO,
+                        "tap: the program at interface %" PRIu32
+                        " was not replaced: %s",
+                        io->hooks[i].ifindex, strerror(-err));
+        close(fds[i]);
+    }
+}
+
+/* What passes is to pass only while the engine is alive: with 'fail_closed' it
+ * is asked about all but drops. */
+static int
+create(const struct nsp_io *io, const struct nsp_offload_rule rules[],
+       uint32_t n, bool complete, struct nsp_bpf_offload **ret)
+{
+    struct nsp_offload_rule own[NSP_OFFLOAD_RULES_MAX];
+
+    assert(n <= NSP_OFFLOAD_RULES_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        own[i] = rules[i];
+        if (io->fail_closed && own[i].does == NSP_OFFLOAD_PASS)
+            own[i].does = NSP_OFFLOAD_ASK;
+    }
+    return nsp_bpf_offload_create(own, n, complete && !io->fail_closed,
+                                  &io->allocator, ret);
+}
+
+/* Nobody runs a program that decides by the last rules any more. */
+static void
+take_last(struct nsp_io *io, uint32_t count, struct nsp_offload_counters ret[])
+{
+    for (uint32_t i = 0; i <= count; i++)
+        nsp_tap_read_offload(io, i, &ret[i]);
+}
+
+int
+nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
+                uint32_t n, bool complete,
+                struct nsp_offload_counters ret_last[])
+{
+    struct nsp_bpf_offload *next = NULL;
+    int fds[NSP_TAP_HOOKS_MAX], err = 0;
+
+    if (n > 0 || complete)
+        err = create(io, rules, n, complete, &next);
+    if (err < 0)
+        return err;
+    nsp_gate_lock(io->hooks_gate);
+    err = load_programs(io, next, fds);
+    if (err == 0)
+        replace_programs(io, fds);
+    nsp_gate_unlock(io->hooks_gate);
+    if (err < 0) {
+        nsp_bpf_offload_destroy(next);
+        return err;
+    }
+    if (io->offload) {
+        /* It fails on processors kept from the scheduler (nohz_full): what they
+         * may still count meanwhile is then lost. */
+        (void)!nsp_bpf_wait_for_programs();
+        take_last(io, nsp_bpf_offload_rule_count(io->offload), ret_last);
+        nsp_bpf_offload_destroy(io->offload);
+    }
+    io->offload = next;
+    return 0;
+}
+
+void
+nsp_tap_read_offload(struct nsp_io *io, uint32_t index,
+                     struct nsp_offload_counters *ret)
+{
+    if (!io->offload || nsp_bpf_offload_read(io->offload, index, ret) < 0)
+        *ret = (struct nsp_offload_counters){ 0 };
+}
