@@ -13,6 +13,7 @@ enum option {
     OPT_CPUS,
     OPT_BUSY_POLL,
     OPT_FAIL_CLOSED,
+    OPT_NO_OFFLOAD,
     OPT_CONTROL,
     OPT_CONFIRM,
     OPT_YES,
@@ -31,6 +32,8 @@ static const struct nsp_option options[] = {
                         0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
                           "drop, not pass, what does not fit the queue", 0 },
+    [OPT_NO_OFFLOAD] = { "no-offload", NULL,
+                         "have the kernel decide no packet by rules", 0 },
     [OPT_CONTROL] = { "control", "PATH",
                       "socket for 'nsp reload' and 'nsp status'; '' for none",
                       0 },
@@ -77,6 +80,9 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         break;
     case OPT_FAIL_CLOSED:
         job->fail_closed = true;
+        break;
+    case OPT_NO_OFFLOAD:
+        job->no_offload = true;
         break;
     case OPT_CONTROL:
         job->control_path = value;

@@ -47,7 +47,7 @@ static const struct nsp_option options[] = {
                           "hung",
                           0 },
     [OPT_NO_OFFLOAD] = { "no-offload", NULL,
-                         "with a bridge: ask the filter in nsp, not the kernel",
+                         "have the kernel decide no packet by filter or rules",
                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
@@ -272,6 +272,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,
                                  NSP_IO_QUEUES_MAX, &r->job.engine.cpu_count);
     case OPT_NO_OFFLOAD:
+        r->job.engine.no_offload = true;
         r->job.engine.bridge.take_all = true;
         return NSP_EXIT_OK;
     case OPT_FAIL_CLOSED:
@@ -329,10 +330,6 @@ check_combinations(struct nsp_cli *cli, const struct request *r)
         return nsp_cli_usage(cli, "no NFQUEUE is used there",
                              "--on %s and --first-queue exclude each other",
                              r->job.engine.backend);
-    if (r->values[OPT_NO_OFFLOAD] &&
-        strcmp(r->job.engine.backend, "bridge") != 0)
-        return nsp_cli_usage(cli, "only a bridge asks filters in the kernel so",
-                             "--no-offload needs --on bridge");
     for (size_t i = 0; i < sizeof dependent / sizeof dependent[0]; i++)
         if (r->values[dependent[i].given] && !r->values[dependent[i].needs])
             return nsp_cli_usage(cli, dependent[i].why, "--%s needs --%s",

@@ -121,6 +121,7 @@ write_totals(struct nsp_json *json, const struct nsp_stats *stats)
     write_count(json, "queued", stats->queued_pkts, stats->queued_bytes);
     write_count(json, "duplicated", stats->duplicated_pkts,
                 stats->duplicated_bytes);
+    nsp_json_uint(json, "kernel_decided_pkts", stats->kernel_decided_pkts);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);

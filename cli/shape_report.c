@@ -310,6 +310,7 @@ write_stats(struct nsp_json *json, const struct nsp_stats *stats)
     nsp_json_uint(json, "modified_pkts", stats->modified_pkts);
     nsp_json_uint(json, "injected_pkts", stats->injected_pkts);
     nsp_json_uint(json, "inject_failed_pkts", stats->inject_failed_pkts);
+    nsp_json_uint(json, "kernel_decided_pkts", stats->kernel_decided_pkts);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);

@@ -233,6 +233,8 @@ struct nsp_engine_config {
                           * header on; 0: all with a callback, else what the
                           * filters read. */
     bool callback_takes_superpackets; /* And edits none. */
+    bool no_offload; /* Have the kernel decide no packet by rules, where a
+                      * device could. */
     uint32_t event_ring_bytes; /* Per worker, for what rules report (event.h): a
                                 * power of two from NSP_EVENT_RING_BYTES, which
                                 * 0 is, to 2^30. */

@@ -55,7 +55,9 @@ struct nsp_stats {
     uint64_t dropped_pkts[NSP_DROP_COUNT], dropped_bytes[NSP_DROP_COUNT];
     uint64_t queued_pkts, queued_bytes;         /* Held now. */
     uint64_t duplicated_pkts, duplicated_bytes; /* Copies asked for. */
-    uint64_t matched_pkts;   /* Of in_pkts: the start filter matched. */
+    uint64_t matched_pkts;        /* Of in_pkts: the start filter matched. */
+    uint64_t kernel_decided_pkts; /* Of in_pkts: the kernel passed or dropped
+                                   * them by the rules. */
     uint64_t malformed_pkts; /* Of in_pkts: a header is cut or contradictory. */
     uint64_t modified_pkts;  /* Of delivered_pkts: edited. */
     uint64_t injected_pkts;  /* Sent besides: rejections and injections. */

@@ -107,6 +107,8 @@ place_rule(struct nsp_session *s, struct nsp_snapshot *snapshot, uint32_t index)
     int err = 0;
 
     snapshot->rule_slots[index] = slot;
+    if (fresh)
+        nsp_offload_begin_rule(&s->offload, slot);
     for (uint32_t q = 0; fresh && q < s->worker_count && err == 0; q++)
         err = nsp_state_begin_rule(&s->workers[q].states, slot, name,
                                    s->config->user.seed, q,
@@ -339,5 +341,6 @@ nsp_session_set_ruleset(struct nsp_session *s, struct nsp_ruleset *ruleset,
         return cannot_publish(err, reterr);
     /* Should it refuse to do less, it goes on doing more. */
     (void)!ask_device(s, plan.io.snap_bytes, plan.io.superpackets);
+    nsp_offload_apply(&s->offload, atomic_load(&s->snapshot), s->filter);
     return NSP_OK;
 }

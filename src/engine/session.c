@@ -78,8 +78,14 @@ open_parts(struct nsp_session *s, struct nsp_ruleset *ruleset,
         result = s->ops->open(&s->plan.io, &s->io, reterr);
     if (result == NSP_OK)
         result = open_workers(s, reterr);
+    if (result == NSP_OK &&
+        nsp_offload_init(&s->offload, s->config, s->ops, s->io) < 0)
+        result = nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
+                              "no memory for the kernel's counters");
     if (result == NSP_OK)
         result = nsp_session_publish(s, ruleset, reterr);
+    if (result == NSP_OK)
+        nsp_offload_apply(&s->offload, atomic_load(&s->snapshot), s->filter);
     return result;
 }
 
@@ -125,6 +131,7 @@ nsp_session_close(struct nsp_session *s)
         return NULL;
     if (s->io)
         s->ops->close(s->io);
+    nsp_offload_fini(&s->offload);
     for (uint32_t q = 0; q < s->worker_count; q++)
         nsp_worker_fini(&s->workers[q]);
     nsp_release(&s->config->allocator, s->workers);
@@ -498,6 +505,7 @@ nsp_session_read_stats(struct nsp_session *s, struct nsp_stats *ret)
     ret->kernel_lost_pkts += io.kernel_lost_pkts;
     ret->stale_verdict_pkts += io.stale_verdict_pkts;
     ret->device_errors += io.device_errors;
+    nsp_offload_add_stats(&s->offload, ret);
 }
 
 int
@@ -519,6 +527,7 @@ nsp_session_read_rule_stats(struct nsp_session *s, uint32_t index,
                                    &one);
         nsp_rule_stats_add(ret, &one);
     }
+    nsp_offload_add_rule_stats(&s->offload, snapshot->rule_slots[index], ret);
     return NSP_OK;
 }
 

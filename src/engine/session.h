@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "engine/config.h"
+#include "engine/offload.h"
 #include "engine/plan.h"
 #include "engine/rate_store.h"
 #include "engine/slots.h"
@@ -26,6 +27,7 @@ struct nsp_session {
     struct nsp_snapshot *retired; /* The one before, until it is reclaimed. */
     struct nsp_slots *rule_slots, *class_slots;
     struct nsp_rate_store rates;
+    struct nsp_offload offload;
     uint32_t worker_count;
     struct nsp_worker *workers;
     struct nsp_events *events; /* NULL where no policy reports. */

@@ -1,0 +1,316 @@
+#include "engine/offload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "engine/slots.h"
+
+/* Rules to be asked about that are worth their time in the kernel. */
+#define ASKED_MAX 16u
+
+/* --- Choosing ------------------------------------------------------------- */
+
+static bool
+reads_flows(const struct nsp_filter *filter)
+{
+    struct nsp_filter_needs needs;
+
+    if (!filter)
+        return false;
+    nsp_filter_get_needs(filter, &needs);
+    return needs.flow;
+}
+
+static uint8_t
+does_of(const struct nsp_policy_rule *rule)
+{
+    if (rule->log_pps != 0 || rule->capture || rule->edits.which != 0 ||
+        rule->limit.unit != NSP_LIMIT_NONE || rule->has_effects ||
+        rule->class_index != NSP_CLASS_NONE)
+        return NSP_OFFLOAD_ASK;
+    switch (rule->action) {
+    case NSP_ACTION_PASS:
+        return rule->go_on ? NSP_OFFLOAD_COUNT : NSP_OFFLOAD_PASS;
+    case NSP_ACTION_DROP:
+        return NSP_OFFLOAD_DROP;
+    default:
+        return NSP_OFFLOAD_ASK;
+    }
+}
+
+/* As nsp_pkt_essential() knows them, and a few more. */
+int
+nsp_offload_compile_essential(const struct nsp_allocator *allocator,
+                              struct nsp_filter **ret)
+{
+    return nsp_filter_compile("icmpv6.Type in {130..137, 143} or "
+                              "udp.DstPort in {67..68, 546..547}",
+                              NSP_LAYER_NETWORK, allocator, ret, NULL);
+}
+
+/* Tells whether some rule drops packets that it spares others of. */
+static bool
+drops_sparingly(const struct nsp_policy *policy)
+{
+    for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
+
+        if (!rule->disabled && rule->spared != 0 &&
+            does_of(rule) == NSP_OFFLOAD_DROP)
+            return true;
+    }
+    return false;
+}
+
+struct chosen {
+    uint32_t asked, counting;
+};
+
+/* Adds rule 'index'. Returns whether there was room for it. */
+static bool
+add_rule(struct nsp_offload_list *list, struct chosen *chosen,
+         const struct nsp_policy *policy, uint32_t index)
+{
+    const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, index);
+    uint8_t does = does_of(rule);
+
+    chosen->asked += does == NSP_OFFLOAD_ASK;
+    chosen->counting += does == NSP_OFFLOAD_COUNT;
+    if (list->count == NSP_OFFLOAD_RULES_MAX || chosen->asked > ASKED_MAX ||
+        chosen->counting > NSP_OFFLOAD_COUNTS_MAX)
+        return false;
+    list->indices[list->count] = index;
+    list->rules[list->count++] = (struct nsp_offload_rule){
+        .filter = rule->filter,
+        .apply = rule->apply,
+        .does = does,
+    };
+    return true;
+}
+
+/* Takes away the rules at the end that decide nothing, the engine being asked
+ * anyway. */
+static void
+trim(struct nsp_offload_list *list)
+{
+    while (list->count > 0 &&
+           (list->rules[list->count - 1].does == NSP_OFFLOAD_ASK ||
+            list->rules[list->count - 1].does == NSP_OFFLOAD_COUNT))
+        list->count--;
+}
+
+void
+nsp_offload_choose(const struct nsp_policy *policy,
+                   const struct nsp_filter *start,
+                   const struct nsp_filter *essential,
+                   struct nsp_offload_list *ret)
+{
+    struct chosen chosen = { 0, 0 };
+    uint32_t count = nsp_policy_rule_count(policy);
+
+    ret->count = 0;
+    ret->complete = false;
+    if (reads_flows(start) || nsp_policy_reads_flows(policy))
+        return;
+    ret->complete = true;
+    if (drops_sparingly(policy)) {
+        ret->indices[0] = NSP_RULE_NONE;
+        ret->rules[ret->count++] = (struct nsp_offload_rule){
+            .filter = essential,
+            .does = NSP_OFFLOAD_ASK,
+        };
+    }
+    for (uint32_t i = 0; i < count && ret->complete; i++) {
+        const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
+
+        if (!rule->disabled)
+            ret->complete = add_rule(ret, &chosen, policy, i);
+        if (!rule->disabled && !rule->filter && !rule->go_on &&
+            rule->apply == NSP_APPLY_BOTH)
+            break; /* No packet comes to the rules after it. */
+    }
+    /* A last rule for all the rest, to be asked about, is the engine. */
+    if (ret->count > 0 && !ret->rules[ret->count - 1].filter &&
+        ret->rules[ret->count - 1].does == NSP_OFFLOAD_ASK &&
+        ret->rules[ret->count - 1].apply == NSP_APPLY_BOTH)
+        ret->complete = false;
+    if (!ret->complete)
+        trim(ret);
+}
+
+/* --- Lifetime ------------------------------------------------------------- */
+
+int
+nsp_offload_init(struct nsp_offload *offload, const struct nsp_config *config,
+                 const struct nsp_io_ops *ops, struct nsp_io *io)
+{
+    *offload = (struct nsp_offload){ .io = io,
+                                     .log = config->user.log,
+                                     .allocator = config->allocator };
+    if (!ops->offload || config->user.callback || config->user.no_offload)
+        return 0;
+    offload->same_clock = config->clock.now_ns == nsp_os_monotonic_ns;
+    if (nsp_offload_compile_essential(&config->allocator,
+                                      &offload->essential) != NSP_OK)
+        return -ENOMEM;
+    offload->last =
+        nsp_alloc(&config->allocator, NSP_SLOTS_MAX, sizeof *offload->last);
+    if (!offload->last ||
+        nsp_gate_create(&config->allocator, &offload->gate) < 0)
+        return -ENOMEM;
+    offload->ops = ops;
+    return 0;
+}
+
+void
+nsp_offload_fini(struct nsp_offload *offload)
+{
+    nsp_filter_destroy(offload->essential);
+    nsp_gate_destroy(offload->gate);
+    if (offload->last)
+        nsp_release(&offload->allocator, offload->last);
+    *offload = (struct nsp_offload){ .ops = NULL };
+}
+
+/* --- Changing ------------------------------------------------------------- */
+
+static void
+add_counters(struct nsp_offload_counters *to,
+             const struct nsp_offload_counters *from)
+{
+    to->hit_pkts += from->hit_pkts;
+    to->hit_bytes += from->hit_bytes;
+    to->last_hit_ns = nsp_max_u64(to->last_hit_ns, from->last_hit_ns);
+    to->passed_pkts += from->passed_pkts;
+    to->passed_bytes += from->passed_bytes;
+    to->dropped_pkts += from->dropped_pkts;
+    to->dropped_bytes += from->dropped_bytes;
+}
+
+void
+nsp_offload_begin_rule(struct nsp_offload *offload, uint32_t slot)
+{
+    if (!offload->ops)
+        return;
+    nsp_gate_lock(offload->gate);
+    offload->last[slot] = (struct nsp_offload_counters){ 0 };
+    nsp_gate_unlock(offload->gate);
+}
+
+static void
+warn(const struct nsp_offload *offload, int err)
+{
+    char text[128];
+
+    if (!offload->log.write)
+        return;
+    snprintf(text, sizeof text,
+             "the kernel decides nothing by rules: it refuses them (error %d)",
+             -err);
+    offload->log.write(offload->log.context, NSP_LOG_WARNING, text);
+}
+
+/* Under the gate. Returns whether the device has done as it was told. */
+static bool
+replace(struct nsp_offload *offload, const struct nsp_offload_list *list)
+{
+    struct nsp_offload_counters last[NSP_OFFLOAD_RULES_MAX + 1];
+    int err = offload->ops->offload(offload->io, list->rules, list->count,
+                                    list->complete, last);
+
+    if (err < 0 && err != -EOPNOTSUPP)
+        warn(offload, err);
+    if (err < 0)
+        return false;
+    if (offload->active) {
+        for (uint32_t i = 0; i <= offload->count; i++)
+            add_counters(&offload->last_all, &last[i]);
+        for (uint32_t i = 0; i < offload->count; i++)
+            if (offload->slots[i] != NSP_SLOT_NONE)
+                add_counters(&offload->last[offload->slots[i]], &last[i]);
+    }
+    offload->count = 0;
+    offload->active = list->count > 0 || list->complete;
+    return true;
+}
+
+void
+nsp_offload_apply(struct nsp_offload *offload,
+                  const struct nsp_snapshot *snapshot,
+                  const struct nsp_filter *start)
+{
+    static const struct nsp_offload_list nothing;
+    struct nsp_offload_list list;
+
+    if (!offload->ops)
+        return;
+    nsp_offload_choose(snapshot->policy, start, offload->essential, &list);
+    nsp_gate_lock(offload->gate);
+    if (replace(offload, &list)) {
+        offload->count = list.count;
+        for (uint32_t i = 0; i < list.count; i++)
+            offload->slots[i] = list.indices[i] == NSP_RULE_NONE
+                                    ? NSP_SLOT_NONE
+                                    : snapshot->rule_slots[list.indices[i]];
+    } else if (offload->active) {
+        /* The rules before must not outlive their policy. */
+        (void)!replace(offload, &nothing);
+    }
+    nsp_gate_unlock(offload->gate);
+}
+
+/* --- Reading -------------------------------------------------------------- */
+
+void
+nsp_offload_add_stats(struct nsp_offload *offload, struct nsp_stats *to)
+{
+    struct nsp_offload_counters all, one;
+
+    if (!offload->ops)
+        return;
+    nsp_gate_lock(offload->gate);
+    all = offload->last_all;
+    for (uint32_t i = 0; offload->active && i <= offload->count; i++) {
+        offload->ops->read_offload(offload->io, i, &one);
+        add_counters(&all, &one);
+    }
+    nsp_gate_unlock(offload->gate);
+    to->in_pkts += all.passed_pkts + all.dropped_pkts;
+    to->in_bytes += all.passed_bytes + all.dropped_bytes;
+    to->matched_pkts += all.passed_pkts + all.dropped_pkts;
+    to->delivered_pkts += all.passed_pkts;
+    to->delivered_bytes += all.passed_bytes;
+    to->dropped_pkts[NSP_DROP_RULE] += all.dropped_pkts;
+    to->dropped_bytes[NSP_DROP_RULE] += all.dropped_bytes;
+    to->kernel_decided_pkts += all.passed_pkts + all.dropped_pkts;
+}
+
+void
+nsp_offload_add_rule_stats(struct nsp_offload *offload, uint32_t slot,
+                           struct nsp_rule_stats *to)
+{
+    struct nsp_offload_counters all, one;
+
+    if (!offload->ops)
+        return;
+    nsp_gate_lock(offload->gate);
+    all = offload->last[slot];
+    for (uint32_t i = 0; offload->active && i < offload->count; i++) {
+        if (offload->slots[i] != slot)
+            continue;
+        offload->ops->read_offload(offload->io, i, &one);
+        add_counters(&all, &one);
+    }
+    nsp_gate_unlock(offload->gate);
+    to->hit_pkts += all.hit_pkts;
+    to->hit_bytes += all.hit_bytes;
+    if (offload->same_clock)
+        to->last_hit_ns = nsp_max_u64(to->last_hit_ns, all.last_hit_ns);
+    to->in_pkts += all.passed_pkts + all.dropped_pkts;
+    to->in_bytes += all.passed_bytes + all.dropped_bytes;
+    to->delivered_pkts += all.passed_pkts;
+    to->delivered_bytes += all.passed_bytes;
+    to->dropped_pkts[NSP_DROP_RULE] += all.dropped_pkts;
+    to->dropped_bytes += all.dropped_bytes;
+}

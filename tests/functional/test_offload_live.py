@@ -1,0 +1,314 @@
+"""Rules that the kernel decides on the tap device: the same packets meet the same
+fate, and the same counters, with and without."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+
+import pytest
+
+from live_hosts import FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near
+
+NSP = os.environ["NSP"]
+
+
+def can_take_packets():
+    done = subprocess.run([NSP, "doctor", "--backend", "tap"],
+                          capture_output=True, check=False)
+    return done.returncode == 0
+
+
+pytestmark = [
+    NEEDS_NETWORK,
+    pytest.mark.skipif(not can_take_packets(), reason="no eBPF programs here"),
+]
+
+# A delay of what this host sends makes 'nsp run' take it with the tap.
+HELD = '  - { name: held, match: "udp.DstPort == 7777", delay: 1ms }\n'
+
+SENDER = """
+import socket, sys, json
+v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+v4.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER: fragments are fine.
+for to, port, size, count, tos in json.load(sys.stdin):
+    s = v6 if ":" in to else v4
+    if s is v4:
+        s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+    for i in range(count):
+        s.sendto(bytes([port & 255]) + bytes(size - 1) if size else b"",
+                 (to, port))
+"""
+
+LISTENER = """
+import json, select, socket, sys, time
+ports = json.loads(sys.argv[1])
+socks = {}
+for port in ports:
+    for family, any_ in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        if family == socket.AF_INET6:
+            s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        s.bind((any_, port))
+        socks[s] = (port, family == socket.AF_INET6)
+print("up", flush=True)
+got = {}
+while True:
+    for s in select.select(list(socks), [], [])[0]:
+        data = s.recv(65536)
+        port, v6 = socks[s]
+        if port == 9999:
+            print(json.dumps(sorted(got.items())), flush=True)
+            sys.exit()
+        key = "%d%s/%d" % (port, "v6" if v6 else "", len(data))
+        got[key] = got.get(key, 0) + 1
+"""
+
+V6 = "fd00:78::2"
+TRAFFIC = [  # To, port, payload bytes, packets, TOS.
+    (FAR, 53, 0, 5, 0), (FAR, 53, 10, 5, 0), (FAR, 53, 1400, 3, 0),
+    (FAR, 54, 100, 7, 0), (FAR, 55, 3, 4, 0x2e << 2), (FAR, 56, 3000, 3, 0),
+    (FAR, 7777, 20, 6, 0), (FAR, 80, 1, 9, 0), (FAR, 81, 1, 2, 0),
+    (V6, 53, 10, 5, 0), (V6, 54, 1, 6, 0), (V6, 7777, 10, 3, 0),
+    (V6, 80, 500, 4, 0),
+]
+PORTS = sorted({row[1] for row in TRAFFIC} | {9999})
+
+POLICIES = {
+    "drops": """
+  - { name: dns, match: "udp.DstPort == 53", action: drop }
+  - { name: v6, match: "ipv6 and udp.DstPort == 54", action: drop }
+""" + HELD + """
+  - { name: rest, match: "udp", action: pass }
+""",
+    "counts": """
+  - { name: all, match: "udp", continue: true, count: true }
+  - { name: small, match: "udp.PayloadLength < 20", continue: true, count: true }
+  - { name: dns, match: "udp.DstPort == 53", action: drop }
+  - { name: ef, match: "ip.Dscp == 46", action: pass }
+""" + HELD,
+    "a user-space rule first": HELD + """
+  - { name: marked, match: "udp.DstPort == 80", dscp: 10 }
+  - { name: web, match: "udp.DstPort in {80..81}", action: drop }
+  - { name: big, match: "length > 1000", action: drop }
+""",
+    "what the kernel cannot tell": HELD + """
+  - { name: never, match: "random8 > 255 or udp.DstPort == 81", action: drop }
+  - { name: words, match: "udp.Payload[0] == 54", action: drop }
+  - { name: frags, match: "fragment", action: drop }
+""",
+    "a set": """
+  - { name: ours, match: "udp and remoteAddr in @many", action: drop }
+  - { name: theirs, match: "udp and remoteAddr in @others", action: pass }
+""" + HELD,
+    "one way": """
+  - { name: out, match: "udp.DstPort == 53", direction: outbound, action: drop }
+  - { name: in, match: "udp.DstPort == 54", direction: inbound, action: drop }
+  - { name: log, match: "udp.DstPort == 55", log: 1000 }
+""" + HELD,
+    "reject and limit": HELD + """
+  - { name: no, match: "udp.DstPort == 80", action: reject }
+  - { name: few, match: "udp.DstPort == 54", limit: 1gbit }
+  - { name: dns, match: "udp.DstPort == 53", action: drop }
+""",
+}
+
+
+def policy_text(rules):
+    many = ", ".join(f"10.{i}.0.0/16" for i in range(50, 120))
+    return f"""
+version: 1
+intercept: {{ on: [output] }}
+sets:
+  many: {{ prefixes: [{many}, "fd00:78::/64"] }}
+  others: {{ prefixes: [192.0.2.0/24] }}
+rules:
+{rules}
+"""
+
+
+class Run:
+    def __init__(self, host, folder, text, *options):
+        self.path = folder / "policy.yaml"
+        self.path.write_text(text)
+        self.socket = folder / "control.sock"
+        self.host = host
+        self.process = host.start(NSP, "run", "--json", "--control",
+                                  str(self.socket), *options, str(self.path))
+        line = self.process.stdout.readline()
+        assert line and json.loads(line)["type"] == "running", (
+            line, self.process.stderr.read())
+
+    def reload(self, text):
+        self.path.write_text(text)
+        done = self.host.run(NSP, "reload", "--control", str(self.socket))
+        assert done.returncode == 0, done.stderr
+
+    def end(self):
+        self.process.send_signal(signal.SIGTERM)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0, err
+        return json.loads(out.splitlines()[-1])
+
+
+def make_quiet(near):
+    for host, own in ((near, "fd00:78::1"), (near.far, V6)):
+        dev = "v0" if host is near else "v1"
+        assert host.run("ip", "address", "add", f"{own}/64", "dev", dev,
+                        "nodad").returncode == 0
+    assert answers_in_time(near)
+    assert near.run("ping", "-c", "1", "-W", "5", V6).returncode == 0
+
+
+def listen(far):
+    listener = far.start("python3", "-c", LISTENER, json.dumps(PORTS))
+    assert listener.stdout.readline() == "up\n"
+    return listener
+
+
+def send(near, rows):
+    done = near.run("python3", "-c", SENDER, input=json.dumps(rows))
+    assert done.returncode == 0, done.stderr
+
+
+def fates(near, folder, rules, *options):
+    """What arrives of TRAFFIC, and the counters of all rules."""
+    listener = listen(near.far)
+    run = Run(near, folder, policy_text(rules), *options)
+    send(near, TRAFFIC)
+    end = run.end()
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    arrived = json.loads(listener.stdout.readline())
+    listener.wait(PATIENCE)
+    counters = {
+        rule["name"]: [rule[key] for key in ("hit", "in", "delivered",
+                                             "dropped", "queued")
+                       if key in rule]
+        for rule in end["rules"]}
+    for rule in counters.values():
+        for value in rule:
+            if isinstance(value, dict):
+                value.pop("last_hit_ns", None)
+    assert end["in"]["pkts"] == end["delivered"]["pkts"] + sum(
+        drop["pkts"] for drop in end["dropped"].values())
+    assert end["in"]["bytes"] == end["delivered"]["bytes"] + sum(
+        drop["bytes"] for drop in end["dropped"].values())
+    return arrived, counters, end
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_the_same_packets_have_the_same_fate(near, tmp_path, name):
+    make_quiet(near)
+    with_, counted, end = fates(near, tmp_path, POLICIES[name])
+    without, expected, plain = fates(near, tmp_path, POLICIES[name],
+                                     "--no-offload")
+    assert with_ == without
+    assert counted == expected
+    assert plain["kernel_decided_pkts"] == 0
+    assert end["kernel_decided_pkts"] > 0
+    assert any(rule[0]["pkts"] for rule in counted.values())
+
+
+def test_large_sends_have_the_same_fate(near, tmp_path):
+    """TCP in superpackets, whose payload lies in pages of its own."""
+    make_quiet(near)
+    text = policy_text(HELD + """
+  - { name: web, match: "tcp.DstPort == 8080", action: pass }
+  - { name: other, match: "tcp.DstPort == 8081", action: drop }
+""")
+    run = Run(near, tmp_path, text)
+    server = near.far.start("python3", "-c", """
+import socket
+s = socket.create_server(("", 8080))
+print("up", flush=True)
+c = s.accept()[0]
+n = 0
+while data := c.recv(1 << 20):
+    n += len(data)
+print(n, flush=True)
+""")
+    assert server.stdout.readline() == "up\n"
+    client = near.run("python3", "-c", f"""
+import socket
+s = socket.create_connection(("{FAR}", 8080))
+s.sendall(bytes(8000000))
+s.close()
+try:
+    socket.create_connection(("{FAR}", 8081), 0.2)
+except TimeoutError:
+    print("timeout")
+""")
+    assert client.stdout == "timeout\n", client.stderr
+    assert server.stdout.readline() == "8000000\n"
+    end = run.end()
+    web = next(r for r in end["rules"] if r["name"] == "web")
+    assert web["delivered"]["bytes"] > 8000000
+    assert next(r for r in end["rules"]
+                if r["name"] == "other")["dropped"]["pkts"] >= 1
+    # But for what came before the rules were there.
+    assert end["kernel_decided_pkts"] > 0.9 * end["in"]["pkts"]
+
+
+def test_a_reload_leaves_no_gap_and_keeps_counters(near, tmp_path):
+    """While policies change, what all of them drop never arrives."""
+    make_quiet(near)
+    listener = listen(near.far)
+    shut = '  - { name: shut, match: "udp.DstPort == 53", action: drop }\n'
+    texts = [
+        policy_text(HELD + shut),
+        policy_text(shut + HELD),
+        policy_text('  - { name: extra, match: "udp", continue: true }\n' +
+                    shut + HELD),
+        policy_text(HELD + '  - { name: ef, match: "udp.DstPort == 55" }\n' +
+                    shut),
+    ]
+    run = Run(near, tmp_path, texts[0])
+    rows = [(FAR, 53, 10, 50, 0)] * 400
+    sender = threading.Thread(target=send, args=(near, rows))
+    sender.start()
+    for i in range(12):
+        run.reload(texts[(i + 1) % len(texts)])
+    sender.join()
+    end = run.end()
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    arrived = json.loads(listener.stdout.readline())
+    assert arrived == []
+    rule = next(r for r in end["rules"] if r["name"] == "shut")
+    assert rule["in"]["pkts"] == rule["dropped"]["pkts"] == 50 * 400
+    assert end["in"]["pkts"] == end["delivered"]["pkts"] + sum(
+        drop["pkts"] for drop in end["dropped"].values())
+    assert end["kernel_decided_pkts"] > 0
+
+
+def test_what_a_host_needs_is_spared_in_the_kernel_too(near, tmp_path):
+    """A rule that drops all leaves neighbour discovery alone."""
+    make_quiet(near)
+    run = Run(near, tmp_path, policy_text(HELD + """
+  - { name: all, action: drop }
+"""))
+    near.run("ip", "-6", "neigh", "flush", "all")
+    near.run("ping", "-c", "1", "-W", "1", V6)
+    send(near, [(FAR, 53, 10, 5, 0)])
+    entry = near.run("ip", "-6", "neigh", "show", V6).stdout
+    end = run.end()
+    assert "lladdr" in entry, entry
+    assert end["kernel_decided_pkts"] > 0
+    assert end["rules"][1]["dropped"]["pkts"] >= 6
+
+
+def test_a_stopped_process_still_has_its_drops(near, tmp_path):
+    """What the kernel decides does not wait for the process."""
+    make_quiet(near)
+    listener = listen(near.far)
+    run = Run(near, tmp_path, policy_text(POLICIES["drops"]))
+    run.process.send_signal(signal.SIGSTOP)
+    send(near, [(FAR, 53, 10, 20, 0), (FAR, 54, 10, 20, 0)])
+    run.process.send_signal(signal.SIGCONT)
+    end = run.end()
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    assert json.loads(listener.stdout.readline()) == [["54/10", 20]]
+    assert end["rules"][0]["dropped"]["pkts"] == 20

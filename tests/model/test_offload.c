@@ -1,0 +1,366 @@
+/* Rules that a device decides in the kernel: what the engine hands over, and
+ * what becomes of the counters. The device is the memory backend with a kernel
+ * of the test's own. */
+#include <errno.h>
+#include <string.h>
+
+#include "engine/offload.h"
+#include "engine/ruleset.h"
+#include "io/registry.h"
+#include "netshaper/engine.h"
+#include "tests/lib/frames.h"
+#include "tests/lib/test.h"
+
+#define COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
+
+/* --- What is handed over ---------------------------------------------------
+ */
+
+static void
+choose(const struct nsp_rule rules[], uint32_t count, const char *start,
+       struct nsp_offload_list *ret)
+{
+    const struct nsp_policy_spec spec = { .rules = rules, .rule_count = count };
+    struct nsp_allocator libc = nsp_libc_allocator;
+    struct nsp_filter *filter, *essential;
+    struct nsp_ruleset *ruleset;
+    struct nsp_diag diag;
+
+    CHECK_EQ(
+        nsp_ruleset_create(&spec, NSP_LAYER_NETWORK, &libc, &ruleset, &diag),
+        NSP_OK);
+    CHECK_EQ(nsp_filter_compile(start, NSP_LAYER_NETWORK, NULL, &filter, NULL),
+             NSP_OK);
+    CHECK_EQ(nsp_offload_compile_essential(&libc, &essential), NSP_OK);
+    nsp_offload_choose(nsp_ruleset_policy(ruleset), filter, essential, ret);
+    nsp_filter_destroy(essential);
+    nsp_filter_destroy(filter);
+    nsp_ruleset_unref(ruleset);
+}
+
+TEST(rules_that_do_nothing_else_are_decided_in_the_kernel)
+{
+    static const struct nsp_rule rules[] = {
+        { .match = "tcp", .go_on = true },
+        { .match = "udp", .disabled = true },
+        { .match = "udp.DstPort == 1", .action = NSP_ACTION_DROP },
+        { .match = "udp.DstPort == 2", .action = NSP_ACTION_REJECT },
+        { .match = "udp.DstPort == 3", .log_pps = 1 },
+        { .match = "udp.DstPort == 4", .capture = true },
+        { .match = "udp.DstPort == 5", .limit = { NSP_LIMIT_PPS, 1, 0 } },
+        { .match = "udp.DstPort == 6",
+          .edits = { .which = NSP_EDIT_TTL, .ttl = 9 } },
+        { .match = "udp.DstPort == 7", .link.rate_bitps = 8000 },
+        { .match = "udp.DstPort == 8", .effects.delay.mean_ns = 1 },
+        { .match = "udp.DstPort == 9", .effects.loss.chance.ppm = 1 },
+        { .match = "udp", .apply = NSP_APPLY_INBOUND },
+    };
+    static const uint8_t does[] = {
+        NSP_OFFLOAD_ASK, NSP_OFFLOAD_COUNT, NSP_OFFLOAD_DROP, NSP_OFFLOAD_ASK,
+        NSP_OFFLOAD_ASK, NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,  NSP_OFFLOAD_ASK,
+        NSP_OFFLOAD_ASK, NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,  NSP_OFFLOAD_PASS,
+    };
+    struct nsp_offload_list list;
+
+    choose(rules, COUNT(rules), "true", &list);
+    CHECK(list.complete);
+    CHECK_EQ(list.count, COUNT(does));
+    for (uint32_t i = 0; i < list.count; i++) {
+        CHECK_EQ(list.indices[i], i == 0 ? NSP_RULE_NONE : i == 1 ? 0 : i);
+        CHECK_EQ(list.rules[i].does, does[i]);
+    }
+    CHECK_EQ(list.rules[11].apply, NSP_APPLY_INBOUND);
+}
+
+/* Before a rule that drops what a host may need, the engine is asked. */
+TEST(the_engine_is_asked_about_what_rules_spare)
+{
+    static const struct nsp_rule all = { .action = NSP_ACTION_DROP };
+    static const struct nsp_rule named = { .match = "udp.DstPort == 67",
+                                           .action = NSP_ACTION_DROP };
+    struct nsp_offload_list list;
+
+    choose(&all, 1, "true", &list);
+    CHECK_EQ(list.count, 2);
+    CHECK_EQ(list.indices[0], NSP_RULE_NONE);
+    CHECK_EQ(list.rules[0].does, NSP_OFFLOAD_ASK);
+    CHECK_EQ(list.rules[1].does, NSP_OFFLOAD_DROP);
+    choose(&named, 1, "true", &list);
+    CHECK_EQ(list.indices[list.count - 1], 0);
+}
+
+TEST(nothing_is_decided_in_the_kernel_where_filters_read_flows)
+{
+    static const struct nsp_rule reads = { .match = "flow.Packets > 3" };
+    static const struct nsp_rule plain = { .match = "tcp" };
+    struct nsp_offload_list list;
+
+    choose(&reads, 1, "true", &list);
+    CHECK_EQ(list.count, 0);
+    CHECK(!list.complete);
+    choose(&plain, 1, "flow.Packets > 3", &list);
+    CHECK_EQ(list.count, 0);
+    CHECK(!list.complete);
+    choose(&plain, 1, "true", &list);
+    CHECK_EQ(list.count, 1);
+}
+
+/* A rule for all the rest that the engine has to see ends the list, and what
+ * decides nothing before it is not worth looking at. */
+TEST(the_list_ends_where_the_engine_is_asked_about_all_the_rest)
+{
+    static const struct nsp_rule rules[] = {
+        { .match = "udp", .action = NSP_ACTION_DROP },
+        { .match = "tcp", .go_on = true },
+        { .match = "icmp", .action = NSP_ACTION_REJECT },
+        { .effects.delay.mean_ns = 1 },
+        { .match = "ip" },
+    };
+    struct nsp_offload_list list;
+
+    choose(rules, COUNT(rules), "true", &list);
+    CHECK_EQ(list.count, 2);
+    CHECK_EQ(list.indices[1], 0);
+    CHECK(!list.complete);
+    choose(rules + 1, COUNT(rules) - 1, "true", &list);
+    CHECK_EQ(list.count, 0);
+    CHECK(!list.complete);
+    choose(rules, 3, "true", &list);
+    CHECK_EQ(list.count, 4);
+    CHECK(list.complete);
+}
+
+TEST(a_long_list_is_cut_and_incomplete)
+{
+    struct nsp_rule rules[100] = { { .match = NULL } };
+    struct nsp_offload_list list;
+
+    for (uint32_t i = 0; i < 100; i++)
+        rules[i].match = "udp.DstPort == 1";
+    choose(rules, 100, "true", &list);
+    CHECK_EQ(list.count, NSP_OFFLOAD_RULES_MAX);
+    CHECK(!list.complete);
+    for (uint32_t i = 0; i < 100; i++)
+        rules[i].go_on = i < 20;
+    choose(rules, 100, "true", &list);
+    CHECK_EQ(list.count, 0); /* Too many count before any decides. */
+    CHECK(!list.complete);
+}
+
+/* --- Counters --------------------------------------------------------------
+ */
+
+/* The test's kernel: 'seen' packets of 100 bytes have met each rule that it
+ * decides by, and as many none. */
+static struct {
+    uint32_t calls, count;
+    uint8_t does[NSP_OFFLOAD_RULES_MAX + 1];
+    bool complete;
+    int error;
+    uint64_t seen;
+} kernel;
+
+static struct nsp_offload_counters
+counters_of(uint32_t index)
+{
+    struct nsp_offload_counters one = { .hit_pkts = kernel.seen,
+                                        .hit_bytes = 100 * kernel.seen };
+
+    if (kernel.does[index] == NSP_OFFLOAD_ASK)
+        return (struct nsp_offload_counters){ 0 };
+    if (kernel.does[index] == NSP_OFFLOAD_PASS) {
+        one.passed_pkts = one.hit_pkts;
+        one.passed_bytes = one.hit_bytes;
+    } else {
+        one.dropped_pkts = one.hit_pkts;
+        one.dropped_bytes = one.hit_bytes;
+    }
+    return one;
+}
+
+static int
+kernel_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
+               uint32_t n, bool complete,
+               struct nsp_offload_counters ret_last[])
+{
+    (void)io;
+    kernel.calls++;
+    if (kernel.error != 0 && n > 0)
+        return kernel.error;
+    for (uint32_t i = 0; i <= kernel.count && kernel.calls > 1; i++)
+        ret_last[i] = counters_of(i);
+    for (uint32_t i = 0; i < n; i++)
+        kernel.does[i] = rules[i].does;
+    kernel.does[n] = NSP_OFFLOAD_PASS;
+    kernel.count = n;
+    kernel.complete = complete;
+    kernel.seen = 0;
+    return 0;
+}
+
+static void
+kernel_read(struct nsp_io *io, uint32_t index, struct nsp_offload_counters *ret)
+{
+    (void)io;
+    *ret = counters_of(index);
+}
+
+struct setting {
+    struct nsp_memory *memory;
+    struct nsp_io_ops ops;
+    struct nsp_engine *engine;
+};
+
+static const struct nsp_rule pass_and_drop[] = {
+    { .name = "pass", .match = "tcp" },
+    { .name = "drop", .match = "udp", .action = NSP_ACTION_DROP },
+};
+
+static void
+begin(struct setting *s, struct nsp_engine_config cfg)
+{
+    const struct nsp_memory_config memory = { .virtual_time = true };
+    struct nsp_diag diag;
+
+    memset(&kernel, 0, sizeof kernel);
+    CHECK_EQ(nsp_memory_create(&memory, &s->memory), NSP_OK);
+    s->ops = *nsp_io_resolve("memory", s->memory);
+    s->ops.offload = kernel_offload;
+    s->ops.read_offload = kernel_read;
+    cfg.backend = "custom";
+    cfg.custom.ops = &s->ops;
+    cfg.custom.device = s->memory;
+    if (!cfg.policy.rules)
+        cfg.policy =
+            (struct nsp_policy_spec){ .rules = pass_and_drop, .rule_count = 2 };
+    CHECK_EQ(nsp_engine_create(&cfg, &s->engine, &diag), NSP_OK);
+    CHECK_EQ(nsp_engine_start(s->engine, "true", &diag), NSP_OK);
+}
+
+static void
+end(struct setting *s)
+{
+    nsp_engine_destroy(s->engine);
+    nsp_memory_destroy(s->memory);
+}
+
+static struct nsp_rule_stats
+rule_stats(struct setting *s, uint32_t index)
+{
+    struct nsp_rule_stats stats;
+
+    CHECK_EQ(nsp_engine_read_rule_stats(s->engine, index, &stats), NSP_OK);
+    return stats;
+}
+
+static void
+check_identity(struct setting *s, uint64_t decided)
+{
+    struct nsp_stats stats;
+
+    CHECK_EQ(nsp_engine_read_stats(s->engine, &stats), NSP_OK);
+    CHECK_EQ(stats.in_pkts,
+             stats.delivered_pkts + stats.dropped_pkts[NSP_DROP_RULE]);
+    CHECK_EQ(stats.in_bytes,
+             stats.delivered_bytes + stats.dropped_bytes[NSP_DROP_RULE]);
+    CHECK_EQ(stats.kernel_decided_pkts, decided);
+    CHECK_EQ(stats.matched_pkts, stats.in_pkts);
+}
+
+TEST(what_the_kernel_counts_is_added_to_the_rules)
+{
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .seed = 0 });
+    CHECK_EQ(kernel.calls, 1);
+    CHECK_EQ(kernel.count, 3); /* One asks about what is spared. */
+    CHECK(kernel.complete);
+    kernel.seen = 7;
+    CHECK_EQ(rule_stats(&s, 0).hit_pkts, 7);
+    CHECK_EQ(rule_stats(&s, 0).in_pkts, 7);
+    CHECK_EQ(rule_stats(&s, 0).delivered_bytes, 700);
+    CHECK_EQ(rule_stats(&s, 1).dropped_pkts[NSP_DROP_RULE], 7);
+    CHECK_EQ(rule_stats(&s, 1).in_bytes, 700);
+    check_identity(&s, 21);
+    end(&s);
+}
+
+TEST(rules_that_keep_their_name_keep_what_the_kernel_counted)
+{
+    static const struct nsp_rule next[] = {
+        { .name = "new", .match = "icmp" },
+        { .name = "drop", .match = "udp", .action = NSP_ACTION_DROP },
+        { .name = "pass", .match = "tcp" },
+    };
+    const struct nsp_policy_spec policy = { .rules = next, .rule_count = 3 };
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .policy_may_change = true });
+    kernel.seen = 5;
+    CHECK_EQ(nsp_engine_set_policy(s.engine, &policy, NULL), NSP_OK);
+    CHECK_EQ(kernel.calls, 2);
+    CHECK_EQ(rule_stats(&s, 0).in_pkts, 0);
+    CHECK_EQ(rule_stats(&s, 1).dropped_pkts[NSP_DROP_RULE], 5);
+    CHECK_EQ(rule_stats(&s, 2).delivered_pkts, 5);
+    check_identity(&s, 15);
+    kernel.seen = 2;
+    CHECK_EQ(rule_stats(&s, 2).delivered_pkts, 7);
+    check_identity(&s, 15 + 8);
+    end(&s);
+}
+
+/* The old rules must not go on deciding when the kernel refuses the new ones.
+ */
+TEST(rules_that_the_kernel_refuses_leave_nothing_to_it)
+{
+    const struct nsp_policy_spec policy = { .rules = pass_and_drop,
+                                            .rule_count = 1 };
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .policy_may_change = true });
+    kernel.seen = 3;
+    kernel.error = -E2BIG;
+    CHECK_EQ(nsp_engine_set_policy(s.engine, &policy, NULL), NSP_OK);
+    CHECK_EQ(kernel.count, 0);
+    CHECK(!kernel.complete);
+    kernel.seen = 9;
+    CHECK_EQ(rule_stats(&s, 0).in_pkts, 3);
+    check_identity(&s, 9);
+    end(&s);
+}
+
+static void
+look(void *context, struct nsp_burst *burst)
+{
+    (void)context;
+    (void)burst;
+}
+
+TEST(the_kernel_decides_nothing_where_it_must_not)
+{
+    static const struct nsp_engine_config rows[] = {
+        { .no_offload = true },
+        { .callback = look },
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct setting s;
+
+        begin(&s, rows[i]);
+        CHECK_EQ(kernel.calls, 0);
+        check_identity(&s, 0);
+        end(&s);
+    }
+}
+
+TEST_MAIN(
+    cmocka_unit_test(rules_that_do_nothing_else_are_decided_in_the_kernel),
+    cmocka_unit_test(the_engine_is_asked_about_what_rules_spare),
+    cmocka_unit_test(nothing_is_decided_in_the_kernel_where_filters_read_flows),
+    cmocka_unit_test(
+        the_list_ends_where_the_engine_is_asked_about_all_the_rest),
+    cmocka_unit_test(a_long_list_is_cut_and_incomplete),
+    cmocka_unit_test(what_the_kernel_counts_is_added_to_the_rules),
+    cmocka_unit_test(rules_that_keep_their_name_keep_what_the_kernel_counted),
+    cmocka_unit_test(rules_that_the_kernel_refuses_leave_nothing_to_it),
+    cmocka_unit_test(the_kernel_decides_nothing_where_it_must_not))
