@@ -14,7 +14,9 @@ struct nsp_explain {
     struct nsp_json json;
     struct nsp_places places;
     uint64_t packets;
-    bool failed; /* No memory. */
+    struct nsp_rule_placement *placements; /* Of each rule, at a tap; NULL where
+                                            * none is needed. */
+    bool failed;                           /* No memory. */
 };
 
 /* Prints what runs where: which device takes packets at each hook, and why; of

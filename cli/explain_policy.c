@@ -1,5 +1,6 @@
 #include "cli/explain.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/diag_print.h"
@@ -99,6 +100,44 @@ hooks_of(const struct nsp_policy_file *file, uint32_t index)
     return at;
 }
 
+/* Whether the device at 'hook' may decide by rules in the kernel. */
+static bool
+is_at_tap(const struct nsp_explain *e, uint32_t hook)
+{
+    const char *device = nsp_places_device(&e->places, hook);
+
+    return e->placements && device && strcmp(device, "tap") == 0;
+}
+
+/* Words for programs and for people. */
+static const struct {
+    const char *name, *text;
+} rule_places[] = {
+    [NSP_RULE_IN_ENGINE] = { "engine", "in the engine" },
+    [NSP_RULE_PREFILTERED] = { "kernel-filter",
+                               "in the engine, behind its filter in the "
+                               "kernel" },
+    [NSP_RULE_IN_KERNEL] = { "kernel", "in the kernel" },
+};
+
+static void
+write_placement(struct nsp_explain *e, uint32_t index)
+{
+    const struct nsp_rule_placement *placement = &e->placements[index];
+
+    nsp_json_string(&e->json, "where", rule_places[placement->place].name);
+    nsp_json_string(&e->json, "reason", placement->reason);
+}
+
+static void
+print_placement(const struct nsp_explain *e, uint32_t index, uint32_t hook)
+{
+    const struct nsp_rule_placement *placement = &e->placements[index];
+
+    printf("  at %s %s: %s\n", nsp_hook_name(hook),
+           rule_places[placement->place].text, placement->reason);
+}
+
 static void
 write_rule(struct nsp_explain *e, uint32_t index)
 {
@@ -120,6 +159,8 @@ write_rule(struct nsp_explain *e, uint32_t index)
         nsp_json_string(&e->json, "hook", nsp_hook_name(hooks[i]));
         nsp_json_string(&e->json, "device",
                         nsp_places_device(&e->places, hooks[i]));
+        if (is_at_tap(e, hooks[i]))
+            write_placement(e, index);
         nsp_json_end(&e->json);
     }
     nsp_json_end(&e->json);
@@ -153,9 +194,35 @@ print_rule(const struct nsp_explain *e, uint32_t index)
     printf("%s%s%s\n", at == 0 ? " no hook" : "",
            note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
+    for (size_t i = 0; i < HOOKS; i++)
+        if ((at & hooks[i]) != 0 && is_at_tap(e, hooks[i]))
+            print_placement(e, index, hooks[i]);
 }
 
 /* --- Where packets are taken ---------------------------------------------- */
+
+/* Fills in e->placements, taking rules with a schedule to be in force. Returns
+ * false without memory. */
+static bool
+place_rules(struct nsp_explain *e, const struct nsp_engine_config *cfg)
+{
+    uint32_t count = e->file->spec.rule_count;
+    struct nsp_rule *rules = calloc(count + 1u, sizeof *rules);
+    struct nsp_engine_config all = *cfg;
+    bool done = false;
+
+    e->placements = calloc(count + 1u, sizeof *e->placements);
+    for (uint32_t i = 0; rules && i < count; i++) {
+        rules[i] = e->file->rules[i];
+        rules[i].disabled = !e->file->notes[i].enabled;
+    }
+    all.policy.rules = rules;
+    if (rules && e->placements)
+        done =
+            nsp_engine_place_rules(&all, "true", e->placements, NULL) == NSP_OK;
+    free(rules);
+    return done;
+}
 
 static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
@@ -171,6 +238,8 @@ find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
     if (nsp_engine_place(&cfg, "true", e->places.list, &e->places.count,
                          ret_refused) != NSP_OK)
         e->places.count = 0;
+    if (e->places.count > 0 && !place_rules(e, &cfg))
+        e->failed = true;
 }
 
 static void
@@ -272,6 +341,8 @@ nsp_explain_policy(struct nsp_explain *e)
     struct nsp_diag refused;
 
     find_places(e, &refused);
+    if (e->failed)
+        return;
     if (e->cli->json) {
         write_places(e, &refused);
         write_spared(e);
@@ -291,4 +362,6 @@ nsp_explain_policy(struct nsp_explain *e)
         nsp_json_end(&e->json);
     else
         print_whole(e);
+    free(e->placements);
+    e->placements = NULL;
 }

@@ -308,6 +308,28 @@ NSP_API int nsp_engine_place(const struct nsp_engine_config *cfg,
                              uint32_t *ret_count,
                              struct nsp_diag *reterr) NSP_MUSTCHECK;
 
+/* Where a rule runs on a device that can decide in the kernel (tap). */
+enum nsp_rule_place {
+    NSP_RULE_IN_ENGINE = 0,
+    NSP_RULE_PREFILTERED, /* The kernel sends what it may match to the engine.
+                           */
+    NSP_RULE_IN_KERNEL,
+};
+
+struct nsp_rule_placement {
+    uint8_t place;    /* enum nsp_rule_place. */
+    char reason[128]; /* Why, for people. */
+};
+
+/* Tells where the rules of 'cfg' would run on such a device, behind the start
+ * filter 'filter': one element of 'ret' for each, without opening anything. A
+ * kernel that has no room for the rules decides less. Returns as
+ * nsp_engine_place(). */
+NSP_API int nsp_engine_place_rules(const struct nsp_engine_config *cfg,
+                                   const char *filter,
+                                   struct nsp_rule_placement ret[],
+                                   struct nsp_diag *reterr) NSP_MUSTCHECK;
+
 /* The capture loop; returns when it has ended and the engine is idle: NSP_OK
  * (end of input), NSP_STOPPED, NSP_INVALID_STATE (not started, or another
  * thread runs it), NSP_DISPOSED, NSP_ABORTED (destroyed meanwhile),

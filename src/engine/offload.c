@@ -11,19 +11,18 @@
 
 /* --- Choosing ------------------------------------------------------------- */
 
-static bool
-reads_flows(const struct nsp_filter *filter)
+bool
+nsp_offload_reads_flows(const struct nsp_policy *policy,
+                        const struct nsp_filter *start)
 {
     struct nsp_filter_needs needs;
 
-    if (!filter)
-        return false;
-    nsp_filter_get_needs(filter, &needs);
-    return needs.flow;
+    nsp_filter_get_needs(start, &needs);
+    return needs.flow || nsp_policy_reads_flows(policy);
 }
 
-static uint8_t
-does_of(const struct nsp_policy_rule *rule)
+uint8_t
+nsp_offload_does(const struct nsp_policy_rule *rule)
 {
     if (rule->log_pps != 0 || rule->capture || rule->edits.which != 0 ||
         rule->limit.unit != NSP_LIMIT_NONE || rule->has_effects ||
@@ -57,7 +56,7 @@ drops_sparingly(const struct nsp_policy *policy)
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
 
         if (!rule->disabled && rule->spared != 0 &&
-            does_of(rule) == NSP_OFFLOAD_DROP)
+            nsp_offload_does(rule) == NSP_OFFLOAD_DROP)
             return true;
     }
     return false;
@@ -73,7 +72,7 @@ add_rule(struct nsp_offload_list *list, struct chosen *chosen,
          const struct nsp_policy *policy, uint32_t index)
 {
     const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, index);
-    uint8_t does = does_of(rule);
+    uint8_t does = nsp_offload_does(rule);
 
     chosen->asked += does == NSP_OFFLOAD_ASK;
     chosen->counting += does == NSP_OFFLOAD_COUNT;
@@ -111,7 +110,7 @@ nsp_offload_choose(const struct nsp_policy *policy,
 
     ret->count = 0;
     ret->complete = false;
-    if (reads_flows(start) || nsp_policy_reads_flows(policy))
+    if (nsp_offload_reads_flows(policy, start))
         return;
     ret->complete = true;
     if (drops_sparingly(policy)) {

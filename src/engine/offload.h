@@ -73,6 +73,13 @@ void nsp_offload_add_rule_stats(struct nsp_offload *offload, uint32_t slot,
 int nsp_offload_compile_essential(const struct nsp_allocator *allocator,
                                   struct nsp_filter **ret) NSP_MUSTCHECK;
 
+/* What a device may do by 'rule', enum nsp_offload_does. */
+uint8_t nsp_offload_does(const struct nsp_policy_rule *rule);
+
+/* Tells whether a filter reads what is known of flows. */
+bool nsp_offload_reads_flows(const struct nsp_policy *policy,
+                             const struct nsp_filter *start);
+
 /* Lists what of 'policy' a device may decide behind the filter 'start'. */
 void nsp_offload_choose(const struct nsp_policy *policy,
                         const struct nsp_filter *start,
