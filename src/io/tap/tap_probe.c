@@ -159,6 +159,52 @@ probe_hooks(const struct probe *probe)
                "tcx: %s; clsact: %s", strerror(-tcx), strerror(-clsact));
 }
 
+/* Loads a program that decides by a rule of its own. Returns 0 or a negative
+ * errno. */
+static int
+load_rule(void)
+{
+    const struct nsp_offload_rule rule = { .does = NSP_OFFLOAD_DROP };
+    struct nsp_tap_divert divert = { .ifindex = 1, .tap_ifindex = 1 };
+    struct nsp_filter *filter;
+    struct nsp_beats beats;
+    int fd = nsp_beats_open(&beats, 1, 1000);
+
+    divert.shared_fd = beats.map_fd;
+    divert.queues = 1;
+    if (fd == 0 && nsp_filter_compile("true", NSP_LAYER_NETWORK, NULL, &filter,
+                                      NULL) == NSP_OK) {
+        divert.filter = filter;
+        fd = nsp_bpf_offload_create(&rule, 1, false, &nsp_libc_allocator,
+                                    &divert.offload);
+        if (fd == 0)
+            fd = nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);
+        nsp_bpf_offload_destroy(divert.offload);
+        nsp_filter_destroy(filter);
+    }
+    nsp_beats_close(&beats);
+    if (fd > 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
+}
+
+static void
+probe_rules(const struct probe *probe)
+{
+    int err;
+
+    if (probe->program_fd < 0)
+        return; /* There is no program to put them in. */
+    err = load_rule();
+    if (err < 0)
+        report(probe, "tap-rules", NSP_PROBE_DEGRADED,
+               "Linux 5.10 or later; until then --no-offload spares the try",
+               "the engine decides every packet: %s", strerror(-err));
+    else
+        report(probe, "tap-rules", NSP_PROBE_OK, "",
+               "the kernel decides by rules that only pass, drop or count");
+}
+
 void
 nsp_tap_probe(nsp_probe_fn *report_item, void *context)
 {
@@ -172,6 +218,7 @@ nsp_tap_probe(nsp_probe_fn *report_item, void *context)
     probe_device(&probe);
     probe_programs(&probe);
     probe_hooks(&probe);
+    probe_rules(&probe);
     if (probe.program_fd >= 0)
         close(probe.program_fd);
     if (probe.map_fd >= 0)
