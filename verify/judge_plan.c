@@ -69,6 +69,8 @@ bytes_until(const struct nsp_rate_plan_config *plan, uint64_t ns)
         return bytes_in_period(plan, period) +
                last / 8e9 * (double)(ns - period);
     }
+    if (period == 0)
+        return 0;
     whole = ns / period;
     return (double)whole * bytes_in_period(plan, period) +
            bytes_in_period(plan, ns % period);
@@ -102,11 +104,10 @@ judge_windows(const struct nsp_rate_plan_config *plan, double charged,
     uint32_t next = 0;
 
     while (next < trial->pkts &&
-           (trial->left_ns[next] == 0 ||
-            trial->left_ns[next] <= NSP_TRIAL_START_NS + WINDOW_NS))
+           trial->left_ns[next] <= NSP_TRIAL_START_NS + WINDOW_NS)
         next++;
-    for (uint64_t from = WINDOW_NS; from + WINDOW_NS < end_ns;
-         from += WINDOW_NS) {
+    for (uint64_t i = 1; (i + 1) * WINDOW_NS < end_ns; i++) {
+        uint64_t from = i * WINDOW_NS;
         uint64_t to_ns = NSP_TRIAL_START_NS + from + WINDOW_NS;
         double expected =
             bytes_until(plan, from + WINDOW_NS) - bytes_until(plan, from);
