@@ -120,11 +120,12 @@ struct copies {
  * alike, on how many the rule has met. */
 static struct nsp_prng *
 numbers_for(const struct nsp_worker *w, const struct journey *j,
-            struct nsp_rule_state *state, struct nsp_prng *own)
+            const struct nsp_effects_plan *plan, struct nsp_rule_state *state,
+            struct nsp_prng *own)
 {
     const struct nsp_flow_view *flow = j->pkt->flow;
 
-    if (!w->virtual_time)
+    if (!w->virtual_time || !plan->draws)
         return &state->random;
     if (flow)
         nsp_prng_init(own, state->key ^ flow->stream,
@@ -202,7 +203,7 @@ impair(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
     if (m.plan) {
         nsp_effects_state_use(m.state, m.plan, j->pkt->arrival_ns,
                               w->config->user.seed, state->stream);
-        m.random = numbers_for(w, j, state, &own);
+        m.random = numbers_for(w, j, m.plan, state, &own);
         if (enter_ns == FROM_GATES && !nsp_impair_enter(&m)) {
             end_here(w, j->pkt, m.reason);
             return false;

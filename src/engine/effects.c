@@ -299,6 +299,7 @@ nsp_effects_plan_init(struct nsp_effects_plan *plan,
     int err;
 
     plan->set = nsp_effects_set(e);
+    plan->draws = (nsp_effects_needs(e) & NSP_NEED_DRAW) != 0;
     copy_plain(plan, e);
     err = nsp_loss_init(&plan->syn_loss, &e->syn_loss, allocator);
     if (err == 0)

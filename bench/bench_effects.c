@@ -1,0 +1,159 @@
+/* What one effect of a rule costs each packet that it meets, through the whole
+ * engine on the memory backend: the processor time of a run with it, less that
+ * of a run with a rule that does nothing. In virtual time, so that effects
+ * which draw also pay for their packets' flows; "flows" says how much of it
+ * that is.
+ *
+ * Prints "name value unit" lines, each value the median of ROUNDS rounds that
+ * take turns. */
+#define _POSIX_C_SOURCE 200809L
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "netshaper/engine.h"
+
+#define ROUNDS      5
+#define FRAMES      256u
+#define FRAME_BYTES 64u
+#define PACKETS     UINT64_C(2000000)
+#define SECOND      UINT64_C(1000000000)
+
+static const uint64_t times_ns[] = { 86400 * SECOND, 1 };
+
+static const struct row {
+    const char *name;
+    struct nsp_rule rule;
+} rows[] = {
+    { "rule", { .name = "r" } },
+    { "flows", { .effects.tcp_window.max_bytes = 65535 } },
+    { "loss", { .effects.loss.chance.ppm = 1 } },
+    { "loss-bursts",
+      { .effects.loss = { .kind = NSP_LOSS_BURSTS, .bursts = { 1, 3000 } } } },
+    { "loss-every",
+      { .effects.loss = { .kind = NSP_LOSS_EVERY, .every_pkts = 1000000 } } },
+    { "syn-loss", { .effects.syn_loss.chance.ppm = 1 } },
+    { "cutoff",
+      { .effects.cutoff = { .after_bytes = UINT64_MAX, .stall_ns = 1 } } },
+    { "flap", { .effects.flap = { .count = 2, .times_ns = times_ns } } },
+    { "mtu", { .effects.mtu.max_bytes = 1500 } },
+    { "throttle",
+      { .effects.throttle = { .pkts = 1000000000,
+                              .per_ns = 1,
+                              .burst_pkts = 1000000 } } },
+    { "duplicate", { .effects.duplicate = { .ppm = 1, .copies = 1 } } },
+    { "tamper", { .effects.tamper = { .ppm = 1, .flip_bits = 1 } } },
+    { "tcp-reset", { .effects.tcp_reset.ppm = 1 } },
+    { "ack-delay", { .effects.ack_delay.delay_ns = 1 } },
+    { "delay", { .effects.delay.mean_ns = 1 } },
+    { "jitter",
+      { .effects.delay = { .kind = NSP_DELAY_NORMAL,
+                           .mean_ns = 1000,
+                           .spread_ns = 100 } } },
+    { "windows", { .effects.windows = { .min_ns = 1, .max_ns = 1 } } },
+};
+#define ROWS (sizeof rows / sizeof rows[0])
+
+static void
+die(const char *what)
+{
+    fprintf(stderr, "bench_effects: %s\n", what);
+    exit(1);
+}
+
+static uint64_t
+clock_ns(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+    return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
+}
+
+/* UDP over IPv4 from many ports. */
+static struct nsp_memory *
+open_memory(void)
+{
+    static const uint8_t head[28] = {
+        0x45, 0, 0,  FRAME_BYTES, 0, 0, 0,    0,    64, 17, 0, 0,  10, 77,
+        1,    2, 10, 77,          2, 2, 0x13, 0x88, 0,  7,  0, 44, 0,  0,
+    };
+    const struct nsp_memory_config cfg = { .frames = FRAMES,
+                                           .frame_bytes = FRAME_BYTES,
+                                           .virtual_time = true,
+                                           .repeat = PACKETS };
+    struct nsp_memory *memory;
+    uint8_t bytes[FRAME_BYTES] = { 0 };
+
+    if (nsp_memory_create(&cfg, &memory) != NSP_OK)
+        die("no memory device");
+    memcpy(bytes, head, sizeof head);
+    for (uint32_t i = 0; i < FRAMES; i++) {
+        const struct nsp_memory_frame frame = { .data = bytes,
+                                                .bytes = sizeof bytes };
+
+        bytes[21] = (uint8_t)i;
+        if (nsp_memory_push_burst(memory, 0, &frame, 1) != 1)
+            die("the memory device refuses a frame");
+    }
+    return memory;
+}
+
+static uint64_t
+time_rule(const struct nsp_rule *rule)
+{
+    const struct nsp_engine_config cfg = {
+        .backend = "memory",
+        .memory = open_memory(),
+        .policy = { .rules = rule, .rule_count = 1 },
+    };
+    struct nsp_engine *engine;
+    struct nsp_stats stats;
+    struct nsp_diag diag;
+    uint64_t since_ns, spent_ns;
+
+    if (nsp_engine_create(&cfg, &engine, &diag) != NSP_OK ||
+        nsp_engine_start(engine, "true", &diag) != NSP_OK)
+        die(diag.text);
+    since_ns = clock_ns();
+    if (nsp_engine_run(engine) != NSP_OK)
+        die("the engine's loop failed");
+    spent_ns = clock_ns() - since_ns;
+    if (nsp_engine_read_stats(engine, &stats) != NSP_OK ||
+        stats.in_pkts != PACKETS)
+        die("the engine did not see every packet");
+    nsp_engine_destroy(engine);
+    nsp_memory_destroy(cfg.memory);
+    return spent_ns;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+int
+main(void)
+{
+    static uint64_t spent_ns[ROWS][ROUNDS];
+    double first_ns = 0;
+
+    for (int round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < ROWS; i++)
+            spent_ns[i][round] = time_rule(&rows[i].rule);
+    for (size_t i = 0; i < ROWS; i++) {
+        double ns;
+
+        qsort(spent_ns[i], ROUNDS, sizeof spent_ns[i][0], compare);
+        ns = (double)spent_ns[i][ROUNDS / 2] / (double)PACKETS;
+        if (i == 0)
+            first_ns = ns;
+        printf("effect-%s %.2f ns\n", rows[i].name,
+               i == 0 ? ns : ns - first_ns);
+    }
+    return 0;
+}
