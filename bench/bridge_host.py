@@ -97,7 +97,7 @@ def measure_small(args, table, policy):
         "mover": lambda: Program(args.build / "bench" / "bridge_reference",
                                  *PORTS),
         "ours": lambda: Program(args.build / "nsp", "run", "--json",
-                                "--control", "", policy),
+                                "--no-offload", "--control", "", policy),
     }, lambda: small_kpps(args))
     ratio = got["ours"] / got["mover"]
     table.add("bridge, 1,000 rules, 60 B, kpps, mover", "%.0f" % got["ours"],
@@ -137,7 +137,10 @@ def processor_seconds(pid):
 
 
 def measure_presence(args, table):
-    with nsp(args) as program:
+    with nsp(args):
+        table.add("bridge, TCP, decided in the kernel, Gbit/s",
+                  "%.2f" % bulk_gbitps(args.seconds))
+    with nsp(args, "--no-offload") as program:
         table.add("bridge, TCP, all offloads on, Gbit/s",
                   "%.2f" % bulk_gbitps(args.seconds))
         table.add("bridge, a ping, p50, us", "%.0f" % ping_us())

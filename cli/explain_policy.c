@@ -102,11 +102,12 @@ hooks_of(const struct nsp_policy_file *file, uint32_t index)
 
 /* Whether the device at 'hook' may decide by rules in the kernel. */
 static bool
-is_at_tap(const struct nsp_explain *e, uint32_t hook)
+may_decide_in_kernel(const struct nsp_explain *e, uint32_t hook)
 {
     const char *device = nsp_places_device(&e->places, hook);
 
-    return e->placements && device && strcmp(device, "tap") == 0;
+    return e->placements && device &&
+           (strcmp(device, "tap") == 0 || strcmp(device, "bridge") == 0);
 }
 
 /* Words for programs and for people. */
@@ -159,7 +160,7 @@ write_rule(struct nsp_explain *e, uint32_t index)
         nsp_json_string(&e->json, "hook", nsp_hook_name(hooks[i]));
         nsp_json_string(&e->json, "device",
                         nsp_places_device(&e->places, hooks[i]));
-        if (is_at_tap(e, hooks[i]))
+        if (may_decide_in_kernel(e, hooks[i]))
             write_placement(e, index);
         nsp_json_end(&e->json);
     }
@@ -195,7 +196,7 @@ print_rule(const struct nsp_explain *e, uint32_t index)
            note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
     for (size_t i = 0; i < HOOKS; i++)
-        if ((at & hooks[i]) != 0 && is_at_tap(e, hooks[i]))
+        if ((at & hooks[i]) != 0 && may_decide_in_kernel(e, hooks[i]))
             print_placement(e, index, hooks[i]);
 }
 

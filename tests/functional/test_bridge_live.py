@@ -67,13 +67,16 @@ def net():
         host.close()
 
 
-def bridge(net, *options):
-    """A shaper that joins the hosts."""
+def bridge(net, *options, kernel=False):
+    """A shaper that joins the hosts; all packets come to it unless the kernel
+    may decide."""
+    if not kernel:
+        options = ("--no-offload", *options)
     return Shape(net.middle, "--on", "bridge:p0,p1", *options)
 
 
-def joined(net, *options):
-    shape = bridge(net, *options)
+def joined(net, *options, kernel=False):
+    shape = bridge(net, *options, kernel=kernel)
     assert answers_in_time(net)
     return shape
 
@@ -277,7 +280,7 @@ def test_takes_frames_in_the_stack_where_the_driver_cannot(net):
     for host, name in ((net, "v0"), (net.far, "v1")):
         done = host.run(PYTHON, "-c", OFFLOADS_OFF, name)
         assert done.returncode == 0, done.stderr
-    shape = Shape(net.middle, "--on", "bridge:m0,p1")
+    shape = Shape(net.middle, "--on", "bridge:m0,p1", "--no-offload")
     assert answers_in_time(net)
     assert transfer(net, net.far, FAR)
     assert transfer(net, net.far, FAR6)
@@ -285,7 +288,7 @@ def test_takes_frames_in_the_stack_where_the_driver_cannot(net):
     shape.process.kill()
     shape.process.communicate()
     assert ping(net, 5) == 5
-    shape = Shape(net.middle, "--on", "bridge:m0,p1")
+    shape = Shape(net.middle, "--on", "bridge:m0,p1", "--no-offload")
     assert transfer(net, net.far, FAR)
     assert shape.end()["in"]["bytes"] >= 16 * MEGABYTE
     link = net.middle.run("ip", "-details", "link", "show", "m0").stdout
@@ -368,12 +371,12 @@ FILTERS = ["icmp", "udp.DstPort == 5001", "tcp.Syn", "ipv6 and udp",
            "udp.PayloadLength > 1400 or tcp.PayloadLength == 0", "icmp or tcp.DstPort == 5555"]
 
 
-def fates(net, filter, *options):
+def fates(net, filter, kernel):
     """What of the same traffic matches, and that the rest passes."""
     echo = net.far.start(PYTHON, "-c", UDP_ECHO, FAR)
     echo6 = net.far.start(PYTHON, "-c", UDP_ECHO, FAR6)
     assert echo.stdout.readline() == echo6.stdout.readline() == "ready\n"
-    shape = bridge(net, "--filter", filter, *options)
+    shape = bridge(net, "--filter", filter, kernel=kernel)
     for address in (FAR, FAR6):
         assert ping_to(net, address, "-s", "3000", count=3) == 3
         assert net.run(PYTHON, "-c", UDP_CLIENT, address,
@@ -391,14 +394,113 @@ def fates(net, filter, *options):
 @pytest.mark.parametrize("filter", FILTERS)
 def test_fates_are_the_same_in_the_kernel_and_here(net, filter):
     joined(net).end()
-    pushed, here = fates(net, filter), fates(net, filter, "--no-offload")
+    pushed, here = (fates(net, filter, kernel) for kernel in (True, False))
     assert pushed[:2] == here[:2] and pushed[0] > 0
     assert pushed[2] == pushed[0]  # The rest did not come.
     assert here[2] > here[0]
 
 
+RULES = """
+version: 1
+intercept: {{ bridge: [p0, p1] }}
+rules:
+  - {{ name: seen, match: "icmp or icmpv6", continue: true }}
+  - {{ name: held, match: "icmp.Type == 0", delay: {delay} }}
+  - {{ name: here, match: "p0-only" }}
+  - {{ name: lost, match: "udp.PayloadLength == 512", action: drop }}
+  - {{ name: mail, match: "tcp.DstPort == 5555", action: {action} }}
+  - {{ name: udp, match: "udp and not fragment" }}
+""".replace('"p0-only"', "'ifName == \"p0\" and tcp'")
+
+
+def start_rules(net, tmp_path, *options, **values):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(RULES.format(**{"delay": "1ms", "action": "reject",
+                                      **values}))
+    run = net.middle.start(NSP, "run", "--json", "--control", "", *options,
+                           str(policy))
+    assert json.loads(run.stdout.readline())["type"] == "running"
+    return run, policy
+
+
+def end_rules(run):
+    run.send_signal(signal.SIGTERM)
+    out, err = run.communicate(timeout=PATIENCE)
+    assert err == ""
+    end = json.loads(out.splitlines()[-1])
+    assert end["in"]["pkts"] == (end["delivered"]["pkts"] +
+                                 sum(drop["pkts"]
+                                     for drop in end["dropped"].values()))
+    return end
+
+
+LOST = """
+import socket, sys
+family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
+s = socket.socket(family, socket.SOCK_DGRAM)
+s.settimeout(5)
+for size in (512, 100, 512, 1000):
+    s.sendto(bytes(size), (sys.argv[1], 5001))
+print(len(s.recv(2000)), len(s.recv(2000)))
+"""
+
+
+def decide(net, tmp_path, *options):
+    echo = [net.far.start(PYTHON, "-c", UDP_ECHO, address)
+            for address in (FAR, FAR6)]
+    assert all(e.stdout.readline() == "ready\n" for e in echo)
+    joined(net).end()
+    run, _ = start_rules(net, tmp_path, *options)
+    for address in (FAR, FAR6):
+        assert ping_to(net, address, count=5) == 5
+        assert net.run(PYTHON, "-c", LOST, address).stdout == "100 1000\n"
+        done = net.run(PYTHON, "-c", CONNECT, address)
+        assert done.stdout == "ConnectionRefusedError\n"
+    end = end_rules(run)
+    for process in echo:
+        process.kill()
+        process.communicate()
+    rules = {r["name"]: (r["hit"], r["in"], r["delivered"],
+                         r["dropped"]) for r in end["rules"]
+             if r["name"] != "seen"}  # Neighbours are looked for, too.
+    return rules, end["kernel_decided_pkts"]
+
+
+def test_rules_decide_alike_in_the_kernel_and_here(net, tmp_path):
+    pushed, by_kernel = decide(net, tmp_path)
+    here, none = decide(net, tmp_path, "--no-offload")
+    assert by_kernel > 0 and none == 0
+    assert pushed == here
+    assert pushed["lost"][0]["pkts"] == 4
+
+
+def test_rules_in_the_kernel_change_without_a_gap(net, tmp_path):
+    joined(net).end()
+    run, policy = start_rules(net, tmp_path)
+    pinger = run_pings(net)
+    for i in range(10):
+        policy.write_text(RULES.format(delay=f"{i}ms" if i else "1us",
+                                       action="drop" if i % 2 else "pass"))
+        run.send_signal(signal.SIGHUP)
+        assert json.loads(run.stdout.readline())["type"] == "reloaded"
+    assert received(pinger) == 100
+    end_rules(run)
+    assert traces(net.middle) == []
+
+
+def test_rules_in_the_kernel_end_with_the_process(net):
+    shape = bridge(net, "--filter", "icmp", "--drop", kernel=True)
+    assert ping(net, 3) == 0
+    shape.process.kill()
+    shape.process.communicate()
+    assert answers_in_time(net)
+    assert ping(net, 10) == 10
+    joined(net).end()
+    assert traces(net.middle) == []
+
+
 def test_what_does_not_match_crosses_with_all_offloads_on(net):
-    shape = bridge(net, "--filter", "icmp", "--drop")
+    shape = bridge(net, "--filter", "icmp", "--drop", kernel=True)
     assert transfer(net, net.far, FAR)
     assert transfer(net.far, net, NEAR6)
     assert ping(net, 3) == 0

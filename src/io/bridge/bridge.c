@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/memory.h"
@@ -50,6 +51,7 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     io->queue_count = cfg->queues;
     io->beats.map_fd = io->watch.fd = -1;
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
+    io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;
     io->log = cfg->log;
     result = nsp_bridge_device_open(io, cfg, reterr);
@@ -68,9 +70,13 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
 static void
 bridge_quiesce(struct nsp_io *io)
 {
+    atomic_store(&io->quiesced, true);
+    if (io->programs_gate)
+        nsp_gate_lock(io->programs_gate);
     for (uint32_t port = 0; port < 2; port++)
         nsp_bridge_port_detach(&io->ports[port]);
-    atomic_store_explicit(&io->quiesced, true, memory_order_relaxed);
+    if (io->programs_gate)
+        nsp_gate_unlock(io->programs_gate);
 }
 
 static void
@@ -93,8 +99,13 @@ bridge_close(struct nsp_io *io)
         log_late(io);
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_bridge_queue_close(&io->queues[i]);
-    for (uint32_t port = 0; port < 2; port++)
+    for (uint32_t port = 0; port < 2; port++) {
         nsp_bridge_port_close(&io->ports[port]);
+        if (io->steers[port].sockets_fd >= 0)
+            close(io->steers[port].sockets_fd);
+    }
+    nsp_bpf_offload_destroy(io->offload);
+    nsp_gate_destroy(io->programs_gate);
     nsp_link_watch_close(&io->watch);
     nsp_beats_close(&io->beats);
     nsp_release(&io->allocator, io->queues);
@@ -130,8 +141,10 @@ check_program(struct nsp_io *io, const struct nsp_bridge_port *port)
 {
     struct nsp_bridge_link link;
 
-    if (port->xdp_fd < 0 || nsp_bridge_port_look(port->name, &link) < 0 ||
-        link.ifindex != port->ifindex || link.xdp_id == port->xdp_id)
+    if (atomic_load(&io->quiesced) ||
+        nsp_bridge_port_look(port->name, &link) < 0 ||
+        link.ifindex != port->ifindex ||
+        nsp_bridge_port_owns(port, link.xdp_id))
         return;
     if (link.xdp_id == 0)
         end_device(io, -ENOENT, "somebody took the XDP program off %s",
@@ -154,7 +167,7 @@ take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
     if (news->mtu != 0)
         atomic_store_explicit(&port->mtu, news->mtu, memory_order_relaxed);
     atomic_store_explicit(&port->up, news->up, memory_order_relaxed);
-    if (news->tells_xdp && news->xdp_prog_id != port->xdp_id)
+    if (news->tells_xdp && !nsp_bridge_port_owns(port, news->xdp_prog_id))
         check_program(io, port);
     queues = nsp_bridge_port_count_queues(port);
     if (queues != port->queues)
@@ -332,6 +345,8 @@ const struct nsp_io_ops nsp_bridge_ops = {
     .wake = bridge_wake,
     .quiesce = bridge_quiesce,
     .adjust = bridge_adjust,
+    .offload = nsp_bridge_offload,
+    .read_offload = nsp_bridge_read_offload,
     .read_stats = bridge_read_stats,
     .status = bridge_status,
     .probe = nsp_bridge_probe,

@@ -1,6 +1,7 @@
 #ifndef NSP_IO_BRIDGE_DEVICE_H
 #define NSP_IO_BRIDGE_DEVICE_H
 #include "io/bridge/bridge_port.h"
+#include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_queue.h"
 #include "os/linux/beats.h"
 #include "os/linux/link_watch.h"
@@ -12,6 +13,11 @@ struct nsp_io {
     uint32_t queue_count, queues_open;
     bool fail_closed;
     struct nsp_beats beats;
+
+    /* What the programs are made of, and a gate for who replaces them. */
+    struct nsp_bridge_steer steers[2];
+    struct nsp_bpf_offload *offload; /* Rules in force in them; NULL: none. */
+    struct nsp_gate *programs_gate;
 
     struct nsp_link_watch watch; /* Read by worker 0: when it sleeps, */
     uint64_t watched_ns;         /* ... and now and then when it does not. */
@@ -29,6 +35,13 @@ struct nsp_io {
  * way it is to be closed. */
 int nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                            struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* As in struct nsp_io_ops. */
+int nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
+                       uint32_t n, bool complete,
+                       struct nsp_offload_counters ret_last[]);
+void nsp_bridge_read_offload(struct nsp_io *io, uint32_t index,
+                             struct nsp_offload_counters *ret);
 
 void nsp_bridge_log(const struct nsp_io *io, enum nsp_log_level level,
                     const char *format, ...) NSP_PRINTF(3, 4);

@@ -383,7 +383,10 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
            struct nsp_diag *reterr)
 {
     const struct nsp_bridge_config *device = cfg->device;
-    const struct nsp_bridge_steer steer = {
+    struct nsp_bridge_steer *steer = &io->steers[port];
+    int fd, err;
+
+    *steer = (struct nsp_bridge_steer){
         .workers = io->queue_count,
         .beats_fd = io->beats.map_fd,
         .sockets_fd =
@@ -392,14 +395,11 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
         .ifindex = io->ports[port].ifindex,
         .filter = may_pass_by(io, device) ? cfg->filter : NULL,
     };
-    int fd, err;
-
-    if (steer.sockets_fd < 0)
-        return fail_program(reterr, steer.sockets_fd, "a map of sockets");
-    fd = fill_map(io, port, steer.sockets_fd);
+    if (steer->sockets_fd < 0)
+        return fail_program(reterr, steer->sockets_fd, "a map of sockets");
+    fd = fill_map(io, port, steer->sockets_fd);
     if (fd == 0)
-        fd = nsp_bridge_load_xdp(&steer, &io->allocator);
-    close(steer.sockets_fd); /* The program holds it. */
+        fd = nsp_bridge_load_xdp(steer, &io->allocator);
     if (fd < 0)
         return fail_program(reterr, fd, "the program that takes frames");
 
@@ -477,6 +477,9 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     int err;
 
     io->fail_closed = device->fail_closed;
+    if (result == NSP_OK &&
+        nsp_gate_create(&io->allocator, &io->programs_gate) < 0)
+        result = fail_memory(reterr);
     if (result == NSP_OK)
         result = find_ports(io, device, reterr);
     if (result == NSP_OK)

@@ -253,29 +253,56 @@ set_xdp(const struct nsp_bridge_port *port, int fd, uint32_t condition,
     return nsp_rtnetlink_ask(message, NULL, NULL);
 }
 
-int
-nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
-                           bool generic)
+bool
+nsp_bridge_port_owns(const struct nsp_bridge_port *port, uint32_t xdp_id)
 {
-    int own_fd, err = nsp_bpf_program_id(xdp_fd, &port->xdp_id);
+    return xdp_id != 0 && (xdp_id == atomic_load(&port->xdp_ids[0]) ||
+                           xdp_id == atomic_load(&port->xdp_ids[1]));
+}
+
+/* Sets 'xdp_fd' under 'condition', and keeps a descriptor of it. */
+static int
+install_xdp(struct nsp_bridge_port *port, int xdp_fd, uint32_t condition)
+{
+    uint32_t id, newer = port->xdp_newer ^ 1u;
+    int own_fd, err = nsp_bpf_program_id(xdp_fd, &id);
 
     if (err < 0)
         return err;
     own_fd = fcntl(xdp_fd, F_DUPFD_CLOEXEC, 0);
     if (own_fd < 0)
         return -errno;
-    port->generic = generic;
-    err =
-        set_xdp(port, xdp_fd,
-                port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST, NO_PROGRAM);
+    atomic_store(&port->xdp_ids[newer], id); /* Before there is news of it. */
+    err = set_xdp(port, xdp_fd, condition, port->xdp_fd);
     if (err < 0) {
         close(own_fd);
         return err;
     }
+    if (port->xdp_fd >= 0)
+        close(port->xdp_fd);
     port->xdp_fd = own_fd;
-    if (generic)
-        port->merging_off = set_merging(port, false);
+    port->xdp_newer = newer;
     return 0;
+}
+
+int
+nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
+                           bool generic)
+{
+    int err;
+
+    port->generic = generic;
+    err = install_xdp(port, xdp_fd,
+                      port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST);
+    if (err == 0 && generic)
+        port->merging_off = set_merging(port, false);
+    return err;
+}
+
+int
+nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port, int xdp_fd)
+{
+    return install_xdp(port, xdp_fd, XDP_FLAGS_REPLACE);
 }
 
 int

@@ -14,7 +14,7 @@
  *
  * Killed   All of this stays as it was, so that frames still cross. The next
  *          engine that opens the port takes it over, and leaves it clean.
- * Threads  One; 'mtu' and 'up' any.
+ * Threads  One; 'mtu', 'up' and 'xdp_ids' any.
  * Errors   A negative errno. */
 
 #define NSP_BRIDGE_QUEUES_MAX 64u
@@ -28,11 +28,13 @@ struct nsp_bridge_port {
 
     bool taken_over; /* From one that was killed. */
     bool promiscuous_by_us;
-    uint32_t offloads_off; /* ETH_FLAG_* that we took away. */
-    bool merging_off;      /* And GRO. */
-    bool generic;          /* XDP in the stack, not in the driver. */
-    int xdp_fd;            /* Program of ours at the port; -1: none. */
-    uint32_t xdp_id;
+    uint32_t offloads_off;       /* ETH_FLAG_* that we took away. */
+    bool merging_off;            /* And GRO. */
+    bool generic;                /* XDP in the stack, not in the driver. */
+    int xdp_fd;                  /* Program of ours at the port; -1: none. */
+    _Atomic uint32_t xdp_ids[2]; /* Its number, and that of the one before, in
+                                  * any order: news may be older than it. */
+    uint32_t xdp_newer;          /* Which is its own. */
     struct nsp_tc_hook tc;
 };
 
@@ -67,8 +69,15 @@ int nsp_bridge_port_prepare(struct nsp_bridge_port *port) NSP_MUSTCHECK;
  * XDP. */
 int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
                                bool generic) NSP_MUSTCHECK;
+/* Puts another program in the place of the one attached to XDP, without a gap.
+ */
+int nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port,
+                                int xdp_fd) NSP_MUSTCHECK;
 int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
                               int tc_fd) NSP_MUSTCHECK;
+
+/* Tells whether program 'xdp_id' is, or was, ours at the port. */
+bool nsp_bridge_port_owns(const struct nsp_bridge_port *port, uint32_t xdp_id);
 
 /* Takes the programs away, if they are still ours. */
 void nsp_bridge_port_detach(struct nsp_bridge_port *port);

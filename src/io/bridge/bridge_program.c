@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
+#include <string.h>
 
 #include "base/memory.h"
 #include "os/linux/beats.h"
@@ -27,6 +29,20 @@ enum label {
     LABEL_OTHER,
     LABEL_DROP,
     LABEL_FILTER,
+    LABEL_IP,
+    LABEL_WANTED,
+    LABEL_OFFLOAD, /* From here on: those of the rules. */
+};
+static_assert(LABEL_OFFLOAD + NSP_BPF_OFFLOAD_LABELS <= NSP_BPF_LABELS_MAX,
+              "room for labels");
+
+/* The rules' room on the stack is below a key of our own. */
+#define KEY_OFF (-8)
+static const struct nsp_bpf_offload_exits offload_exits = {
+    .ask = LABEL_WANTED,
+    .pass = LABEL_PASS,
+    .first_label = LABEL_OFFLOAD,
+    .stack_off = KEY_OFF - NSP_BPF_OFFLOAD_STACK_BYTES,
 };
 
 /* Frames that the switches at both ends keep to themselves pass. */
@@ -69,6 +85,46 @@ put_alive(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_beats_put_test(p, 0, LABEL_LATE);
 }
 
+/* Has the rules decide IP packets without tags; others, and those that they do
+ * not decide, go on at LABEL_WANTED. Without a socket there is no engine whose
+ * rules these are. */
+static void
+put_offload(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
+{
+    nsp_bpf_load_context(p, R1, offsetof(struct xdp_md, rx_queue_index));
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_W, FRAME, R1, KEY_OFF, 0);
+    nsp_bpf_load_map(p, R1, BPF_PSEUDO_MAP_FD, steer->sockets_fd);
+    nsp_bpf_point(p, R2, KEY_OFF);
+    nsp_bpf_call(p, BPF_FUNC_map_lookup_elem);
+    nsp_bpf_jump_if64(p, BPF_JEQ, R0, 0, LABEL_PASS);
+
+    nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
+    nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));
+    nsp_bpf_move(p, R1, R2);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, R1, R0, 0, ETHERNET_BYTES);
+    nsp_bpf_jump_if_reg(p, BPF_JGT, R1, R3, LABEL_DROP);
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES - 2, 0);
+    nsp_bpf_jump_if(p, BPF_JEQ, R1, htons(ETH_P_IP), LABEL_IP);
+    nsp_bpf_jump_if(p, BPF_JNE, R1, htons(ETH_P_IPV6), LABEL_WANTED);
+    nsp_bpf_place(p, LABEL_IP);
+    nsp_bpf_offload_put(steer->offload, p, &offload_exits);
+}
+
+/* Goes on at LABEL_WANTED with what the filter matches and no rule decides;
+ * first, since a worker that sleeps is timed by what it is sent. */
+static void
+put_choice(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
+{
+    nsp_bpf_move(p, R1, R6);
+    nsp_bpf_call_label(p, LABEL_FILTER);
+    nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
+    if (steer->offload) {
+        nsp_bpf_jump_if(p, BPF_JEQ, R0, NSP_EBPF_UNKNOWN, LABEL_WANTED);
+        put_offload(p, steer);
+    }
+    nsp_bpf_place(p, LABEL_WANTED);
+}
+
 static void
 put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
@@ -76,12 +132,8 @@ put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 
     nsp_bpf_move(p, R6, R1);
     put_reserved(p);
-    if (steer->filter) {
-        /* First: a worker that sleeps is timed by what it is sent. */
-        nsp_bpf_move(p, R1, R6);
-        nsp_bpf_call_label(p, LABEL_FILTER);
-        nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
-    }
+    if (steer->filter)
+        put_choice(p, steer);
     put_alive(p, steer);
     nsp_bpf_load_map(p, R1, BPF_PSEUDO_MAP_FD, steer->sockets_fd);
     nsp_bpf_move(p, R2, R7);
@@ -100,9 +152,11 @@ put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_bpf_leave(p, XDP_DROP);
 }
 
-/* Appends the filter as a function. */
-static bool
-append_filter(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
+/* Makes a program that calls the filter, behind which that comes as a function,
+ * or without one. Rules are for packets that it is sure to match. */
+static int
+load_xdp(struct nsp_bpf_program *p, struct nsp_bridge_steer *steer,
+         struct nsp_ebpf_insn filter[])
 {
     const struct nsp_site site = {
         .link = NSP_LINK_ETHERNET,
@@ -110,24 +164,27 @@ append_filter(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
         .direction = NSP_DIRECTION_NONE,
         .ifindex = steer->ifindex,
     };
-    uint32_t count;
+    struct nsp_widened widened = { .exact = false };
+    uint32_t count = 0;
+    int err = 0;
 
-    if (nsp_filter_emit_ebpf(steer->filter, NSP_EBPF_XDP, &site,
-                             p->insns + p->count, FILTER_INSNS_MAX, &count,
-                             NULL, NULL) < 0)
-        return false;
-    nsp_bpf_place(p, LABEL_FILTER);
-    p->count += count;
-    return true;
-}
-
-static int
-load_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
-{
+    if (steer->filter)
+        err = nsp_filter_emit_ebpf(steer->filter, NSP_EBPF_XDP, &site, filter,
+                                   FILTER_INSNS_MAX, &count, NULL, &widened);
+    if (!steer->filter || !widened.exact)
+        steer->offload = NULL;
+    if (err == 0 && steer->offload)
+        err = nsp_bpf_offload_prepare(steer->offload, &site);
+    if (err < 0)
+        return err;
     p->count = p->jump_count = 0;
     put_xdp(p, steer);
-    if (steer->filter && !append_filter(p, steer))
-        return -E2BIG;
+    nsp_bpf_place(p, LABEL_FILTER);
+    if (count > 0)
+        memcpy(p->insns + p->count, filter, count * sizeof filter[0]);
+    p->count += count;
+    if (steer->offload)
+        nsp_bpf_offload_put_filters(steer->offload, p, &offload_exits);
     nsp_bpf_resolve(p);
     return nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX, p->insns, p->count, NULL,
                             0);
@@ -137,19 +194,26 @@ int
 nsp_bridge_load_xdp(const struct nsp_bridge_steer *steer,
                     const struct nsp_allocator *allocator)
 {
-    struct nsp_bridge_steer unfiltered = *steer;
-    struct nsp_bpf_program p = { .max = OWN_INSNS_MAX };
+    const uint32_t room = OWN_INSNS_MAX + FILTER_INSNS_MAX +
+                          NSP_BPF_OFFLOAD_WALK_INSNS_MAX +
+                          NSP_BPF_OFFLOAD_FILTER_INSNS_MAX;
+    struct nsp_bpf_program p = {
+        .max = OWN_INSNS_MAX + NSP_BPF_OFFLOAD_WALK_INSNS_MAX,
+    };
+    struct nsp_bridge_steer wanted = *steer;
+    struct nsp_ebpf_insn *filter =
+        nsp_alloc(allocator, room + FILTER_INSNS_MAX, sizeof *filter);
     int fd;
 
-    p.insns =
-        nsp_alloc(allocator, OWN_INSNS_MAX + FILTER_INSNS_MAX, sizeof *p.insns);
-    if (!p.insns)
+    if (!filter)
         return -ENOMEM;
-    unfiltered.filter = NULL;
-    fd = load_xdp(&p, steer);
-    if (fd < 0 && fd != -EPERM && steer->filter)
-        fd = load_xdp(&p, &unfiltered);
-    nsp_release(allocator, p.insns);
+    p.insns = filter + FILTER_INSNS_MAX;
+    fd = load_xdp(&p, &wanted, filter);
+    if (fd < 0 && fd != -EPERM && steer->filter && !steer->offload) {
+        wanted.filter = NULL;
+        fd = load_xdp(&p, &wanted, filter);
+    }
+    nsp_release(allocator, filter);
     return fd;
 }
 

@@ -3,6 +3,7 @@
 #include "base/base.h"
 #include "netshaper/env.h"
 #include "netshaper/filter.h"
+#include "os/linux/bpf_offload.h"
 
 /* The eBPF programs of the bridge, written instruction by instruction.
  *
@@ -15,10 +16,11 @@
  *       there. Others it drops, or lets pass to the stack. Frames that switches
  *       keep to themselves, 01:80:C2:00:00:00 to 0F (spanning tree, pause,
  *       LACP, LLDP), and those that the filter does not match, always pass to
- *       the stack.
- * tc    At the port's ingress: sends what XDP let pass out of the other port. A
- *       frame that takes this way is the stack's, so what is left to do of its
- *       checksum and segmentation gets done.
+ *       the stack. What rules decide here is dropped, or passes, as long as
+ * there is a socket: rules end with the process. tc    At the port's ingress:
+ * sends what XDP let pass out of the other port. A frame that takes this way is
+ * the stack's, so what is left to do of its checksum and segmentation gets
+ * done.
  *
  * Both are attached so that they outlive the process. */
 
@@ -32,6 +34,8 @@ struct nsp_bridge_steer {
     bool fail_closed; /* Late frames are dropped. */
     uint32_t ifindex; /* Of the port; for the filter. */
     const struct nsp_filter *filter; /* NULL: all frames are wanted. */
+    struct nsp_bpf_offload *offload; /* Of frames that it matches; NULL: they
+                                      * all go to the worker. */
 };
 
 /* Each loads a program and returns its descriptor or a negative errno. A filter

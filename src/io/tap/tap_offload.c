@@ -58,8 +58,9 @@ create(const struct nsp_io *io, const struct nsp_offload_rule rules[],
         if (io->fail_closed && own[i].does == NSP_OFFLOAD_PASS)
             own[i].does = NSP_OFFLOAD_ASK;
     }
-    return nsp_bpf_offload_create(own, n, complete && !io->fail_closed,
-                                  &io->allocator, ret);
+    return nsp_bpf_offload_create(NSP_EBPF_TCX, own, n,
+                                  complete && !io->fail_closed, &io->allocator,
+                                  ret);
 }
 
 /* Nobody runs a program that decides by the last rules any more. */

@@ -33,6 +33,7 @@ struct nsp_bpf_offload {
     struct function functions[NSP_OFFLOAD_RULES_MAX];
     uint32_t count;
     bool complete;
+    enum nsp_ebpf_type type;
     uint8_t direction; /* Of the site that is prepared for. */
     int counters_fd;
 
@@ -46,7 +47,8 @@ struct nsp_bpf_offload {
 /* --- Lifetime ------------------------------------------------------------- */
 
 int
-nsp_bpf_offload_create(const struct nsp_offload_rule rules[], uint32_t n,
+nsp_bpf_offload_create(enum nsp_ebpf_type type,
+                       const struct nsp_offload_rule rules[], uint32_t n,
                        bool complete, const struct nsp_allocator *allocator,
                        struct nsp_bpf_offload **ret)
 {
@@ -57,6 +59,7 @@ nsp_bpf_offload_create(const struct nsp_offload_rule rules[], uint32_t n,
     if (!offload)
         return -ENOMEM;
     offload->allocator = *allocator;
+    offload->type = type;
     offload->count = n;
     offload->complete = complete;
     if (n > 0)
@@ -154,7 +157,7 @@ nsp_bpf_offload_prepare(struct nsp_bpf_offload *offload,
         *f = (struct function){ .start = used, .exact = true };
         if (!rule->filter || !applies(rule, offload->direction))
             continue;
-        err = nsp_filter_emit_ebpf(rule->filter, NSP_EBPF_TCX, site,
+        err = nsp_filter_emit_ebpf(rule->filter, offload->type, site,
                                    offload->insns + used,
                                    NSP_BPF_OFFLOAD_FILTER_INSNS_MAX - used,
                                    &f->count, &maps, &widened);
@@ -290,26 +293,64 @@ put_rule(struct walk *w, uint32_t i)
 
 /* --- Counting ------------------------------------------------------------- */
 
+/* R9 = bytes of the frame. */
+static void
+put_frame_length(struct walk *w)
+{
+    if (w->offload->type == NSP_EBPF_TCX) {
+        nsp_bpf_load_context(w->p, R9, offsetof(struct __sk_buff, len));
+        return;
+    }
+    nsp_bpf_load_context(w->p, R1, offsetof(struct xdp_md, data));
+    nsp_bpf_load_context(w->p, R9, offsetof(struct xdp_md, data_end));
+    nsp_bpf_put(w->p, BPF_ALU64 | BPF_SUB | BPF_X, R9, R1, 0, 0);
+}
+
+/* Copies two bytes of the frame, from the one that R2 names on, to the stack;
+ * R0 is 0 then. */
+static void
+put_load_bytes(struct walk *w)
+{
+    nsp_bpf_move(w->p, R1, R6);
+    nsp_bpf_point(w->p, R3, word_at(w, WORD_LENGTH));
+    nsp_bpf_set(w->p, R4, 2);
+    nsp_bpf_call(w->p, w->offload->type == NSP_EBPF_TCX
+                           ? BPF_FUNC_skb_load_bytes
+                           : BPF_FUNC_xdp_load_bytes);
+}
+
+/* R1 = the EtherType, in network order. */
+static void
+put_protocol(struct walk *w)
+{
+    if (w->offload->type == NSP_EBPF_TCX) {
+        nsp_bpf_load_context(w->p, R1, offsetof(struct __sk_buff, protocol));
+        return;
+    }
+    nsp_bpf_set(w->p, R2, ETHERNET_BYTES - 2);
+    put_load_bytes(w);
+    nsp_bpf_jump_if(w->p, BPF_JNE, R0, 0, label(w, OWN_COUNTED));
+    nsp_bpf_put(w->p, BPF_LDX | BPF_MEM | BPF_H, R1, FRAME,
+                word_at(w, WORD_LENGTH), 0);
+}
+
 /* R9 = bytes from the IP header on, without padding. */
 static void
 put_length(struct walk *w)
 {
     struct nsp_bpf_program *p = w->p;
 
-    nsp_bpf_load_context(p, R9, offsetof(struct __sk_buff, len));
+    put_frame_length(w);
     nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_K, R9, R0, 0, ETHERNET_BYTES);
     nsp_bpf_jump_if(p, BPF_JGT, R9, PADDED_BYTES_MAX, label(w, OWN_COUNTED));
-    nsp_bpf_load_context(p, R1, offsetof(struct __sk_buff, protocol));
+    put_protocol(w);
     nsp_bpf_set(p, R7, 40);
     nsp_bpf_set(p, R2, ETHERNET_BYTES + 4);
     nsp_bpf_jump_if(p, BPF_JEQ, R1, htons(ETH_P_IPV6), label(w, OWN_IPV6));
     nsp_bpf_set(p, R7, 0);
     nsp_bpf_set(p, R2, ETHERNET_BYTES + 2);
     nsp_bpf_place(p, label(w, OWN_IPV6));
-    nsp_bpf_move(p, R1, R6);
-    nsp_bpf_point(p, R3, word_at(w, WORD_LENGTH));
-    nsp_bpf_set(p, R4, 2);
-    nsp_bpf_call(p, BPF_FUNC_skb_load_bytes);
+    put_load_bytes(w);
     nsp_bpf_jump_if(p, BPF_JNE, R0, 0, label(w, OWN_COUNTED));
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, FRAME,
                 word_at(w, WORD_LENGTH), 0);
@@ -371,12 +412,16 @@ put_notes(struct walk *w)
 
 enum { FATE_NONE, FATE_PASS, FATE_DROP }; /* In R8; none: nobody decided. */
 
-/* Sends the packet to an interface that there is not. A plain drop would be
- * told to the sender at egress: TCP would slow down for it, and the fragments
- * behind one that is dropped would not be sent. */
+/* At tc sends the packet to an interface that there is not. A plain drop would
+ * be told to the sender at egress: TCP would slow down for it, and the
+ * fragments behind one that is dropped would not be sent. */
 static void
-put_drop(struct nsp_bpf_program *p)
+put_drop(struct nsp_bpf_program *p, enum nsp_ebpf_type type)
 {
+    if (type == NSP_EBPF_XDP) {
+        nsp_bpf_leave(p, XDP_DROP);
+        return;
+    }
     nsp_bpf_set(p, R1, 0);
     nsp_bpf_set(p, R2, 0);
     nsp_bpf_call(p, BPF_FUNC_redirect);
@@ -426,7 +471,7 @@ put_tail(struct walk *w)
     put_add(w, COUNTER(dropped_pkts), COUNTER(dropped_bytes));
     nsp_bpf_place(p, label(w, OWN_DONE));
     nsp_bpf_jump_if(p, BPF_JNE, R8, FATE_DROP, w->exits->pass);
-    put_drop(p);
+    put_drop(p, w->offload->type);
 }
 
 static void

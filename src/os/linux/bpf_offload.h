@@ -5,7 +5,7 @@
 #include "os/linux/bpf_program.h"
 
 /* Rules that the kernel decides by (netshaper/io.h, 'offload'), as a part of
- * the program that a device has at a tc hook.
+ * the program that a device has at a tc or XDP hook.
  *
  *     for each rule in order:   its filter, a function
  *         may match, ask        -> label 'ask'
@@ -21,9 +21,10 @@
  * Threads    One at a time; counters may be read by any. */
 struct nsp_bpf_offload;
 
-/* Takes the first 'n' rules, whose filters outlive it. Returns 0 or a negative
- * errno. */
-int nsp_bpf_offload_create(const struct nsp_offload_rule rules[], uint32_t n,
+/* Takes the first 'n' rules, whose filters outlive it, for programs of hooks of
+ * 'type': XDP takes Linux 5.18. Returns 0 or a negative errno. */
+int nsp_bpf_offload_create(enum nsp_ebpf_type type,
+                           const struct nsp_offload_rule rules[], uint32_t n,
                            bool complete, const struct nsp_allocator *allocator,
                            struct nsp_bpf_offload **ret) NSP_MUSTCHECK;
 
