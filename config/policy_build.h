@@ -62,6 +62,11 @@ const uint8_t *nsp_policy_read_losses(struct nsp_policy_builder *b,
 void nsp_policy_build(struct nsp_policy_builder *b);
 
 /* Its parts. */
+void nsp_policy_check_rule(struct nsp_policy_builder *b,
+                           const struct nsp_doc_rule *doc);
+/* That a rule with two directions may be where packets have none. */
+void nsp_policy_check_forwarded(struct nsp_policy_builder *b,
+                                const struct nsp_doc_rule *doc);
 void nsp_policy_build_names(struct nsp_policy_builder *b);
 void nsp_policy_build_sets(struct nsp_policy_builder *b);
 void nsp_policy_build_link(struct nsp_policy_builder *b,
