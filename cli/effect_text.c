@@ -206,6 +206,8 @@ nsp_effect_text_add_arrival(struct nsp_text_list *list,
             list, "throttle %llu packets in %s",
             (unsigned long long)effects->throttle.pkts,
             nsp_units_write_time(time, sizeof time, effects->throttle.per_ns));
+    if (effects->duplicate.ppm)
+        add_share(list, "duplicate", effects->duplicate.ppm);
     add_bytes(list, effects);
 }
 

@@ -300,6 +300,24 @@ const struct nsp_map nsp_windows_map = {
     .bytes = sizeof(struct nsp_doc_windows),
 };
 
+static const struct nsp_key duplicate_keys[] = {
+    CHANCE_KEY(nsp_doc_duplicate,
+               "Share of packets. 'duplicate: 1%' is short for it"),
+    { "copies", NSP_MEMBER(nsp_doc_duplicate, copies),
+      .type = &nsp_value_number, .min = 1, .max = NSP_DUPLICATE_COPIES_MAX,
+      .fallback = "1", .doc = "Copies beside the packet itself" },
+    { "spacing", NSP_MEMBER(nsp_doc_duplicate, spacing_ns),
+      .type = &nsp_value_time, .max = NSP_DUPLICATE_NS_MAX, .fallback = "0",
+      .doc = "Time from each to the next" },
+    CORRELATION_KEY(nsp_doc_duplicate),
+    { .name = NULL },
+};
+const struct nsp_map nsp_duplicate_map = {
+    .name = "a duplicate",
+    .keys = duplicate_keys,
+    .bytes = sizeof(struct nsp_doc_duplicate),
+};
+
 static const struct nsp_word tamper_wheres[] = {
     { "payload", NSP_TAMPER_PAYLOAD },
     { "ip-payload", NSP_TAMPER_IP_PAYLOAD },

@@ -91,6 +91,9 @@ extern const struct nsp_word nsp_queue_drop_words[];
                        nsp_loss_map, "SHARE",                                  \
                        "Loss of TCP segments that open a connection: a "       \
                        "share, or a mapping as of 'loss'"),                    \
+        NSP_EFFECT_KEY(owner, "duplicate", duplicate, nsp_value_percent,       \
+                       nsp_duplicate_map, "SHARE",                             \
+                       "Copies of packets: a share, or a mapping"),            \
         NSP_EFFECT_KEY(owner, "tamper", tamper, nsp_value_percent,             \
                        nsp_tamper_map, "SHARE",                                \
                        "Damage to packets: a share in which one bit of the "   \

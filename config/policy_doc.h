@@ -67,6 +67,11 @@ struct nsp_doc_reorder {
     uint64_t within_ns, gap, chance, correlation;
 };
 
+struct nsp_doc_duplicate {
+    struct nsp_object at;
+    uint64_t chance, copies, spacing_ns, correlation;
+};
+
 /* What 'rewrite' puts in the place of the payload. */
 struct nsp_doc_fill {
     uint8_t rewrite; /* enum nsp_tamper_rewrite. */
@@ -150,6 +155,7 @@ struct nsp_doc_effects {
     struct nsp_doc_windows windows;
     struct nsp_doc_loss loss, syn_loss;
     const char *loss_pattern; /* Short for a loss. */
+    struct nsp_doc_duplicate duplicate;
     struct nsp_doc_tamper tamper;
     struct nsp_doc_throttle throttle;
     struct nsp_doc_flap flap;
@@ -289,7 +295,7 @@ extern const struct nsp_map nsp_set_map, nsp_impairment_map, nsp_default_map;
 extern const struct nsp_map nsp_rate_map, nsp_rate_step_map;
 extern const struct nsp_map nsp_loss_map, nsp_delay_map, nsp_jitter_map;
 extern const struct nsp_map nsp_ack_delay_map, nsp_reorder_map, nsp_windows_map;
-extern const struct nsp_map nsp_tamper_map, nsp_throttle_map;
+extern const struct nsp_map nsp_duplicate_map, nsp_tamper_map, nsp_throttle_map;
 extern const struct nsp_map nsp_flap_map, nsp_cutoff_map, nsp_mtu_map;
 extern const struct nsp_map nsp_tcp_window_map, nsp_tcp_reset_map;
 extern const struct nsp_map nsp_step_map, nsp_scenario_map;

@@ -133,8 +133,18 @@ build_cutoff(struct nsp_policy_builder *b, const struct nsp_doc_cutoff *doc,
     ret->spared_ppm = spared(doc->chance);
 }
 
-/* --- Damage, sizes -------------------------------------------------
+/* --- Copies, damage, sizes -------------------------------------------------
  */
+
+static void
+build_duplicate(const struct nsp_doc_duplicate *doc,
+                struct nsp_duplicate_config *ret)
+{
+    ret->ppm = (uint32_t)doc->chance;
+    ret->correlation_ppm = (uint32_t)doc->correlation;
+    ret->copies = (uint32_t)doc->copies;
+    ret->spacing_ns = doc->spacing_ns;
+}
 
 static void
 build_tamper(struct nsp_policy_builder *b, const struct nsp_doc_tamper *doc,
@@ -233,6 +243,8 @@ nsp_policy_build_effects(struct nsp_policy_builder *b,
 {
     build_losses(b, doc, ret);
     build_times(b, doc, ret);
+    if (doc->duplicate.at.node)
+        build_duplicate(&doc->duplicate, &ret->duplicate);
     if (doc->tamper.at.node)
         build_tamper(b, &doc->tamper, &ret->tamper);
     if (doc->mtu.at.node)

@@ -89,6 +89,8 @@ OTHERS = maybe(**{
     "burst": st.one_of(TIME, st.fixed_dictionaries(
         {"interval": TIME}, optional={"packets": st.integers(1, 99),
                                       "bytes": st.just("9kb")})),
+    "duplicate": st.one_of(SHARE, maybe(copies=st.integers(1, 64),
+                                        spacing=TIME)),
     "throttle": st.one_of(st.integers(1, 10**9), st.fixed_dictionaries(
         {"packets": st.integers(1, 99)}, optional={
             "per": TIME, "queue": st.integers(0, 99)})),
