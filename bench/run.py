@@ -21,6 +21,10 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     filter   one filter on parsed packets; beside it libpcap's filter machine,
              and a plain walk of the tests in order
     prefix   a set of a million prefixes; beside it a binary search
+    policy   10,000 rules: the classifier beside DPDK's, the flow cache, and a
+             policy that takes the place of another under load
+    rules    live: datagrams behind many rules beside nftables with these rules
+             in a row, and none lost when 10,000 rules are read anew
     modules  ns per operation of other modules
 
 Rates and errors of 'rate' count IP bytes from the first to the last arrival in
@@ -43,6 +47,8 @@ import time
 
 from bridge_host import measure_bridge
 from kill_recovery import measure_kill
+from policy_figures import measure_policy
+from policy_live import measure_policy_live
 from tap_host import measure_tap
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
@@ -483,7 +489,8 @@ def measure_modules(args, table):
     del table  # Nothing to compare with: printed as they are.
     for program in sorted((args.build / "bench").glob("bench_*")):
         if program.is_file() and program.name not in (
-                "bench_engine", "bench_filter", "bench_prefix",
+                "bench_classifier", "bench_engine", "bench_filter",
+                "bench_flow_cache", "bench_prefix", "bench_reload",
                 "bench_simulate"):
             print(f"{program.name}:", flush=True)
             subprocess.run([program], check=True)
@@ -492,10 +499,11 @@ def measure_modules(args, table):
 SECTIONS = {"engine": measure_engine, "filter": measure_filter,
             "prefix": measure_prefix, "simulate": measure_simulate,
             "modules": measure_modules,
+            "policy": measure_policy, "rules": measure_policy_live,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
             "kill": measure_kill, "tap": measure_tap,
             "bridge": measure_bridge}
-LIVE = {"tcp", "rate", "delay", "kill", "tap", "bridge"}
+LIVE = {"rules", "tcp", "rate", "delay", "kill", "tap", "bridge"}
 
 
 def main():

@@ -1,0 +1,69 @@
+"""What policies of many rules cost, beside DPDK's librte_acl: a section of
+run.py."""
+
+import subprocess
+
+
+def fields_of(args, program):
+    """The lines of a program's output, cut at blanks."""
+    out = subprocess.run([args.build / "bench" / program], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
+    return [line.split() for line in out.splitlines()]
+
+
+CLASSIFIER_TARGETS_NS = {100: 25, 1000: 45, 10000: 100}
+
+
+def measure_classifier(args, table):
+    """Without the flow cache, beside DPDK's librte_acl with the same instructions;
+    '-' is what this processor, or this machine, does not have."""
+    for line in fields_of(args, "bench_classifier")[2:]:
+        kind, family, rules = *line[:2], int(line[2])
+        plain, avx2, avx512, _, acl_avx2, acl_avx512 = line[5:11]
+        build_ms, acl_ms, mib = map(float, line[12:15])
+        what = f"{kind}, {family}, {rules:,} rules, ns"
+        if avx512 == "-" and avx2 == "-":
+            table.add(f"{what}, plain C", plain)
+        for name, ours, peer, most in (
+                ("AVX2", avx2, acl_avx2, None),
+                ("AVX-512", avx512, acl_avx512, CLASSIFIER_TARGETS_NS[rules])):
+            if ours == "-":
+                continue
+            met = most is None or family == "IPv6" or float(ours) <= most
+            if peer != "-":
+                met &= float(ours) <= float(peer)
+            table.add(f"{what}, {name}, to rte_acl", ours, peer,
+                      "" if peer == "-" else
+                      "%.2f" % (float(peer) / float(ours)), ">= 1.0", met)
+        if rules == 10000 and acl_ms > 0:
+            table.add("  building, ms", "%.1f" % build_ms, "%.0f" % acl_ms,
+                      "%.0f" % (acl_ms / build_ms), ">= 20",
+                      acl_ms >= 20 * build_ms)
+            table.add("  memory, MiB", "%.2f" % mib, "", "", "<= 4 MB",
+                      mib * 1.048576 <= 4)
+
+
+def measure_cache(args, table):
+    by_rules = {}
+    for line in fields_of(args, "bench_flow_cache")[1:]:
+        rules, _, tracking, _, many = map(float, line)
+        by_rules[int(rules)] = many
+        table.add(f"1,000,000 flows, {int(rules):,} rules, ns", "%.1f" % many,
+                  "", "", "<= 35 ns", many <= 35)
+        table.add("  of which finding the flow", "%.1f" % tracking)
+    ratio = by_rules[10000] / by_rules[10]
+    table.add("  10,000 rules to 10", "%.2f" % ratio, "", "", "<= 1.3",
+              ratio <= 1.3)
+
+
+def measure_policy(args, table):
+    measure_classifier(args, table)
+    measure_cache(args, table)
+    got = {line[0]: float(line[1])
+           for line in fields_of(args, "bench_reload")}
+    for name in "lost", "reordered":
+        table.add("10,000 rules replaced under load, " + name,
+                  "%d" % got[name], "", "", "0", got[name] == 0)
+    table.add("  longest burst after it, us", "%.1f" % got["stall"],
+              "%.1f" % got["stall-idle"], "", "<= 100", got["stall"] <= 100)
+    table.add("  the worst of 20 times", "%.1f" % got["stall-worst"])
