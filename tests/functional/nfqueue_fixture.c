@@ -327,3 +327,17 @@ fixture_fork(void (*body)(void *context), void *context)
     }
     return child;
 }
+
+uint32_t
+fixture_count_queues(void)
+{
+    FILE *table = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "r");
+    uint32_t rows = 0;
+    int c;
+
+    CHECK(table != NULL);
+    while ((c = getc(table)) != EOF)
+        rows += c == '\n';
+    fclose(table);
+    return rows;
+}

@@ -73,6 +73,9 @@ void fixture_hear_nothing(int fd);
 /* The nftables tables of this library in the router. */
 uint32_t fixture_count_tables(void);
 
+/* The rows of the kernel's table of queues, one for each. */
+uint32_t fixture_count_queues(void);
+
 /* Runs 'body' in a child, which ends with _exit(0) when all went well. */
 pid_t fixture_fork(void (*body)(void *context), void *context);
 

@@ -21,26 +21,11 @@
 #define PORT      7001
 #define ALL_HOOKS (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD)
 
-/* The kernel's table of queues has a row for each. */
-static uint32_t
-count_queues(void)
-{
-    FILE *table = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "r");
-    uint32_t rows = 0;
-    int c;
-
-    CHECK(table != NULL);
-    while ((c = getc(table)) != EOF)
-        rows += c == '\n';
-    fclose(table);
-    return rows;
-}
-
 static void
 check_nothing_left(void)
 {
     CHECK_EQ(fixture_count_tables(), 0);
-    CHECK_EQ(count_queues(), 0);
+    CHECK_EQ(fixture_count_queues(), 0);
 }
 
 static void
@@ -63,7 +48,7 @@ TEST(nfqueue_leaves_nothing_behind_when_closed)
     cfg.queues = 3;
     io = fixture_open(&cfg);
     CHECK_EQ(fixture_count_tables(), 1);
-    CHECK_EQ(count_queues(), 3);
+    CHECK_EQ(fixture_count_queues(), 3);
     fixture_close(io);
     check_nothing_left();
 }
@@ -94,7 +79,7 @@ TEST(nfqueue_picks_queues_that_are_free)
     for (int i = 0; i < 3; i++)
         fixture_open(&cfg);
     CHECK_EQ(fixture_count_tables(), 3);
-    CHECK_EQ(count_queues(), 6);
+    CHECK_EQ(fixture_count_queues(), 6);
 }
 
 TEST(nfqueue_names_the_taken_queue_its_owner_and_the_cure)
@@ -115,7 +100,7 @@ TEST(nfqueue_names_the_taken_queue_its_owner_and_the_cure)
     CHECK(strstr(diag.text, "queue 41 is taken by netlink port ") != NULL);
     CHECK(diag.hint[0] != '\0');
     CHECK_EQ(fixture_count_tables(), 1);
-    CHECK_EQ(count_queues(), 2);
+    CHECK_EQ(fixture_count_queues(), 2);
 }
 
 TEST(nfqueue_refuses_nonsense)

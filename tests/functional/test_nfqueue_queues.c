@@ -1,0 +1,100 @@
+#define _GNU_SOURCE
+/* Queue numbers, and queues that nobody has; topology in nfqueue_fixture.h. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "io/nfqueue/nfqueue_rules.h"
+#include "tests/functional/nfqueue_fixture.h"
+
+#define PORT 7001
+
+/* Whether the kernel's table has a row for queue 'number'. */
+static bool
+has_queue(uint32_t number)
+{
+    FILE *table = fopen("/proc/thread-self/net/netfilter/nfnetlink_queue", "r");
+    char row[256];
+    bool has = false;
+
+    CHECK(table != NULL);
+    while (fgets(row, sizeof row, table))
+        has |= strtoul(row, NULL, 10) == number;
+    fclose(table);
+    return has;
+}
+
+/* The second of the first two numbers that it tries is taken: it must give the
+ * first one back. */
+TEST(nfqueue_leaves_numbers_alone_that_are_not_free_in_a_row)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_nfqueue_config device = { .first_queue = 0 };
+    uint32_t first = 1024;
+
+    fixture_require();
+    cfg.queues = 2;
+    fixture_open(&cfg);
+    for (first = 1024; !has_queue(first);)
+        first++;
+    fixture_end(NULL);
+
+    cfg.queues = 1;
+    cfg.device = &device;
+    device.first_queue = first + 1;
+    fixture_open(&cfg);
+    cfg.queues = 2;
+    cfg.device = NULL;
+    fixture_open(&cfg);
+    CHECK_EQ(fixture_count_queues(), 3);
+    CHECK(!has_queue(first));
+    CHECK(has_queue(first + 2) && has_queue(first + 3));
+}
+
+/* Rules for a queue that nobody has bound, as between the death of a process
+ * and that of its table. */
+static void
+check_without_listener(bool fail_closed)
+{
+    const struct nsp_nfq_rules rules = { .hooks = NSP_HOOK_FORWARD,
+                                         .first_queue = 777,
+                                         .queues = 1,
+                                         .fail_closed = fail_closed };
+    enum nsp_nfq_refused refused;
+    int client, server;
+    struct nsp_nl nl;
+
+    client = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
+    server = fixture_udp(NSP_LAB_SERVER, AF_INET, PORT);
+    CHECK_EQ(nsp_nl_open(&nl), 0);
+    CHECK_EQ(nsp_nfq_rules_install(&nl, "netshaper-test", &rules, &refused), 0);
+    fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "orphan");
+    if (fail_closed) {
+        nsp_nl_close(&nl);
+        fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "second");
+        fixture_hear(server, "second");
+    } else {
+        fixture_hear(server, "orphan");
+        nsp_nl_close(&nl);
+    }
+    CHECK_EQ(fixture_count_tables(), 0);
+}
+
+TEST(nfqueue_lets_packets_by_that_nobody_takes_unless_it_fails_closed)
+{
+    fixture_require();
+    check_without_listener(false);
+    fixture_end(NULL);
+    check_without_listener(true);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(nfqueue_leaves_numbers_alone_that_are_not_free_in_a_row),
+        FIXTURE_TEST(
+            nfqueue_lets_packets_by_that_nobody_takes_unless_it_fails_closed),
+    };
+
+    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+}
