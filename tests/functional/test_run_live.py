@@ -337,3 +337,21 @@ def test_errors_in_the_file_are_told_before_anything_is_opened(tmp_path):
                           text=True, timeout=PATIENCE, check=False)
     assert done.returncode == 2
     assert "drip" in done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("nft"), reason="no nft here")
+def test_marks_packets_where_the_kernel_sees_it(near, tmp_path):
+    done = near.run("nft", "add table ip t; add chain ip t post { type filter hook"
+                    " postrouting priority 0; }; add rule ip t post meta mark"
+                    " and 0xff == 7 drop")
+    assert done.returncode == 0, done.stderr
+    run = Run(near, tmp_path, """
+version: 1
+intercept: { on: [output] }
+rules:
+  - { match: "icmp", mark: 7 }
+default: { action: pass }
+""")
+    assert ping(near, 2) == 0
+    run.end()
+    assert ping(near, 2) == 2

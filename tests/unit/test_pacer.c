@@ -91,6 +91,19 @@ TEST(pacer_does_not_follow_outliers)
     CHECK(m.late_count <= 10000 / 20); /* Outliers, and the way up. */
 }
 
+/* Up to 200 us late, evenly. */
+TEST(pacer_is_early_enough_for_most_lateness)
+{
+    struct nsp_prng random;
+    struct machine m;
+
+    start(&m);
+    nsp_prng_init(&random, 7, 0);
+    for (uint64_t n = 1; n <= 10000; n++)
+        sleep_then_meet(&m, n * 10 * MS, nsp_prng_next(&random) % (200 * US));
+    CHECK(m.late_count <= 10000 / 20);
+}
+
 /* However late the machine and however often something is due. */
 TEST(pacer_is_awake_for_its_share_of_the_time_at_most)
 {
@@ -111,6 +124,44 @@ TEST(pacer_is_awake_for_its_share_of_the_time_at_most)
     }
 }
 
+/* Waits awake for as long as the pacer lets it; returns how long. */
+static uint64_t
+wait_awake(struct nsp_pacer *pacer, uint64_t *now_ns)
+{
+    uint64_t since_ns = *now_ns;
+
+    while (nsp_pacer_sleep_until_ns(pacer, *now_ns, *now_ns + 5 * US) <=
+           *now_ns)
+        *now_ns += US;
+    return *now_ns - since_ns;
+}
+
+TEST(pacer_saves_no_more_than_its_credit)
+{
+    const uint64_t credit_ns = (uint64_t)NSP_PACER_CREDIT_NS_MAX;
+    struct nsp_pacer pacer;
+    uint64_t now_ns = 1;
+
+    nsp_pacer_init(&pacer);
+    for (int i = 0; i < 100; i++, now_ns += 100 * MS)
+        CHECK_EQ(nsp_pacer_sleep_until_ns(&pacer, now_ns, NSP_TIME_NEVER),
+                 NSP_TIME_NEVER);
+    /* What it earns meanwhile is a fourth. */
+    CHECK(wait_awake(&pacer, &now_ns) <= credit_ns * 4 / 3 + 2 * US);
+}
+
+TEST(pacer_begins_to_wait_awake_only_if_it_can_go_on_to_the_end)
+{
+    struct nsp_pacer pacer;
+    uint64_t now_ns = 1;
+
+    nsp_pacer_init(&pacer);
+    CHECK(wait_awake(&pacer, &now_ns) > 0);
+    now_ns += NSP_PACER_AWAKE_SHARE * 2 * US; /* Earns 2 us of 10. */
+    CHECK_EQ(nsp_pacer_sleep_until_ns(&pacer, now_ns, now_ns + 5 * US),
+             now_ns + 5 * US);
+}
+
 TEST(pacer_learns_nothing_from_a_sleep_that_something_else_ended)
 {
     struct nsp_pacer pacer;
@@ -126,6 +177,10 @@ TEST(pacer_learns_nothing_from_a_sleep_that_something_else_ended)
 TEST_MAIN(cmocka_unit_test(pacer_sleeps_without_end_when_nothing_is_due),
           cmocka_unit_test(pacer_makes_up_for_constant_lateness),
           cmocka_unit_test(pacer_does_not_follow_outliers),
+          cmocka_unit_test(pacer_is_early_enough_for_most_lateness),
           cmocka_unit_test(pacer_is_awake_for_its_share_of_the_time_at_most),
+          cmocka_unit_test(pacer_saves_no_more_than_its_credit),
+          cmocka_unit_test(
+              pacer_begins_to_wait_awake_only_if_it_can_go_on_to_the_end),
           cmocka_unit_test(
               pacer_learns_nothing_from_a_sleep_that_something_else_ended))
