@@ -1,59 +1,15 @@
-/* Lifecycle of an engine: who may call what, when.
- *
- * Problem      Any thread may make any call at any time; stop may come from a
- *              signal handler; destroy may come while a run is on; and no order
- *              of calls may crash or leave a device open.
- * Idea         A small state machine under a lock ('gate') that only the
- *              control side takes, a reference count for the memory, and for
- *              stop, which must not lock, a request flag and a guarded pointer
- *              to the session.
- * Invariants   - 'session' is non-NULL exactly in STARTED and RUNNING, and is
- *                changed under the gate.
- *              - Whoever moves the state to STARTING or RUNNING is the only one
- *                to move it on; it holds a reference meanwhile.
- *              - A session is closed only after 'session' was set to NULL and
- *                'stoppers' was seen at zero afterwards: a stopper that read
- *                the pointer is counted, one that comes later reads NULL.
- * Rejected     A lock in stop (not async-signal-safe); freeing in destroy while
- *              others may call (hence references); an engine table with
- *              generation numbers (a mutable global). */
-#include <limits.h>
-#include <stdatomic.h>
+#include "engine/engine.h"
+
 #include <string.h>
 
 #include "base/diag.h"
 #include "engine/session.h"
-#include "io/registry.h"
-#include "netshaper/version.h"
 
 enum state {
     STATE_IDLE,
     STATE_STARTING,
     STATE_STARTED,
     STATE_RUNNING,
-};
-
-struct nsp_engine {
-    struct nsp_config config;
-    atomic_uint refs;
-    atomic_int state; /* Written under the gate. */
-    atomic_bool disposed;
-    atomic_bool stop;
-    atomic_uint stoppers; /* Inside stop, using 'session'. */
-    _Atomic(struct nsp_session *) session;
-    struct nsp_gate *gate;
-
-    struct nsp_ruleset *ruleset; /* Changed under the gate. */
-    bool changing; /* Under the gate: a thread replaces the ruleset, and needs
-                    * the session. It does not hold the gate while it waits for
-                    * the workers: their callbacks may want it. */
-
-    /* Of the last run, under the gate; read when there is no session. */
-    struct nsp_stats last_stats;
-    struct nsp_rule_stats *last_rules; /* One for each of the ruleset's. */
-    struct nsp_class_stats *last_classes;
-    struct nsp_diag last_diag;
-    struct nsp_events *last_events; /* Not read yet; NULL: none. */
 };
 
 static void
@@ -640,124 +596,4 @@ nsp_engine_capture(struct nsp_engine *engine, const char *filter,
     }
     nsp_engine_unref(engine);
     return result;
-}
-
-/* --- Reading ------------------------------------------------------------- */
-
-int
-nsp_engine_read_stats(struct nsp_engine *engine, struct nsp_stats *ret)
-{
-    struct nsp_session *session;
-
-    if (!engine || !ret)
-        return NSP_INVALID_HANDLE;
-    nsp_gate_lock(engine->gate);
-    session = atomic_load(&engine->session);
-    if (session)
-        nsp_session_read_stats(session, ret);
-    else
-        *ret = engine->last_stats;
-    nsp_gate_unlock(engine->gate);
-    return NSP_OK;
-}
-
-int
-nsp_engine_read_rule_stats(struct nsp_engine *engine, uint32_t index,
-                           struct nsp_rule_stats *ret)
-{
-    struct nsp_session *session;
-    int result = NSP_OK;
-
-    if (!engine || !ret)
-        return NSP_INVALID_HANDLE;
-    nsp_gate_lock(engine->gate);
-    session = atomic_load(&engine->session);
-    if (session)
-        result = nsp_session_read_rule_stats(session, index, ret);
-    else if (index < nsp_policy_rule_count(nsp_ruleset_policy(engine->ruleset)))
-        *ret = engine->last_rules[index];
-    else
-        result = NSP_NOT_FOUND;
-    nsp_gate_unlock(engine->gate);
-    return result;
-}
-
-int
-nsp_engine_read_class_stats(struct nsp_engine *engine, uint32_t index,
-                            struct nsp_class_stats *ret)
-{
-    struct nsp_session *session;
-    int result = NSP_OK;
-
-    if (!engine || !ret)
-        return NSP_INVALID_HANDLE;
-    nsp_gate_lock(engine->gate);
-    session = atomic_load(&engine->session);
-    if (session)
-        result = nsp_session_read_class_stats(session, index, ret);
-    else if (index <
-             nsp_policy_class_count(nsp_ruleset_policy(engine->ruleset)))
-        *ret = engine->last_classes[index];
-    else
-        result = NSP_NOT_FOUND;
-    nsp_gate_unlock(engine->gate);
-    return result;
-}
-
-int
-nsp_engine_read_events(struct nsp_engine *engine, nsp_event_fn *fn,
-                       void *context, uint32_t max)
-{
-    struct nsp_session *session;
-    struct nsp_events *events;
-    uint32_t count = 0;
-
-    if (!engine || !fn)
-        return NSP_INVALID_HANDLE;
-    nsp_gate_lock(engine->gate);
-    session = atomic_load(&engine->session);
-    events = session ? session->events : engine->last_events;
-    if (events)
-        count = nsp_events_read(events, fn, context, nsp_min_u32(max, INT_MAX));
-    nsp_gate_unlock(engine->gate);
-    return (int)count;
-}
-
-int
-nsp_engine_read_diag(struct nsp_engine *engine, struct nsp_diag *ret)
-{
-    if (!engine || !ret)
-        return NSP_INVALID_HANDLE;
-    nsp_gate_lock(engine->gate);
-    *ret = engine->last_diag;
-    nsp_gate_unlock(engine->gate);
-    return NSP_OK;
-}
-
-int
-nsp_probe(const char *backend, nsp_probe_fn *report, void *context)
-{
-    if (!report)
-        return NSP_INVALID_PARAMETER;
-    if (backend && !nsp_io_find(backend))
-        return NSP_NOT_FOUND;
-    for (size_t i = 0; i < nsp_io_registry_count; i++) {
-        const struct nsp_io_ops *ops = nsp_io_registry[i];
-
-        if (ops->probe && (!backend || strcmp(backend, ops->name) == 0))
-            ops->probe(report, context);
-    }
-    return NSP_OK;
-}
-
-const char *
-nsp_version(void)
-{
-    return NSP_VERSION_TEXT;
-}
-
-const char *
-nsp_features(void)
-{
-    return "+nfqueue +tap +bridge +pcapfile +memory";
 }
