@@ -194,11 +194,36 @@ read_one(struct nsp_key_reader *r, const struct nsp_key *key,
     return key->type->read(r, key, node, ret);
 }
 
+static size_t
+item_bytes(const struct nsp_key *key)
+{
+    return key->map ? key->map->bytes : key->type->bytes;
+}
+
+/* Room for 'count' items of 'node', which 'what' names. Complains if there are
+ * too many. */
+static bool
+make_room(struct nsp_key_reader *r, const struct nsp_key *key,
+          const struct nsp_yaml_node *node, uint32_t count, const char *what,
+          struct nsp_list *ret)
+{
+    if (count > key->most) {
+        nsp_keys_complain(r, node, 0, "too-many", NULL,
+                          "'%s' has %u %s, more than %u", key->name, count,
+                          what, key->most);
+        return false;
+    }
+    ret->items = nsp_store_alloc(r->store, item_bytes(key) * count);
+    if (!ret->items)
+        r->failed = true;
+    return ret->items != NULL;
+}
+
 static bool
 read_list(struct nsp_key_reader *r, const struct nsp_key *key,
           const struct nsp_yaml_node *node, struct nsp_list *ret)
 {
-    size_t bytes = key->map ? key->map->bytes : key->type->bytes;
+    size_t bytes = item_bytes(key);
     bool alone = node->kind == NSP_YAML_SCALAR && key->type && !node->is_null;
     const struct nsp_yaml_node *item = alone ? node : node->first;
     uint32_t count = alone ? 1 : node->count;
@@ -210,17 +235,8 @@ read_list(struct nsp_key_reader *r, const struct nsp_key *key,
         complain_kind(r, key, key->name, node, "a list");
         return false;
     }
-    if (count > key->most) {
-        nsp_keys_complain(r, node, 0, "too-many", NULL,
-                          "'%s' has %u items, more than %u", key->name, count,
-                          key->most);
+    if (!make_room(r, key, node, count, "items", ret))
         return false;
-    }
-    ret->items = nsp_store_alloc(r->store, bytes * count);
-    if (!ret->items) {
-        r->failed = true;
-        return false;
-    }
     for (uint32_t i = 0; i < count; i++) {
         void *place = (char *)ret->items + i * bytes;
 
@@ -246,7 +262,7 @@ read_named(struct nsp_key_reader *r, const struct nsp_key *key,
            const struct nsp_yaml_node *node, struct nsp_list *ret)
 {
     const struct nsp_yaml_node *name = node->first;
-    size_t bytes = key->map->bytes;
+    size_t bytes = item_bytes(key);
     uint32_t count = node->count / 2;
 
     if (node->is_null)
@@ -255,17 +271,8 @@ read_named(struct nsp_key_reader *r, const struct nsp_key *key,
         complain_kind(r, key, key->name, node, "a mapping from names");
         return false;
     }
-    if (count > key->most) {
-        nsp_keys_complain(r, node, 0, "too-many", NULL,
-                          "'%s' has %u names, more than %u", key->name, count,
-                          key->most);
+    if (!make_room(r, key, node, count, "names", ret))
         return false;
-    }
-    ret->items = nsp_store_alloc(r->store, bytes * count);
-    if (!ret->items) {
-        r->failed = true;
-        return false;
-    }
     for (uint32_t i = 0; i < count; i++, name = name->next->next) {
         char *place = (char *)ret->items + i * bytes;
 
