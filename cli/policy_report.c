@@ -97,9 +97,9 @@ nsp_policy_report_print(FILE *to, struct nsp_engine *engine)
 
 /* --- JSON ---------------------------------------------------------------- */
 
-static void
-write_count(struct nsp_json *json, const char *name, uint64_t pkts,
-            uint64_t bytes)
+void
+nsp_report_count(struct nsp_json *json, const char *name, uint64_t pkts,
+                 uint64_t bytes)
 {
     nsp_json_begin_object(json, name);
     nsp_json_uint(json, "pkts", pkts);
@@ -107,20 +107,37 @@ write_count(struct nsp_json *json, const char *name, uint64_t pkts,
     nsp_json_end(json);
 }
 
+void
+nsp_report_fates(struct nsp_json *json, const struct nsp_stats *stats)
+{
+    nsp_report_count(json, "in", stats->in_pkts, stats->in_bytes);
+    nsp_report_count(json, "delivered", stats->delivered_pkts,
+                     stats->delivered_bytes);
+    nsp_json_begin_object(json, "dropped");
+    for (int i = 0; i < NSP_DROP_COUNT; i++)
+        nsp_report_count(json, nsp_drop_reason_name((enum nsp_drop_reason)i),
+                         stats->dropped_pkts[i], stats->dropped_bytes[i]);
+    nsp_json_end(json);
+    nsp_report_count(json, "queued", stats->queued_pkts, stats->queued_bytes);
+    nsp_report_count(json, "duplicated", stats->duplicated_pkts,
+                     stats->duplicated_bytes);
+}
+
+void
+nsp_report_rule_fates(struct nsp_json *json, const struct nsp_rule_stats *rule)
+{
+    nsp_report_count(json, "in", rule->in_pkts, rule->in_bytes);
+    nsp_report_count(json, "delivered", rule->delivered_pkts,
+                     rule->delivered_bytes);
+    nsp_report_count(json, "dropped", sum_of(rule->dropped_pkts),
+                     rule->dropped_bytes);
+    nsp_report_count(json, "queued", rule->queued_pkts, rule->queued_bytes);
+}
+
 static void
 write_totals(struct nsp_json *json, const struct nsp_stats *stats)
 {
-    write_count(json, "in", stats->in_pkts, stats->in_bytes);
-    write_count(json, "delivered", stats->delivered_pkts,
-                stats->delivered_bytes);
-    nsp_json_begin_object(json, "dropped");
-    for (int i = 0; i < NSP_DROP_COUNT; i++)
-        write_count(json, nsp_drop_reason_name((enum nsp_drop_reason)i),
-                    stats->dropped_pkts[i], stats->dropped_bytes[i]);
-    nsp_json_end(json);
-    write_count(json, "queued", stats->queued_pkts, stats->queued_bytes);
-    write_count(json, "duplicated", stats->duplicated_pkts,
-                stats->duplicated_bytes);
+    nsp_report_fates(json, stats);
     nsp_json_uint(json, "kernel_decided_pkts", stats->kernel_decided_pkts);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
@@ -138,13 +155,8 @@ write_rules(struct nsp_json *json, struct nsp_engine *engine)
          i++) {
         nsp_json_begin_object(json, NULL);
         nsp_json_string(json, "name", rule.name);
-        write_count(json, "hit", rule.hit_pkts, rule.hit_bytes);
-        write_count(json, "in", rule.in_pkts, rule.in_bytes);
-        write_count(json, "delivered", rule.delivered_pkts,
-                    rule.delivered_bytes);
-        write_count(json, "dropped", sum_of(rule.dropped_pkts),
-                    rule.dropped_bytes);
-        write_count(json, "queued", rule.queued_pkts, rule.queued_bytes);
+        nsp_report_count(json, "hit", rule.hit_pkts, rule.hit_bytes);
+        nsp_report_rule_fates(json, &rule);
         nsp_json_end(json);
     }
     nsp_json_end(json);
@@ -161,10 +173,12 @@ write_classes(struct nsp_json *json, struct nsp_engine *engine)
         nsp_json_begin_object(json, NULL);
         nsp_json_string(json, "name", class_.name);
         nsp_json_bool(json, "of_rule", class_.of_rule);
-        write_count(json, "in", class_.in_pkts, class_.in_bytes);
-        write_count(json, "sent", class_.sent_pkts, class_.sent_bytes);
-        write_count(json, "dropped", class_.dropped_pkts, class_.dropped_bytes);
-        write_count(json, "queued", class_.queued_pkts, class_.queued_bytes);
+        nsp_report_count(json, "in", class_.in_pkts, class_.in_bytes);
+        nsp_report_count(json, "sent", class_.sent_pkts, class_.sent_bytes);
+        nsp_report_count(json, "dropped", class_.dropped_pkts,
+                         class_.dropped_bytes);
+        nsp_report_count(json, "queued", class_.queued_pkts,
+                         class_.queued_bytes);
         nsp_json_end(json);
     }
     nsp_json_end(json);

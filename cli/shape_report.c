@@ -8,6 +8,7 @@
 
 #include "cli/diag_print.h"
 #include "cli/explain.h"
+#include "cli/policy_report.h"
 #include "config/units.h"
 
 #define UNIT_TEXT    32
@@ -282,29 +283,9 @@ write_begin(const struct nsp_shape_report *report)
 }
 
 static void
-write_pair(struct nsp_json *json, const char *name, uint64_t pkts,
-           uint64_t bytes)
-{
-    nsp_json_begin_object(json, name);
-    nsp_json_uint(json, "pkts", pkts);
-    nsp_json_uint(json, "bytes", bytes);
-    nsp_json_end(json);
-}
-
-static void
 write_stats(struct nsp_json *json, const struct nsp_stats *stats)
 {
-    write_pair(json, "in", stats->in_pkts, stats->in_bytes);
-    write_pair(json, "delivered", stats->delivered_pkts,
-               stats->delivered_bytes);
-    nsp_json_begin_object(json, "dropped");
-    for (int i = 0; i < NSP_DROP_COUNT; i++)
-        write_pair(json, nsp_drop_reason_name((enum nsp_drop_reason)i),
-                   stats->dropped_pkts[i], stats->dropped_bytes[i]);
-    nsp_json_end(json);
-    write_pair(json, "queued", stats->queued_pkts, stats->queued_bytes);
-    write_pair(json, "duplicated", stats->duplicated_pkts,
-               stats->duplicated_bytes);
+    nsp_report_fates(json, stats);
     nsp_json_uint(json, "matched_pkts", stats->matched_pkts);
     nsp_json_uint(json, "malformed_pkts", stats->malformed_pkts);
     nsp_json_uint(json, "modified_pkts", stats->modified_pkts);
@@ -322,12 +303,7 @@ static void
 write_shaped(struct nsp_json *json, const struct nsp_rule_stats *shaped)
 {
     nsp_json_begin_object(json, "shaped");
-    write_pair(json, "in", shaped->in_pkts, shaped->in_bytes);
-    write_pair(json, "delivered", shaped->delivered_pkts,
-               shaped->delivered_bytes);
-    write_pair(json, "dropped", sum_drops(shaped->dropped_pkts),
-               shaped->dropped_bytes);
-    write_pair(json, "queued", shaped->queued_pkts, shaped->queued_bytes);
+    nsp_report_rule_fates(json, shaped);
     nsp_json_end(json);
 }
 
