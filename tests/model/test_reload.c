@@ -14,17 +14,20 @@
 /* --- Flows ---------------------------------------------------------------- */
 
 /* So many rules that flows remember what the rules said of them: each port has
- * one, and the policy that comes after it gives every port another action. */
+ * one, and the policy that comes after it gives every port another action, and
+ * another place among the rules. */
 #define MANY 300
 
 static void
 many_rules(struct nsp_rule rules[MANY], char texts[MANY][32], uint16_t dropped)
 {
     for (uint16_t i = 0; i < MANY; i++) {
+        struct nsp_rule *rule = &rules[dropped ? MANY - 1 - i : i];
+
         snprintf(texts[i], 32, "udp.DstPort == %u", 1000u + i);
-        rules[i] = (struct nsp_rule){ .match = texts[i] };
+        *rule = (struct nsp_rule){ .match = texts[i] };
         if (i % 2 == dropped)
-            rules[i].action = NSP_ACTION_DROP;
+            rule->action = NSP_ACTION_DROP;
     }
 }
 
@@ -307,8 +310,8 @@ run_engine(void *engine)
     return NULL;
 }
 
-/* A callback may read counters at any time, also while its worker is waited
- * for. */
+/* A callback may read counters, and call what is not its to call, at any time,
+ * also while its worker is waited for. */
 static void
 read_counters(void *context, struct nsp_burst *burst)
 {
@@ -320,7 +323,8 @@ read_counters(void *context, struct nsp_burst *burst)
     (void)burst;
     if (nsp_engine_read_stats(engine, &stats) != NSP_OK ||
         nsp_engine_read_rule_stats(engine, 0, &rule) != NSP_OK ||
-        nsp_engine_set_policy(engine, &none, NULL) != NSP_INVALID_STATE)
+        nsp_engine_set_policy(engine, &none, NULL) != NSP_INVALID_STATE ||
+        nsp_engine_start(engine, "true", NULL) != NSP_ALREADY_RUNNING)
         abort();
 }
 
