@@ -205,13 +205,21 @@ generator_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                  const uint8_t *ip, uint32_t ip_bytes, bool reply,
                  const struct nsp_pkt *like)
 {
+    struct nsp_generator *g = io->generator;
+
     (void)queue;
-    (void)now_ns;
     (void)ip;
     (void)ip_bytes;
     (void)reply;
-    (void)like;
-    io->generator->injected_pkts++;
+    if ((like->flags & NSP_PKT_COPY) == 0) {
+        g->injected_pkts++;
+        return 0;
+    }
+    g->copied_pkts++;
+    if (g->copy_ns)
+        g->copy_ns[like->device_ref] = now_ns;
+    if (g->order_count < g->order_max)
+        g->order[g->order_count++] = (uint32_t)like->device_ref;
     return 0;
 }
 

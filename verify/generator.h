@@ -41,7 +41,9 @@ struct nsp_generator {
     uint32_t order_max, order_count;
     uint64_t left_pkts; /* Of which order_count are noted. */
     uint64_t wrong_pkts;
-    uint64_t injected_pkts; /* Made by the engine. */
+    uint64_t injected_pkts; /* Made by the engine, but for copies. */
+    uint64_t copied_pkts;
+    uint64_t *copy_ns; /* When a packet's last copy left; 0: it had none. */
 
     /* Its own. */
     uint32_t made;

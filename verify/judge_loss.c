@@ -13,6 +13,7 @@ nsp_judge_accounts(const struct nsp_trial *trial, struct nsp_checks *checks)
 
     for (int i = 0; i < NSP_DROP_COUNT; i++)
         out += stats->dropped_pkts[i];
+    out -= stats->duplicated_pkts;
     nsp_checks_add_exact(checks, "packets", "accounted for", NSP_UNIT_PKTS,
                          trial->pkts, (double)out,
                          (struct nsp_interval){ trial->pkts, trial->pkts });

@@ -1,4 +1,5 @@
-/* Reordering: which packets are hit, by how much, and what a receiver sees. */
+/* Copies, and reordering: which packets are hit, by how much, and what a
+ * receiver sees. */
 #include "verify/subject.h"
 
 #include <math.h>
@@ -187,4 +188,60 @@ nsp_judge_reorder(const struct nsp_subject *subject, struct nsp_checks *checks,
                  ? measure_gaps(&of, &bare, checks, reterr)
                  : measure_late(&of, checks, reterr);
     return result == NSP_OK && checks->out_of_memory ? NSP_NO_MEMORY : result;
+}
+
+/* --- Copies --------------------------------------------------------------- */
+
+static int
+judge_copies(const struct nsp_duplicate_config *cfg,
+             const struct nsp_trial *trial, struct nsp_checks *checks)
+{
+    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
+    uint64_t last_ns = cfg->copies * cfg->spacing_ns;
+    double copied = 0, wrong = 0;
+
+    if (!hit)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++) {
+        uint64_t sent_ns = nsp_trial_sent_ns(trial, i);
+
+        hit[i] = trial->copy_ns[i] != 0;
+        copied += hit[i];
+        wrong += trial->left_ns[i] != sent_ns ||
+                 (hit[i] && trial->copy_ns[i] != sent_ns + last_ns);
+    }
+    nsp_judge_chance(&(struct nsp_hits){ "duplicate", false, hit, trial->pkts },
+                     cfg->ppm, cfg->correlation_ppm, checks);
+    nsp_checks_add_exact(
+        checks, "duplicate", "copies", NSP_UNIT_PKTS, copied * cfg->copies,
+        (double)trial->copied_pkts,
+        (struct nsp_interval){ copied * cfg->copies, copied * cfg->copies });
+    nsp_checks_add_exact(checks, "duplicate", "packets at other times",
+                         NSP_UNIT_PKTS, 0, wrong,
+                         (struct nsp_interval){ 0, 0 });
+    free(hit);
+    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+}
+
+/* Packets so far apart that all copies of one have left before the next. */
+int
+nsp_judge_duplicate(const struct nsp_subject *subject,
+                    struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    const struct nsp_duplicate_config *cfg = &subject->effects->duplicate;
+    struct nsp_rule bare = nsp_subject_bare_rule(subject);
+    struct nsp_subject of = *subject;
+    struct nsp_trial trial;
+    int result;
+
+    bare.effects.duplicate = *cfg;
+    of.as = &bare;
+    result = nsp_subject_run(&of, &of.packet,
+                             cfg->copies * cfg->spacing_ns + MIN_GAP_NS,
+                             of.pkts, &trial, reterr);
+    if (result != NSP_OK)
+        return result;
+    result = judge_copies(cfg, &trial, checks);
+    nsp_trial_fini(&trial);
+    return result;
 }

@@ -424,6 +424,11 @@ nsp_search_packet(const struct nsp_search *search, uint32_t rule,
     struct pool pool;
     bool matched = false;
 
+    if ((search->hooks &
+         (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD)) == 0) {
+        *ret_why = "nothing is intercepted";
+        return false;
+    }
     fill_pool(&pool, search, rule);
     for (uint32_t try = 0; try < TRIES; try++) {
         struct nsp_test_fields fields;

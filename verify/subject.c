@@ -80,8 +80,8 @@ nsp_subject_has_more(const struct nsp_subject *subject)
            nsp_loss_is_configured(&e->syn_loss) || e->tcp_reset.ppm != 0 ||
            e->throttle.pkts != 0 || e->tamper.ppm != 0 ||
            e->tcp_window.max_bytes != 0 || e->windows.min_ns != 0 ||
-           e->ack_delay.delay_ns != 0 || e->reorder.gap != 0 ||
-           e->reorder.late_ns != 0;
+           e->duplicate.ppm != 0 || e->ack_delay.delay_ns != 0 ||
+           e->reorder.gap != 0 || e->reorder.late_ns != 0;
 }
 
 bool

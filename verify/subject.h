@@ -97,6 +97,8 @@ int nsp_judge_throttle(const struct nsp_subject *subject,
                        struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_ack_delay(const struct nsp_subject *subject,
                         struct nsp_checks *checks, struct nsp_diag *reterr);
+int nsp_judge_duplicate(const struct nsp_subject *subject,
+                        struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_reorder(const struct nsp_subject *subject,
                       struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_action(const struct nsp_subject *subject,

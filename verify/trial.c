@@ -62,6 +62,7 @@ run_with(const struct nsp_trial_config *cfg, struct nsp_rule *rules, bool *off,
         .look = cfg->look,
         .look_context = cfg->look_context,
         .left_ns = ret->left_ns,
+        .copy_ns = ret->copy_ns,
         .order = ret->order,
         .order_max = 2 * cfg->pkts,
     };
@@ -80,6 +81,7 @@ run_with(const struct nsp_trial_config *cfg, struct nsp_rule *rules, bool *off,
     ret->left_pkts = generator.left_pkts;
     ret->wrong_pkts = generator.wrong_pkts;
     ret->injected_pkts = generator.injected_pkts;
+    ret->copied_pkts = generator.copied_pkts;
     return result;
 }
 
@@ -94,8 +96,9 @@ nsp_trial_run(const struct nsp_trial_config *cfg, struct nsp_trial *ret,
 
     *ret = (struct nsp_trial){ .gap_ns = cfg->gap_ns };
     ret->left_ns = calloc(cfg->pkts, sizeof *ret->left_ns);
+    ret->copy_ns = calloc(cfg->pkts, sizeof *ret->copy_ns);
     ret->order = calloc(2 * (size_t)cfg->pkts, sizeof *ret->order);
-    if (rules && off && ret->left_ns && ret->order)
+    if (rules && off && ret->left_ns && ret->copy_ns && ret->order)
         result = run_with(cfg, rules, off, ret, reterr);
     free(off);
     free(rules);
@@ -108,7 +111,8 @@ void
 nsp_trial_fini(struct nsp_trial *trial)
 {
     free(trial->order);
+    free(trial->copy_ns);
     free(trial->left_ns);
     trial->order = NULL;
-    trial->left_ns = NULL;
+    trial->copy_ns = trial->left_ns = NULL;
 }

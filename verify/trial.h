@@ -30,7 +30,8 @@ struct nsp_trial {
     uint64_t *left_ns; /* 0: did not leave. */
     uint32_t *order;   /* Numbers in the order of leaving, copies too. */
     uint32_t order_count;
-    uint64_t left_pkts, wrong_pkts, injected_pkts;
+    uint64_t left_pkts, wrong_pkts, injected_pkts, copied_pkts;
+    uint64_t *copy_ns; /* When each one's last copy left; 0: it had none. */
     uint32_t left_out; /* Rules that were not in force for it. */
     struct nsp_stats stats;
     struct nsp_rule_stats rule;

@@ -151,6 +151,12 @@ throttles(const struct nsp_effects *e)
 }
 
 static bool
+duplicates(const struct nsp_effects *e)
+{
+    return e->duplicate.ppm != 0;
+}
+
+static bool
 tampers(const struct nsp_effects *e)
 {
     return e->tamper.ppm != 0;
@@ -186,17 +192,12 @@ static const struct {
     int (*judge)(const struct nsp_subject *subject, struct nsp_checks *checks,
                  struct nsp_diag *reterr);
 } effects[] = {
-    { cuts_off, nsp_judge_cutoff },
-    { flaps, nsp_judge_flap },
-    { has_mtu, nsp_judge_mtu },
-    { loses_syns, nsp_judge_syn_loss },
-    { marks, nsp_judge_marks },
-    { resets, nsp_judge_tcp_reset },
-    { throttles, nsp_judge_throttle },
-    { tampers, nsp_judge_tamper },
-    { clamps_window, nsp_judge_tcp_window },
-    { has_windows, nsp_judge_windows },
-    { delays_acks, nsp_judge_ack_delay },
+    { cuts_off, nsp_judge_cutoff },     { flaps, nsp_judge_flap },
+    { has_mtu, nsp_judge_mtu },         { loses_syns, nsp_judge_syn_loss },
+    { marks, nsp_judge_marks },         { resets, nsp_judge_tcp_reset },
+    { throttles, nsp_judge_throttle },  { duplicates, nsp_judge_duplicate },
+    { tampers, nsp_judge_tamper },      { clamps_window, nsp_judge_tcp_window },
+    { has_windows, nsp_judge_windows }, { delays_acks, nsp_judge_ack_delay },
     { reorders, nsp_judge_reorder },
 };
 

@@ -57,6 +57,7 @@ __wrap_nsp_engine_create(const struct nsp_engine_config *cfg,
     REPLACE(effects.loss);
     REPLACE(effects.tcp_reset);
     REPLACE(effects.throttle);
+    REPLACE(effects.duplicate);
     REPLACE(effects.tamper);
     REPLACE(effects.tcp_window);
     REPLACE(effects.windows);
@@ -256,6 +257,17 @@ static const struct {
     { "throttle's burst",
       { .effects.throttle = { 1000, 1000 * MS, 10, 100 } },
       { .effects.throttle = { 1000, 1000 * MS, 15, 95 } } },
+    { "copies",
+      { .effects.duplicate = { .ppm = 100000, .copies = 2 } },
+      { .effects.duplicate = { .ppm = 100000, .copies = 3 } } },
+    { "spaced copies",
+      { .effects.duplicate = { .ppm = 100000, .copies = 2, .spacing_ns = MS } },
+      { .effects.duplicate = { .ppm = 100000,
+                               .copies = 2,
+                               .spacing_ns = MS + 1 } } },
+    { "share of copies",
+      { .effects.duplicate = { .ppm = 100000, .copies = 1 } },
+      { .effects.duplicate = { .ppm = 104000, .copies = 1 } } },
     { "flipped bits",
       { .effects.tamper = { .ppm = 50000, .flip_bits = 2 } },
       { .effects.tamper = { .ppm = 50000, .flip_bits = 3 } } },
