@@ -41,7 +41,7 @@ for entry in json.load(open(sys.argv[1])):
     path = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
     if path.startswith(top):
         path = path[len(top):]
-        if path.split("/")[0] in ("src", "lab", "config", "cli"):
+        if path.split("/")[0] in ("src", "lab", "config", "verify", "cli"):
             print(path)
 ' "$build/compile_commands.json" | sort -u
 }

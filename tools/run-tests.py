@@ -13,6 +13,7 @@ found, or one was skipped that may not be (--only-skips).
 import argparse
 import fnmatch
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -112,6 +113,8 @@ def run(build, arguments):
     log.unlink(missing_ok=True)
     status = subprocess.run(
         ["meson", "test", "-C", str(build), "--no-rebuild",
+         # Live tests wait more than they work.
+         "--num-processes", str(2 * (os.cpu_count() or 1)),
          "--print-errorlogs", *arguments], check=False).returncode
     if not log.exists():
         sys.exit(f"run-tests: meson test ran nothing (status {status})")

@@ -12,7 +12,9 @@ tos_of(const struct nsp_pkt *pkt)
 {
     const uint8_t *ip = pkt->data + pkt->l3_off;
 
-    return pkt->l3 == NSP_L3_IPV6 ? (uint8_t)(ip[0] << 4 | ip[1] >> 4) : ip[1];
+    if (pkt->l3 == NSP_L3_IPV6)
+        return (uint8_t)(ip[0] << 4 | ip[1] >> 4);
+    return ip[1];
 }
 
 static uint8_t

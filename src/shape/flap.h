@@ -33,8 +33,8 @@ struct nsp_flap_state {
     bool begun, down;
 };
 
-/* What is wrong with 'cfg', NULL when nothing is. Static storage. */
-const char *nsp_flap_fault(const struct nsp_flap_config *cfg);
+/* What is wrong with 'flap', NULL when nothing is. Static storage. */
+const char *nsp_flap_fault(const struct nsp_flap_config *flap);
 
 /* Returns 0, or -EINVAL where nsp_flap_fault() finds one. */
 int nsp_flap_init(struct nsp_flap *flap,

@@ -379,7 +379,7 @@ put_add(struct walk *w, size_t pkts_off, size_t bytes_off)
     struct nsp_bpf_program *p = w->p;
 
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R1, R0, (int32_t)pkts_off, 0);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, 1);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, R1, R0, 0, 1);
     nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R1, (int32_t)pkts_off, 0);
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R1, R0, (int32_t)bytes_off, 0);
     nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_X, R1, R9, 0, 0);
