@@ -187,7 +187,7 @@ TEST(workers_share_the_queue_of_a_class)
  * another of its queue. */
 TEST(packets_keep_their_order_through_the_queues_of_other_workers)
 {
-    enum { ROUNDS = 400, EACH = 32 };
+    enum { ROUNDS = 120, EACH = 32 };
     static const struct nsp_link_rate fast = {
         .rate_bitps = NSP_RATE_BITPS_MAX,
         .queue_unit = NSP_QUEUE_PKTS,
@@ -245,7 +245,7 @@ TEST(a_stop_brings_home_what_other_workers_hold)
     };
     const struct nsp_policy_spec policy = { .rules = &rule, .rule_count = 1 };
 
-    for (uint32_t round = 0; round < 100; round++) {
+    for (uint32_t round = 0; round < 30; round++) {
         struct nsp_stats stats;
         struct live live;
 
