@@ -97,8 +97,12 @@ def test_tcpdump_sees_the_same_packets(near, tmp_path):
     path, other = tmp_path / "a.pcapng", tmp_path / "b.pcap"
     dump = near.start("tcpdump", "-i", "v0", "-U", "-B", "65536", "-Z", "root", "-w",
                       str(other), "udp or tcp")
-    while "listening" not in dump.stderr.readline():
-        assert dump.poll() is None
+    said = dump.stderr.readline()
+    while "listening" not in said:
+        if "permission" in said or "Operation not permitted" in said:
+            pytest.skip("tcpdump may not capture here: " + said.strip())
+        assert said, "tcpdump ended"
+        said = dump.stderr.readline()
     capture = Capture(near, "-i", "v0", "--filter", "udp or tcp", "-w", path)
     server = near.far.start("python3", "-c",
                             "import socket; s = socket.create_server(('', 7));"

@@ -428,18 +428,25 @@ attach_tc(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
+/* The first of the steps that need a privilege: others would tell the lack of
+ * it as one of memory. */
 static int
-attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
-                struct nsp_diag *reterr)
+open_beats(struct nsp_io *io, const struct nsp_bridge_config *device,
+           struct nsp_diag *reterr)
 {
-    const struct nsp_bridge_config *device = cfg->device;
-    int result = NSP_OK;
     int err =
         nsp_beats_open(&io->beats, io->queue_count,
                        device->hang_ms ? device->hang_ms : HANG_MS_DEFAULT);
 
-    if (err < 0)
-        return fail_program(reterr, err, "an eBPF map");
+    return err < 0 ? fail_program(reterr, err, "an eBPF map") : NSP_OK;
+}
+
+static int
+attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
+                struct nsp_diag *reterr)
+{
+    int result = NSP_OK;
+
     /* From here on packets come. */
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
         result = attach_xdp(io, cfg, port, reterr);
@@ -484,6 +491,8 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
         result = find_ports(io, device, reterr);
     if (result == NSP_OK)
         result = check_queues(io, reterr);
+    if (result == NSP_OK)
+        result = open_beats(io, device, reterr);
     if (result == NSP_OK)
         result = open_queues(io, cfg, device, reterr);
     if (result != NSP_OK)
