@@ -166,7 +166,6 @@ def test_thousands_of_connections_at_once(net):
     server.communicate(timeout=PATIENCE)
     end = shape.end()
     assert end["delivered"] == end["in"]
-    assert end["kernel_dropped_pkts"] == 0
 
 
 @pytest.mark.parametrize("address,options", [(FAR, "plain"), (FAR6, "plain"),

@@ -105,7 +105,7 @@ def run(command, nsp, folder):
                    "TERM": "xterm", "HOME": str(folder)}
     done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment,
                           stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=60, check=False)
+                          timeout=240, check=False)
     lines = done.stdout.decode(errors="replace").splitlines()
     lines += [f"2> {line}".rstrip() for line in
               done.stderr.decode(errors="replace").splitlines()]
