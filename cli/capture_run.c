@@ -6,14 +6,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/capture_job.h"
+#include "cli/clock.h"
 #include "cli/runner.h"
 
-#define NS_PER_S  UINT64_C(1000000000)
-#define SAMPLE_NS NS_PER_S
+#define SAMPLE_NS NSP_CLI_NS_PER_S
 
 /* How often packets are fetched: a ring of events lasts much longer. */
 #define FETCH_MS 20
@@ -31,15 +30,6 @@ struct run {
     struct nsp_diag diag; /* Of a file that failed: its result is not NSP_OK. */
     bool stopping;
 };
-
-static uint64_t
-clock_ns(clockid_t id)
-{
-    struct timespec now;
-
-    clock_gettime(id, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* --- Packets -------------------------------------------------------------- */
 
@@ -107,14 +97,14 @@ static void
 read_counters(struct run *run)
 {
     nsp_engine_read_stats(run->runner.engine, &run->counters.seen);
-    run->counters.elapsed_ns = clock_ns(CLOCK_MONOTONIC) - run->began_ns;
+    run->counters.elapsed_ns = nsp_cli_now_ns() - run->began_ns;
     run->counters.files = nsp_capture_count_files(run->file);
 }
 
 static void
 sample(struct run *run)
 {
-    if (run->job->quiet || clock_ns(CLOCK_MONOTONIC) < run->next_sample_ns)
+    if (run->job->quiet || nsp_cli_now_ns() < run->next_sample_ns)
         return;
     run->next_sample_ns += SAMPLE_NS;
     read_counters(run);
@@ -144,7 +134,7 @@ serve(struct run *run)
             fds[2].fd = -1;
             stop(run);
         }
-        if (clock_ns(CLOCK_MONOTONIC) >= end_ns)
+        if (nsp_cli_now_ns() >= end_ns)
             stop(run);
         fetch(run);
         sample(run);
@@ -199,7 +189,7 @@ start(struct run *run)
                               &diag);
     if (result < 0)
         return nsp_cli_fail_result(run->cli, result, &diag);
-    file.epoch_offset_ns = clock_ns(CLOCK_REALTIME) - clock_ns(CLOCK_MONOTONIC);
+    file.epoch_offset_ns = nsp_cli_clock_ns(CLOCK_REALTIME) - nsp_cli_now_ns();
     result = nsp_capture_open(&file, &run->file, &diag);
     return result < 0 ? nsp_cli_fail(run->cli, &diag) : NSP_EXIT_OK;
 }
@@ -243,7 +233,7 @@ nsp_capture_run(struct nsp_cli *cli, const struct nsp_capture_job *job)
         .job = job,
         .signals = -1,
         .ended = -1,
-        .began_ns = clock_ns(CLOCK_MONOTONIC),
+        .began_ns = nsp_cli_now_ns(),
     };
     int status = open_descriptors(&run);
 

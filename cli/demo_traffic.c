@@ -17,10 +17,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
 #include "cli/demo_stats.h"
 #include "cli/thread.h"
-
-#define NS_PER_S UINT64_C(1000000000)
 
 /* How often a blocked thread looks whether it is to end. */
 #define STOP_CHECK_US 20000
@@ -83,21 +82,6 @@ struct nsp_traffic {
     _Atomic uint64_t *rtt_ns;
 };
 
-static uint64_t
-clock_ns(clockid_t clock)
-{
-    struct timespec ts;
-
-    clock_gettime(clock, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-static uint64_t
-now_ns(void)
-{
-    return clock_ns(CLOCK_MONOTONIC);
-}
-
 /* Receives a probe and when the kernel did: what passes until this thread has a
  * processor is no property of the network. '*from' may be NULL. Returns whether
  * there was one. */
@@ -124,11 +108,11 @@ receive_probe(int fd, int flags, struct probe_bytes *ret, uint64_t *ret_ns,
     if (recvmsg(fd, &message, flags) < NSP_TRAFFIC_PROBE_BYTES)
         return false;
     stamp = CMSG_FIRSTHDR(&message);
-    *ret_ns = clock_ns(CLOCK_REALTIME);
+    *ret_ns = nsp_cli_clock_ns(CLOCK_REALTIME);
     if (stamp && stamp->cmsg_level == SOL_SOCKET &&
         stamp->cmsg_type == SCM_TIMESTAMPNS) {
         memcpy(&ts, CMSG_DATA(stamp), sizeof ts);
-        *ret_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+        *ret_ns = (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
     }
     return true;
 }
@@ -212,7 +196,7 @@ run_echo(void *opaque)
             continue;
         bytes = bytes_of(echo.probe.number);
         atomic_fetch_add(&traffic->echo_bytes, bytes + IPV4_UDP_BYTES);
-        echo.probe.held_ns = clock_ns(CLOCK_REALTIME) - received_ns;
+        echo.probe.held_ns = nsp_cli_clock_ns(CLOCK_REALTIME) - received_ns;
         sendto(traffic->echo_fd, &echo, bytes, 0, (struct sockaddr *)&from,
                sizeof from);
     }
@@ -226,7 +210,8 @@ send_probe(struct nsp_traffic *traffic)
 {
     uint32_t number = atomic_load(&traffic->probes_sent);
     const struct probe_bytes bytes = {
-        .probe = { .number = number, .sent_ns = clock_ns(CLOCK_REALTIME) },
+        .probe = { .number = number,
+                   .sent_ns = nsp_cli_clock_ns(CLOCK_REALTIME) },
     };
 
     if (number < traffic->cfg.max_probes &&
@@ -257,8 +242,10 @@ static void
 wait_for_echo(struct nsp_traffic *traffic, uint64_t timeout_ns)
 {
     struct pollfd poll_fd = { .fd = traffic->probe_fd, .events = POLLIN };
-    struct timespec timeout = { .tv_sec = (time_t)(timeout_ns / NS_PER_S),
-                                .tv_nsec = (long)(timeout_ns % NS_PER_S) };
+    struct timespec timeout = { .tv_sec =
+                                    (time_t)(timeout_ns / NSP_CLI_NS_PER_S),
+                                .tv_nsec =
+                                    (long)(timeout_ns % NSP_CLI_NS_PER_S) };
 
     ppoll(&poll_fd, 1, &timeout, NULL);
     receive_echoes(traffic);
@@ -267,12 +254,12 @@ wait_for_echo(struct nsp_traffic *traffic, uint64_t timeout_ns)
 static void
 wait_for_stragglers(struct nsp_traffic *traffic)
 {
-    uint64_t until_ns = now_ns() + traffic->cfg.straggler_ns;
+    uint64_t until_ns = nsp_cli_now_ns() + traffic->cfg.straggler_ns;
 
-    for (uint64_t now = now_ns();
+    for (uint64_t now = nsp_cli_now_ns();
          now < until_ns && atomic_load(&traffic->probes_echoed) <
                                atomic_load(&traffic->probes_sent);
-         now = now_ns())
+         now = nsp_cli_now_ns())
         wait_for_echo(traffic, until_ns - now);
 }
 
@@ -280,11 +267,11 @@ static void *
 run_probe(void *opaque)
 {
     struct nsp_traffic *traffic = opaque;
-    const uint64_t pace_ns = NS_PER_S / traffic->cfg.probes_per_s;
-    uint64_t due_ns = now_ns();
+    const uint64_t pace_ns = NSP_CLI_NS_PER_S / traffic->cfg.probes_per_s;
+    uint64_t due_ns = nsp_cli_now_ns();
 
     while (!atomic_load(&traffic->probe_stopping)) {
-        uint64_t now = now_ns();
+        uint64_t now = nsp_cli_now_ns();
 
         /* After a stall, such as a suspended machine, go on from here. */
         if (now > due_ns + PROBES_BEHIND_AT_MOST * pace_ns)
@@ -408,7 +395,7 @@ nsp_traffic_read(const struct nsp_traffic *traffic,
 {
     uint64_t device_bytes;
 
-    ret->at_ns = now_ns();
+    ret->at_ns = nsp_cli_now_ns();
     device_bytes = read_device_ip_bytes(traffic->devices_fd);
     ret->wire_bytes = device_bytes - traffic->wire_bytes_at_start -
                       atomic_load(&traffic->echo_bytes);

@@ -9,9 +9,9 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
 #include "cli/exec.h"
 #include "cli/policy_report.h"
 #include "cli/runner.h"
@@ -33,15 +33,6 @@ struct run {
     int wait_status;
     uint64_t began_ns, ended_ns;
 };
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 static int
 fail_errno(struct nsp_cli *cli, int err, const char *what, const char *hint)
@@ -196,12 +187,12 @@ run_command(struct run *r)
     int status, reported;
     bool shaped;
 
-    r->began_ns = now_ns();
+    r->began_ns = nsp_cli_now_ns();
     status = start_command(r);
     if (status != NSP_EXIT_OK)
         return status;
     shaped = wait_for_command(r);
-    r->ended_ns = now_ns();
+    r->ended_ns = nsp_cli_now_ns();
     if (shaped)
         stop_engine(r);
     reported = report(r);

@@ -13,10 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/thread.h"
 
-#define NS_PER_S      UINT64_C(1000000000)
 #define STOP_CHECK_US 20000
 #define RECEIVE_BYTES (8 << 20)
 #define POLL_NS       UINT64_C(5000000)
@@ -30,20 +30,11 @@ struct run {
     _Atomic uint32_t received;
 };
 
-static uint64_t
-clock_ns(clockid_t clock)
-{
-    struct timespec ts;
-
-    clock_gettime(clock, &ts);
-    return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
 static void
 sleep_until(uint64_t due_ns)
 {
-    struct timespec due = { .tv_sec = (time_t)(due_ns / NS_PER_S),
-                            .tv_nsec = (long)(due_ns % NS_PER_S) };
+    struct timespec due = { .tv_sec = (time_t)(due_ns / NSP_CLI_NS_PER_S),
+                            .tv_nsec = (long)(due_ns % NSP_CLI_NS_PER_S) };
 
     clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
 }
@@ -67,13 +58,14 @@ read_arrival(struct msghdr *message, struct arrival *ret)
 {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
 
-    *ret = (struct arrival){ clock_ns(CLOCK_REALTIME), -1, -1 };
+    *ret = (struct arrival){ nsp_cli_clock_ns(CLOCK_REALTIME), -1, -1 };
     for (; c; c = CMSG_NXTHDR(message, c)) {
         struct timespec ts;
 
         if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
             memcpy(&ts, CMSG_DATA(c), sizeof ts);
-            ret->at_ns = (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
+            ret->at_ns =
+                (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
         } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
             ret->tos = *CMSG_DATA(c);
         } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
@@ -140,7 +132,7 @@ send_packet(struct run *run, uint32_t number)
 
     memcpy(data, packet->data, packet->bytes);
     nsp_test_packet_number(packet, data, number);
-    run->trial->sent_ns[number] = clock_ns(CLOCK_REALTIME);
+    run->trial->sent_ns[number] = nsp_cli_clock_ns(CLOCK_REALTIME);
     for (int try = 0; try < 3; try++)
         if (send(run->sender_fd, payload, packet->fields.payload_bytes, 0) > 0)
             return;
@@ -149,14 +141,14 @@ send_packet(struct run *run, uint32_t number)
 static int
 send_all(struct run *run)
 {
-    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t began_ns = nsp_cli_now_ns();
 
     for (uint32_t i = 0; i < run->trial->pkts; i++) {
         uint64_t due_ns = began_ns + i * run->traffic->gap_ns;
 
         if (nsp_interrupted())
             return NSP_STOPPED;
-        if (clock_ns(CLOCK_MONOTONIC) < due_ns)
+        if (nsp_cli_now_ns() < due_ns)
             sleep_until(due_ns);
         send_packet(run, i);
     }
@@ -166,13 +158,13 @@ send_all(struct run *run)
 static void
 wait_for_stragglers(struct run *run)
 {
-    uint64_t now_ns = clock_ns(CLOCK_MONOTONIC);
+    uint64_t now_ns = nsp_cli_now_ns();
     uint64_t until_ns = now_ns + run->traffic->straggler_ns;
 
     while (now_ns < until_ns && !nsp_interrupted() &&
            atomic_load(&run->received) < run->trial->pkts) {
         sleep_until(now_ns + POLL_NS);
-        now_ns = clock_ns(CLOCK_MONOTONIC);
+        now_ns = nsp_cli_now_ns();
     }
 }
 

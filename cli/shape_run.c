@@ -6,10 +6,10 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/capture.h"
+#include "cli/clock.h"
 #include "cli/guard.h"
 #include "cli/interfaces.h"
 
@@ -30,15 +30,6 @@ struct loop {
     int done[2];
     pthread_t thread;
 };
-
-static uint64_t
-now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
-}
 
 static void
 on_signal(int number)
@@ -89,7 +80,7 @@ wait_done(const struct loop *loop, FILE *to, uint64_t until_ns)
     nfds_t count = 2;
 
     for (;;) {
-        uint64_t now = now_ns();
+        uint64_t now = nsp_cli_now_ns();
         int wait_ms = 0;
 
         if (now < until_ns)
@@ -129,7 +120,7 @@ read_counters(struct nsp_engine *engine, struct nsp_shape_counters *ret)
     for (uint32_t i = 0; nsp_engine_read_rule_stats(engine, i, &rule) == NSP_OK;
          i++)
         add_rule(&ret->shaped, &rule);
-    ret->at_ns = now_ns();
+    ret->at_ns = nsp_cli_now_ns();
 }
 
 /* Prints while the loop runs. */
@@ -233,7 +224,7 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
         nsp_engine_stop(engine);
     if (strcmp(job->engine.backend, "host") == 0)
         nsp_places_warn(&job->places);
-    nsp_shape_report_init(&report, cli, job, now_ns());
+    nsp_shape_report_init(&report, cli, job, nsp_cli_now_ns());
     status = run_and_watch(cli, &loop, &report);
     return status ? status : conclude(cli, &loop, &report);
 }

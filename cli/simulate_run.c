@@ -6,15 +6,13 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/capture.h"
+#include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/runner.h"
 #include "cli/simulate.h"
-
-#define NS_PER_S UINT64_C(1000000000)
 
 /* The most the library allows: a long delay of a fast capture holds many. */
 #define HELD_PKTS_MAX (1u << 20)
@@ -37,15 +35,6 @@ struct simulation {
     uint64_t began_ns;
 };
 
-static uint64_t
-now_ns(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
-
 static int
 fail_errno(struct nsp_cli *cli, int error, const char *what, const char *hint)
 {
@@ -67,7 +56,8 @@ show_progress(const struct simulation *s)
     uint64_t pkts = atomic_load_explicit(&s->notes.pkts, memory_order_relaxed);
     uint64_t bytes =
         atomic_load_explicit(&s->notes.bytes, memory_order_relaxed);
-    double seconds = (double)(now_ns() - s->began_ns) / NS_PER_S;
+    double seconds =
+        (double)(nsp_cli_now_ns() - s->began_ns) / NSP_CLI_NS_PER_S;
     char bar[BAR_CELLS + 1];
     double share = 0;
     int cells;
@@ -222,7 +212,7 @@ run_engine(struct simulation *s, struct nsp_policy_file *file)
     s->file = file;
     s->runner.ended = note_end;
     s->runner.ended_context = s;
-    s->began_ns = now_ns();
+    s->began_ns = nsp_cli_now_ns();
     result = nsp_runner_start(&s->runner, &cfg, "true", &diag);
     if (result < 0)
         return nsp_cli_fail_result(s->cli, result, &diag);

@@ -123,8 +123,6 @@ void nsp_stress_print(const struct nsp_cli *cli,
 void nsp_stress_progress(uint64_t done, uint64_t all);
 void nsp_stress_progress_end(void);
 
-uint64_t nsp_stress_now_ns(void);
-
 /* --- Modes: each fills 'report'. Returns NSP_OK, or a negative result with
  * 'reterr' filled when it cannot begin. ----------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/stress.h"
 #include "cli/stress_chaos.h"
@@ -170,11 +171,11 @@ watch_workers(struct nsp_chaos *chaos, uint32_t started)
 {
     const struct timespec tick = { .tv_nsec = TICK_NS };
     const uint64_t all = started * chaos->cfg->ops;
-    uint64_t seen = 0, seen_ns = nsp_stress_now_ns();
+    uint64_t seen = 0, seen_ns = nsp_cli_now_ns();
 
     while (atomic_load(&chaos->finished) < started) {
         uint64_t done = atomic_load(&chaos->report->operations);
-        uint64_t now = nsp_stress_now_ns();
+        uint64_t now = nsp_cli_now_ns();
 
         if (done != seen) {
             seen = done;
@@ -261,9 +262,9 @@ nsp_stress_chaos(const struct nsp_stress_config *cfg,
     nsp_stress_read_before(&report->before);
     r = set_up(&chaos);
     if (r == NSP_OK) {
-        began_ns = nsp_stress_now_ns();
+        began_ns = nsp_cli_now_ns();
         r = run_workers(&chaos);
-        report->seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
+        report->seconds = (double)(nsp_cli_now_ns() - began_ns) / 1e9;
     }
     report->interrupted = atomic_load(&report->operations) < report->asked;
     tear_down(&chaos);

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/runner.h"
 #include "cli/stress.h"
@@ -107,10 +108,10 @@ measure_throughput(const struct nsp_stress_config *cfg,
         r = nsp_engine_start(engine, "udp", reterr);
     if (r == NSP_OK) {
         allocations = atomic_load(&report->heap.allocations);
-        began_ns = nsp_stress_now_ns();
+        began_ns = nsp_cli_now_ns();
         r = cfg->live ? flood_live(engine, target->client_fd, duration_ns)
                       : nsp_engine_run_for(engine, duration_ns);
-        seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
+        seconds = (double)(nsp_cli_now_ns() - began_ns) / 1e9;
         report->loop_allocations +=
             atomic_load(&report->heap.allocations) - allocations;
         if (r != NSP_STOPPED)
@@ -156,7 +157,7 @@ exchange_packets(struct nsp_stress_target *target,
                  struct nsp_stress_report *report, uint64_t until_ns,
                  uint64_t ret_values[])
 {
-    uint64_t n = 0, now = nsp_stress_now_ns();
+    uint64_t n = 0, now = nsp_cli_now_ns();
 
     while (n < LATENCY_SAMPLES_MAX && now < until_ns && !nsp_interrupted()) {
         uint64_t sent_ns = now;
@@ -166,7 +167,7 @@ exchange_packets(struct nsp_stress_target *target,
                             "a packet did not come through");
             break;
         }
-        now = nsp_stress_now_ns();
+        now = nsp_cli_now_ns();
         ret_values[n++] = now - sent_ns;
     }
     return n;
@@ -203,7 +204,7 @@ measure_latency(const struct nsp_stress_config *cfg,
         allocations = atomic_load(&report->heap.allocations);
         n = exchange_packets(
             target, report,
-            nsp_stress_now_ns() + (uint64_t)(cfg->seconds / 2 * 1e9), values);
+            nsp_cli_now_ns() + (uint64_t)(cfg->seconds / 2 * 1e9), values);
         report->loop_allocations +=
             atomic_load(&report->heap.allocations) - allocations;
         r = nsp_runner_stop(&runner, NULL, reterr);
@@ -237,7 +238,7 @@ nsp_stress_performance(const struct nsp_stress_config *cfg,
     report->asked_unit = "s";
 
     nsp_stress_read_before(&report->before);
-    began_ns = nsp_stress_now_ns();
+    began_ns = nsp_cli_now_ns();
     nsp_stress_progress(0, 2);
     r = measure_throughput(cfg, &engine_cfg, &target, report, reterr);
     nsp_stress_target_configure(&target, &engine_cfg);
@@ -245,7 +246,7 @@ nsp_stress_performance(const struct nsp_stress_config *cfg,
     if (r == NSP_OK)
         r = measure_latency(cfg, &engine_cfg, &target, report, reterr);
     nsp_stress_progress_end();
-    report->seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
+    report->seconds = (double)(nsp_cli_now_ns() - began_ns) / 1e9;
     report->interrupted = nsp_interrupted();
     if (report->loop_allocations)
         nsp_stress_fail(report, NSP_STRESS_ALLOCATION,

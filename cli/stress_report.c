@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char *const failure_names[] = {
@@ -11,15 +10,6 @@ static const char *const failure_names[] = {
     NSP_STRESS_FAILURES(NSP_STRESS_NAME)
 #undef NSP_STRESS_NAME
 };
-
-uint64_t
-nsp_stress_now_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 void
 nsp_stress_fail(struct nsp_stress_report *report, enum nsp_stress_failure kind,

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <semaphore.h>
 
+#include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/stress.h"
 #include "cli/stress_target.h"
@@ -44,7 +45,7 @@ struct cycle {
 static void
 note_step(struct cycle *cycle, enum step step)
 {
-    uint64_t now = nsp_stress_now_ns();
+    uint64_t now = nsp_cli_now_ns();
 
     cycle->report->steps[step].total_ns += now - cycle->at_ns;
     cycle->at_ns = now;
@@ -185,7 +186,7 @@ run_cycle(struct cycle *cycle, const struct nsp_engine_config *cfg)
 {
     int r;
 
-    cycle->at_ns = nsp_stress_now_ns();
+    cycle->at_ns = nsp_cli_now_ns();
     r = nsp_engine_create(cfg, &cycle->engine, NULL);
     expect(cycle, NSP_STRESS_CREATE, r, NSP_OK);
     note_step(cycle, CREATE);
@@ -200,7 +201,7 @@ run_cycle(struct cycle *cycle, const struct nsp_engine_config *cfg)
         check_accounting(cycle);
     }
 
-    cycle->at_ns = nsp_stress_now_ns();
+    cycle->at_ns = nsp_cli_now_ns();
     if (nsp_engine_destroy(cycle->engine) != NULL)
         nsp_stress_fail(cycle->report, NSP_STRESS_DESTROY,
                         "cycle %" PRIu64 ": destroy returned an engine",
@@ -213,14 +214,14 @@ run_cycles(struct cycle *cycle, const struct nsp_stress_config *cfg,
            const struct nsp_engine_config *engine_cfg)
 {
     struct nsp_stress_report *report = cycle->report;
-    uint64_t began_ns = nsp_stress_now_ns();
+    uint64_t began_ns = nsp_cli_now_ns();
 
     while (cycle->number < cfg->cycles && !nsp_interrupted()) {
         run_cycle(cycle, engine_cfg);
         if (++cycle->number % 64 == 0)
             nsp_stress_progress(cycle->number, cfg->cycles);
     }
-    report->seconds = (double)(nsp_stress_now_ns() - began_ns) / 1e9;
+    report->seconds = (double)(nsp_cli_now_ns() - began_ns) / 1e9;
     report->operations = cycle->number;
     report->interrupted = cycle->number < cfg->cycles;
     nsp_stress_progress_end();

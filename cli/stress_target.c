@@ -10,6 +10,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "cli/clock.h"
+
 #define SINK_PORT 7073
 /* An engine on another processor needs a few; on this one, the processor. */
 #define TURNS_BEFORE_YIELD 64
@@ -106,12 +108,12 @@ nsp_stress_target_send(struct nsp_stress_target *target)
 static bool
 receive_memory(struct nsp_stress_target *target)
 {
-    uint64_t until_ns = nsp_stress_now_ns() + PATIENCE_NS;
+    uint64_t until_ns = nsp_cli_now_ns() + PATIENCE_NS;
     struct nsp_memory_frame sent;
     uint32_t turns = 0;
 
     while (nsp_memory_pop_burst(target->memory, 0, &sent, 1) == 0) {
-        if (nsp_stress_now_ns() > until_ns)
+        if (nsp_cli_now_ns() > until_ns)
             return false;
         if (++turns % TURNS_BEFORE_YIELD == 0)
             sched_yield();
