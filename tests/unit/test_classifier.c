@@ -1,160 +1,19 @@
 /* The classifier against the evaluator: rule by rule, packet by packet. */
 #include "policy/classifier.h"
 
-#include <errno.h>
-
-#include "netshaper/policy.h"
-#include "tests/lib/failing_alloc.h"
+#include "tests/lib/classifier_check.h"
 #include "tests/lib/random_filter.h"
 
-#define RULES_MAX 4096
-
-/* A policy, its packets, and the reference. */
-struct policy {
-    struct nsp_classifier_rule rules[RULES_MAX];
-    uint32_t count;
-    struct nsp_pkt *pkts[NSP_BURST_MAX];
-    uint32_t pkt_count;
-};
-
-static const struct nsp_filter_context context = { .random_seed = 7,
-                                                   .timestamp = 12345 };
-
-static void
-add_rule(struct policy *policy, const char *text, uint8_t apply, bool enabled)
-{
-    struct nsp_filter *filter = NULL;
-    struct nsp_diag diag = { 0 };
-
-    CHECK(policy->count < RULES_MAX);
-    if (text && nsp_filter_compile(text, NSP_LAYER_NETWORK, NULL, &filter,
-                                   &diag) != NSP_OK)
-        fail_msg("%s: %s", text, diag.text);
-    policy->rules[policy->count++] =
-        (struct nsp_classifier_rule){ filter, apply, enabled };
-}
-
-static void
-add(struct policy *policy, const char *text)
-{
-    add_rule(policy, text, NSP_APPLY_BOTH, true);
-}
-
-static void
-forget(struct policy *policy)
-{
-    for (uint32_t r = 0; r < policy->count; r++) {
-        struct nsp_filter *filter = NULL;
-
-        memcpy(&filter, &policy->rules[r].filter, sizeof filter);
-        nsp_filter_destroy(filter);
-    }
-    policy->count = 0;
-}
-
-static bool
-applies(uint8_t apply, uint8_t direction)
-{
-    return apply == NSP_APPLY_BOTH ||
-           (apply == NSP_APPLY_INBOUND && direction == NSP_INBOUND) ||
-           (apply == NSP_APPLY_OUTBOUND && direction == NSP_OUTBOUND);
-}
-
-static uint32_t
-reference(const struct policy *policy, const struct nsp_pkt *pkt,
-          uint32_t start)
-{
-    for (uint32_t r = start; r < policy->count; r++) {
-        const struct nsp_classifier_rule *rule = &policy->rules[r];
-
-        if (rule->enabled && applies(rule->apply, pkt->direction) &&
-            (!rule->filter || nsp_filter_match(rule->filter, pkt, &context)))
-            return r;
-    }
-    return NSP_CLASSIFIER_NONE;
-}
-
-/* Follows every packet from match to match to the end. */
-static void
-check_walk(const struct policy *policy, const struct nsp_classifier *c,
-           const char *what)
-{
-    struct nsp_classifier_walk walk;
-    uint32_t start[NSP_BURST_MAX] = { 0 }, found[NSP_BURST_MAX];
-    uint64_t open = UINT64_MAX >> (64 - policy->pkt_count);
-
-    nsp_classifier_begin(c, policy->pkts, policy->pkt_count, &context, &walk);
-    nsp_classifier_next(&walk, open, NULL, found);
-    while (open != 0) {
-        uint64_t going = open;
-
-        for (; going != 0; going &= going - 1) {
-            uint32_t i = nsp_ctz_u64(going);
-            uint32_t expected = reference(policy, policy->pkts[i], start[i]);
-
-            if (found[i] != expected)
-                fail_msg("%s: packet %u from rule %u: %d, not %d", what, i,
-                         start[i], (int)found[i], (int)expected);
-            start[i] = expected + 1;
-            if (expected == NSP_CLASSIFIER_NONE)
-                open &= ~(UINT64_C(1) << i);
-        }
-        if (open != 0)
-            nsp_classifier_next(&walk, open, start, found);
-    }
-}
-
-/* Requires the answers of all instructions that this processor has. */
-static void
-check_policy(const struct policy *policy, struct nsp_classifier_limits limits,
-             struct nsp_classifier_info *ret_info)
-{
-    for (int i = NSP_INSTRUCTIONS_PLAIN; i < NSP_INSTRUCTIONS_COUNT; i++) {
-        struct nsp_classifier_options options = {
-            .limits = limits, .instructions = (enum nsp_instructions)i
-        };
-        struct nsp_classifier_info info;
-        struct nsp_classifier *c;
-
-        if (!nsp_classifier_can_use(options.instructions))
-            continue;
-        CHECK_EQ(nsp_classifier_create(policy->rules, policy->count, &options,
-                                       &nsp_libc_allocator, &c),
-                 0);
-        nsp_classifier_get_info(c, &info);
-        check_walk(policy, c, info.instructions);
-        nsp_classifier_destroy(c);
-        if (ret_info)
-            *ret_info = info;
-    }
-}
-
-static const struct nsp_classifier_limits usual;
-
 /* --- Samples -------------------------------------------------------------- */
-
-static struct sample samples[NSP_BURST_MAX];
-
-/* Every sample in every direction, as many as fit a burst. */
-static void
-take_samples(struct policy *policy)
-{
-    policy->pkt_count = 0;
-    for (unsigned i = 0; i < 3 * SAMPLES && i < NSP_BURST_MAX; i++) {
-        sample_init(&samples[i], i % SAMPLES,
-                    (enum nsp_direction)(i / SAMPLES));
-        policy->pkts[policy->pkt_count++] = &samples[i].pkt;
-    }
-}
 
 TEST(no_rule_matches_without_rules)
 {
     static struct policy policy;
 
     take_samples(&policy);
-    check_policy(&policy, usual, NULL);
+    check_policy(&policy, usual_limits, NULL);
     add_rule(&policy, "true", NSP_APPLY_BOTH, false);
-    check_policy(&policy, usual, NULL);
+    check_policy(&policy, usual_limits, NULL);
     forget(&policy);
 }
 
@@ -168,7 +27,7 @@ TEST(a_rule_without_filter_takes_unusable_packets_too)
     add_rule(&policy, NULL, NSP_APPLY_BOTH, false);
     add_rule(&policy, NULL, NSP_APPLY_OUTBOUND, true);
     add_rule(&policy, NULL, NSP_APPLY_BOTH, true);
-    check_policy(&policy, usual, NULL);
+    check_policy(&policy, usual_limits, NULL);
     forget(&policy);
 }
 
@@ -209,7 +68,7 @@ TEST(every_kind_of_test_is_answered_as_by_the_filter)
             snprintf(negated, sizeof negated, "not (%s)", texts[i]);
             add_rule(&policy, negated, apply, true);
         }
-        check_policy(&policy, usual, NULL);
+        check_policy(&policy, usual_limits, NULL);
     }
     forget(&policy);
 }
@@ -238,7 +97,7 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
     for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
         add(&policy, rules[i].text);
         cubes += rules[i].cubes;
-        check_policy(&policy, usual, &info);
+        check_policy(&policy, usual_limits, &info);
         if (info.cubes != cubes)
             fail_msg("%s: %u cubes", rules[i].text, info.cubes);
     }
@@ -248,26 +107,6 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
 }
 
 /* --- Many rules ----------------------------------------------------------- */
-
-/* A TCP segment with the numbers given. */
-struct segment {
-    struct nsp_pkt pkt;
-    uint8_t bytes[60];
-};
-
-static void
-make_segment(struct segment *s, uint32_t src, uint16_t port)
-{
-    static const uint8_t model[40] = { 0x45, 0, 0, 40, [9] = 6, [32] = 0x50 };
-
-    memset(s, 0, sizeof *s);
-    memcpy(s->bytes, model, sizeof model);
-    nsp_store_be32(s->bytes + 12, src);
-    nsp_store_be16(s->bytes + 22, port);
-    s->pkt.data = s->bytes;
-    s->pkt.cap_bytes = s->pkt.wire_bytes = sizeof model;
-    nsp_pkt_parse(&s->pkt);
-}
 
 static void
 make_segment6(struct segment *s, uint64_t hi, uint64_t lo)
@@ -302,18 +141,9 @@ TEST(the_first_of_many_rules_is_found_in_any_block)
             policy.pkts[i] = &segments[i].pkt;
         }
         if (at < 200 || at > 1400 || (at > 480 && at < 560))
-            check_policy(&policy, usual, NULL);
+            check_policy(&policy, usual_limits, NULL);
     }
     forget(&policy);
-}
-
-/* A random address of a few networks, so that prefixes nest and touch. */
-static uint32_t
-near_address(struct nsp_prng *prng)
-{
-    uint64_t x = nsp_prng_next(prng);
-
-    return (uint32_t)(x % 3 == 0 ? x >> 32 : 0x0a000000 | (x >> 40 & 0xff3ff));
 }
 
 TEST(prefixes_of_both_versions_end_where_they_should)
@@ -366,134 +196,9 @@ TEST(prefixes_of_both_versions_end_where_they_should)
         make_segment(&segments[0], UINT32_MAX, 80);
         make_segment6(&segments[1], UINT64_MAX, UINT64_MAX);
         make_segment6(&segments[2], 0, 0);
-        check_policy(&policy, usual, NULL);
+        check_policy(&policy, usual_limits, NULL);
     }
     forget(&policy);
-}
-
-/* --- Limits --------------------------------------------------------------- */
-
-/* Rules whose address ranges overlap in every way, by a fixed seed. */
-static void
-add_overlapping(struct policy *policy, uint32_t count, struct nsp_prng *prng)
-{
-    char text[160];
-
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t a = near_address(prng), b = near_address(prng);
-
-        if (a > b) {
-            uint32_t c = a;
-
-            a = b;
-            b = c;
-        }
-        snprintf(text, sizeof text,
-                 "ip.SrcAddr in {%u.%u.%u.%u..%u.%u.%u.%u} and tcp.DstPort %s "
-                 "{%u..%u}",
-                 a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255, b >> 24,
-                 b >> 16 & 255, b >> 8 & 255, b & 255,
-                 i % 5 == 0 ? "not in" : "in", i, i + i % 7);
-        add(policy, text);
-    }
-}
-
-static void
-take_segments(struct policy *policy, struct segment segments[],
-              struct nsp_prng *prng)
-{
-    policy->pkt_count = NSP_BURST_MAX;
-    for (uint32_t i = 0; i < NSP_BURST_MAX; i++) {
-        make_segment(&segments[i], near_address(prng),
-                     (uint16_t)(nsp_prng_next(prng) % 1100));
-        policy->pkts[i] = &segments[i].pkt;
-    }
-}
-
-TEST(a_small_budget_costs_time_but_no_answers)
-{
-    static struct policy policy;
-    static struct segment segments[NSP_BURST_MAX];
-    static const size_t budgets[] = { 1, 3000, 20000, 100000, 400000 };
-    struct nsp_prng prng;
-    uint32_t marked = UINT32_MAX;
-
-    nsp_prng_init(&prng, 6, 0);
-    add_overlapping(&policy, 1000, &prng);
-    take_segments(&policy, segments, &prng);
-    for (size_t i = 0; i < NSP_ARRAY_LEN(budgets); i++) {
-        struct nsp_classifier_limits limits = { .bytes_max = budgets[i] };
-        struct nsp_classifier_info info = { 0 };
-
-        check_policy(&policy, limits, &info);
-        CHECK(info.marked_rules <= marked);
-        CHECK(info.bytes <= budgets[i] + 60000);
-        CHECK_EQ(info.marked_rules, info.widened_rules);
-        marked = info.marked_rules;
-        if (i < 4)
-            CHECK(marked > 0);
-    }
-    forget(&policy);
-}
-
-TEST(too_much_work_leaves_the_rest_to_the_filters)
-{
-    static struct policy policy;
-    static struct segment segments[NSP_BURST_MAX];
-    struct nsp_classifier_limits limits = { .steps_max = 2000 };
-    struct nsp_classifier_info info = { 0 };
-    struct nsp_prng prng;
-
-    nsp_prng_init(&prng, 8, 0);
-    add_overlapping(&policy, 300, &prng);
-    take_segments(&policy, segments, &prng);
-    check_policy(&policy, limits, &info);
-    CHECK(info.widened_rules > 0 && info.widened_rules < 300);
-    limits = (struct nsp_classifier_limits){ .ranges_max = 500 };
-    check_policy(&policy, limits, &info);
-    CHECK(info.widened_rules > 0 && info.widened_rules < 300);
-    forget(&policy);
-}
-
-TEST(alternatives_across_columns_do_not_multiply_without_bound)
-{
-    static struct policy policy;
-    struct nsp_classifier_options options = { 0 };
-    struct nsp_classifier_info info = { 0 };
-    struct nsp_classifier *c;
-
-    take_samples(&policy);
-    add(&policy, "(ip.TOS == 1 or ip.TTL == 1 or ip.Id == 1) and "
-                 "(tcp.SrcPort == 1 or tcp.Window == 1 or tcp.Ack == 1) and "
-                 "(ip.SrcAddr == 192.0.2.1 or tcp.UrgPtr == 1 or ip.DF == 1) "
-                 "and (ip.DstAddr == 1.1.1.1 or tcp.DstPort == 80 or tcp.Syn)");
-    add(&policy, "ip.TOS == 1 or ip.TTL == 64 or ip.Id == 7");
-    check_policy(&policy, usual, &info);
-    CHECK(info.cubes <= 32 + 3);
-    CHECK_EQ(info.widened_rules, 1);
-    CHECK_EQ(nsp_classifier_create(policy.rules, policy.count, &options,
-                                   &nsp_libc_allocator, &c),
-             0);
-    CHECK_EQ(nsp_classifier_widening(c, 0), NSP_WIDENED_CUBES);
-    CHECK_EQ(nsp_classifier_widening(c, 1), 0);
-    nsp_classifier_destroy(c);
-    forget(&policy);
-}
-
-TEST(more_rules_than_fit_are_refused)
-{
-    static struct nsp_classifier_rule rules[NSP_CLASSIFIER_CUBES_MAX + 1];
-    struct nsp_classifier *c;
-
-    CHECK_EQ(nsp_classifier_create(rules, NSP_CLASSIFIER_CUBES_MAX + 1, NULL,
-                                   &nsp_libc_allocator, &c),
-             -E2BIG);
-    for (uint32_t i = 0; i <= NSP_CLASSIFIER_CUBES_MAX; i++)
-        rules[i].enabled = true;
-    CHECK_EQ(nsp_classifier_create(rules, NSP_CLASSIFIER_CUBES_MAX, NULL,
-                                   &nsp_libc_allocator, &c),
-             0);
-    nsp_classifier_destroy(c);
 }
 
 /* --- Random policies ------------------------------------------------------ */
@@ -547,39 +252,6 @@ TEST(random_policies_are_answered_as_by_their_filters)
     }
 }
 
-TEST(allocation_may_fail_anywhere)
-{
-    static struct policy policy;
-    static struct segment segments[NSP_BURST_MAX];
-    struct nsp_prng prng;
-
-    nsp_prng_init(&prng, 9, 0);
-    add_overlapping(&policy, 40, &prng);
-    add(&policy, "ipv6.SrcAddr in {2001:db8::/32} or tcp.Payload[0] == 1");
-    add(&policy, NULL);
-    take_segments(&policy, segments, &prng);
-    for (unsigned at = 0;; at++) {
-        struct failing_alloc failing = { .fail_at = at };
-        struct nsp_allocator allocator = failing_allocator(&failing);
-        struct nsp_classifier_options options = {
-            .limits.bytes_max = 12000,
-        };
-        struct nsp_classifier *c = NULL;
-        int r = nsp_classifier_create(policy.rules, policy.count, &options,
-                                      &allocator, &c);
-
-        CHECK_EQ(r, failing.failed ? -ENOMEM : 0);
-        CHECK(failing.failed == !c);
-        if (c)
-            check_walk(&policy, c, "allocation");
-        nsp_classifier_destroy(c);
-        CHECK_EQ(failing.live, 0);
-        if (!failing.failed)
-            break;
-    }
-    forget(&policy);
-}
-
 TEST(instructions_of_this_processor_are_all_tried)
 {
     for (int i = NSP_INSTRUCTIONS_PLAIN; i < NSP_INSTRUCTIONS_COUNT; i++) {
@@ -596,10 +268,5 @@ TEST_MAIN(
     cmocka_unit_test(rules_on_five_fields_take_four_columns_and_no_asking),
     cmocka_unit_test(the_first_of_many_rules_is_found_in_any_block),
     cmocka_unit_test(prefixes_of_both_versions_end_where_they_should),
-    cmocka_unit_test(a_small_budget_costs_time_but_no_answers),
-    cmocka_unit_test(too_much_work_leaves_the_rest_to_the_filters),
-    cmocka_unit_test(alternatives_across_columns_do_not_multiply_without_bound),
-    cmocka_unit_test(more_rules_than_fit_are_refused),
     cmocka_unit_test(random_policies_are_answered_as_by_their_filters),
-    cmocka_unit_test(allocation_may_fail_anywhere),
     cmocka_unit_test(instructions_of_this_processor_are_all_tried))
