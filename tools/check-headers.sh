@@ -23,7 +23,7 @@ for path in include/netshaper/*.h; do
     alone "$header" "${CC:-cc}" -std=c11 -pedantic -xc -Iinclude
     alone "$header" "${CXX:-c++}" -std=c++11 -pedantic -xc++ -Iinclude
 done
-for path in $(find src lab config cli -name '*.h' | sort); do
+for path in $(find src lab config verify cli -name '*.h' | sort); do
     alone "${path#src/}" "${CC:-cc}" -std=c11 -D_POSIX_C_SOURCE=200809L \
         -Wno-unused-function -xc -Iinclude -Isrc -I.
 done

@@ -1,5 +1,6 @@
-#!/bin/sh
-# Builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each.
+#!/bin/bash
+# Builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each, as many
+# at a time as there are processors.
 #
 #     tools/run-fuzz.sh BUILD SECONDS
 #
@@ -15,26 +16,37 @@ seconds=$2
         -Db_sanitize=address,undefined -Db_lundef=false "$build" >/dev/null
 ninja -C "$build" --quiet
 
-passed=0
-failed=0
-for target in "$build"/fuzz/fuzz_*; do
-    [ -f "$target" ] && [ -x "$target" ] || continue
-    name=$(basename "$target" | sed 's/^fuzz_//')
+# fuzz TARGET: leaves BUILD/<name>.passed where nothing was found.
+fuzz() {
+    local target=$1 name dictionary=
+    name=${target##*/fuzz_}
     mkdir -p "$build/found/$name"
-    dictionary=
     [ ! -f "fuzz/$name.dict" ] || dictionary=-dict=fuzz/$name.dict
+    # shellcheck disable=SC2046,SC2086 # Words that may be missing.
     if "$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 \
         -print_final_stats=1 -artifact_prefix="$build/$name-" $dictionary \
         "$build/found/$name" $(find fuzz/corpus -maxdepth 1 -name "$name") \
         >"$build/$name.log" 2>&1; then
-        passed=$((passed + 1))
+        touch "$build/$name.passed"
         echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' \
             "$build/$name.log") runs, nothing found"
     else
-        failed=$((failed + 1))
         tail -n 40 "$build/$name.log"
         echo "fuzz $name: failed"
     fi
+}
+
+rm -f "$build"/*.passed
+count=0
+for target in "$build"/fuzz/fuzz_*; do
+    [ -f "$target" ] && [ -x "$target" ] || continue
+    count=$((count + 1))
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
+        wait -n
+    done
+    fuzz "$target" &
 done
-echo "$passed passed, $failed failed, 0 skipped"
-[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
+wait
+passed=$(find "$build" -maxdepth 1 -name '*.passed' | wc -l)
+echo "$passed passed, $((count - passed)) failed, 0 skipped"
+[ "$passed" -eq "$count" ] && [ "$count" -gt 0 ]
