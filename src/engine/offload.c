@@ -1,9 +1,9 @@
 #include "engine/offload.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "engine/slots.h"
 
 /* Rules to be asked about that are worth their time in the kernel. */
@@ -200,14 +200,10 @@ nsp_offload_begin_rule(struct nsp_offload *offload, uint32_t slot)
 static void
 warn(const struct nsp_offload *offload, int err)
 {
-    char text[128];
-
-    if (!offload->log.write)
-        return;
-    snprintf(text, sizeof text,
-             "the kernel decides nothing by rules: it refuses them (error %d)",
-             -err);
-    offload->log.write(offload->log.context, NSP_LOG_WARNING, text);
+    nsp_log_write(
+        &offload->log, NSP_LOG_WARNING,
+        "the kernel decides nothing by rules: it refuses them (error %d)",
+        -err);
 }
 
 /* Under the gate. Returns whether the device has done as it was told. */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_device.h"
 #include "io/bridge/bridge_probe.h"
@@ -85,10 +86,10 @@ log_late(const struct nsp_io *io)
     uint64_t pkts = nsp_beats_late_pkts(&io->beats);
 
     if (pkts > 0)
-        nsp_bridge_log(io, NSP_LOG_WARNING,
-                       "bridge: %" PRIu64 " packets %s because no worker gave "
-                       "a sign of life in time",
-                       pkts, io->fail_closed ? "were dropped" : "passed by");
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "bridge: %" PRIu64 " packets %s because no worker gave "
+                      "a sign of life in time",
+                      pkts, io->fail_closed ? "were dropped" : "passed by");
 }
 
 static void

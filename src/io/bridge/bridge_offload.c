@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "io/bridge/bridge_device.h"
 #include "os/linux/bpf_call.h"
 
@@ -37,9 +38,9 @@ replace_programs(struct nsp_io *io, const int fds[2])
         if (io->ports[port].xdp_fd >= 0)
             err = nsp_bridge_port_replace_xdp(&io->ports[port], fds[port]);
         if (err < 0)
-            nsp_bridge_log(io, NSP_LOG_INFO,
-                           "bridge: the program at %s was not replaced: %s",
-                           io->ports[port].name, strerror(-err));
+            nsp_log_write(&io->log, NSP_LOG_INFO,
+                          "bridge: the program at %s was not replaced: %s",
+                          io->ports[port].name, strerror(-err));
         close(fds[port]);
     }
 }

@@ -1,12 +1,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_device.h"
 #include "io/bridge/bridge_program.h"
@@ -26,21 +26,6 @@
  * so often, and so long, a busy one is asked again. */
 #define BUSY_TRIES   100u
 #define BUSY_WAIT_NS 20000000L
-
-void
-nsp_bridge_log(const struct nsp_io *io, enum nsp_log_level level,
-               const char *format, ...)
-{
-    char message[256];
-    va_list args;
-
-    if (!io->log.write)
-        return;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    io->log.write(io->log.context, level, message);
-}
 
 /* --- Errors for humans ---------------------------------------------------- */
 
@@ -360,11 +345,11 @@ attach_to(struct nsp_io *io, struct nsp_bridge_port *port, int program_fd,
         return err;
     err = nsp_bridge_port_attach_xdp(port, program_fd, true);
     if (err == 0)
-        nsp_bridge_log(io, NSP_LOG_WARNING,
-                       "bridge: %s: frames are taken in the stack, not in the "
-                       "driver: slower, and without superpackets of virtual "
-                       "senders",
-                       port->name);
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "bridge: %s: frames are taken in the stack, not in the "
+                      "driver: slower, and without superpackets of virtual "
+                      "senders",
+                      port->name);
     return err;
 }
 
@@ -463,16 +448,16 @@ log_open(const struct nsp_io *io)
     const struct nsp_bridge_queue *queue = &io->queues[0];
 
     for (uint32_t port = 0; port < 2; port++)
-        nsp_bridge_log(io, NSP_LOG_INFO, "bridge: %s: %u queues, %s%s%s",
-                       io->ports[port].name, io->ports[port].queues,
-                       queue->sockets[port][0].zero_copy ? "zero copy"
-                                                         : "frames are copied",
-                       queue->memory.requests
-                           ? ""
-                           : ", checksums are completed in software",
-                       io->ports[port].taken_over
-                           ? ", taken over from an engine that was killed"
-                           : "");
+        nsp_log_write(&io->log, NSP_LOG_INFO, "bridge: %s: %u queues, %s%s%s",
+                      io->ports[port].name, io->ports[port].queues,
+                      queue->sockets[port][0].zero_copy ? "zero copy"
+                                                        : "frames are copied",
+                      queue->memory.requests
+                          ? ""
+                          : ", checksums are completed in software",
+                      io->ports[port].taken_over
+                          ? ", taken over from an engine that was killed"
+                          : "");
 }
 
 int

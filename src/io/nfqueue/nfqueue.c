@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/nfqueue/nfqueue_counters.h"
 #include "io/nfqueue/nfqueue_inject.h"
@@ -342,10 +343,11 @@ open_sockets(struct nsp_io *io, struct nsp_diag *reterr)
 
     io->counters_fd = nsp_nfq_counters_open();
     if (io->counters_fd < 0)
-        nsp_nfq_log(&io->log, NSP_LOG_WARNING,
-                    "nfqueue: /proc/net/netfilter/nfnetlink_queue: %s; packets "
-                    "that the kernel drops will not be counted",
-                    strerror(-io->counters_fd));
+        nsp_log_write(
+            &io->log, NSP_LOG_WARNING,
+            "nfqueue: /proc/net/netfilter/nfnetlink_queue: %s; packets "
+            "that the kernel drops will not be counted",
+            strerror(-io->counters_fd));
     return NSP_OK;
 }
 
@@ -416,9 +418,9 @@ nfqueue_quiesce(struct nsp_io *io)
     io->quiesced = true;
     err = nsp_nfq_rules_flush(&io->nft, io->table);
     if (err < 0)
-        nsp_nfq_log(&io->log, NSP_LOG_ERROR,
-                    "nfqueue: cannot remove the rules of table %s: %s",
-                    io->table, strerror(-err));
+        nsp_log_write(&io->log, NSP_LOG_ERROR,
+                      "nfqueue: cannot remove the rules of table %s: %s",
+                      io->table, strerror(-err));
 }
 
 static void

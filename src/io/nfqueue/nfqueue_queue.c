@@ -7,10 +7,9 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #define QUEUE_MESSAGE(message) ((uint16_t)(NFNL_SUBSYS_QUEUE << 8 | (message)))
@@ -38,21 +37,6 @@ static const struct {
     { NFQA_CFG_F_FAIL_OPEN, "fail-open", "a full queue drops packets" },
     { NFQA_CFG_F_UID_GID, "uid-gid", "the owner of a packet is not known" },
 };
-
-void
-nsp_nfq_log(const struct nsp_log_sink *log, enum nsp_log_level level,
-            const char *format, ...)
-{
-    char message[256];
-    va_list args;
-
-    if (!log->write)
-        return;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    log->write(log->context, level, message);
-}
 
 /* --- Requests ------------------------------------------------------------- */
 
@@ -184,7 +168,7 @@ set_socket_options(struct nsp_nfq_queue *queue)
     int one = 1;
 
     if (!nsp_nfq_force_receive_buffer(queue->nl.fd, bytes))
-        nsp_nfq_log(
+        nsp_log_write(
             &cfg->log, NSP_LOG_INFO,
             "nfqueue: no privilege to set a receive buffer of %u bytes; "
             "net.core.rmem_max limits it",
@@ -194,19 +178,19 @@ set_socket_options(struct nsp_nfq_queue *queue)
      * either way. */
     if (setsockopt(queue->nl.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &one,
                    sizeof one) < 0)
-        nsp_nfq_log(&cfg->log, NSP_LOG_INFO, "nfqueue: NETLINK_NO_ENOBUFS: %s",
-                    strerror(errno));
+        nsp_log_write(&cfg->log, NSP_LOG_INFO,
+                      "nfqueue: NETLINK_NO_ENOBUFS: %s", strerror(errno));
     if (setsockopt(queue->nl.fd, SOL_SOCKET, SO_SNDBUF, &send_bytes,
                    sizeof send_bytes) < 0)
-        nsp_nfq_log(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_SNDBUF: %s",
-                    strerror(errno));
+        nsp_log_write(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_SNDBUF: %s",
+                      strerror(errno));
     /* Has the kernel note when packets come to this machine, while any socket
      * asks for it. A delay counts from then, not from when we woke. */
     if (cfg->max_held_pkts > 0 &&
         setsockopt(queue->nl.fd, SOL_SOCKET, SO_TIMESTAMP, &one, sizeof one) <
             0)
-        nsp_nfq_log(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_TIMESTAMP: %s",
-                    strerror(errno));
+        nsp_log_write(&cfg->log, NSP_LOG_INFO, "nfqueue: SO_TIMESTAMP: %s",
+                      strerror(errno));
 }
 
 int
@@ -262,9 +246,9 @@ log_refused_flags(const struct nsp_nfq_queue *queue, uint32_t refused)
 {
     for (size_t i = 0; i < NSP_ARRAY_LEN(flag_names); i++)
         if (refused & flag_names[i].flag)
-            nsp_nfq_log(&queue->config.log, NSP_LOG_WARNING,
-                        "nfqueue: the kernel refuses the queue flag '%s': %s",
-                        flag_names[i].name, flag_names[i].effect);
+            nsp_log_write(&queue->config.log, NSP_LOG_WARNING,
+                          "nfqueue: the kernel refuses the queue flag '%s': %s",
+                          flag_names[i].name, flag_names[i].effect);
 }
 
 int
@@ -333,10 +317,11 @@ nsp_nfq_queue_accept_all(struct nsp_nfq_queue *queue)
     if (queue->number == 0)
         return;
     if (queue->verdicts_lost) {
-        nsp_nfq_log(&queue->config.log, NSP_LOG_WARNING,
-                    "nfqueue: queue %u has failed: the packets left in it are "
-                    "dropped",
-                    queue->number);
+        nsp_log_write(
+            &queue->config.log, NSP_LOG_WARNING,
+            "nfqueue: queue %u has failed: the packets left in it are "
+            "dropped",
+            queue->number);
         return;
     }
     verdict.id = htonl(queue->last_id + ID_AHEAD);
@@ -346,9 +331,9 @@ nsp_nfq_queue_accept_all(struct nsp_nfq_queue *queue)
     mnl_attr_put(message, NFQA_VERDICT_HDR, sizeof verdict, &verdict);
     nsp_nl_end(&batch, message);
     if (nsp_nl_post(&batch) < 0)
-        nsp_nfq_log(&queue->config.log, NSP_LOG_WARNING,
-                    "nfqueue: queue %u could not be emptied: %s", queue->number,
-                    strerror(errno));
+        nsp_log_write(&queue->config.log, NSP_LOG_WARNING,
+                      "nfqueue: queue %u could not be emptied: %s",
+                      queue->number, strerror(errno));
 }
 
 void

@@ -124,9 +124,6 @@ int nsp_nfq_request_command(struct nsp_nl *nl, uint16_t number,
  * true when the system's limit (net.core.rmem_max) did not apply. */
 bool nsp_nfq_force_receive_buffer(int fd, uint32_t bytes);
 
-void nsp_nfq_log(const struct nsp_log_sink *log, enum nsp_log_level level,
-                 const char *format, ...) NSP_PRINTF(3, 4);
-
 /* --- Packets: as in struct nsp_io_ops (nfqueue_receive.c, nfqueue_verdict.c)
  */
 

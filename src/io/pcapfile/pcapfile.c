@@ -27,6 +27,7 @@
 
 #include "base/buddy.h"
 #include "base/diag.h"
+#include "base/log.h"
 #include "io/pcapfile/pcapng.h"
 #include "io/pcapfile/reader.h"
 #include "netshaper/engine.h"
@@ -413,14 +414,11 @@ static void
 pcapfile_close(struct nsp_io *io)
 {
     struct nsp_allocator allocator = io->allocator;
-    char text[2 * NAME_BYTES];
     int err = nsp_pcapng_finish(io->writer);
 
-    if (err < 0 && io->log.write) {
-        snprintf(text, sizeof text, "cannot write '%s': %s", io->out_name,
-                 strerror(-err));
-        io->log.write(io->log.context, NSP_LOG_ERROR, text);
-    }
+    if (err < 0)
+        nsp_log_write(&io->log, NSP_LOG_ERROR, "cannot write '%s': %s",
+                      io->out_name, strerror(-err));
     nsp_reader_close(&io->reader);
     nsp_buddy_fini(&io->store);
     nsp_release(&allocator, io->free);

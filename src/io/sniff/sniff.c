@@ -12,7 +12,6 @@
 #include <linux/filter.h>
 #include <net/if.h>
 #include <net/if_arp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/sniff/sniff_queue.h"
 #include "netshaper/engine.h"
@@ -52,21 +52,6 @@ struct nsp_io {
     struct nsp_allocator allocator;
     struct nsp_log_sink log;
 };
-
-static void NSP_PRINTF(3, 4)
-    log_text(const struct nsp_io *io, enum nsp_log_level level,
-             const char *format, ...)
-{
-    char text[256];
-    va_list args;
-
-    if (!io->log.write)
-        return;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    io->log.write(io->log.context, level, text);
-}
 
 /* --- Interfaces ----------------------------------------------------------- */
 
@@ -200,9 +185,10 @@ make_program(struct nsp_io *io, uint32_t snap_bytes)
     io->insn_count = nsp_sniff_filter_make(io->filter, &io->site, snap_bytes,
                                            io->insns, &filtered);
     if (io->filter && !filtered)
-        log_text(io, NSP_LOG_WARNING,
-                 "sniff: the filter is too long for the kernel: every packet "
-                 "is copied and judged here");
+        nsp_log_write(
+            &io->log, NSP_LOG_WARNING,
+            "sniff: the filter is too long for the kernel: every packet "
+            "is copied and judged here");
 }
 
 static int
@@ -358,7 +344,8 @@ take_error(struct nsp_io *io, const struct nsp_sniff_queue *queue)
     } else if (!if_indextoname(io->site.ifindex, name)) {
         end_device(io, -ENODEV);
     } else if (!atomic_exchange(&io->down, true)) {
-        log_text(io, NSP_LOG_WARNING, "sniff: interface %s is down", io->name);
+        nsp_log_write(&io->log, NSP_LOG_WARNING, "sniff: interface %s is down",
+                      io->name);
     }
 }
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/tap/tap_counters.h"
 #include "io/tap/tap_device.h"
@@ -73,11 +74,11 @@ log_late(const struct nsp_io *io)
     uint64_t pkts = nsp_beats_late_pkts(&io->beats);
 
     if (pkts > 0)
-        nsp_tap_log(io, NSP_LOG_WARNING,
-                    "tap: %" PRIu64
-                    " packets %s because no worker gave a sign of "
-                    "life in time",
-                    pkts, io->fail_closed ? "were dropped" : "passed by");
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "tap: %" PRIu64
+                      " packets %s because no worker gave a sign of "
+                      "life in time",
+                      pkts, io->fail_closed ? "were dropped" : "passed by");
 }
 
 static void
@@ -168,8 +169,8 @@ take_news(void *context, const struct nsp_link_news *news)
         if (interface->ifindex != news->ifindex)
             continue;
         interface->ifindex = 0;
-        nsp_tap_log(io, NSP_LOG_WARNING, "tap: interface %s was removed",
-                    interface->name);
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "tap: interface %s was removed", interface->name);
         if (--io->interfaces_left == 0)
             end_device(io, -ENODEV, interface->name);
     }

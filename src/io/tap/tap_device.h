@@ -54,7 +54,4 @@ int nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
 void nsp_tap_read_offload(struct nsp_io *io, uint32_t index,
                           struct nsp_offload_counters *ret);
 
-void nsp_tap_log(const struct nsp_io *io, enum nsp_log_level level,
-                 const char *format, ...) NSP_PRINTF(3, 4);
-
 #endif /* NSP_IO_TAP_DEVICE_H */

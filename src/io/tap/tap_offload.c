@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "io/tap/tap_device.h"
 #include "os/linux/bpf_call.h"
 
@@ -36,10 +36,10 @@ replace_programs(struct nsp_io *io, const int fds[])
         int err = nsp_tc_hook_replace(&io->hooks[i], fds[i]);
 
         if (err < 0)
-            nsp_tap_log(io, NSP_LOG_INFO,
-                        "tap: the program at interface %" PRIu32
-                        " was not replaced: %s",
-                        io->hooks[i].ifindex, strerror(-err));
+            nsp_log_write(&io->log, NSP_LOG_INFO,
+                          "tap: the program at interface %" PRIu32
+                          " was not replaced: %s",
+                          io->hooks[i].ifindex, strerror(-err));
         close(fds[i]);
     }
 }

@@ -1,11 +1,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "io/tap/tap_counters.h"
 #include "io/tap/tap_device.h"
@@ -18,21 +18,6 @@
 
 #define QUEUE_PKTS_DEFAULT 4096u
 #define QUEUE_PKTS_MAX     65536u
-
-void
-nsp_tap_log(const struct nsp_io *io, enum nsp_log_level level,
-            const char *format, ...)
-{
-    char message[256];
-    va_list args;
-
-    if (!io->log.write)
-        return;
-    va_start(args, format);
-    vsnprintf(message, sizeof message, format, args);
-    va_end(args);
-    io->log.write(io->log.context, level, message);
-}
 
 /* --- Errors for humans ---------------------------------------------------- */
 
@@ -337,8 +322,8 @@ attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
     for (uint32_t i = 0; i < io->interface_count && result == NSP_OK; i++)
         result = attach_interface(io, cfg, i, method, reterr);
     if (result == NSP_OK && method == NSP_TC_CLSACT)
-        nsp_tap_log(
-            io, NSP_LOG_INFO,
+        nsp_log_write(
+            &io->log, NSP_LOG_INFO,
             "tap: clsact filters: they stay when the process is killed, "
             "and then let everything pass");
     return result;
@@ -391,8 +376,8 @@ open_link(struct nsp_io *io, const struct nsp_io_config *cfg,
         return fail_step(reterr, err, "cannot watch the interfaces");
     io->counters_fd = nsp_tap_counters_open();
     if (io->counters_fd < 0)
-        nsp_tap_log(
-            io, NSP_LOG_WARNING,
+        nsp_log_write(
+            &io->log, NSP_LOG_WARNING,
             "tap: /proc/net/dev: %s; packets that the kernel drops will "
             "not be counted",
             strerror(-io->counters_fd));
