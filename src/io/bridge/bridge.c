@@ -23,11 +23,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_device.h"
 #include "io/bridge/bridge_probe.h"
+#include "io/device.h"
 
 /* Looks at the news that often while packets keep coming. */
 #define WATCH_NS UINT64_C(100000000)
@@ -46,9 +46,7 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     int result;
 
     if (!io)
-        return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
-                            "lower the number of packets to hold",
-                            "no memory for a device");
+        return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
     io->beats.map_fd = io->watch.fd = -1;
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;

@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -9,15 +8,13 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_device.h"
+#include "io/bridge/bridge_probe.h"
 #include "io/bridge/bridge_program.h"
+#include "io/device.h"
 #include "netshaper/engine.h"
 #include "os/linux/bpf_call.h"
 
-#define HANG_MS_DEFAULT  200u
-#define HANG_MS_MIN      10u
-#define HANG_MS_MAX      10000u
 #define BUSY_POLL_US_MAX 1000u
-#define HELD_PKTS_MAX    (1u << 20)
 
 #define CHUNK_BYTES_MIN 2048u
 #define CHUNK_BYTES_MAX 4096u
@@ -29,43 +26,21 @@
 
 /* --- Errors for humans ---------------------------------------------------- */
 
-static int
-fail_memory(struct nsp_diag *reterr)
-{
-    return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
-                        "lower the number of packets to hold",
-                        "no memory for the queues");
-}
+static const struct nsp_device_words words = {
+    .category = "bridge",
+    .purpose = "join interfaces",
+    .privilege = NSP_BRIDGE_PRIVILEGE_CURE,
+};
 
 /* An error of the system at 'step'. */
 static int
 fail_step(struct nsp_diag *reterr, int err, const char *step)
 {
-    switch (err) {
-    case -EPERM:
-    case -EACCES:
-        return nsp_diag_set(
-            reterr, NSP_NOT_POSSIBLE, "privilege",
-            "run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, "
-            "CAP_NET_RAW and CAP_IPC_LOCK outside user namespaces",
-            "no privilege to join interfaces: %s", step);
-    case -ENOBUFS:
-    case -ENOMEM:
-        return fail_memory(reterr);
-    case -EMFILE:
-        return nsp_diag_set_errno(
-            reterr, NSP_OPEN_FAILED, "descriptors", -err,
-            "raise the limit of open files of a process: ulimit -n 1024", "%s",
-            step);
-    case -EAFNOSUPPORT:
+    if (err == -EAFNOSUPPORT)
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "kernel-feature",
                             "it needs CONFIG_XDP_SOCKETS",
                             "the kernel lacks AF_XDP sockets");
-    default:
-        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "bridge", -err,
-                                  "'nsp doctor' tells what is missing here",
-                                  "%s", step);
-    }
+    return nsp_device_fail(&words, err, step, reterr);
 }
 
 static int
@@ -85,26 +60,17 @@ static int
 check_config(const struct nsp_io_config *cfg,
              const struct nsp_bridge_config *device, struct nsp_diag *reterr)
 {
-    if (cfg->queues < 1 || cfg->queues > NSP_IO_QUEUES_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues",
-                            "one for each core that may work is enough",
-                            "%u queues, not 1 to %u", cfg->queues,
-                            NSP_IO_QUEUES_MAX);
+    int result = nsp_device_check_config(cfg, reterr);
+
+    if (result == NSP_OK)
+        result = nsp_device_check_hang(device->hang_ms, reterr);
+    if (result != NSP_OK)
+        return result;
     if (cfg->hooks & ~(uint32_t)NSP_HOOK_FORWARD)
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "hooks",
                             "the nfqueue and tap backends take packets of this "
                             "host",
                             "the bridge backend takes forwarded packets alone");
-    if (cfg->max_held_pkts > HELD_PKTS_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held",
-                            "hold fewer, or share them among more queues",
-                            "%u packets to hold at once, more than %u",
-                            cfg->max_held_pkts, HELD_PKTS_MAX);
-    if (device->hang_ms != 0 &&
-        (device->hang_ms < HANG_MS_MIN || device->hang_ms > HANG_MS_MAX))
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hang", "0 is 200",
-                            "hang_ms %u is outside %u to %u", device->hang_ms,
-                            HANG_MS_MIN, HANG_MS_MAX);
     if (device->busy_poll_us > BUSY_POLL_US_MAX)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "busy-poll",
                             "20 is common", "busy_poll_us %u is more than %u",
@@ -255,7 +221,7 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
         return result;
     io->queues = nsp_alloc(&io->allocator, io->queue_count, sizeof *io->queues);
     if (!io->queues)
-        return fail_memory(reterr);
+        return nsp_device_fail_memory(reterr);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         const char *step = "";
         int err;
@@ -419,9 +385,9 @@ static int
 open_beats(struct nsp_io *io, const struct nsp_bridge_config *device,
            struct nsp_diag *reterr)
 {
-    int err =
-        nsp_beats_open(&io->beats, io->queue_count,
-                       device->hang_ms ? device->hang_ms : HANG_MS_DEFAULT);
+    int err = nsp_beats_open(&io->beats, io->queue_count,
+                             device->hang_ms ? device->hang_ms
+                                             : NSP_DEVICE_HANG_MS_DEFAULT);
 
     return err < 0 ? fail_program(reterr, err, "an eBPF map") : NSP_OK;
 }
@@ -471,7 +437,7 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     io->fail_closed = device->fail_closed;
     if (result == NSP_OK &&
         nsp_gate_create(&io->allocator, &io->programs_gate) < 0)
-        result = fail_memory(reterr);
+        result = nsp_device_fail_memory(reterr);
     if (result == NSP_OK)
         result = find_ports(io, device, reterr);
     if (result == NSP_OK)

@@ -2,8 +2,6 @@
 #include "io/bridge/bridge_probe.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -11,45 +9,15 @@
 #include "base/memory.h"
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_socket.h"
+#include "io/device.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
-
-#define PRIVILEGE_CURE                                                         \
-    "run as root, or with CAP_BPF, CAP_PERFMON, CAP_NET_ADMIN, CAP_NET_RAW "   \
-    "and CAP_IPC_LOCK outside user namespaces"
 
 #define CHUNK_BYTES  4096u
 #define MEMORY_BYTES (16u * CHUNK_BYTES)
 
-struct probe {
-    nsp_probe_fn *report;
-    void *context;
-};
-
-static void NSP_PRINTF(5, 6)
-    report(const struct probe *probe, const char *feature,
-           enum nsp_probe_state state, const char *cure, const char *format,
-           ...)
-{
-    struct nsp_probe_item item = { .feature = feature,
-                                   .state = (uint8_t)state };
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(item.detail, sizeof item.detail, format, args);
-    va_end(args);
-    snprintf(item.cure, sizeof item.cure, "%s", state ? cure : "");
-    probe->report(probe->context, &item);
-}
-
-static const char *
-cure_for(int err, const char *otherwise)
-{
-    return err == -EPERM || err == -EACCES ? PRIVILEGE_CURE : otherwise;
-}
-
 static void
-probe_sockets(const struct probe *probe)
+probe_sockets(const struct nsp_device_probe *probe)
 {
     struct nsp_bridge_memory memory = {
         .count = MEMORY_BYTES,
@@ -62,25 +30,26 @@ probe_sockets(const struct probe *probe)
     int err;
 
     if (bytes == MAP_FAILED) {
-        report(probe, "bridge-sockets", NSP_PROBE_MISSING, "free some memory",
-               "no memory: %s", strerror(errno));
+        nsp_device_report(probe, "bridge-sockets", NSP_PROBE_MISSING,
+                          "free some memory", "no memory: %s", strerror(errno));
         return;
     }
     memory.bytes = bytes;
     err = nsp_bridge_socket_try(&memory);
     munmap(bytes, MEMORY_BYTES);
     if (err < 0)
-        report(probe, "bridge-sockets", NSP_PROBE_MISSING,
-               cure_for(err, "a kernel with CONFIG_XDP_SOCKETS"), "AF_XDP: %s",
-               strerror(-err));
+        nsp_device_report(
+            probe, "bridge-sockets", NSP_PROBE_MISSING,
+            nsp_device_cure(probe, err, "a kernel with CONFIG_XDP_SOCKETS"),
+            "AF_XDP: %s", strerror(-err));
     else if (!memory.requests)
-        report(probe, "bridge-sockets", NSP_PROBE_DEGRADED,
-               "Linux 6.8 or later",
-               "AF_XDP; checksums that virtual senders leave to hardware are "
-               "completed in software");
+        nsp_device_report(
+            probe, "bridge-sockets", NSP_PROBE_DEGRADED, "Linux 6.8 or later",
+            "AF_XDP; checksums that virtual senders leave to hardware are "
+            "completed in software");
     else
-        report(probe, "bridge-sockets", NSP_PROBE_OK, "",
-               "AF_XDP, with checksums by the interface that sends");
+        nsp_device_report(probe, "bridge-sockets", NSP_PROBE_OK, "",
+                          "AF_XDP, with checksums by the interface that sends");
 }
 
 /* Loads what a device would load. */
@@ -111,25 +80,29 @@ load_programs(void)
 }
 
 static void
-probe_programs(const struct probe *probe)
+probe_programs(const struct nsp_device_probe *probe)
 {
     int err = load_programs();
 
     if (err < 0)
-        report(probe, "bridge-programs", NSP_PROBE_MISSING,
-               cure_for(err, "Linux 5.12 or later with CONFIG_BPF_SYSCALL, "
-                             "CONFIG_XDP_SOCKETS and CONFIG_NET_CLS_ACT"),
-               "eBPF: %s", strerror(-err));
+        nsp_device_report(
+            probe, "bridge-programs", NSP_PROBE_MISSING,
+            nsp_device_cure(probe, err,
+                            "Linux 5.12 or later with CONFIG_BPF_SYSCALL, "
+                            "CONFIG_XDP_SOCKETS and CONFIG_NET_CLS_ACT"),
+            "eBPF: %s", strerror(-err));
     else
-        report(probe, "bridge-programs", NSP_PROBE_OK, "",
-               "the kernel takes the programs; whether a driver does, its "
-               "interface tells");
+        nsp_device_report(
+            probe, "bridge-programs", NSP_PROBE_OK, "",
+            "the kernel takes the programs; whether a driver does, its "
+            "interface tells");
 }
 
 void
-nsp_bridge_probe(nsp_probe_fn *report_item, void *context)
+nsp_bridge_probe(nsp_probe_fn *report, void *context)
 {
-    const struct probe probe = { report_item, context };
+    const struct nsp_device_probe probe = { report, context,
+                                            NSP_BRIDGE_PRIVILEGE_CURE };
 
     probe_sockets(&probe);
     probe_programs(&probe);

@@ -9,6 +9,7 @@
 #include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/device.h"
 #include "io/nfqueue/nfqueue_counters.h"
 #include "io/nfqueue/nfqueue_inject.h"
 #include "io/nfqueue/nfqueue_probe.h"
@@ -69,14 +70,6 @@ fail_kernel(struct nsp_diag *reterr, const char *what, const char *options)
                         "the kernel lacks %s", what);
 }
 
-static int
-fail_memory(struct nsp_diag *reterr)
-{
-    return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
-                        "lower the number of packets to hold",
-                        "no memory for the queues");
-}
-
 /* What helps against an error of the system that tells nothing of packets. */
 static const char *
 cure_for(int err)
@@ -102,7 +95,7 @@ fail_queue(struct nsp_diag *reterr, int err, const char *step)
     case -EACCES:
         return fail_privilege(reterr);
     case -ENOMEM:
-        return fail_memory(reterr);
+        return nsp_device_fail_memory(reterr);
     case -EPROTONOSUPPORT:
     case -EAFNOSUPPORT:
     case -EINVAL: /* nfnetlink knows no such subsystem. */
@@ -173,21 +166,14 @@ check_config(const struct nsp_io_config *cfg,
 {
     const uint32_t all_hooks =
         NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD;
+    int result = nsp_device_check_config(cfg, reterr);
 
-    if (cfg->queues < 1 || cfg->queues > NSP_IO_QUEUES_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues",
-                            "one for each core that may work is enough",
-                            "%u queues, not 1 to %u", cfg->queues,
-                            NSP_IO_QUEUES_MAX);
+    if (result != NSP_OK)
+        return result;
     if (cfg->hooks & ~all_hooks)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hooks",
                             "choose of NSP_HOOK_INPUT, OUTPUT and FORWARD",
                             "no set of hooks to tap: 0x%x", cfg->hooks);
-    if (cfg->max_held_pkts > 1u << 20)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held",
-                            "hold fewer, or share them among more queues",
-                            "%u packets to hold at once, more than %u",
-                            cfg->max_held_pkts, 1u << 20);
     if (device->first_queue > UINT16_MAX + 1 - cfg->queues)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-number",
                             "choose a lower first number, or none for a free "
@@ -386,7 +372,7 @@ nfqueue_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
         return result;
     io = nsp_alloc(&allocator, 1, sizeof *io);
     if (!io)
-        return fail_memory(reterr);
+        return nsp_device_fail_memory(reterr);
     *io = (struct nsp_io){
         .queue_count = cfg->queues,
         .nft = { .fd = -1 },
@@ -396,8 +382,8 @@ nfqueue_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
         .log = cfg->log,
     };
     io->queues = nsp_alloc(&allocator, cfg->queues, sizeof *io->queues);
-    result =
-        io->queues ? open_device(io, cfg, device, reterr) : fail_memory(reterr);
+    result = io->queues ? open_device(io, cfg, device, reterr)
+                        : nsp_device_fail_memory(reterr);
     if (result != NSP_OK) {
         nfqueue_close(io);
         return result;

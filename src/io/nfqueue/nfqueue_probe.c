@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <linux/netfilter/nfnetlink_queue.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "io/device.h"
 #include "io/nfqueue/nfqueue_inject.h"
 #include "io/nfqueue/nfqueue_queue.h"
 #include "io/nfqueue/nfqueue_rules.h"
@@ -26,33 +25,16 @@
 #define QUEUES_TRIED 64u
 
 struct probe {
-    nsp_probe_fn *report;
-    void *context;
+    struct nsp_device_probe to;
     struct nsp_nl nl;
     bool privileged;
 };
 
-static void NSP_PRINTF(5, 6)
-    report(const struct probe *probe, const char *feature,
-           enum nsp_probe_state state, const char *cure, const char *format,
-           ...)
-{
-    struct nsp_probe_item item = { .feature = feature,
-                                   .state = (uint8_t)state };
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(item.detail, sizeof item.detail, format, args);
-    va_end(args);
-    snprintf(item.cure, sizeof item.cure, "%s", state ? cure : "");
-    probe->report(probe->context, &item);
-}
-
 static void
 report_not_asked(const struct probe *probe, const char *feature)
 {
-    report(probe, feature, NSP_PROBE_MISSING, PRIVILEGE_CURE,
-           "cannot be told without privilege");
+    nsp_device_report(&probe->to, feature, NSP_PROBE_MISSING, PRIVILEGE_CURE,
+                      "cannot be told without privilege");
 }
 
 /* --- Privilege and NFQUEUE ------------------------------------------------ */
@@ -69,23 +51,25 @@ probe_queue_subsystem(struct probe *probe)
     probe->privileged = err != -EPERM && probe->nl.fd >= 0;
 
     if (probe->privileged)
-        report(probe, "privilege", NSP_PROBE_OK, "",
-               "CAP_NET_ADMIN over this network namespace");
+        nsp_device_report(&probe->to, "privilege", NSP_PROBE_OK, "",
+                          "CAP_NET_ADMIN over this network namespace");
     else if (probe->nl.fd >= 0)
-        report(probe, "privilege", NSP_PROBE_MISSING, PRIVILEGE_CURE,
-               "no CAP_NET_ADMIN over this network namespace");
+        nsp_device_report(&probe->to, "privilege", NSP_PROBE_MISSING,
+                          PRIVILEGE_CURE,
+                          "no CAP_NET_ADMIN over this network namespace");
     else
-        report(probe, "privilege", NSP_PROBE_MISSING,
-               "a kernel with CONFIG_NETFILTER_NETLINK",
-               "no netfilter netlink socket: %s", strerror(-err));
+        nsp_device_report(&probe->to, "privilege", NSP_PROBE_MISSING,
+                          "a kernel with CONFIG_NETFILTER_NETLINK",
+                          "no netfilter netlink socket: %s", strerror(-err));
 
     if (!probe->privileged)
         report_not_asked(probe, "nfnetlink-queue");
     else if (err < 0)
-        report(probe, "nfnetlink-queue", NSP_PROBE_MISSING, QUEUE_CURE,
-               "NFQUEUE: %s", strerror(-err));
+        nsp_device_report(&probe->to, "nfnetlink-queue", NSP_PROBE_MISSING,
+                          QUEUE_CURE, "NFQUEUE: %s", strerror(-err));
     else
-        report(probe, "nfnetlink-queue", NSP_PROBE_OK, "", "NFQUEUE answers");
+        nsp_device_report(&probe->to, "nfnetlink-queue", NSP_PROBE_OK, "",
+                          "NFQUEUE answers");
 }
 
 /* --- nftables ------------------------------------------------------------- */
@@ -97,17 +81,18 @@ probe_nft(const struct probe *probe, int err, enum nsp_nfq_refused refused)
     bool owner = tables && (err == 0 || refused != NSP_NFQ_REFUSED_TABLE);
 
     if (tables)
-        report(probe, "nft-tables", NSP_PROBE_OK, "", "nf_tables answers");
+        nsp_device_report(&probe->to, "nft-tables", NSP_PROBE_OK, "",
+                          "nf_tables answers");
     else
-        report(probe, "nft-tables", NSP_PROBE_MISSING, TABLES_CURE,
-               "nf_tables: %s", strerror(-err));
+        nsp_device_report(&probe->to, "nft-tables", NSP_PROBE_MISSING,
+                          TABLES_CURE, "nf_tables: %s", strerror(-err));
     if (owner)
-        report(probe, "nft-owner", NSP_PROBE_OK, "",
-               "tables vanish with the process that owns them");
+        nsp_device_report(&probe->to, "nft-owner", NSP_PROBE_OK, "",
+                          "tables vanish with the process that owns them");
     else
-        report(probe, "nft-owner", NSP_PROBE_MISSING,
-               "Linux 5.12 or later, with " TABLES_CURE,
-               "no table with an owner: %s", strerror(-err));
+        nsp_device_report(&probe->to, "nft-owner", NSP_PROBE_MISSING,
+                          "Linux 5.12 or later, with " TABLES_CURE,
+                          "no table with an owner: %s", strerror(-err));
 }
 
 static void
@@ -132,21 +117,23 @@ probe_rules(struct probe *probe)
                               NSP_NFQ_DIVERT_NATIVE, &refused);
     probe_nft(probe, err, refused);
     if (err == 0) {
-        report(probe, "queue-expression", NSP_PROBE_OK, native_cure,
-               "native (nft queue)");
+        nsp_device_report(&probe->to, "queue-expression", NSP_PROBE_OK,
+                          native_cure, "native (nft queue)");
         return;
     }
     compat_err = nsp_nfq_rules_check(&probe->nl, "netshaper-probe", &rules,
                                      NSP_NFQ_DIVERT_COMPAT, &refused);
     if (compat_err == 0)
-        report(probe, "queue-expression", NSP_PROBE_OK, "",
-               "compatible (xtables NFQUEUE target); no native nft queue");
+        nsp_device_report(
+            &probe->to, "queue-expression", NSP_PROBE_OK, "",
+            "compatible (xtables NFQUEUE target); no native nft queue");
     else
-        report(probe, "queue-expression", NSP_PROBE_MISSING,
-               "a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NFT_COMPAT and "
-               "CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
-               "native: %s; compatible: %s", strerror(-err),
-               strerror(-compat_err));
+        nsp_device_report(
+            &probe->to, "queue-expression", NSP_PROBE_MISSING,
+            "a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NFT_COMPAT and "
+            "CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
+            "native: %s; compatible: %s", strerror(-err),
+            strerror(-compat_err));
 }
 
 /* --- Queue flags ---------------------------------------------------------- */
@@ -157,13 +144,14 @@ report_flags(const struct probe *probe, uint32_t granted)
     const uint32_t wanted =
         NFQA_CFG_F_GSO | NFQA_CFG_F_FAIL_OPEN | NFQA_CFG_F_UID_GID;
 
-    report(probe, "queue-flags",
-           granted == wanted ? NSP_PROBE_OK : NSP_PROBE_DEGRADED,
-           "a newer kernel: gso and uid-gid came with Linux 3.10 and 3.12",
-           "gso %s, fail-open %s, uid-gid %s",
-           granted & NFQA_CFG_F_GSO ? "yes" : "no",
-           granted & NFQA_CFG_F_FAIL_OPEN ? "yes" : "no",
-           granted & NFQA_CFG_F_UID_GID ? "yes" : "no");
+    nsp_device_report(
+        &probe->to, "queue-flags",
+        granted == wanted ? NSP_PROBE_OK : NSP_PROBE_DEGRADED,
+        "a newer kernel: gso and uid-gid came with Linux 3.10 and 3.12",
+        "gso %s, fail-open %s, uid-gid %s",
+        granted & NFQA_CFG_F_GSO ? "yes" : "no",
+        granted & NFQA_CFG_F_FAIL_OPEN ? "yes" : "no",
+        granted & NFQA_CFG_F_UID_GID ? "yes" : "no");
 }
 
 /* Binds a queue to which no rule of ours points, and lets it go again. */
@@ -186,8 +174,9 @@ probe_flags(struct probe *probe)
     if (err == 0)
         err = nsp_nfq_request_flags(&probe->nl, number, wanted, &granted);
     if (err < 0)
-        report(probe, "queue-flags", NSP_PROBE_MISSING, QUEUE_CURE,
-               "cannot bind a queue: %s", strerror(-err));
+        nsp_device_report(&probe->to, "queue-flags", NSP_PROBE_MISSING,
+                          QUEUE_CURE, "cannot bind a queue: %s",
+                          strerror(-err));
     else
         report_flags(probe, granted);
 }
@@ -201,17 +190,19 @@ probe_raw_socket(const struct probe *probe)
     int err = nsp_nfq_injector_open(&injector);
 
     if (err < 0) {
-        report(probe, "raw-socket", NSP_PROBE_MISSING,
-               err == -EPERM ? PRIVILEGE_CURE : "a kernel with CONFIG_INET",
-               "no raw socket with a mark: %s", strerror(-err));
+        nsp_device_report(&probe->to, "raw-socket", NSP_PROBE_MISSING,
+                          err == -EPERM ? PRIVILEGE_CURE
+                                        : "a kernel with CONFIG_INET",
+                          "no raw socket with a mark: %s", strerror(-err));
         return;
     }
     if (injector.ipv6_fd < 0)
-        report(probe, "raw-socket", NSP_PROBE_DEGRADED,
-               "a kernel with CONFIG_IPV6, and IPv6 not disabled",
-               "IPv4 only: IPv6 packets cannot be rejected");
+        nsp_device_report(&probe->to, "raw-socket", NSP_PROBE_DEGRADED,
+                          "a kernel with CONFIG_IPV6, and IPv6 not disabled",
+                          "IPv4 only: IPv6 packets cannot be rejected");
     else
-        report(probe, "raw-socket", NSP_PROBE_OK, "", "IPv4 and IPv6");
+        nsp_device_report(&probe->to, "raw-socket", NSP_PROBE_OK, "",
+                          "IPv4 and IPv6");
     nsp_nfq_injector_close(&injector);
 }
 
@@ -222,35 +213,36 @@ probe_receive_buffer(const struct probe *probe)
     socklen_t bytes = sizeof value;
 
     if (probe->nl.fd < 0) {
-        report(probe, "receive-buffer", NSP_PROBE_MISSING,
-               "a kernel with CONFIG_NETFILTER_NETLINK",
-               "no netfilter netlink socket");
+        nsp_device_report(&probe->to, "receive-buffer", NSP_PROBE_MISSING,
+                          "a kernel with CONFIG_NETFILTER_NETLINK",
+                          "no netfilter netlink socket");
         return;
     }
     if (nsp_nfq_force_receive_buffer(probe->nl.fd, WANTED_RECEIVE_BYTES)) {
-        report(probe, "receive-buffer", NSP_PROBE_OK, "", "any size");
+        nsp_device_report(&probe->to, "receive-buffer", NSP_PROBE_OK, "",
+                          "any size");
         return;
     }
     /* The kernel says twice what was asked, to allow for its own structures. */
     getsockopt(probe->nl.fd, SOL_SOCKET, SO_RCVBUF, &value, &bytes);
     if (value / 2 >= (int)WANTED_RECEIVE_BYTES)
-        report(probe, "receive-buffer", NSP_PROBE_OK, "", "%d bytes",
-               value / 2);
+        nsp_device_report(&probe->to, "receive-buffer", NSP_PROBE_OK, "",
+                          "%d bytes", value / 2);
     else
-        report(probe, "receive-buffer", NSP_PROBE_DEGRADED,
-               "sysctl net.core.rmem_max=67108864, or run as root outside user "
-               "namespaces",
-               "net.core.rmem_max limits it to %d bytes: bursts may pass by "
-               "uncounted",
-               value / 2);
+        nsp_device_report(
+            &probe->to, "receive-buffer", NSP_PROBE_DEGRADED,
+            "sysctl net.core.rmem_max=67108864, or run as root outside user "
+            "namespaces",
+            "net.core.rmem_max limits it to %d bytes: bursts may pass by "
+            "uncounted",
+            value / 2);
 }
 
 void
-nsp_nfq_probe(nsp_probe_fn *report_item, void *context)
+nsp_nfq_probe(nsp_probe_fn *report, void *context)
 {
     struct probe probe = {
-        .report = report_item,
-        .context = context,
+        .to = { report, context, PRIVILEGE_CURE },
         .nl = { .fd = -1 },
     };
 

@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/device.h"
 #include "io/tap/tap_counters.h"
 #include "io/tap/tap_device.h"
 #include "io/tap/tap_probe.h"
@@ -37,9 +37,7 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     int result;
 
     if (!io)
-        return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
-                            "lower the number of packets to hold",
-                            "no memory for a device");
+        return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
     io->beats.map_fd = io->watch.fd = io->counters_fd = -1;
     io->allocator = allocator;

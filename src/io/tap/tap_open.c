@@ -1,58 +1,34 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/device.h"
 #include "io/tap/tap_counters.h"
 #include "io/tap/tap_device.h"
+#include "io/tap/tap_probe.h"
 #include "netshaper/engine.h"
 #include "os/linux/bpf_call.h"
-
-#define HANG_MS_DEFAULT 200u
-#define HANG_MS_MIN     10u
-#define HANG_MS_MAX     10000u
 
 #define QUEUE_PKTS_DEFAULT 4096u
 #define QUEUE_PKTS_MAX     65536u
 
 /* --- Errors for humans ---------------------------------------------------- */
 
-static int
-fail_memory(struct nsp_diag *reterr)
-{
-    return nsp_diag_set(reterr, NSP_NO_MEMORY, "no-memory",
-                        "lower the number of packets to hold",
-                        "no memory for the queues");
-}
+static const struct nsp_device_words words = {
+    .category = "tap",
+    .purpose = "attach programs to interfaces",
+    .privilege = NSP_TAP_PRIVILEGE_CURE,
+};
 
 /* An error of the system at 'step'. */
 static int
 fail_step(struct nsp_diag *reterr, int err, const char *step)
 {
-    switch (err) {
-    case -EPERM:
-    case -EACCES:
-        return nsp_diag_set(
-            reterr, NSP_NOT_POSSIBLE, "privilege",
-            "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN "
-            "outside user namespaces",
-            "no privilege to attach programs to interfaces: %s", step);
-    case -ENOMEM:
-        return fail_memory(reterr);
-    case -EMFILE:
-        return nsp_diag_set_errno(
-            reterr, NSP_OPEN_FAILED, "descriptors", -err,
-            "raise the limit of open files of a process: ulimit -n 1024", "%s",
-            step);
-    default:
-        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "tap", -err,
-                                  "'nsp doctor' tells what is missing here",
-                                  "%s", step);
-    }
+    return nsp_device_fail(&words, err, step, reterr);
 }
 
 static int
@@ -82,30 +58,21 @@ static int
 check_config(const struct nsp_io_config *cfg,
              const struct nsp_tap_config *device, struct nsp_diag *reterr)
 {
-    if (cfg->queues < 1 || cfg->queues > NSP_IO_QUEUES_MAX)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queues",
-                            "one for each core that may work is enough",
-                            "%u queues, not 1 to %u", cfg->queues,
-                            NSP_IO_QUEUES_MAX);
+    int result = nsp_device_check_config(cfg, reterr);
+
+    if (result == NSP_OK)
+        result = nsp_device_check_hang(device->hang_ms, reterr);
+    if (result != NSP_OK)
+        return result;
     if (cfg->hooks & ~(uint32_t)(NSP_HOOK_INPUT | NSP_HOOK_OUTPUT))
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "hooks",
                             "the nfqueue backend takes what is forwarded",
                             "the tap backend takes packets of this host: "
                             "input and output");
-    if (cfg->max_held_pkts > 1u << 20)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "max-held",
-                            "hold fewer, or share them among more queues",
-                            "%u packets to hold at once, more than %u",
-                            cfg->max_held_pkts, 1u << 20);
     if (device->interface_count > NSP_TAP_INTERFACES_MAX)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "interfaces",
                             "name fewer", "%u interfaces, more than %u",
                             device->interface_count, NSP_TAP_INTERFACES_MAX);
-    if (device->hang_ms != 0 &&
-        (device->hang_ms < HANG_MS_MIN || device->hang_ms > HANG_MS_MAX))
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hang", "0 is 200",
-                            "hang_ms %u is outside %u to %u", device->hang_ms,
-                            HANG_MS_MIN, HANG_MS_MAX);
     if (device->queue_pkts > QUEUE_PKTS_MAX)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-pkts",
                             "0 is 4096", "queue_pkts %u is more than %u",
@@ -313,7 +280,8 @@ attach_programs(struct nsp_io *io, const struct nsp_io_config *cfg,
     int result, err;
 
     err = nsp_beats_open(&io->beats, io->queue_count,
-                         device->hang_ms ? device->hang_ms : HANG_MS_DEFAULT);
+                         device->hang_ms ? device->hang_ms
+                                         : NSP_DEVICE_HANG_MS_DEFAULT);
     if (err < 0)
         return fail_program(reterr, err, "an eBPF map");
     result = attach_return(io, &method, device->attach == NSP_TAP_ATTACH_AUTO,
@@ -337,7 +305,7 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
 {
     io->queues = nsp_alloc(&io->allocator, io->queue_count, sizeof *io->queues);
     if (!io->queues)
-        return fail_memory(reterr);
+        return nsp_device_fail_memory(reterr);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         const struct nsp_tap_queue_config queue_cfg = {
             .index = i,
@@ -396,7 +364,7 @@ nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     io->superpackets = cfg->superpackets;
     if (result == NSP_OK &&
         nsp_gate_create(&io->allocator, &io->hooks_gate) < 0)
-        result = fail_memory(reterr);
+        result = nsp_device_fail_memory(reterr);
     if (result == NSP_OK)
         result = find_interfaces(io, device, reterr);
     if (result == NSP_OK)

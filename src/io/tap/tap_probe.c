@@ -2,50 +2,22 @@
 #include "io/tap/tap_probe.h"
 
 #include <errno.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "io/device.h"
 #include "io/tap/tap_link.h"
 #include "io/tap/tap_program.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 #include "os/linux/tc_hook.h"
 
-#define PRIVILEGE_CURE                                                         \
-    "run as root, or with CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN outside "     \
-    "user namespaces"
-
 struct probe {
-    nsp_probe_fn *report;
-    void *context;
+    struct nsp_device_probe to;
     struct nsp_tap_link link;
     int map_fd, program_fd;
 };
-
-static void NSP_PRINTF(5, 6)
-    report(const struct probe *probe, const char *feature,
-           enum nsp_probe_state state, const char *cure, const char *format,
-           ...)
-{
-    struct nsp_probe_item item = { .feature = feature,
-                                   .state = (uint8_t)state };
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(item.detail, sizeof item.detail, format, args);
-    va_end(args);
-    snprintf(item.cure, sizeof item.cure, "%s", state ? cure : "");
-    probe->report(probe->context, &item);
-}
-
-static const char *
-cure_for(int err, const char *otherwise)
-{
-    return err == -EPERM || err == -EACCES ? PRIVILEGE_CURE : otherwise;
-}
 
 static void
 probe_device(struct probe *probe)
@@ -60,16 +32,19 @@ probe_device(struct probe *probe)
 
     if (err < 0) {
         nsp_tap_link_close(&probe->link);
-        report(probe, "tap-device", NSP_PROBE_MISSING,
-               cure_for(err, "a kernel with CONFIG_TUN (module tun), and "
-                             "/dev/net/tun"),
-               "%s: %s", step, strerror(-err));
+        nsp_device_report(
+            &probe->to, "tap-device", NSP_PROBE_MISSING,
+            nsp_device_cure(&probe->to, err,
+                            "a kernel with CONFIG_TUN (module tun), and "
+                            "/dev/net/tun"),
+            "%s: %s", step, strerror(-err));
     } else if (!probe->link.udp_superpackets) {
-        report(probe, "tap-device", NSP_PROBE_DEGRADED, "Linux 6.2 or later",
-               "TCP superpackets; those of UDP are split");
+        nsp_device_report(&probe->to, "tap-device", NSP_PROBE_DEGRADED,
+                          "Linux 6.2 or later",
+                          "TCP superpackets; those of UDP are split");
     } else {
-        report(probe, "tap-device", NSP_PROBE_OK, "",
-               "TCP and UDP superpackets");
+        nsp_device_report(&probe->to, "tap-device", NSP_PROBE_OK, "",
+                          "TCP and UDP superpackets");
     }
 }
 
@@ -115,13 +90,15 @@ probe_programs(struct probe *probe)
     int err = load_programs(probe);
 
     if (err < 0)
-        report(probe, "tap-programs", NSP_PROBE_MISSING,
-               cure_for(err, "Linux 5.10 or later with CONFIG_BPF_SYSCALL and "
-                             "CONFIG_NET_CLS_ACT"),
-               "eBPF: %s", strerror(-err));
+        nsp_device_report(
+            &probe->to, "tap-programs", NSP_PROBE_MISSING,
+            nsp_device_cure(&probe->to, err,
+                            "Linux 5.10 or later with CONFIG_BPF_SYSCALL and "
+                            "CONFIG_NET_CLS_ACT"),
+            "eBPF: %s", strerror(-err));
     else
-        report(probe, "tap-programs", NSP_PROBE_OK, "",
-               "the kernel takes the programs");
+        nsp_device_report(&probe->to, "tap-programs", NSP_PROBE_OK, "",
+                          "the kernel takes the programs");
 }
 
 /* Attaches the return program to our own TAP, whose packets it drops. */
@@ -132,31 +109,34 @@ probe_hooks(const struct probe *probe)
     int tcx, clsact;
 
     if (probe->program_fd < 0 || probe->link.ifindex == 0) {
-        report(probe, "tap-hooks", NSP_PROBE_MISSING,
-               "mend what is missing above", "cannot be told");
+        nsp_device_report(&probe->to, "tap-hooks", NSP_PROBE_MISSING,
+                          "mend what is missing above", "cannot be told");
         return;
     }
     tcx = nsp_tc_hook_attach(&hook, NSP_TC_TCX, probe->program_fd,
                              probe->link.ifindex, true);
     nsp_tc_hook_detach(&hook);
     if (tcx == 0) {
-        report(probe, "tap-hooks", NSP_PROBE_OK, "",
-               "tcx links, which go with the process");
+        nsp_device_report(&probe->to, "tap-hooks", NSP_PROBE_OK, "",
+                          "tcx links, which go with the process");
         return;
     }
     clsact = nsp_tc_hook_attach(&hook, NSP_TC_CLSACT, probe->program_fd,
                                 probe->link.ifindex, true);
     nsp_tc_hook_detach(&hook);
     if (clsact == 0)
-        report(probe, "tap-hooks", NSP_PROBE_DEGRADED,
-               "Linux 6.6 or later with CONFIG_NET_XGRESS",
-               "clsact filters, which stay when the process is killed and then "
-               "let all pass");
+        nsp_device_report(
+            &probe->to, "tap-hooks", NSP_PROBE_DEGRADED,
+            "Linux 6.6 or later with CONFIG_NET_XGRESS",
+            "clsact filters, which stay when the process is killed and then "
+            "let all pass");
     else
-        report(probe, "tap-hooks", NSP_PROBE_MISSING,
-               cure_for(tcx, "Linux 6.6 or later with CONFIG_NET_XGRESS, or "
-                             "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"),
-               "tcx: %s; clsact: %s", strerror(-tcx), strerror(-clsact));
+        nsp_device_report(
+            &probe->to, "tap-hooks", NSP_PROBE_MISSING,
+            nsp_device_cure(&probe->to, tcx,
+                            "Linux 6.6 or later with CONFIG_NET_XGRESS, or "
+                            "CONFIG_NET_SCH_INGRESS and CONFIG_NET_CLS_BPF"),
+            "tcx: %s; clsact: %s", strerror(-tcx), strerror(-clsact));
 }
 
 /* Loads a program that decides by a rule of its own. Returns 0 or a negative
@@ -197,20 +177,21 @@ probe_rules(const struct probe *probe)
         return; /* There is no program to put them in. */
     err = load_rule();
     if (err < 0)
-        report(probe, "tap-rules", NSP_PROBE_DEGRADED,
-               "Linux 5.10 or later; until then --no-offload spares the try",
-               "the engine decides every packet: %s", strerror(-err));
+        nsp_device_report(
+            &probe->to, "tap-rules", NSP_PROBE_DEGRADED,
+            "Linux 5.10 or later; until then --no-offload spares the try",
+            "the engine decides every packet: %s", strerror(-err));
     else
-        report(probe, "tap-rules", NSP_PROBE_OK, "",
-               "the kernel decides by rules that only pass, drop or count");
+        nsp_device_report(
+            &probe->to, "tap-rules", NSP_PROBE_OK, "",
+            "the kernel decides by rules that only pass, drop or count");
 }
 
 void
-nsp_tap_probe(nsp_probe_fn *report_item, void *context)
+nsp_tap_probe(nsp_probe_fn *report, void *context)
 {
     struct probe probe = {
-        .report = report_item,
-        .context = context,
+        .to = { report, context, NSP_TAP_PRIVILEGE_CURE },
         .map_fd = -1,
         .program_fd = -1,
     };
