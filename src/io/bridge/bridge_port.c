@@ -10,37 +10,15 @@
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "io/bridge/bridge_program.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/interface.h"
 #include "os/linux/route_netlink.h"
 
 #define REQUEST_BYTES 256u
 #define NO_PROGRAM    (-1)
-
-static int
-control(unsigned long request, struct ifreq *ifr)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int err = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (ioctl(fd, request, ifr) < 0)
-        err = -errno;
-    close(fd);
-    return err;
-}
-
-static void
-set_name(struct ifreq *ifr, const char *name)
-{
-    memset(ifr, 0, sizeof *ifr);
-    snprintf(ifr->ifr_name, sizeof ifr->ifr_name, "%s", name);
-}
 
 /* --- Looking -------------------------------------------------------------- */
 
@@ -119,9 +97,9 @@ ask_ethtool(const char *name, void *command)
 {
     struct ifreq ifr;
 
-    set_name(&ifr, name);
+    nsp_ifreq_init(&ifr, name);
     ifr.ifr_data = command;
-    return control(SIOCETHTOOL, &ifr);
+    return nsp_ifreq_ask(SIOCETHTOOL, &ifr);
 }
 
 uint32_t
@@ -168,15 +146,15 @@ set_promiscuous(const struct nsp_bridge_port *port, bool on, bool *ret_changed)
     struct ifreq ifr;
     int err;
 
-    set_name(&ifr, port->name);
-    err = control(SIOCGIFFLAGS, &ifr);
+    nsp_ifreq_init(&ifr, port->name);
+    err = nsp_ifreq_ask(SIOCGIFFLAGS, &ifr);
     if (err < 0)
         return err;
     *ret_changed = ((ifr.ifr_flags & IFF_PROMISC) != 0) != on;
     if (!*ret_changed)
         return 0;
     ifr.ifr_flags ^= IFF_PROMISC;
-    return control(SIOCSIFFLAGS, &ifr);
+    return nsp_ifreq_ask(SIOCSIFFLAGS, &ifr);
 }
 
 /* Takes away, or gives back, what would change frames before they come: tags

@@ -15,14 +15,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/device.h"
 #include "io/sniff/sniff_queue.h"
 #include "netshaper/engine.h"
+#include "os/linux/interface.h"
 
 #define BUFFER_BYTES_DEFAULT (16u << 20)
 #define BUFFER_BYTES_MAX     (1u << 30)
@@ -85,17 +85,8 @@ link_of(unsigned type)
 static int
 ask_interface(const char *name, unsigned long request, struct ifreq *ret)
 {
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int err = 0;
-
-    *ret = (struct ifreq){ .ifr_ifindex = 0 };
-    if (fd < 0)
-        return -errno;
-    snprintf(ret->ifr_name, sizeof ret->ifr_name, "%s", name);
-    if (ioctl(fd, request, ret) < 0)
-        err = -errno;
-    close(fd);
-    return err;
+    nsp_ifreq_init(ret, name);
+    return nsp_ifreq_ask(request, ret);
 }
 
 /* What hardware it is (ARPHRD_*). */
@@ -428,7 +419,7 @@ sniff_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
 static void
 sniff_probe(nsp_probe_fn *report, void *context)
 {
-    struct nsp_probe_item item = { .feature = "packet-socket" };
+    const struct nsp_device_probe probe = { report, context, PRIVILEGE_CURE };
     struct nsp_sniff_queue_config cfg = {
         .site = { .any = true, .hooks = NSP_HOOK_INPUT },
         .block_count = 1,
@@ -445,19 +436,15 @@ sniff_probe(nsp_probe_fn *report, void *context)
         nsp_sniff_queue_close(queue);
         nsp_release(&nsp_libc_allocator, queue);
     }
-    if (err == 0) {
-        snprintf(item.detail, sizeof item.detail,
-                 "a ring of version 3, filters in the kernel");
-    } else {
-        item.state = NSP_PROBE_MISSING;
-        snprintf(item.detail, sizeof item.detail, "cannot %s: %s", step,
-                 strerror(-err));
-        snprintf(item.cure, sizeof item.cure, "%s",
-                 err == -EPERM || err == -EACCES
-                     ? PRIVILEGE_CURE
-                     : "a kernel with CONFIG_PACKET (module af_packet)");
-    }
-    report(context, &item);
+    if (err == 0)
+        nsp_device_report(&probe, "packet-socket", NSP_PROBE_OK, "",
+                          "a ring of version 3, filters in the kernel");
+    else
+        nsp_device_report(
+            &probe, "packet-socket", NSP_PROBE_MISSING,
+            nsp_device_cure(&probe, err,
+                            "a kernel with CONFIG_PACKET (module af_packet)"),
+            "cannot %s: %s", step, strerror(-err));
 }
 
 extern const struct nsp_io_ops nsp_sniff_ops;

@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "os/linux/interface.h"
 #include "os/linux/route_netlink.h"
 
 /* Linux 6.2; the C library's headers lack them. */
@@ -22,27 +22,6 @@
 
 #define TAP_FLAGS    (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
 #define NAME_PATTERN "nsp%d"
-
-static int
-control(unsigned long request, struct ifreq *ifr)
-{
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int err = 0;
-
-    if (fd < 0)
-        return -errno;
-    if (ioctl(fd, request, ifr) < 0)
-        err = -errno;
-    close(fd);
-    return err;
-}
-
-static void
-set_name(struct ifreq *ifr, const char *name)
-{
-    memset(ifr, 0, sizeof *ifr);
-    snprintf(ifr->ifr_name, sizeof ifr->ifr_name, "%s", name);
-}
 
 /* --- Our own -------------------------------------------------------------- */
 
@@ -55,7 +34,7 @@ open_queue(struct nsp_tap_link *link, uint32_t index)
     if (fd < 0)
         return -errno;
     link->fds[index] = fd;
-    set_name(&ifr, index == 0 ? NAME_PATTERN : link->name);
+    nsp_ifreq_init(&ifr, index == 0 ? NAME_PATTERN : link->name);
     ifr.ifr_flags = (short)TAP_FLAGS;
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return -errno;
@@ -108,17 +87,17 @@ bring_up(struct nsp_tap_link *link, uint32_t queue_pkts,
     int err;
 
     *reterr_step = "cannot set the length of the TAP's queues";
-    set_name(&ifr, link->name);
+    nsp_ifreq_init(&ifr, link->name);
     ifr.ifr_qlen = (int)queue_pkts;
-    err = control(SIOCSIFTXQLEN, &ifr);
+    err = nsp_ifreq_ask(SIOCSIFTXQLEN, &ifr);
     if (err < 0)
         return err;
     turn_off_ipv6(link);
 
     *reterr_step = "cannot bring the TAP up";
-    set_name(&ifr, link->name);
+    nsp_ifreq_init(&ifr, link->name);
     ifr.ifr_flags = IFF_UP | IFF_NOARP;
-    err = control(SIOCSIFFLAGS, &ifr);
+    err = nsp_ifreq_ask(SIOCSIFFLAGS, &ifr);
     if (err < 0)
         return err;
     link->ifindex = if_nametoindex(link->name);
