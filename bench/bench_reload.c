@@ -1,18 +1,23 @@
 /* What a change of policy does to packets: a device that always has a burst
  * ready is worked off by one worker while another thread puts policies of
- * 10,000 rules in each other's place, in lines of "name value unit":
+ * 10,000 rules in each other's place: simple ones, and ones in which each rule
+ * has a rate of its own, which all change. By turns it leaves the worker alone
+ * for as long. For each kind of policy two lines
  *
- *     packets, lost, reordered   while policies changed
- *     stall                      the longest time from a burst to the next, of
- *                                the first 32 under a new policy, in which each
- *                                of 1024 flows meets it: median of all changes
- *     stall-worst                of all changes
- *     stall-idle                 the same at other moments, for comparison
- *     set-policy                 the median time that a change took
+ *     KIND change  median time of a change, ms; packets; lost; reordered
+ *     KIND stolen  ms that the host took, with changes and without
  *
- * Bursts in which the system gave the processor to another thread, as its count
- * of the worker's involuntary switches tells, are left out: that is not of the
- * engine's making. What a host takes from a virtual machine cannot be told. */
+ * and a line for each kind of moment, 32 bursts, of whose longest bursts
+ *
+ *     KIND WHEN    moments; median, 99th percentile and worst of what the
+ *                  engine took; worst of what passed, us
+ *
+ * WHEN is the 'start', when memory is touched first; 'after' a change, when
+ * each of 1024 flows meets a policy for the first time; 'with' for all other
+ * moments while policies are made and changed; and 'without'. The engine took
+ * what the system charged the worker's thread with, or all that passed if the
+ * thread slept: neither what other threads got nor what the host is known to
+ * have taken, but interrupts that came meanwhile. */
 #define _GNU_SOURCE
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,41 +26,61 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/base.h"
 #include "base/prng.h"
 #include "netshaper/engine.h"
 
 #define RULES       10000u
-#define CHANGES     20
+#define ROUNDS      4
+#define CHANGES     5 /* In a round. */
 #define FLOWS       1024u
 #define FRAME_BYTES 64u
-#define IDLE_PKTS   (UINT64_C(64) << 10) /* Between other moments. */
 
-#define MOMENTS_MAX   4096u
 #define MOMENT_BURSTS 32u
+#define BUCKET_NS     100u
+#define BUCKETS       20000u
 #define TEXT_BYTES    96
 
-/* --- The device ----------------------------------------------------------- */
+/* --- Moments -------------------------------------------------------------- */
 
-/* The longest bursts of some moments. */
+enum when { START, AFTER, WITH, WITHOUT, WHENS };
+
+static const char *const when_names[] = { "start", "after", "with", "without" };
+
+/* What a worker's thread has had so far. */
+struct instant {
+    uint64_t now_ns, charged_ns;
+    long sleeps;
+};
+
+/* From a burst to the next. */
+struct gap {
+    uint64_t took_ns, passed_ns;
+};
+
+struct moment {
+    enum when when;
+    uint32_t left; /* Bursts to come. */
+    struct gap longest;
+};
+
 struct moments {
-    uint64_t longest_ns[MOMENTS_MAX];
-    uint32_t count;
+    uint32_t count, buckets[BUCKETS]; /* By what the longest took. */
+    struct gap worst;
 };
 
 struct nsp_io {
     uint8_t frames[FLOWS][FRAME_BYTES];
     struct nsp_pkt pkts[FLOWS];
     uint64_t sent, back, lost, reordered;
-    uint8_t mark;  /* Of the policy in force, as packets bear it. */
-    uint32_t left; /* Bursts of the present moment to come. */
-    uint64_t longest_ns;
-    bool of_change; /* It follows a change. */
-    struct moments changes, idle;
-    uint64_t last_ns;
-    long last_switches;
-    _Atomic bool quiesced;
+    uint8_t mark; /* Of the policy in force, as packets bear it; 0: none yet. */
+    struct moment moment;
+    struct moments moments[WHENS];
+    struct instant now;
+    struct gap gap; /* The last. */
+    _Atomic bool changing, quiesced;
 };
 
 static struct nsp_io device;
@@ -68,49 +93,89 @@ die(const char *what)
 }
 
 static uint64_t
-clock_ns(void)
+clock_ns(clockid_t clock)
 {
     struct timespec ts;
 
-    clock_gettime(CLOCK_MONOTONIC, &ts);
+    clock_gettime(clock, &ts);
     return (uint64_t)ts.tv_sec * NSP_NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
-static long
-count_switches(void)
+static struct instant
+read_instant(void)
 {
     struct rusage usage;
 
     getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_nivcsw;
+    return (struct instant){ .now_ns = clock_ns(CLOCK_MONOTONIC),
+                             .charged_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID),
+                             .sleeps = usage.ru_nvcsw };
 }
 
 static void
-begin_moment(struct nsp_io *io, bool of_change)
+note_longest(struct moment *moment, const struct gap *gap)
 {
-    io->left = MOMENT_BURSTS;
-    io->longest_ns = 0;
-    io->of_change = of_change;
+    moment->longest.took_ns =
+        nsp_max_u64(moment->longest.took_ns, gap->took_ns);
+    moment->longest.passed_ns =
+        nsp_max_u64(moment->longest.passed_ns, gap->passed_ns);
+}
+
+static void
+begin_moment(struct nsp_io *io, enum when when)
+{
+    io->moment = (struct moment){ .when = when, .left = MOMENT_BURSTS };
+}
+
+static void
+end_moment(struct nsp_io *io)
+{
+    const struct gap *longest = &io->moment.longest;
+    struct moments *all = &io->moments[io->moment.when];
+    uint64_t bucket = longest->took_ns / BUCKET_NS;
+
+    all->count++;
+    all->buckets[bucket < BUCKETS ? bucket : BUCKETS - 1]++;
+    all->worst.took_ns = nsp_max_u64(all->worst.took_ns, longest->took_ns);
+    all->worst.passed_ns =
+        nsp_max_u64(all->worst.passed_ns, longest->passed_ns);
 }
 
 static void
 note_burst(struct nsp_io *io)
 {
-    struct moments *moments = io->of_change ? &io->changes : &io->idle;
-    uint64_t now_ns = clock_ns();
-    bool preempted = count_switches() != io->last_switches;
+    struct instant before = io->now;
 
-    if (io->left == 0 && io->sent % IDLE_PKTS == 0)
-        begin_moment(io, false);
-    else if (io->left > 0) {
-        if (!preempted)
-            io->longest_ns = nsp_max_u64(io->longest_ns, now_ns - io->last_ns);
-        if (--io->left == 0 && moments->count < MOMENTS_MAX)
-            moments->longest_ns[moments->count++] = io->longest_ns;
+    io->now = read_instant();
+    if (before.now_ns == 0) {
+        begin_moment(io, START);
+        return;
     }
-    io->last_switches = count_switches();
-    io->last_ns = clock_ns();
+    io->gap.passed_ns = io->now.now_ns - before.now_ns;
+    io->gap.took_ns = io->now.sleeps != before.sleeps
+                          ? io->gap.passed_ns
+                          : io->now.charged_ns - before.charged_ns;
+    note_longest(&io->moment, &io->gap);
+    if (--io->moment.left == 0) {
+        end_moment(io);
+        begin_moment(io, atomic_load(&io->changing) ? WITH : WITHOUT);
+    }
 }
+
+/* Packets bear the mark of another policy now. The worker took it up in the
+ * time from the burst before to this one. */
+static void
+note_mark(struct nsp_io *io, uint8_t mark)
+{
+    if (io->mark != 0) {
+        end_moment(io);
+        begin_moment(io, AFTER);
+        note_longest(&io->moment, &io->gap);
+    }
+    io->mark = mark;
+}
+
+/* --- The device ----------------------------------------------------------- */
 
 static int
 device_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
@@ -162,8 +227,7 @@ device_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
         uint8_t mark = pkts[i]->data[1];
 
         if (mark != io->mark)
-            begin_moment(io, true);
-        io->mark = mark;
+            note_mark(io, mark);
         ret_refused[i] = false;
         io->reordered += pkts[i]->device_ref != io->back + io->lost;
         io->back++;
@@ -256,7 +320,7 @@ struct policy {
 /* The first rule marks all packets with 'dscp'; the others ask for prefixes and
  * ports, of which few are the packets'. */
 static struct nsp_policy_spec
-make_policy(struct policy *policy, uint8_t dscp)
+make_policy(struct policy *policy, uint8_t dscp, bool rates)
 {
     struct nsp_prng random;
 
@@ -273,6 +337,8 @@ make_policy(struct policy *policy, uint8_t dscp)
                  (unsigned)(x & 255), (unsigned)(x >> 8 & 255),
                  (unsigned)(16 + (x >> 16) % 17), (unsigned)(x >> 24 & 65535));
         policy->rules[r] = (struct nsp_rule){ .match = policy->texts[r] };
+        if (rates)
+            policy->rules[r].link.rate_bitps = dscp * UINT64_C(1000000);
     }
     return (struct nsp_policy_spec){ .rules = policy->rules,
                                      .rule_count = RULES };
@@ -296,44 +362,68 @@ compare(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static uint64_t
-change_policies(struct nsp_engine *engine,
-                const struct nsp_policy_spec policies[2])
+/* What the host took from all processors, in clock ticks. */
+static long
+read_stolen(void)
 {
-    uint64_t times[CHANGES];
+    FILE *f = fopen("/proc/stat", "r");
+    long stolen = 0;
 
-    for (int i = 0; i < CHANGES; i++) {
-        uint64_t since_ns = clock_ns();
+    if (!f)
+        return 0;
+    if (fscanf(f, "cpu %*d %*d %*d %*d %*d %*d %*d %ld", &stolen) != 1)
+        stolen = 0;
+    fclose(f);
+    return stolen;
+}
+
+struct outcome {
+    uint64_t change_ns[ROUNDS * CHANGES];
+    long stolen_with, stolen_without;
+};
+
+static void
+change_policies(struct nsp_engine *engine,
+                const struct nsp_policy_spec policies[2], int round,
+                struct outcome *ret)
+{
+    for (int i = round * CHANGES; i < (round + 1) * CHANGES; i++) {
+        uint64_t since_ns = clock_ns(CLOCK_MONOTONIC);
         struct nsp_diag diag;
 
         if (nsp_engine_set_policy(engine, &policies[(i + 1) % 2], &diag) !=
             NSP_OK)
             die(diag.text);
-        times[i] = clock_ns() - since_ns;
+        ret->change_ns[i] = clock_ns(CLOCK_MONOTONIC) - since_ns;
     }
-    qsort(times, CHANGES, sizeof times[0], compare);
-    return times[CHANGES / 2];
 }
 
-/* The longest burst of the median moment, or of the worst, in us. */
-static double
-longest_us(struct moments *moments, bool worst)
+/* Changes policies for a while, and does not for as long. */
+static void
+run_round(struct nsp_engine *engine, const struct nsp_policy_spec policies[2],
+          int round, struct outcome *ret)
 {
-    if (moments->count == 0)
-        die("nothing was measured");
-    qsort(moments->longest_ns, moments->count, sizeof moments->longest_ns[0],
-          compare);
-    return (double)moments
-               ->longest_ns[worst ? moments->count - 1 : moments->count / 2] /
-           1e3;
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC), took_ns;
+    long stolen = read_stolen();
+    struct timespec pause;
+
+    atomic_store(&device.changing, true);
+    change_policies(engine, policies, round, ret);
+    atomic_store(&device.changing, false);
+    ret->stolen_with += read_stolen() - stolen;
+    took_ns = clock_ns(CLOCK_MONOTONIC) - began_ns;
+    pause = (struct timespec){
+        .tv_sec = (time_t)(took_ns / NSP_NS_PER_SECOND),
+        .tv_nsec = (long)(took_ns % NSP_NS_PER_SECOND),
+    };
+    stolen = read_stolen();
+    nanosleep(&pause, NULL);
+    ret->stolen_without += read_stolen() - stolen;
 }
 
-int
-main(void)
+static void
+run_rounds(const struct nsp_policy_spec policies[2], struct outcome *ret)
 {
-    static struct policy rules[2];
-    const struct nsp_policy_spec policies[] = { make_policy(&rules[0], 1),
-                                                make_policy(&rules[1], 2) };
     const struct nsp_engine_config cfg = {
         .backend = "custom",
         .custom.ops = &device_ops,
@@ -341,28 +431,85 @@ main(void)
         .policy_may_change = true,
     };
     struct nsp_engine *engine;
-    uint64_t change_ns;
     pthread_t worker;
     struct nsp_diag diag;
 
-    make_frames();
     if (nsp_engine_create(&cfg, &engine, &diag) != NSP_OK ||
         nsp_engine_start(engine, "true", &diag) != NSP_OK)
         die(diag.text);
     if (pthread_create(&worker, NULL, run_engine, engine) != 0)
         die("no thread");
-    change_ns = change_policies(engine, policies);
+    for (int round = 0; round < ROUNDS; round++)
+        run_round(engine, policies, round, ret);
     if (nsp_engine_stop(engine) != NSP_OK)
         die("the engine does not stop");
     pthread_join(worker, NULL);
     nsp_engine_destroy(engine);
-    printf("packets %llu\nlost %llu\nreordered %llu\n",
+}
+
+/* --- Telling -------------------------------------------------------------- */
+
+/* What the longest burst took of all but 'above' per cent of the moments, us.
+ */
+static double
+percentile_us(const struct moments *moments, uint32_t above)
+{
+    uint64_t most = (uint64_t)moments->count * above / 100;
+    uint32_t bucket = BUCKETS - 1;
+
+    for (uint64_t beyond = 0; bucket > 0; bucket--) {
+        beyond += moments->buckets[bucket];
+        if (beyond > most)
+            break;
+    }
+    return (bucket + 0.5) * BUCKET_NS / 1e3;
+}
+
+static void
+tell(const char *kind, struct outcome *outcome)
+{
+    double tick_ms = 1e3 / (double)sysconf(_SC_CLK_TCK);
+
+    qsort(outcome->change_ns, ROUNDS * CHANGES, sizeof outcome->change_ns[0],
+          compare);
+    printf("%s change %.1f %llu %llu %llu\n", kind,
+           (double)outcome->change_ns[ROUNDS * CHANGES / 2] / 1e6,
            (unsigned long long)device.sent,
            (unsigned long long)(device.sent - device.back),
            (unsigned long long)device.reordered);
-    printf("stall %.1f us\nstall-worst %.1f us\nstall-idle %.1f us\n",
-           longest_us(&device.changes, false),
-           longest_us(&device.changes, true), longest_us(&device.idle, false));
-    printf("set-policy %.1f ms\n", (double)change_ns / 1e6);
-    return device.sent == device.back && device.reordered == 0 ? 0 : 1;
+    printf("%s stolen %.0f %.0f\n", kind,
+           (double)outcome->stolen_with * tick_ms,
+           (double)outcome->stolen_without * tick_ms);
+    for (int w = 0; w < WHENS; w++) {
+        const struct moments *moments = &device.moments[w];
+
+        printf("%s %s %u %.1f %.1f %.1f %.1f\n", kind, when_names[w],
+               moments->count, percentile_us(moments, 50),
+               percentile_us(moments, 1), (double)moments->worst.took_ns / 1e3,
+               (double)moments->worst.passed_ns / 1e3);
+    }
+    fflush(stdout);
+}
+
+int
+main(void)
+{
+    static const char *const kinds[] = { "plain", "rates" };
+    static struct policy rules[2];
+    bool ok = true;
+
+    for (int k = 0; k < 2; k++) {
+        const struct nsp_policy_spec policies[] = {
+            make_policy(&rules[0], 1, k == 1),
+            make_policy(&rules[1], 2, k == 1),
+        };
+        struct outcome outcome = { .stolen_with = 0 };
+
+        memset(&device, 0, sizeof device);
+        make_frames();
+        run_rounds(policies, &outcome);
+        tell(kinds[k], &outcome);
+        ok &= device.sent == device.back && device.reordered == 0;
+    }
+    return ok ? 0 : 1;
 }

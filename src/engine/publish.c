@@ -7,7 +7,9 @@
  *              its address into one cell, wakes the workers, and waits until
  *              each says that it has taken it up (or does not run); then nobody
  *              can still use the old one. State is kept by slots that names
- *              lead to, so a rule that stays finds its own again.
+ *              lead to, so a rule that stays finds its own again. Classes take
+ *              their new rates by and by (stages.h), since many at once would
+ *              be a stall.
  * Invariants   - A slot that the snapshot in force or any held packet names is
  *                not given to another name.
  *              - The state of a new slot is ready before its snapshot is
@@ -155,7 +157,7 @@ place_all(struct nsp_session *s, struct nsp_snapshot *snapshot)
         err = place_rule(s, snapshot, i);
     for (uint32_t i = 0; i < classes && err == 0; i++)
         err = place_class(s, snapshot, i);
-    return err;
+    return err == 0 ? nsp_snapshot_index_classes(snapshot) : err;
 }
 
 /* --- Publishing ------------------------------------------------------------

@@ -29,6 +29,25 @@ nsp_snapshot_create(struct nsp_ruleset *ruleset, uint64_t generation,
     return 0;
 }
 
+int
+nsp_snapshot_index_classes(struct nsp_snapshot *snapshot)
+{
+    uint32_t classes = nsp_policy_class_count(snapshot->policy), count = 0;
+
+    for (uint32_t i = 0; i < classes; i++)
+        count = nsp_max_u32(count, snapshot->class_slots[i] + 1);
+    snapshot->class_at =
+        nsp_alloc(&snapshot->allocator, count + 1u, sizeof *snapshot->class_at);
+    if (!snapshot->class_at)
+        return -ENOMEM;
+    snapshot->class_at_count = count;
+    for (uint32_t slot = 0; slot < count; slot++)
+        snapshot->class_at[slot] = NSP_CLASS_NONE;
+    for (uint32_t i = 0; i < classes; i++)
+        snapshot->class_at[snapshot->class_slots[i]] = i;
+    return 0;
+}
+
 struct nsp_snapshot *
 nsp_snapshot_destroy(struct nsp_snapshot *snapshot)
 {
@@ -38,6 +57,7 @@ nsp_snapshot_destroy(struct nsp_snapshot *snapshot)
         nsp_ruleset_unref(snapshot->ruleset);
         nsp_release(&allocator, snapshot->rule_slots);
         nsp_release(&allocator, snapshot->class_slots);
+        nsp_release(&allocator, snapshot->class_at);
         nsp_release(&allocator, snapshot);
     }
     return NULL;

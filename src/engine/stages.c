@@ -7,6 +7,9 @@
 #define DUE_IN_DRAIN UINT64_C(0)
 #define DUE_REFUSED  NSP_TIME_NEVER
 
+/* Classes that get a new rate in an iteration: 10 us or so of cache misses. */
+#define ADOPTED_AT_ONCE 16u
+
 static struct nsp_pkt *
 pkt_of_timer(struct nsp_wheel_node *node)
 {
@@ -56,6 +59,46 @@ end_hold(struct nsp_worker *w, const struct nsp_pkt *pkt)
 {
     nsp_outlet_count_unheld(w, pkt);
     count_stages(w, pkt, (uint64_t)-1);
+}
+
+/* --- Rates of a new policy ------------------------------------------------ */
+
+static void
+adopt(struct nsp_worker *w, uint32_t index)
+{
+    const struct nsp_snapshot *snapshot = w->snapshot;
+    struct nsp_class_state *class_ =
+        nsp_state_class(&w->states, snapshot->class_slots[index]);
+
+    nsp_state_set_link(class_, w->taken_ns,
+                       &nsp_policy_get_class(snapshot->policy, index)->link,
+                       nsp_ruleset_rate_plan(snapshot->ruleset, index));
+}
+
+void
+nsp_stages_adopt(struct nsp_worker *w)
+{
+    uint32_t count = nsp_policy_class_count(w->snapshot->policy);
+    uint32_t end = count;
+
+    if (!w->virtual_time) /* Where nobody waits. */
+        end = nsp_min_u32(count, w->adopted + ADOPTED_AT_ONCE);
+    for (; w->adopted < end; w->adopted++)
+        adopt(w, w->adopted);
+    w->adopts = w->adopted < count;
+}
+
+/* Before the queue of a class is touched. */
+static void
+adopt_early(struct nsp_worker *w, const struct nsp_class_state *class_)
+{
+    const struct nsp_snapshot *snapshot = w->snapshot;
+    uint32_t index = NSP_CLASS_NONE;
+
+    if (class_->slot < snapshot->class_at_count)
+        index = snapshot->class_at[class_->slot];
+    if (index != NSP_CLASS_NONE && index >= w->adopted)
+        adopt(w, index);
 }
 
 /* --- Holding ------------------------------------------------------------- */
@@ -151,10 +194,12 @@ static void
 enqueue(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
     uint32_t slot = pkt->stages[pkt->stage].class_slot;
-    struct nsp_class_queue *queue =
-        &nsp_state_class(&w->states, slot)->queues[pkt->direction];
+    struct nsp_class_state *class_ = nsp_state_class(&w->states, slot);
+    struct nsp_class_queue *queue = &class_->queues[pkt->direction];
     struct nsp_pkt *victim;
 
+    if (nsp_unlikely(w->adopts))
+        adopt_early(w, class_);
     victim = nsp_bottleneck_enqueue(queue->bottleneck, w->now_ns, pkt);
     while (victim) {
         struct nsp_wheel_node *next = victim->timer.next;
@@ -324,9 +369,12 @@ static uint32_t
 serve_queue(struct nsp_worker *w, struct nsp_class_queue *queue)
 {
     struct nsp_pkt *pkts[NSP_BURST_MAX];
-    uint32_t n = nsp_bottleneck_dequeue(queue->bottleneck, w->now_ns, pkts,
-                                        NSP_BURST_MAX);
+    uint32_t n;
 
+    if (nsp_unlikely(w->adopts))
+        adopt_early(w, queue->of);
+    n = nsp_bottleneck_dequeue(queue->bottleneck, w->now_ns, pkts,
+                               NSP_BURST_MAX);
     /* Before anything else comes into this queue again. */
     arm(w, queue);
     leave_to_owners(w, pkts, n);
@@ -389,22 +437,6 @@ nsp_stages_release_due(struct nsp_worker *w)
     for (uint32_t i = 0; i < n; i++)
         let_go(w, pkt_of_timer(due[i]));
     return moved + n;
-}
-
-void
-nsp_stages_adopt(struct nsp_worker *w)
-{
-    const struct nsp_snapshot *snapshot = w->snapshot;
-    uint32_t count = nsp_policy_class_count(snapshot->policy);
-
-    for (uint32_t i = 0; i < count; i++) {
-        struct nsp_class_state *class_ =
-            nsp_state_class(&w->states, snapshot->class_slots[i]);
-
-        nsp_state_set_link(class_, w->now_ns,
-                           &nsp_policy_get_class(snapshot->policy, i)->link,
-                           nsp_ruleset_rate_plan(snapshot->ruleset, i));
-    }
 }
 
 /* --- Draining ------------------------------------------------------------ */

@@ -32,7 +32,9 @@ uint32_t nsp_stages_receive(struct nsp_worker *w);
  * iteration is touched for packets that are no longer here. */
 void nsp_stages_post(struct nsp_worker *w);
 
-/* Gives the classes of the snapshot their rates. */
+/* Gives classes of the snapshot their rates, as if all had got them when it was
+ * taken up: some in each call, and what is put into, or let out of, the queue
+ * of another sees to that before. Ends 'adopts' when all have. */
 void nsp_stages_adopt(struct nsp_worker *w);
 
 /* Delivers all, at once, in order; packets of other workers go back to

@@ -70,7 +70,11 @@ nsp_state_begin_class(struct nsp_state_store *store, uint32_t slot,
     state = nsp_state_class(store, slot);
     for (uint32_t d = 0; d < NSP_DIRECTIONS; d++)
         nsp_bottleneck_destroy(state->queues[d].bottleneck);
-    *state = (struct nsp_class_state){ .link = *link, .plan = plan };
+    *state = (struct nsp_class_state){
+        .slot = slot,
+        .link = *link,
+        .plan = plan,
+    };
     for (uint32_t d = 0; d < NSP_DIRECTIONS && err == 0; d++) {
         state->queues[d].of = state;
         err = nsp_bottleneck_create(&cfg, allocator,

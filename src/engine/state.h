@@ -58,6 +58,7 @@ struct nsp_class_queue {
 
 struct nsp_class_state {
     struct nsp_tally tally;
+    uint32_t slot;
     struct nsp_link_rate link;
     struct nsp_rate_plan *plan; /* NULL: a constant rate. The session keeps it
                                  * alive. */

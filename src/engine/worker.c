@@ -182,9 +182,20 @@ publish_some(struct nsp_worker *w, uint32_t pkts)
         publish(w);
 }
 
+static void
+use_snapshot(struct nsp_worker *w, const struct nsp_snapshot *snapshot)
+{
+    publish(w); /* Who looks which slots are free sees what they hold. */
+    w->snapshot = snapshot;
+    w->taken_ns = w->now_ns;
+    w->adopted = 0;
+    w->adopts = true;
+    nsp_flows_use(&w->flows, snapshot->policy);
+}
+
 /* Takes up the snapshot published last: from here to the next call nothing of
  * another is used. Pairs with the exchange of the control side, which then
- * waits for the generation. */
+ * waits for the generation; until it has come the snapshot stays. */
 static void
 take_snapshot(struct nsp_worker *w)
 {
@@ -192,14 +203,15 @@ take_snapshot(struct nsp_worker *w)
 
     /* One that was made while this worker did not run may be where the last one
      * was. */
-    if (snapshot == w->snapshot &&
-        snapshot->generation == atomic_load(&w->generation))
-        return;
-    publish(w); /* Who looks which slots are free sees what they hold. */
-    w->snapshot = snapshot;
+    if (!w->adopts) {
+        if (snapshot == w->snapshot &&
+            snapshot->generation == atomic_load(&w->generation))
+            return;
+        use_snapshot(w, snapshot);
+    }
     nsp_stages_adopt(w);
-    nsp_flows_use(&w->flows, snapshot->policy);
-    atomic_store(&w->generation, snapshot->generation);
+    if (!w->adopts)
+        atomic_store(&w->generation, w->snapshot->generation);
 }
 
 uint32_t
@@ -224,6 +236,8 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
 uint64_t
 nsp_worker_due_ns(const struct nsp_worker *w)
 {
+    if (w->adopts)
+        return w->now_ns;
     if (!w->delays)
         return NSP_TIME_NEVER;
     return nsp_min_u64(nsp_wheel_due_ns(w->serialisers),

@@ -39,7 +39,10 @@ struct nsp_worker {
     uint8_t named; /* Bits of enum nsp_essential: the start filter's. */
     uint64_t now_ns;
     const struct nsp_snapshot *snapshot; /* Of this iteration. */
-    _Atomic uint64_t generation;         /* Of 'snapshot'; 0: none yet. */
+    uint64_t taken_ns;                   /* When it was taken up. */
+    uint32_t adopted;            /* Its classes that have their rates. */
+    bool adopts;                 /* Others have not yet. */
+    _Atomic uint64_t generation; /* The last taken up for good; 0: none yet. */
     struct nsp_filter_context filter_context;
     struct nsp_flows flows;
     struct nsp_wheel *delays;      /* Packets. */

@@ -1,9 +1,12 @@
 /* A policy that takes the place of another while packets are held or flow. */
 #include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/registry.h"
 #include "netshaper/engine.h"
 #include "tests/lib/frames.h"
 #include "tests/lib/policy_engine.h"
@@ -310,6 +313,99 @@ run_engine(void *engine)
     return NULL;
 }
 
+/* A memory device that is handed a datagram, as long as it is to be, whenever
+ * the engine asks for packets. */
+static struct {
+    const struct nsp_io_ops *memory_ops;
+    struct nsp_memory *memory;
+    atomic_bool offers;
+} offering;
+
+static uint32_t
+offering_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
+                  struct nsp_pkt *ret_pkts[], uint32_t max)
+{
+    uint8_t bytes[100];
+    const struct nsp_memory_frame in = {
+        .data = bytes,
+        .bytes = frame_udp(bytes, sizeof bytes, 1, 0),
+        .direction = NSP_INBOUND,
+    };
+    struct nsp_memory_frame out;
+
+    while (nsp_memory_pop_burst(offering.memory, 0, &out, 1) > 0)
+        ;
+    if (atomic_load(&offering.offers))
+        (void)!nsp_memory_push_burst(offering.memory, 0, &in, 1);
+    return offering.memory_ops->rx_burst(io, queue, now_ns, ret_pkts, max);
+}
+
+static void
+begin_offering(struct live *live, const struct nsp_policy_spec *policy,
+               struct nsp_io_ops *ops)
+{
+    const struct nsp_memory_config memory = { .frames = 8192 };
+    struct nsp_engine_config cfg = { .backend = "custom",
+                                     .policy = *policy,
+                                     .policy_may_change = true };
+
+    CHECK_EQ(nsp_memory_create(&memory, &live->memory), NSP_OK);
+    offering.memory = live->memory;
+    offering.memory_ops = nsp_io_resolve("memory", live->memory);
+    atomic_store(&offering.offers, true);
+    *ops = *offering.memory_ops;
+    ops->rx_burst = offering_rx_burst;
+    cfg.custom.ops = ops;
+    cfg.custom.device = live->memory;
+    CHECK_EQ(nsp_engine_create(&cfg, &live->engine, NULL), NSP_OK);
+    CHECK_EQ(nsp_engine_start(live->engine, "true", NULL), NSP_OK);
+    CHECK_EQ(pthread_create(&live->thread, NULL, run_engine, live->engine), 0);
+}
+
+/* So many classes that they do not get their new rates between two bursts: the
+ * packets of the new rule find the new queue all the same, which has room for
+ * all, where the one before had it for one. */
+TEST(packets_of_a_new_policy_meet_its_rates_from_the_first_on)
+{
+    static struct nsp_class classes[2][NSP_CLASSES_MAX];
+    static char names[NSP_CLASSES_MAX][16];
+    static const struct nsp_rule rules[] = {
+        { .name = "old", .class_name = "last" },
+        { .name = "new", .class_name = "last" },
+    };
+    struct nsp_policy_spec policies[2];
+    struct nsp_rule_stats stats;
+    struct nsp_io_ops ops;
+    struct live live;
+
+    for (int p = 0; p < 2; p++) {
+        for (int i = 0; i < (int)NSP_CLASSES_MAX; i++) {
+            snprintf(names[i], sizeof names[i], "%d", i);
+            classes[p][i] = (struct nsp_class){
+                .name = i + 1 < (int)NSP_CLASSES_MAX ? names[i] : "last",
+                .link = { .rate_bitps = p == 0 ? 100000 : 1000000000,
+                          .queue_unit = NSP_QUEUE_PKTS,
+                          .queue_limit = p == 0 ? 1 : 65536 },
+            };
+        }
+        policies[p] =
+            (struct nsp_policy_spec){ .rules = &rules[p],
+                                      .rule_count = 1,
+                                      .classes = classes[p],
+                                      .class_count = NSP_CLASSES_MAX };
+    }
+    begin_offering(&live, &policies[0], &ops);
+    while (read_rule(live.engine, 0).dropped_pkts[NSP_DROP_QUEUE_FULL] == 0)
+        sched_yield();
+    CHECK_EQ(nsp_engine_set_policy(live.engine, &policies[1], NULL), NSP_OK);
+    atomic_store(&offering.offers, false);
+    await_queued(&live, 0);
+    stats = read_rule(live.engine, 0);
+    CHECK(stats.in_pkts > 0);
+    CHECK_EQ(stats.dropped_pkts[NSP_DROP_QUEUE_FULL], 0);
+    live_end(&live);
+}
+
 /* A callback may read counters, and call what is not its to call, at any time,
  * also while its worker is waited for. */
 static void
@@ -389,5 +485,6 @@ TEST_MAIN(
     cmocka_unit_test(what_the_open_device_cannot_do_is_refused),
     cmocka_unit_test(a_policy_that_may_change_may_become_any),
     cmocka_unit_test(a_reload_under_load_loses_and_reorders_nothing),
+    cmocka_unit_test(packets_of_a_new_policy_meet_its_rates_from_the_first_on),
     cmocka_unit_test(a_callback_may_read_counters_while_the_policy_changes),
     cmocka_unit_test(names_may_change_without_end))
