@@ -313,6 +313,9 @@ nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes,
 {
     int err = -ENOTSUP;
 
+    /* It overtakes nothing: a reset before the last step of a handshake would
+     * find no connection. */
+    flush_tx(w);
     if ((w->ops->caps & NSP_IO_CAN_INJECT) != 0)
         err = w->ops->inject(w->io, w->queue, w->now_ns, ip, ip_bytes, reply,
                              like);

@@ -41,8 +41,8 @@ struct nsp_pkt *nsp_outlet_copy(struct nsp_worker *w,
 /* Drops 'pkt' and answers it, where an answer is due. */
 void nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt);
 
-/* Sends an IP packet besides. Returns 0 or a negative errno; both are
- * counted. */
+/* Sends an IP packet besides, behind all that was delivered so far. Returns 0
+ * or a negative errno; both are counted. */
 int nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip,
                       uint32_t ip_bytes, bool reply,
                       const struct nsp_pkt *like);

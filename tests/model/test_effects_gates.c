@@ -242,6 +242,23 @@ TEST(a_reset_reaches_both_ends_once)
     }
 }
 
+TEST(a_reset_overtakes_nothing_of_its_burst)
+{
+    struct nsp_memory *memory = run_memory();
+
+    push_tcp(memory, TCP_SYN, 1, MS);
+    push_tcp(memory, TCP_ACK, 2, MS);
+    push_tcp(memory, TCP_ACK, 3, MS);
+    run_rule(memory,
+             (struct nsp_rule){
+                 .match = "tcp.Payload32[0] == 2",
+                 .effects.tcp_reset = { .ppm = NSP_PPM_ONE,
+                                        .ends = NSP_TCP_RESET_RECEIVER } },
+             &run);
+    check_tags("103");
+    CHECK(run.out[1].injected);
+}
+
 /* Shares of 100,000 packets. */
 TEST(chances_are_kept_and_spared_packets_pass)
 {
@@ -294,4 +311,5 @@ TEST_MAIN(
     cmocka_unit_test(a_cut_off_comes_after_bytes_or_time_and_may_end),
     cmocka_unit_test(a_throttle_drops_or_delays_what_comes_too_fast),
     cmocka_unit_test(a_reset_reaches_both_ends_once),
+    cmocka_unit_test(a_reset_overtakes_nothing_of_its_burst),
     cmocka_unit_test(chances_are_kept_and_spared_packets_pass))
