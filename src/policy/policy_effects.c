@@ -120,6 +120,8 @@ needs_of_gates(const struct nsp_effects *e, uint32_t set)
 
     if ((set & (NSP_EFFECT_CUTOFF | NSP_EFFECT_FLAP)) != 0)
         needs |= NSP_NEED_ONE_WORKER;
+    if (e->cutoff.after_bytes != 0)
+        needs |= NSP_NEED_SINGLE;
     if (e->cutoff.hold || e->flap.hold)
         needs |= NSP_NEED_HOLD;
     if ((set & NSP_EFFECT_MTU) != 0)
@@ -189,6 +191,8 @@ nsp_effects_needs(const struct nsp_effects *e)
 
     if (draws(e, set))
         needs |= NSP_NEED_DRAW;
+    if (spares(e))
+        needs |= NSP_NEED_SINGLE;
     if ((set & NSP_EFFECT_DUPLICATE) != 0)
         needs |= needs_of_duplicate(&e->duplicate);
     if ((set & NSP_EFFECT_TAMPER) != 0)
