@@ -94,14 +94,20 @@ nsp_flow_key_ports(const struct nsp_pkt *pkt)
     return nsp_flow_key_identifiers(pkt);
 }
 
+/* 'bits' is less than 32. */
+static NSP_ALWAYS_INLINE uint32_t
+nsp_flow_rotate(uint32_t x, uint32_t bits)
+{
+    return x << bits | x >> (-bits & 31);
+}
+
 /* Reads the key of a parsed packet. Returns false, with '*ret' undefined, when
  * it has no IP header. */
 static NSP_ALWAYS_INLINE bool
 nsp_flow_key_read(const struct nsp_pkt *pkt, struct nsp_flow_key *ret)
 {
     const uint8_t *ip = pkt->data + pkt->l3_off;
-    uint32_t src, dst, ports;
-    bool way;
+    uint32_t src, dst, ports, way, differ;
 
     if (nsp_unlikely(pkt->l3 != NSP_L3_IPV4 ||
                      (pkt->flags & NSP_PKT_FRAGMENT) != 0))
@@ -109,15 +115,17 @@ nsp_flow_key_read(const struct nsp_pkt *pkt, struct nsp_flow_key *ret)
     src = nsp_load_be32(ip + 12);
     dst = nsp_load_be32(ip + 16);
     ports = nsp_flow_key_ports(pkt);
-    /* No branch: which is less is as good as random. */
     way = ((uint64_t)src << 16 | ports >> 16) >
           ((uint64_t)dst << 16 | (ports & UINT16_MAX));
+    /* Which is less is as good as random, and a branch on it wrong half of the
+     * time, so both are changed, or neither, by arithmetic. */
+    differ = (src ^ dst) & (0 - way);
     *ret = (struct nsp_flow_key){
-        .ipv4 = { way ? dst : src, way ? src : dst },
-        .ports = way ? ports << 16 | ports >> 16 : ports,
+        .ipv4 = { src ^ differ, dst ^ differ },
+        .ports = nsp_flow_rotate(ports, 16 * way),
         .proto = pkt->ip_proto,
         .kind = (uint8_t)(pkt->l4 | NSP_FLOW_KIND_IPV4),
-        .way = way,
+        .way = (uint8_t)way,
     };
     return true;
 }
