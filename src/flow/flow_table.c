@@ -1,7 +1,9 @@
 /* A burst in three passes, so that the misses of its packets overlap:
  *
  *     1. read the key, hash it, fetch the first bucket
- *     2. find a flow with the same tag there, fetch it; else the second bucket
+ *     2. find a flow with the same tag there, fetch it; for the few that have
+ *        none, do the same in the second bucket, once all of these are asked
+ * for
  *     3. compare the key; count, or begin a new flow
  *
  * What pass 2 found is a guess: pass 3 may have evicted it for an earlier
@@ -184,23 +186,47 @@ begin_search(const struct nsp_flow_table *table, const struct nsp_pkt *pkt,
     return true;
 }
 
-/* Fetches what looks like the flow. */
-static NSP_ALWAYS_INLINE void
-guess(const struct nsp_flow_table *table, struct search *search)
+/* Fetches what looks like the flow in the bucket of one half of the hash. */
+static NSP_ALWAYS_INLINE bool
+guess(const struct nsp_flow_table *table, uint32_t half, struct search *search)
 {
-    const struct nsp_flow_bucket *bucket =
-        nsp_flow_bucket(table, search->hash.half[0]);
+    const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
     uint64_t ways = nsp_flow_match(bucket, nsp_flow_tag(search->hash));
+    uint32_t way;
 
-    if (nsp_likely(ways != 0)) {
-        uint32_t way = nsp_flow_match_way(nsp_ctz_u64(ways));
+    if (nsp_unlikely(ways == 0))
+        return false;
+    way = nsp_flow_match_way(nsp_ctz_u64(ways));
+    search->guess = &table->flows[bucket->flows[way]];
+    nsp_prefetch(search->guess);
+    if (search->key.ipv6[0])
+        nsp_prefetch(&search->guess->ipv6);
+    return true;
+}
 
-        search->guess = &table->flows[bucket->flows[way]];
-        nsp_prefetch(search->guess);
-        if (search->key.ipv6[0])
-            nsp_prefetch(&search->guess->ipv6);
-    } else if (bucket->spilled > 0) {
-        nsp_prefetch(nsp_flow_bucket(table, search->hash.half[1]));
+/* Guesses for a burst, in the first buckets, then in the second ones. */
+static NSP_ALWAYS_INLINE void
+guess_all(const struct nsp_flow_table *table, struct search searches[],
+          uint32_t n)
+{
+    uint8_t spilled[NSP_BURST_MAX];
+    uint32_t count = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct nsp_flow_hash *hash = &searches[i].hash;
+
+        if (searches[i].key.kind == 0 ||
+            guess(table, hash->half[0], &searches[i]))
+            continue;
+        if (nsp_flow_bucket(table, hash->half[0])->spilled > 0) {
+            nsp_prefetch(nsp_flow_bucket(table, hash->half[1]));
+            spilled[count++] = (uint8_t)i;
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        struct search *search = &searches[spilled[i]];
+
+        guess(table, search->hash.half[1], search);
     }
 }
 
@@ -411,10 +437,7 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
         if (begin_search(table, pkts[i], &searches[i]))
             nsp_prefetch(nsp_flow_bucket(table, searches[i].hash.half[0]));
     }
-    for (uint32_t i = 0; i < n; i++) {
-        if (searches[i].key.kind != 0)
-            guess(table, &searches[i]);
-    }
+    guess_all(table, searches, n);
     table->hits = ret;
     for (uint32_t i = 0; i < n; i++) {
         struct search *search = &searches[i];
