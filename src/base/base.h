@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "netshaper/api.h"
 
@@ -81,6 +82,45 @@ nsp_ctz_u64(uint64_t x)
         }
     }
     return n;
+#endif
+}
+
+/* The set of the eight items of 'v' that are 'x': bit i for item i. */
+static inline uint32_t
+nsp_equal_u16x8_plain(const uint16_t v[8], uint16_t x)
+{
+    const uint64_t low_bits = UINT64_C(0x7fff7fff7fff7fff);
+    /* Brings bit 16 i to bit 48 + i, and nothing else above bit 47. */
+    const uint64_t gather = UINT64_C(0x0001000200040008);
+    uint64_t all = UINT64_C(0x0001000100010001) * x;
+    uint64_t a = all ^ ((uint64_t)v[0] | (uint64_t)v[1] << 16 |
+                        (uint64_t)v[2] << 32 | (uint64_t)v[3] << 48);
+    uint64_t b = all ^ ((uint64_t)v[4] | (uint64_t)v[5] << 16 |
+                        (uint64_t)v[6] << 32 | (uint64_t)v[7] << 48);
+
+    /* Bit 15 of each zero: no carry leaves a 16-bit field. */
+    a = ~(((a & low_bits) + low_bits) | a | low_bits);
+    b = ~(((b & low_bits) + low_bits) | b | low_bits);
+    a = (a >> 15) * gather >> 48 & 0xf;
+    b = (b >> 15) * gather >> 48 & 0xf;
+    return (uint32_t)(a | b << 4);
+}
+
+static inline uint32_t
+nsp_equal_u16x8(const uint16_t v[8], uint16_t x)
+{
+#if defined(__GNUC__) && defined(__SSE2__)
+    typedef char bytes __attribute__((vector_size(16)));
+    typedef short words __attribute__((vector_size(16)));
+    const short w = (short)x;
+    words items;
+
+    memcpy(&items, v, sizeof items);
+    items = (words)(items == (words){ w, w, w, w, w, w, w, w });
+    return (uint32_t)__builtin_ia32_pmovmskb128(
+        (bytes)__builtin_ia32_packsswb128(items, (words){ 0 }));
+#else
+    return nsp_equal_u16x8_plain(v, x);
 #endif
 }
 

@@ -303,11 +303,11 @@ enter_bucket(struct nsp_flow_table *table, struct nsp_flow *flow,
 {
     uint32_t choice = choose_bucket(buckets);
     struct nsp_flow_bucket *bucket = buckets[choice];
-    uint64_t empty = nsp_flow_match(bucket, 0);
+    uint32_t empty = nsp_equal_u16x8(bucket->tags, 0);
     uint32_t way;
 
     assert(empty != 0);
-    way = nsp_flow_match_way(nsp_ctz_u64(empty));
+    way = nsp_ctz_u64(empty);
     bucket->tags[way] = nsp_flow_tag(flow->hash);
     bucket->flows[way] = index_of(table, flow);
     bucket->used++;

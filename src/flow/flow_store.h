@@ -86,32 +86,6 @@ nsp_flow_bucket(const struct nsp_flow_table *table, uint32_t half)
     return &table->buckets[(uint64_t)half * table->bucket_count >> 32];
 }
 
-/* Set of the ways of 'bucket' that have 'tag': bit 16 i for way i, 16 i + 1 for
- * way 4 + i. */
-static inline uint64_t
-nsp_flow_match(const struct nsp_flow_bucket *bucket, uint16_t tag)
-{
-    const uint64_t low_bits = UINT64_C(0x7fff7fff7fff7fff);
-    const uint16_t *t = bucket->tags;
-    uint64_t tags = UINT64_C(0x0001000100010001) * tag;
-    uint64_t a = tags ^ ((uint64_t)t[0] | (uint64_t)t[1] << 16 |
-                         (uint64_t)t[2] << 32 | (uint64_t)t[3] << 48);
-    uint64_t b = tags ^ ((uint64_t)t[4] | (uint64_t)t[5] << 16 |
-                         (uint64_t)t[6] << 32 | (uint64_t)t[7] << 48);
-
-    /* Bit 15 of each zero: no carry leaves a 16-bit field. */
-    a = ~(((a & low_bits) + low_bits) | a | low_bits);
-    b = ~(((b & low_bits) + low_bits) | b | low_bits);
-    return a >> 15 | b >> 14;
-}
-
-/* The way that bit 'bit' of such a set stands for. */
-static inline uint32_t
-nsp_flow_match_way(uint32_t bit)
-{
-    return bit / 16 + 4 * (bit & 1);
-}
-
 static inline uint32_t
 nsp_flow_idle_ms(const struct nsp_flow *flow, uint32_t now_ms)
 {

@@ -150,11 +150,10 @@ find_in(const struct nsp_flow_table *table, uint32_t half,
         const struct search *search)
 {
     const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
-    uint64_t ways = nsp_flow_match(bucket, nsp_flow_tag(search->hash));
+    uint32_t ways = nsp_equal_u16x8(bucket->tags, nsp_flow_tag(search->hash));
 
     for (; ways != 0; ways &= ways - 1) {
-        uint32_t way = nsp_flow_match_way(nsp_ctz_u64(ways));
-        struct nsp_flow *flow = &table->flows[bucket->flows[way]];
+        struct nsp_flow *flow = &table->flows[bucket->flows[nsp_ctz_u64(ways)]];
 
         if (has_key(flow, &search->key))
             return flow;
@@ -191,13 +190,11 @@ static NSP_ALWAYS_INLINE bool
 guess(const struct nsp_flow_table *table, uint32_t half, struct search *search)
 {
     const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
-    uint64_t ways = nsp_flow_match(bucket, nsp_flow_tag(search->hash));
-    uint32_t way;
+    uint32_t ways = nsp_equal_u16x8(bucket->tags, nsp_flow_tag(search->hash));
 
     if (nsp_unlikely(ways == 0))
         return false;
-    way = nsp_flow_match_way(nsp_ctz_u64(ways));
-    search->guess = &table->flows[bucket->flows[way]];
+    search->guess = &table->flows[bucket->flows[nsp_ctz_u64(ways)]];
     nsp_prefetch(search->guess);
     if (search->key.ipv6[0])
         nsp_prefetch(&search->guess->ipv6);

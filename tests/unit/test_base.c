@@ -1,6 +1,7 @@
 #include "base/base.h"
 #include "base/diag.h"
 #include "base/memory.h"
+#include "base/prng.h"
 #include "tests/lib/test.h"
 
 #include <errno.h>
@@ -20,6 +21,28 @@ TEST(base_counts_trailing_zeros)
     for (uint32_t bit = 0; bit < 64; bit++) {
         CHECK_EQ(nsp_ctz_u64(UINT64_C(1) << bit), bit);
         CHECK_EQ(nsp_ctz_u64(UINT64_MAX << bit), bit);
+    }
+}
+
+TEST(base_finds_equal_items)
+{
+    static const uint16_t values[] = {
+        0, 1, 0x7fff, 0x8000, 0x8001, 0xff00, 0xffff, 0x0100,
+    };
+    struct nsp_prng random;
+
+    nsp_prng_init(&random, 1, 0);
+    for (int round = 0; round < 20000; round++) {
+        uint16_t items[8], x;
+        uint32_t expected = 0;
+
+        x = values[nsp_prng_next(&random) % NSP_ARRAY_LEN(values)];
+        for (uint32_t i = 0; i < 8; i++) {
+            items[i] = values[nsp_prng_next(&random) % NSP_ARRAY_LEN(values)];
+            expected |= (uint32_t)(items[i] == x) << i;
+        }
+        CHECK_EQ(nsp_equal_u16x8(items, x), expected);
+        CHECK_EQ(nsp_equal_u16x8_plain(items, x), expected);
     }
 }
 
@@ -99,6 +122,7 @@ TEST(base_names_every_result)
 TEST_MAIN(
     cmocka_unit_test(base_sums_stop_at_never),
     cmocka_unit_test(base_counts_trailing_zeros),
+    cmocka_unit_test(base_finds_equal_items),
     cmocka_unit_test(base_loads_and_stores_network_order_unaligned),
     cmocka_unit_test(base_memory_is_zeroed_and_products_do_not_overflow),
     cmocka_unit_test(base_diag_holds_what_it_was_given),
