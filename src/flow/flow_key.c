@@ -78,9 +78,9 @@ nsp_flow_key_read_other(const struct nsp_pkt *pkt, struct nsp_flow_key *ret)
     return true;
 }
 
-struct nsp_flow_hash
+uint32_t
 nsp_flow_key_hash_ipv6(const struct nsp_flow_key *key,
-                       const struct nsp_flow_secret *secret)
+                       const struct nsp_flow_secret *secret, uint32_t half)
 {
     uint32_t x[NSP_FLOW_WORDS_IPV6];
 
@@ -90,8 +90,5 @@ nsp_flow_key_hash_ipv6(const struct nsp_flow_key *key,
     }
     x[8] = key->ports;
     x[9] = (uint32_t)key->kind << 8 | key->proto;
-    return (struct nsp_flow_hash){
-        { nsp_flow_hash_words(x, secret->ipv6[0], NSP_FLOW_WORDS_IPV6),
-          nsp_flow_hash_words(x, secret->ipv6[1], NSP_FLOW_WORDS_IPV6) }
-    };
+    return nsp_flow_hash_words(x, secret->ipv6[half], NSP_FLOW_WORDS_IPV6);
 }

@@ -77,13 +77,14 @@ struct nsp_flow_hash {
 void nsp_flow_secret_init(struct nsp_flow_secret *secret,
                           const uint64_t random[2]);
 
-/* For the two functions below: of what is not IPv4, and of what has no ports.
+/* For the functions below: of what is not IPv4, and of what has no ports.
  */
 bool nsp_flow_key_read_other(const struct nsp_pkt *pkt,
                              struct nsp_flow_key *ret);
 uint32_t nsp_flow_key_identifiers(const struct nsp_pkt *pkt);
-struct nsp_flow_hash nsp_flow_key_hash_ipv6(
-    const struct nsp_flow_key *key, const struct nsp_flow_secret *secret);
+uint32_t nsp_flow_key_hash_ipv6(const struct nsp_flow_key *key,
+                                const struct nsp_flow_secret *secret,
+                                uint32_t half);
 
 /* Ports of source (upper half) and destination, or what stands for them. */
 static NSP_ALWAYS_INLINE uint32_t
@@ -141,9 +142,10 @@ nsp_flow_hash_words(const uint32_t *x, const uint64_t *a, const uint32_t n)
     return (uint32_t)(sum >> 32);
 }
 
-static NSP_ALWAYS_INLINE struct nsp_flow_hash
-nsp_flow_key_hash(const struct nsp_flow_key *key,
-                  const struct nsp_flow_secret *secret)
+/* One half of the hash. */
+static NSP_ALWAYS_INLINE uint32_t
+nsp_flow_key_hash_half(const struct nsp_flow_key *key,
+                       const struct nsp_flow_secret *secret, uint32_t half)
 {
     const uint32_t x[NSP_FLOW_WORDS_IPV4] = {
         key->ipv4[0],
@@ -153,11 +155,16 @@ nsp_flow_key_hash(const struct nsp_flow_key *key,
     };
 
     if (nsp_unlikely(key->ipv6[0] != NULL))
-        return nsp_flow_key_hash_ipv6(key, secret);
-    return (struct nsp_flow_hash){
-        { nsp_flow_hash_words(x, secret->ipv4[0], NSP_FLOW_WORDS_IPV4),
-          nsp_flow_hash_words(x, secret->ipv4[1], NSP_FLOW_WORDS_IPV4) }
-    };
+        return nsp_flow_key_hash_ipv6(key, secret, half);
+    return nsp_flow_hash_words(x, secret->ipv4[half], NSP_FLOW_WORDS_IPV4);
+}
+
+static inline struct nsp_flow_hash
+nsp_flow_key_hash(const struct nsp_flow_key *key,
+                  const struct nsp_flow_secret *secret)
+{
+    return (struct nsp_flow_hash){ { nsp_flow_key_hash_half(key, secret, 0),
+                                     nsp_flow_key_hash_half(key, secret, 1) } };
 }
 
 #endif /* NSP_FLOW_FLOW_KEY_H */

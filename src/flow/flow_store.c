@@ -308,7 +308,7 @@ enter_bucket(struct nsp_flow_table *table, struct nsp_flow *flow,
 
     assert(empty != 0);
     way = nsp_ctz_u64(empty);
-    bucket->tags[way] = nsp_flow_tag(flow->hash);
+    bucket->tags[way] = nsp_flow_tag(flow->hash.half[0]);
     bucket->flows[way] = index_of(table, flow);
     bucket->used++;
     if (choice == 1) {

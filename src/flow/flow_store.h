@@ -71,11 +71,12 @@ struct nsp_flow_table {
     void *bucket_memory, *flow_memory; /* As allocated, not aligned. */
 };
 
-/* From lower bits: the upper ones choose the buckets. */
+/* From the lower bits of the first half: the upper ones choose the bucket, and
+ * share bits with the tag in tables of more than 2^18 flows alone. */
 static inline uint16_t
-nsp_flow_tag(struct nsp_flow_hash hash)
+nsp_flow_tag(uint32_t first_half)
 {
-    uint16_t tag = (uint16_t)(hash.half[0] ^ hash.half[1]);
+    uint16_t tag = (uint16_t)first_half;
 
     return tag != 0 ? tag : 1;
 }

@@ -27,7 +27,8 @@ struct now {
 /* A packet on its way through the passes. */
 struct search {
     struct nsp_flow_key key;
-    struct nsp_flow_hash hash;
+    uint16_t tag;
+    const struct nsp_flow_bucket *bucket; /* The first. */
     struct nsp_flow *guess;
 };
 
@@ -146,11 +147,10 @@ has_key(const struct nsp_flow *flow, const struct nsp_flow_key *key)
 }
 
 static struct nsp_flow *
-find_in(const struct nsp_flow_table *table, uint32_t half,
-        const struct search *search)
+find_in(const struct nsp_flow_table *table,
+        const struct nsp_flow_bucket *bucket, const struct search *search)
 {
-    const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
-    uint32_t ways = nsp_equal_u16x8(bucket->tags, nsp_flow_tag(search->hash));
+    uint32_t ways = nsp_equal_u16x8(bucket->tags, search->tag);
 
     for (; ways != 0; ways &= ways - 1) {
         struct nsp_flow *flow = &table->flows[bucket->flows[nsp_ctz_u64(ways)]];
@@ -161,14 +161,21 @@ find_in(const struct nsp_flow_table *table, uint32_t half,
     return NULL;
 }
 
+/* The bucket that a flow is in if its first one has spilled. */
+static const struct nsp_flow_bucket *
+second_bucket(const struct nsp_flow_table *table, const struct search *search)
+{
+    return nsp_flow_bucket(
+        table, nsp_flow_key_hash_half(&search->key, &table->secret, 1));
+}
+
 static struct nsp_flow *
 find(const struct nsp_flow_table *table, const struct search *search)
 {
-    uint32_t first = search->hash.half[0];
-    struct nsp_flow *flow = find_in(table, first, search);
+    struct nsp_flow *flow = find_in(table, search->bucket, search);
 
-    if (!flow && nsp_flow_bucket(table, first)->spilled > 0)
-        flow = find_in(table, search->hash.half[1], search);
+    if (!flow && search->bucket->spilled > 0)
+        flow = find_in(table, second_bucket(table, search), search);
     return flow;
 }
 
@@ -176,21 +183,25 @@ static NSP_ALWAYS_INLINE bool
 begin_search(const struct nsp_flow_table *table, const struct nsp_pkt *pkt,
              struct search *ret)
 {
+    uint32_t hash;
+
     ret->guess = NULL;
     if (!nsp_flow_key_read(pkt, &ret->key)) {
         ret->key.kind = 0;
         return false;
     }
-    ret->hash = nsp_flow_key_hash(&ret->key, &table->secret);
+    hash = nsp_flow_key_hash_half(&ret->key, &table->secret, 0);
+    ret->bucket = nsp_flow_bucket(table, hash);
+    ret->tag = nsp_flow_tag(hash);
     return true;
 }
 
-/* Fetches what looks like the flow in the bucket of one half of the hash. */
+/* Fetches what looks like the flow. */
 static NSP_ALWAYS_INLINE bool
-guess(const struct nsp_flow_table *table, uint32_t half, struct search *search)
+guess(const struct nsp_flow_table *table, const struct nsp_flow_bucket *bucket,
+      struct search *search)
 {
-    const struct nsp_flow_bucket *bucket = nsp_flow_bucket(table, half);
-    uint32_t ways = nsp_equal_u16x8(bucket->tags, nsp_flow_tag(search->hash));
+    uint32_t ways = nsp_equal_u16x8(bucket->tags, search->tag);
 
     if (nsp_unlikely(ways == 0))
         return false;
@@ -206,25 +217,22 @@ static NSP_ALWAYS_INLINE void
 guess_all(const struct nsp_flow_table *table, struct search searches[],
           uint32_t n)
 {
+    const struct nsp_flow_bucket *buckets[NSP_BURST_MAX];
     uint8_t spilled[NSP_BURST_MAX];
     uint32_t count = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct nsp_flow_hash *hash = &searches[i].hash;
+        struct search *search = &searches[i];
 
-        if (searches[i].key.kind == 0 ||
-            guess(table, hash->half[0], &searches[i]))
+        if (search->key.kind == 0 || guess(table, search->bucket, search) ||
+            search->bucket->spilled == 0)
             continue;
-        if (nsp_flow_bucket(table, hash->half[0])->spilled > 0) {
-            nsp_prefetch(nsp_flow_bucket(table, hash->half[1]));
-            spilled[count++] = (uint8_t)i;
-        }
+        buckets[count] = second_bucket(table, search);
+        nsp_prefetch(buckets[count]);
+        spilled[count++] = (uint8_t)i;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        struct search *search = &searches[spilled[i]];
-
-        guess(table, search->hash.half[1], search);
-    }
+    for (uint32_t i = 0; i < count; i++)
+        guess(table, buckets[i], &searches[spilled[i]]);
 }
 
 /* --- Counting ------------------------------------------------------------- */
@@ -305,7 +313,8 @@ begin_new(struct nsp_flow_table *table, const struct search *search,
           const struct nsp_pkt *pkt, struct now now)
 {
     const struct nsp_flow_key *key = &search->key;
-    struct nsp_flow *flow = nsp_flow_store_take(table, search->hash, now.ms);
+    struct nsp_flow_hash hash = nsp_flow_key_hash(key, &table->secret);
+    struct nsp_flow *flow = nsp_flow_store_take(table, hash, now.ms);
 
     if (!flow) {
         table->stats.refused++;
@@ -419,6 +428,29 @@ update(struct nsp_flow_table *table, struct nsp_flow *flow,
         go_on(table, flow, way, pkt, now);
 }
 
+/* Pass 3 for one packet. */
+static NSP_ALWAYS_INLINE struct nsp_flow_hit
+take(struct nsp_flow_table *table, const struct search *search,
+     const struct nsp_pkt *pkt, struct now now)
+{
+    enum nsp_flow_way way = (enum nsp_flow_way)search->key.way;
+    struct nsp_flow *flow = search->guess;
+
+    if (search->key.kind == 0)
+        return (struct nsp_flow_hit){ .flow = NULL };
+    if (nsp_unlikely(!flow || !has_key(flow, &search->key)))
+        flow = find(table, search);
+    if (nsp_likely(flow != NULL))
+        update(table, flow, way, pkt, now);
+    else
+        flow = begin_new(table, search, pkt, now);
+    return (struct nsp_flow_hit){
+        .flow = flow,
+        .number = flow ? flow->pkts_low[way] : 0,
+        .way = search->key.way,
+    };
+}
+
 /* --- Public --------------------------------------------------------------- */
 
 void
@@ -432,30 +464,13 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
     assert(n <= NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++) {
         if (begin_search(table, pkts[i], &searches[i]))
-            nsp_prefetch(nsp_flow_bucket(table, searches[i].hash.half[0]));
+            nsp_prefetch(searches[i].bucket);
     }
     guess_all(table, searches, n);
     table->hits = ret;
     for (uint32_t i = 0; i < n; i++) {
-        struct search *search = &searches[i];
-        struct nsp_flow *flow = search->guess;
-
         table->hit_count = i;
-        ret[i] = (struct nsp_flow_hit){ .flow = NULL };
-        if (search->key.kind == 0)
-            continue;
-        if (nsp_unlikely(!flow || !has_key(flow, &search->key)))
-            flow = find(table, search);
-        if (flow)
-            update(table, flow, (enum nsp_flow_way)search->key.way, pkts[i],
-                   now);
-        else
-            flow = begin_new(table, search, pkts[i], now);
-        ret[i] = (struct nsp_flow_hit){
-            .flow = flow,
-            .number = flow ? flow->pkts_low[search->key.way] : 0,
-            .way = search->key.way,
-        };
+        ret[i] = take(table, &searches[i], pkts[i], now);
     }
     table->hit_count = 0;
 }

@@ -50,7 +50,7 @@ check_flow_buckets(const struct nsp_flow_table *table)
             spilled_flows += second;
             if (flow->kind == 0)
                 return "a free flow is in a bucket";
-            if (nsp_flow_tag(flow->hash) != bucket->tags[way])
+            if (nsp_flow_tag(flow->hash.half[0]) != bucket->tags[way])
                 return "a tag is wrong";
             if (nsp_flow_bucket(table, flow->hash.half[second]) != bucket)
                 return "a flow is in a bucket that is not its own";
