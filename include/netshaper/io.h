@@ -92,16 +92,35 @@ enum nsp_offload_does {
     NSP_OFFLOAD_COUNT,   /* And goes on. */
     NSP_OFFLOAD_PASS,
     NSP_OFFLOAD_DROP,
+    NSP_OFFLOAD_POLICE, /* Passes what conforms to 'bucket', drops the rest. */
+};
+
+/* A token bucket that the kernel and the engine both take from: a word that
+ * says when it will be full again, by the monotonic clock in ns; 0 at first. A
+ * packet that arrives at 'now' and costs 'cost' ns conforms if
+ *
+ *     max(word, now) + cost - now <= burst_ns
+ *
+ * and the word then becomes max(word, now) + cost, by compare-and-swap. */
+struct nsp_offload_bucket {
+    uint32_t index;     /* Of the word. */
+    bool by_pkts;       /* A unit is a packet, else a byte. */
+    uint8_t cost_shift; /* At most 31. */
+    uint64_t unit_cost; /* Of a unit, in ns << cost_shift: times 2^20 within 63
+                         * bits. */
+    uint64_t burst_ns;
 };
 
 struct nsp_offload_rule {
-    const struct nsp_filter *filter; /* NULL: every packet. */
-    uint8_t apply;                   /* enum nsp_apply. */
-    uint8_t does;                    /* enum nsp_offload_does. */
+    const struct nsp_filter *filter;  /* NULL: every packet. */
+    uint8_t apply;                    /* enum nsp_apply. */
+    uint8_t does;                     /* enum nsp_offload_does. */
+    struct nsp_offload_bucket bucket; /* Of a rule that polices. */
 };
 
 #define NSP_OFFLOAD_RULES_MAX  64u
-#define NSP_OFFLOAD_COUNTS_MAX 8u /* Rules that count. */
+#define NSP_OFFLOAD_COUNTS_MAX 8u  /* Rules that count, */
+#define NSP_OFFLOAD_LIMITS_MAX 16u /* and that police. */
 
 /* Of one rule, or of packets that none matches. Bytes count from the IP header
  * on. What is passed or dropped is counted with the rule that decided, or the
@@ -111,6 +130,7 @@ struct nsp_offload_counters {
     uint64_t last_hit_ns; /* Monotonic clock; 0: never. */
     uint64_t passed_pkts, passed_bytes;
     uint64_t dropped_pkts, dropped_bytes;
+    uint64_t limited_pkts, limited_bytes; /* Dropped by a limit. */
 };
 
 struct nsp_io_ops {
@@ -203,6 +223,11 @@ struct nsp_io_ops {
      * that none matches; zero if it cannot tell. */
     void (*read_offload)(struct nsp_io *io, uint32_t index,
                          struct nsp_offload_counters *ret);
+
+    /* Makes the words of 'count' buckets, which live until close, for rules
+     * that police. Called once, before the first of them is handed over.
+     * Returns 0 or a negative errno. NULL where the kernel polices nothing. */
+    int (*share_buckets)(struct nsp_io *io, uint32_t count, uint64_t **ret);
 
     /* Counters since open. May read the kernel's; any thread. */
     void (*read_stats)(struct nsp_io *io, struct nsp_io_stats *ret);

@@ -65,7 +65,8 @@ report(struct nsp_worker *w, const struct nsp_pkt *pkt, const char *rule,
         w->counted.events_lost++;
 }
 
-/* Whether 'pkt' conforms to a limit of its rule, which all workers share. */
+/* Whether 'pkt' conforms to a limit of its rule, which all workers share, and
+ * the kernel where it decides by rules. */
 static bool
 conforms(struct nsp_worker *w, const struct nsp_pkt *pkt,
          const struct nsp_limit *limit, enum nsp_rule_limit_kind kind)
@@ -74,6 +75,9 @@ conforms(struct nsp_worker *w, const struct nsp_pkt *pkt,
         &nsp_state_rule(&w->states, pkt->rule)->limits[kind];
     struct nsp_rule_limit *first;
 
+    if (w->buckets && kind == NSP_RULE_POLICES)
+        return nsp_lease_conforms(&own->lease, &w->buckets[pkt->rule], limit, 0,
+                                  w->now_ns, pkt->charged_bytes);
     if (w->peer_count == 1)
         return nsp_policer_conforms(&own->policer, limit, w->now_ns,
                                     pkt->charged_bytes);

@@ -25,9 +25,14 @@ uint8_t
 nsp_offload_does(const struct nsp_policy_rule *rule)
 {
     if (rule->log_pps != 0 || rule->capture || rule->edits.which != 0 ||
-        rule->limit.unit != NSP_LIMIT_NONE || rule->has_effects ||
-        rule->class_index != NSP_CLASS_NONE)
+        rule->has_effects || rule->class_index != NSP_CLASS_NONE)
         return NSP_OFFLOAD_ASK;
+    /* One that goes on may come to a rule that the engine is asked about, which
+     * would charge the packet once more. */
+    if (rule->limit.unit != NSP_LIMIT_NONE)
+        return rule->action == NSP_ACTION_PASS && !rule->go_on
+                   ? NSP_OFFLOAD_POLICE
+                   : NSP_OFFLOAD_ASK;
     switch (rule->action) {
     case NSP_ACTION_PASS:
         return rule->go_on ? NSP_OFFLOAD_COUNT : NSP_OFFLOAD_PASS;
@@ -55,16 +60,27 @@ drops_sparingly(const struct nsp_policy *policy)
     for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++) {
         const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, i);
 
+        uint8_t does = nsp_offload_does(rule);
+
         if (!rule->disabled && rule->spared != 0 &&
-            nsp_offload_does(rule) == NSP_OFFLOAD_DROP)
+            (does == NSP_OFFLOAD_DROP || does == NSP_OFFLOAD_POLICE))
             return true;
     }
     return false;
 }
 
 struct chosen {
-    uint32_t asked, counting;
+    uint32_t asked, counting, policing;
+    bool buckets;
 };
+
+static void
+set_price(struct nsp_offload_bucket *bucket, const struct nsp_limit *limit)
+{
+    bucket->by_pkts = limit->unit == NSP_LIMIT_PPS;
+    nsp_limit_price(limit, &bucket->unit_cost, &bucket->cost_shift,
+                    &bucket->burst_ns);
+}
 
 /* Adds rule 'index'. Returns whether there was room for it. */
 static bool
@@ -74,17 +90,24 @@ add_rule(struct nsp_offload_list *list, struct chosen *chosen,
     const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, index);
     uint8_t does = nsp_offload_does(rule);
 
+    if (does == NSP_OFFLOAD_POLICE && !chosen->buckets)
+        does = NSP_OFFLOAD_ASK;
     chosen->asked += does == NSP_OFFLOAD_ASK;
     chosen->counting += does == NSP_OFFLOAD_COUNT;
+    chosen->policing += does == NSP_OFFLOAD_POLICE;
     if (list->count == NSP_OFFLOAD_RULES_MAX || chosen->asked > ASKED_MAX ||
-        chosen->counting > NSP_OFFLOAD_COUNTS_MAX)
+        chosen->counting > NSP_OFFLOAD_COUNTS_MAX ||
+        chosen->policing > NSP_OFFLOAD_LIMITS_MAX)
         return false;
     list->indices[list->count] = index;
-    list->rules[list->count++] = (struct nsp_offload_rule){
+    list->rules[list->count] = (struct nsp_offload_rule){
         .filter = rule->filter,
         .apply = rule->apply,
         .does = does,
     };
+    if (does == NSP_OFFLOAD_POLICE)
+        set_price(&list->rules[list->count].bucket, &rule->limit);
+    list->count++;
     return true;
 }
 
@@ -102,10 +125,10 @@ trim(struct nsp_offload_list *list)
 void
 nsp_offload_choose(const struct nsp_policy *policy,
                    const struct nsp_filter *start,
-                   const struct nsp_filter *essential,
+                   const struct nsp_filter *essential, bool buckets,
                    struct nsp_offload_list *ret)
 {
-    struct chosen chosen = { 0, 0 };
+    struct chosen chosen = { .buckets = buckets };
     uint32_t count = nsp_policy_rule_count(policy);
 
     ret->count = 0;
@@ -140,6 +163,19 @@ nsp_offload_choose(const struct nsp_policy *policy,
 
 /* --- Lifetime ------------------------------------------------------------- */
 
+/* Where the kernel cannot share them, limits are the engine's. */
+static void
+share_buckets(struct nsp_offload *offload)
+{
+    uint64_t *words;
+
+    _Static_assert(sizeof(struct nsp_shared_bucket) == sizeof *words,
+                   "a bucket is a word");
+    if (offload->same_clock && offload->ops->share_buckets &&
+        offload->ops->share_buckets(offload->io, NSP_SLOTS_MAX, &words) == 0)
+        offload->buckets = (struct nsp_shared_bucket *)words;
+}
+
 int
 nsp_offload_init(struct nsp_offload *offload, const struct nsp_config *config,
                  const struct nsp_io_ops *ops, struct nsp_io *io)
@@ -159,6 +195,7 @@ nsp_offload_init(struct nsp_offload *offload, const struct nsp_config *config,
         nsp_gate_create(&config->allocator, &offload->gate) < 0)
         return -ENOMEM;
     offload->ops = ops;
+    share_buckets(offload);
     return 0;
 }
 
@@ -185,6 +222,8 @@ add_counters(struct nsp_offload_counters *to,
     to->passed_bytes += from->passed_bytes;
     to->dropped_pkts += from->dropped_pkts;
     to->dropped_bytes += from->dropped_bytes;
+    to->limited_pkts += from->limited_pkts;
+    to->limited_bytes += from->limited_bytes;
 }
 
 void
@@ -194,6 +233,8 @@ nsp_offload_begin_rule(struct nsp_offload *offload, uint32_t slot)
         return;
     nsp_gate_lock(offload->gate);
     offload->last[slot] = (struct nsp_offload_counters){ 0 };
+    if (offload->buckets)
+        atomic_store(&offload->buckets[slot].full_ns, 0);
     nsp_gate_unlock(offload->gate);
 }
 
@@ -240,7 +281,11 @@ nsp_offload_apply(struct nsp_offload *offload,
 
     if (!offload->ops)
         return;
-    nsp_offload_choose(snapshot->policy, start, offload->essential, &list);
+    nsp_offload_choose(snapshot->policy, start, offload->essential,
+                       offload->buckets != NULL, &list);
+    for (uint32_t i = 0; i < list.count; i++)
+        if (list.indices[i] != NSP_RULE_NONE)
+            list.rules[i].bucket.index = snapshot->rule_slots[list.indices[i]];
     nsp_gate_lock(offload->gate);
     if (replace(offload, &list)) {
         offload->count = list.count;
@@ -257,6 +302,18 @@ nsp_offload_apply(struct nsp_offload *offload,
 
 /* --- Reading -------------------------------------------------------------- */
 
+static uint64_t
+pkts_of(const struct nsp_offload_counters *c)
+{
+    return c->passed_pkts + c->dropped_pkts + c->limited_pkts;
+}
+
+static uint64_t
+bytes_of(const struct nsp_offload_counters *c)
+{
+    return c->passed_bytes + c->dropped_bytes + c->limited_bytes;
+}
+
 void
 nsp_offload_add_stats(struct nsp_offload *offload, struct nsp_stats *to)
 {
@@ -271,14 +328,16 @@ nsp_offload_add_stats(struct nsp_offload *offload, struct nsp_stats *to)
         add_counters(&all, &one);
     }
     nsp_gate_unlock(offload->gate);
-    to->in_pkts += all.passed_pkts + all.dropped_pkts;
-    to->in_bytes += all.passed_bytes + all.dropped_bytes;
-    to->matched_pkts += all.passed_pkts + all.dropped_pkts;
+    to->in_pkts += pkts_of(&all);
+    to->in_bytes += bytes_of(&all);
+    to->matched_pkts += pkts_of(&all);
     to->delivered_pkts += all.passed_pkts;
     to->delivered_bytes += all.passed_bytes;
     to->dropped_pkts[NSP_DROP_RULE] += all.dropped_pkts;
     to->dropped_bytes[NSP_DROP_RULE] += all.dropped_bytes;
-    to->kernel_decided_pkts += all.passed_pkts + all.dropped_pkts;
+    to->dropped_pkts[NSP_DROP_LIMIT] += all.limited_pkts;
+    to->dropped_bytes[NSP_DROP_LIMIT] += all.limited_bytes;
+    to->kernel_decided_pkts += pkts_of(&all);
 }
 
 void
@@ -302,10 +361,11 @@ nsp_offload_add_rule_stats(struct nsp_offload *offload, uint32_t slot,
     to->hit_bytes += all.hit_bytes;
     if (offload->same_clock)
         to->last_hit_ns = nsp_max_u64(to->last_hit_ns, all.last_hit_ns);
-    to->in_pkts += all.passed_pkts + all.dropped_pkts;
-    to->in_bytes += all.passed_bytes + all.dropped_bytes;
+    to->in_pkts += pkts_of(&all);
+    to->in_bytes += bytes_of(&all);
     to->delivered_pkts += all.passed_pkts;
     to->delivered_bytes += all.passed_bytes;
     to->dropped_pkts[NSP_DROP_RULE] += all.dropped_pkts;
-    to->dropped_bytes += all.dropped_bytes;
+    to->dropped_pkts[NSP_DROP_LIMIT] += all.limited_pkts;
+    to->dropped_bytes += all.dropped_bytes + all.limited_bytes;
 }

@@ -4,15 +4,19 @@
 #include "engine/snapshot.h"
 #include "netshaper/stats.h"
 #include "os/os.h"
+#include "shape/policer.h"
 
 /* What a device decides in the kernel for a session, by the first rules of the
  * policy in force (netshaper/io.h), and what it has counted.
  *
- * Which rules  Those that pass, drop or count and do nothing else. A rule that
+ * Which rules  Those that pass, drop, count, or limit and pass, and do nothing
+ *              else. A rule that
  *              does more is there too, to be asked about: what it cannot match
  *              goes on to the rules after it.
- * Spared       Rules that drop spare what a host needs (policy/spare.c); the
- *              engine is asked about such packets before all rules.
+ * Limits       Their buckets are words that kernel and engine share, by the
+ * slot of the rule's name, whoever decides: the engine takes from them what it
+ * is asked about. Spared       Rules that drop spare what a host needs
+ * (policy/spare.c); the engine is asked about such packets before all rules.
  * When not     With a callback, which sees every packet; where a filter reads
  *              what is known of flows, which packets that nobody sees would
  *              falsify; where it was not wanted.
@@ -23,7 +27,9 @@ struct nsp_offload {
     const struct nsp_io_ops *ops; /* NULL: nothing is decided in the kernel. */
     struct nsp_io *io;
     struct nsp_log_sink log;
-    bool same_clock; /* Hits have the engine's time. */
+    bool same_clock;                   /* Hits have the engine's time. */
+    struct nsp_shared_bucket *buckets; /* By slot: NSP_SLOTS_MAX. NULL: limits
+                                        * are the engine's alone. */
     struct nsp_allocator allocator;
 
     struct nsp_filter *essential; /* What rules may spare, at least. */
@@ -73,17 +79,18 @@ void nsp_offload_add_rule_stats(struct nsp_offload *offload, uint32_t slot,
 int nsp_offload_compile_essential(const struct nsp_allocator *allocator,
                                   struct nsp_filter **ret) NSP_MUSTCHECK;
 
-/* What a device may do by 'rule', enum nsp_offload_does. */
+/* What a device that shares buckets may do by 'rule', enum nsp_offload_does. */
 uint8_t nsp_offload_does(const struct nsp_policy_rule *rule);
 
 /* Tells whether a filter reads what is known of flows. */
 bool nsp_offload_reads_flows(const struct nsp_policy *policy,
                              const struct nsp_filter *start);
 
-/* Lists what of 'policy' a device may decide behind the filter 'start'. */
+/* Lists what of 'policy' a device, which may have no 'buckets' to share, may
+ * decide behind the filter 'start'. Which bucket is whose is left open. */
 void nsp_offload_choose(const struct nsp_policy *policy,
                         const struct nsp_filter *start,
-                        const struct nsp_filter *essential,
+                        const struct nsp_filter *essential, bool buckets,
                         struct nsp_offload_list *ret);
 
 #endif /* NSP_ENGINE_OFFLOAD_H */

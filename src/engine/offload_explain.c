@@ -36,7 +36,7 @@ engine_work(const struct nsp_policy_rule *rule)
     if (rule->edits.which != 0)
         return "it edits packets";
     if (rule->limit.unit != NSP_LIMIT_NONE)
-        return "its limit is kept by the engine";
+        return "it goes on with what its limit lets through";
     if (rule->class_index != NSP_CLASS_NONE)
         return "packets wait for its rate";
     return "it has effects";
@@ -85,6 +85,18 @@ untold_of(struct explanation *e, const struct nsp_filter *filter, uint8_t apply,
     return untold;
 }
 
+/* Why a rule that is handed over needs no engine. */
+static const char *
+kernel_work(const struct nsp_policy_rule *rule, uint8_t does)
+{
+    if (rule->spared != 0 && does != NSP_OFFLOAD_PASS &&
+        does != NSP_OFFLOAD_COUNT)
+        return "but for what the host needs, which the engine sees";
+    if (does == NSP_OFFLOAD_POLICE)
+        return "it only limits packets";
+    return "it only passes, drops or counts";
+}
+
 /* Of a rule that is handed over. */
 static int
 explain_listed(struct explanation *e, const struct nsp_policy_rule *rule,
@@ -101,10 +113,7 @@ explain_listed(struct explanation *e, const struct nsp_policy_rule *rule,
     else if (untold > 0)
         say(ret, NSP_RULE_PREFILTERED, reason);
     else
-        say(ret, NSP_RULE_IN_KERNEL,
-            rule->spared != 0 && does == NSP_OFFLOAD_DROP
-                ? "but for what the host needs, which the engine sees"
-                : "it only passes, drops or counts");
+        say(ret, NSP_RULE_IN_KERNEL, kernel_work(rule, does));
     return 0;
 }
 
@@ -173,7 +182,7 @@ explain(struct explanation *e, const struct nsp_config *config,
     }
     if (nsp_offload_compile_essential(&config->allocator, &essential) != NSP_OK)
         return -ENOMEM;
-    nsp_offload_choose(policy, start, essential, &list);
+    nsp_offload_choose(policy, start, essential, true, &list);
     err = explain_rules(e, policy, &list);
     nsp_filter_destroy(essential);
     return err;

@@ -35,6 +35,8 @@ struct nsp_worker {
     bool virtual_time;
     struct nsp_worker *peers; /* All workers, this one at 'queue'. */
     uint32_t peer_count;
+    struct nsp_shared_bucket *buckets; /* Of limits, by slot; NULL: the kernel
+                                        * has no part in them. */
 
     uint8_t named; /* Bits of enum nsp_essential: the start filter's. */
     uint64_t now_ns;

@@ -258,6 +258,14 @@ host_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
                 : -EOPNOTSUPP;
 }
 
+static int
+host_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret)
+{
+    const struct part *part = deciding_part(io);
+
+    return part ? part->ops->share_buckets(part->io, count, ret) : -EOPNOTSUPP;
+}
+
 static void
 host_read_offload(struct nsp_io *io, uint32_t index,
                   struct nsp_offload_counters *ret)
@@ -313,6 +321,7 @@ const struct nsp_io_ops nsp_host_ops = {
     .adjust = host_adjust,
     .offload = host_offload,
     .read_offload = host_read_offload,
+    .share_buckets = host_share_buckets,
     .read_stats = host_read_stats,
     .status = host_status,
 };

@@ -97,7 +97,9 @@ set_lease(struct nsp_lease *lease, const struct nsp_limit *limit,
     lease->remainder = 0;
     lease->left = 0;
     lease->quantum =
-        nsp_min_u64(units / sharers / QUANTA_PER_SHARE, QUANTUM_MAX);
+        sharers == 0
+            ? 0
+            : nsp_min_u64(units / sharers / QUANTA_PER_SHARE, QUANTUM_MAX);
     /* What is out on lease may all be used at once. */
     lease->burst_ns = burst_time(units - lease->quantum * sharers, limit->rate);
 }
@@ -141,4 +143,25 @@ nsp_lease_conforms(struct nsp_lease *lease, struct nsp_shared_bucket *bucket,
         return false;
     lease->left -= cost;
     return true;
+}
+
+/* --- For others ----------------------------------------------------------- */
+
+#define COST_SHIFT_MAX 23u
+#define UNIT_COST_MAX  (UINT64_C(1) << 43)
+
+void
+nsp_limit_price(const struct nsp_limit *limit, uint64_t *ret_unit_cost,
+                uint8_t *ret_shift, uint64_t *ret_burst_ns)
+{
+    uint64_t units = limit->unit == NSP_LIMIT_BITPS ? 8 : 1;
+    uint64_t whole = units * NSP_NS_PER_SECOND / limit->rate;
+    uint64_t rest = units * NSP_NS_PER_SECOND % limit->rate;
+    uint8_t shift = COST_SHIFT_MAX;
+
+    while (whole >= UNIT_COST_MAX >> shift)
+        shift--;
+    *ret_unit_cost = (whole << shift) + (rest << shift) / limit->rate;
+    *ret_shift = shift;
+    *ret_burst_ns = burst_time(burst_units(limit), limit->rate);
 }

@@ -57,10 +57,18 @@ struct nsp_lease {
     uint64_t remainder;     /* Of the time taken, in parts of 1 / rate ns. */
 };
 
-/* Like nsp_policer_conforms(), for one of 'sharers' threads. */
+/* Like nsp_policer_conforms(), for one of 'sharers' threads; 0 where others
+ * than threads with leases take from the bucket: each packet then pays for
+ * itself alone, and there is all of the burst for it. */
 bool nsp_lease_conforms(struct nsp_lease *lease,
                         struct nsp_shared_bucket *bucket,
                         const struct nsp_limit *limit, uint32_t sharers,
                         uint64_t now_ns, uint32_t bytes);
+
+/* What others need to take from the bucket of 'limit' by rules of their own:
+ * the time that a byte or packet costs, in ns << '*ret_shift', and the burst's.
+ * The cost of 2^20 bytes is within 63 bits. */
+void nsp_limit_price(const struct nsp_limit *limit, uint64_t *ret_unit_cost,
+                     uint8_t *ret_shift, uint64_t *ret_burst_ns);
 
 #endif /* NSP_SHAPE_POLICER_H */

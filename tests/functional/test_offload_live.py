@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -116,6 +117,16 @@ POLICIES = {
   - { name: dns, match: "udp.DstPort == 53", action: drop }
 """,
 }
+
+
+# Of seven packets with 128 bytes each, four conform: what the bucket earns
+# meanwhile is not enough for one more.
+POLICIES["limits"] = """
+  - { name: all, match: "udp", continue: true, count: true }
+  - { name: bytes, match: "udp.DstPort == 54 and udp.PayloadLength == 100",
+      limit: { rate: 8bit, burst: 600b } }
+  - { name: pkts, match: "udp.DstPort == 80", limit: { rate: 1pps, burst: 20p } }
+""" + HELD
 
 
 def policy_text(rules):
@@ -312,3 +323,48 @@ def test_a_stopped_process_still_has_its_drops(near, tmp_path):
     near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     assert json.loads(listener.stdout.readline()) == [["54/10", 20]]
     assert end["rules"][0]["dropped"]["pkts"] == 20
+
+
+@pytest.mark.parametrize("options", [(), ("--no-offload",)])
+def test_a_limit_lets_its_burst_through_and_then_its_rate(near, tmp_path,
+                                                          options):
+    """Four packets, and one more for each second that has passed since."""
+    make_quiet(near)
+    listener = listen(near.far)
+    run = Run(near, tmp_path, policy_text("""
+  - { name: few, match: "udp.DstPort == 80", limit: { rate: 1pps, burst: 4p } }
+""" + HELD), *options)
+    began = time.monotonic()
+    send(near, [(FAR, 80, 10, 50, 0)])
+    seconds = time.monotonic() - began
+    end = run.end()
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    arrived = dict(json.loads(listener.stdout.readline()))["80/10"]
+    assert 4 <= arrived <= 4 + seconds + 1
+    assert end["rules"][0]["dropped"]["pkts"] == 50 - arrived
+    assert end["dropped"]["limit"]["pkts"] == 50 - arrived
+    assert (end["kernel_decided_pkts"] >= 50) == (options == ())
+
+
+def test_a_bucket_is_one_for_kernel_and_engine_and_outlives_reloads(
+        near, tmp_path):
+    """What the kernel took of 600 bytes the engine does not have, nor has a
+    policy that comes after: by turns a rule before the limit has the engine
+    decide."""
+    make_quiet(near)
+    listener = listen(near.far)
+    few = ('  - { name: few, match: "udp.DstPort == 80",'
+           ' limit: { rate: 8bit, burst: 600b } }\n')
+    seen = '  - { name: seen, match: "udp", log: 1, continue: true }\n'
+    run = Run(near, tmp_path, policy_text(few + HELD))
+    for text in (seen + few + HELD, few + HELD, few, seen + few):
+        send(near, [(FAR, 80, 100, 1, 0)])
+        run.reload(policy_text(text))
+    send(near, [(FAR, 80, 100, 3, 0)])
+    end = run.end()
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    assert json.loads(listener.stdout.readline()) == [["80/100", 4]]
+    few = next(r for r in end["rules"] if r["name"] == "few")
+    assert few["delivered"]["pkts"] == 4
+    assert few["dropped"]["pkts"] == 3
+    assert end["kernel_decided_pkts"] >= 3

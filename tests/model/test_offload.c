@@ -6,6 +6,7 @@
 
 #include "engine/offload.h"
 #include "engine/ruleset.h"
+#include "engine/slots.h"
 #include "io/registry.h"
 #include "netshaper/engine.h"
 #include "tests/lib/frames.h"
@@ -17,8 +18,8 @@
  */
 
 static void
-choose(const struct nsp_rule rules[], uint32_t count, const char *start,
-       struct nsp_offload_list *ret)
+choose_with(const struct nsp_rule rules[], uint32_t count, const char *start,
+            bool buckets, struct nsp_offload_list *ret)
 {
     const struct nsp_policy_spec spec = { .rules = rules, .rule_count = count };
     struct nsp_allocator libc = nsp_libc_allocator;
@@ -32,10 +33,18 @@ choose(const struct nsp_rule rules[], uint32_t count, const char *start,
     CHECK_EQ(nsp_filter_compile(start, NSP_LAYER_NETWORK, NULL, &filter, NULL),
              NSP_OK);
     CHECK_EQ(nsp_offload_compile_essential(&libc, &essential), NSP_OK);
-    nsp_offload_choose(nsp_ruleset_policy(ruleset), filter, essential, ret);
+    nsp_offload_choose(nsp_ruleset_policy(ruleset), filter, essential, buckets,
+                       ret);
     nsp_filter_destroy(essential);
     nsp_filter_destroy(filter);
     nsp_ruleset_unref(ruleset);
+}
+
+static void
+choose(const struct nsp_rule rules[], uint32_t count, const char *start,
+       struct nsp_offload_list *ret)
+{
+    choose_with(rules, count, start, true, ret);
 }
 
 TEST(rules_that_do_nothing_else_are_decided_in_the_kernel)
@@ -56,9 +65,10 @@ TEST(rules_that_do_nothing_else_are_decided_in_the_kernel)
         { .match = "udp", .apply = NSP_APPLY_INBOUND },
     };
     static const uint8_t does[] = {
-        NSP_OFFLOAD_ASK, NSP_OFFLOAD_COUNT, NSP_OFFLOAD_DROP, NSP_OFFLOAD_ASK,
-        NSP_OFFLOAD_ASK, NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,  NSP_OFFLOAD_ASK,
-        NSP_OFFLOAD_ASK, NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,  NSP_OFFLOAD_PASS,
+        NSP_OFFLOAD_ASK,    NSP_OFFLOAD_COUNT, NSP_OFFLOAD_DROP,
+        NSP_OFFLOAD_ASK,    NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,
+        NSP_OFFLOAD_POLICE, NSP_OFFLOAD_ASK,   NSP_OFFLOAD_ASK,
+        NSP_OFFLOAD_ASK,    NSP_OFFLOAD_ASK,   NSP_OFFLOAD_PASS,
     };
     struct nsp_offload_list list;
 
@@ -147,6 +157,49 @@ TEST(a_long_list_is_cut_and_incomplete)
     CHECK(!list.complete);
 }
 
+/* 8 Mbit/s are 1000 ns for a byte. */
+TEST(rules_that_limit_and_do_nothing_else_are_the_kernels)
+{
+    static const struct nsp_rule rules[] = {
+        { .match = "udp.DstPort == 1",
+          .limit = { NSP_LIMIT_BITPS, 8000000, 3000 } },
+        { .match = "udp.DstPort == 2", .limit = { NSP_LIMIT_PPS, 10, 5 } },
+        { .match = "udp.DstPort == 3",
+          .limit = { NSP_LIMIT_PPS, 10, 5 },
+          .go_on = true },
+        { .match = "udp.DstPort == 4",
+          .limit = { NSP_LIMIT_PPS, 10, 5 },
+          .edits = { .which = NSP_EDIT_TTL, .ttl = 9 } },
+        { .match = "udp" },
+    };
+    struct nsp_rule many[20] = { { .match = NULL } };
+    struct nsp_offload_list list;
+
+    choose(rules, COUNT(rules), "true", &list);
+    CHECK_EQ(list.count, 6); /* The first asks about what is spared. */
+    CHECK_EQ(list.rules[1].does, NSP_OFFLOAD_POLICE);
+    CHECK(!list.rules[1].bucket.by_pkts);
+    CHECK_EQ(list.rules[1].bucket.unit_cost >> list.rules[1].bucket.cost_shift,
+             1000);
+    CHECK_EQ(list.rules[1].bucket.burst_ns, 3000000);
+    CHECK_EQ(list.rules[2].does, NSP_OFFLOAD_POLICE);
+    CHECK(list.rules[2].bucket.by_pkts);
+    CHECK_EQ(list.rules[2].bucket.unit_cost >> list.rules[2].bucket.cost_shift,
+             100000000);
+    CHECK_EQ(list.rules[2].bucket.burst_ns, 500000000);
+    CHECK_EQ(list.rules[3].does, NSP_OFFLOAD_ASK);
+    CHECK_EQ(list.rules[4].does, NSP_OFFLOAD_ASK);
+    choose_with(rules, COUNT(rules), "true", false, &list);
+    CHECK_EQ(list.rules[0].does, NSP_OFFLOAD_ASK);
+    CHECK_EQ(list.rules[1].does, NSP_OFFLOAD_ASK);
+
+    for (uint32_t i = 0; i < COUNT(many); i++)
+        many[i] = rules[0];
+    choose(many, COUNT(many), "true", &list);
+    CHECK_EQ(list.count, 1 + NSP_OFFLOAD_LIMITS_MAX);
+    CHECK(!list.complete);
+}
+
 /* --- Counters --------------------------------------------------------------
  */
 
@@ -158,6 +211,8 @@ static struct {
     bool complete;
     int error;
     uint64_t seen;
+    uint64_t words[NSP_SLOTS_MAX];
+    struct nsp_offload_bucket buckets[NSP_OFFLOAD_RULES_MAX];
 } kernel;
 
 static struct nsp_offload_counters
@@ -171,6 +226,9 @@ counters_of(uint32_t index)
     if (kernel.does[index] == NSP_OFFLOAD_PASS) {
         one.passed_pkts = one.hit_pkts;
         one.passed_bytes = one.hit_bytes;
+    } else if (kernel.does[index] == NSP_OFFLOAD_POLICE) {
+        one.limited_pkts = one.hit_pkts;
+        one.limited_bytes = one.hit_bytes;
     } else {
         one.dropped_pkts = one.hit_pkts;
         one.dropped_bytes = one.hit_bytes;
@@ -189,8 +247,10 @@ kernel_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
         return kernel.error;
     for (uint32_t i = 0; i <= kernel.count && kernel.calls > 1; i++)
         ret_last[i] = counters_of(i);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < n; i++) {
         kernel.does[i] = rules[i].does;
+        kernel.buckets[i] = rules[i].bucket;
+    }
     kernel.does[n] = NSP_OFFLOAD_PASS;
     kernel.count = n;
     kernel.complete = complete;
@@ -203,6 +263,15 @@ kernel_read(struct nsp_io *io, uint32_t index, struct nsp_offload_counters *ret)
 {
     (void)io;
     *ret = counters_of(index);
+}
+
+static int
+kernel_share(struct nsp_io *io, uint32_t count, uint64_t **ret)
+{
+    (void)io;
+    CHECK(count <= NSP_SLOTS_MAX);
+    *ret = kernel.words;
+    return 0;
 }
 
 struct setting {
@@ -227,6 +296,7 @@ begin(struct setting *s, struct nsp_engine_config cfg)
     s->ops = *nsp_io_resolve("memory", s->memory);
     s->ops.offload = kernel_offload;
     s->ops.read_offload = kernel_read;
+    s->ops.share_buckets = kernel_share;
     cfg.backend = "custom";
     cfg.custom.ops = &s->ops;
     cfg.custom.device = s->memory;
@@ -329,6 +399,73 @@ TEST(rules_that_the_kernel_refuses_leave_nothing_to_it)
     end(&s);
 }
 
+static const struct nsp_rule limited[] = {
+    { .name = "few", .match = "udp", .limit = { NSP_LIMIT_PPS, 1, 5 } },
+};
+
+TEST(what_a_limit_drops_in_the_kernel_is_counted_as_that)
+{
+    const struct nsp_policy_spec policy = { .rules = limited, .rule_count = 1 };
+    struct nsp_stats stats;
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .policy = policy });
+    kernel.seen = 7;
+    CHECK_EQ(rule_stats(&s, 0).dropped_pkts[NSP_DROP_LIMIT], 7);
+    CHECK_EQ(rule_stats(&s, 0).dropped_pkts[NSP_DROP_RULE], 0);
+    CHECK_EQ(rule_stats(&s, 0).dropped_bytes, 700);
+    CHECK_EQ(rule_stats(&s, 0).in_pkts, 7);
+    CHECK_EQ(nsp_engine_read_stats(s.engine, &stats), NSP_OK);
+    CHECK_EQ(stats.dropped_pkts[NSP_DROP_LIMIT], 7);
+    CHECK_EQ(stats.dropped_bytes[NSP_DROP_LIMIT], 700);
+    CHECK_EQ(stats.in_pkts, 14); /* As many were met by no rule. */
+    CHECK_EQ(stats.kernel_decided_pkts, 14);
+    end(&s);
+}
+
+/* Of five packets the kernel takes three: two are left for the engine. */
+TEST(the_engine_takes_from_the_bucket_that_the_kernel_takes_from)
+{
+    const struct nsp_policy_spec policy = { .rules = limited, .rule_count = 1 };
+    const uint64_t second = 1000000000;
+    struct nsp_stats stats;
+    struct setting s;
+    uint64_t *word;
+
+    begin(&s, (struct nsp_engine_config){ .policy = policy });
+    word = &kernel.words[kernel.buckets[1].index];
+    *word = 100 * second + 3 * second;
+    push_udp(s.memory, 4, 100, 1, 0, 100 * second, 0, NSP_INBOUND);
+    CHECK_EQ(nsp_engine_run(s.engine), NSP_OK);
+    CHECK_EQ(nsp_engine_read_stats(s.engine, &stats), NSP_OK);
+    CHECK_EQ(stats.delivered_pkts, 2);
+    CHECK_EQ(stats.dropped_pkts[NSP_DROP_LIMIT], 2);
+    CHECK_EQ(*word, 105 * second);
+    end(&s);
+}
+
+TEST(a_bucket_goes_with_the_name_of_its_rule)
+{
+    static const struct nsp_rule next[] = {
+        { .name = "new", .match = "tcp", .limit = { NSP_LIMIT_PPS, 1, 5 } },
+        { .name = "few", .match = "udp", .limit = { NSP_LIMIT_PPS, 1, 5 } },
+    };
+    const struct nsp_policy_spec first = { .rules = limited, .rule_count = 1 };
+    const struct nsp_policy_spec second = { .rules = next, .rule_count = 2 };
+    struct setting s;
+    uint32_t index;
+
+    begin(&s, (struct nsp_engine_config){ .policy = first,
+                                          .policy_may_change = true });
+    index = kernel.buckets[1].index;
+    memset(kernel.words, 0xff, sizeof kernel.words);
+    CHECK_EQ(nsp_engine_set_policy(s.engine, &second, NULL), NSP_OK);
+    CHECK_EQ(kernel.buckets[2].index, index);
+    CHECK_EQ(kernel.words[index], UINT64_MAX);
+    CHECK_EQ(kernel.words[kernel.buckets[1].index], 0);
+    end(&s);
+}
+
 static void
 look(void *context, struct nsp_burst *burst)
 {
@@ -360,6 +497,11 @@ TEST_MAIN(
     cmocka_unit_test(
         the_list_ends_where_the_engine_is_asked_about_all_the_rest),
     cmocka_unit_test(a_long_list_is_cut_and_incomplete),
+    cmocka_unit_test(rules_that_limit_and_do_nothing_else_are_the_kernels),
+    cmocka_unit_test(what_a_limit_drops_in_the_kernel_is_counted_as_that),
+    cmocka_unit_test(
+        the_engine_takes_from_the_bucket_that_the_kernel_takes_from),
+    cmocka_unit_test(a_bucket_goes_with_the_name_of_its_rule),
     cmocka_unit_test(what_the_kernel_counts_is_added_to_the_rules),
     cmocka_unit_test(rules_that_keep_their_name_keep_what_the_kernel_counted),
     cmocka_unit_test(rules_that_the_kernel_refuses_leave_nothing_to_it),

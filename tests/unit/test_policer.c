@@ -223,7 +223,56 @@ TEST(a_lone_lease_gets_most_of_the_burst)
     CHECK(passed >= 7000 && passed <= 8000);
 }
 
+/* The same answers as a policer: each packet takes no more than it costs. */
+TEST(threads_without_leases_take_each_packet_alone)
+{
+    const struct nsp_limit limit = limit_of(NSP_LIMIT_BITPS, 3000000, 9000);
+    struct nsp_shared_bucket bucket = { .full_ns = 0 };
+    struct nsp_lease leases[2] = { { .left = 0 } };
+    struct nsp_policer policer = { .full_ns = 0 };
+    struct nsp_prng random;
+    uint64_t now_ns = SECOND;
+
+    nsp_prng_init(&random, 1, 1);
+    for (int i = 0; i < 10000; i++) {
+        uint32_t bytes = 64 + (uint32_t)nsp_prng_next(&random) % 1400;
+
+        now_ns += nsp_prng_next(&random) % 4000000;
+        CHECK_EQ(
+            nsp_lease_conforms(&leases[0], &bucket, &limit, 0, now_ns, bytes),
+            nsp_policer_conforms(&policer, &limit, now_ns, bytes));
+    }
+    while (
+        nsp_lease_conforms(&leases[0], &bucket, &limit, 0, 99 * SECOND, 64) &&
+        nsp_lease_conforms(&leases[1], &bucket, &limit, 0, 99 * SECOND, 64))
+        now_ns++;
+    CHECK(!nsp_lease_conforms(&leases[1], &bucket, &limit, 0, 99 * SECOND, 64));
+}
+
+TEST(a_price_is_exact_enough_at_any_rate)
+{
+    static const uint64_t rates[] = { 1,          7,           8,
+                                      999,        1000000,     3000000007,
+                                      1000000000, 99999999999, 1000000000000 };
+
+    for (size_t i = 0; i < sizeof rates / sizeof rates[0]; i++) {
+        const struct nsp_limit limit = limit_of(NSP_LIMIT_BITPS, rates[i], 1);
+        const long double exact = 8e9L / (long double)rates[i];
+        uint64_t unit_cost, burst_ns;
+        uint8_t shift;
+
+        nsp_limit_price(&limit, &unit_cost, &shift, &burst_ns);
+        CHECK(shift <= 31);
+        CHECK(unit_cost <= UINT64_MAX >> 1 >> 20);
+        CHECK((long double)unit_cost / (1u << shift) > exact * (1 - 2e-5L));
+        CHECK((long double)unit_cost / (1u << shift) <= exact);
+        CHECK_EQ(burst_ns, UINT64_C(8000000000) / rates[i]);
+    }
+}
+
 TEST_MAIN(
+    cmocka_unit_test(threads_without_leases_take_each_packet_alone),
+    cmocka_unit_test(a_price_is_exact_enough_at_any_rate),
     cmocka_unit_test(leases_of_one_bucket_keep_to_its_rate_and_burst),
     cmocka_unit_test(leases_and_a_full_bucket_hold_one_burst),
     cmocka_unit_test(a_lone_lease_gets_most_of_the_burst),

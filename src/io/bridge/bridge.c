@@ -48,7 +48,7 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = -1;
+    io->beats.map_fd = io->watch.fd = io->buckets.fd = -1;
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
     io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;
@@ -104,6 +104,7 @@ bridge_close(struct nsp_io *io)
             close(io->steers[port].sockets_fd);
     }
     nsp_bpf_offload_destroy(io->offload);
+    nsp_bpf_buckets_close(&io->buckets);
     nsp_gate_destroy(io->programs_gate);
     nsp_link_watch_close(&io->watch);
     nsp_beats_close(&io->beats);
@@ -346,6 +347,7 @@ const struct nsp_io_ops nsp_bridge_ops = {
     .adjust = bridge_adjust,
     .offload = nsp_bridge_offload,
     .read_offload = nsp_bridge_read_offload,
+    .share_buckets = nsp_bridge_share_buckets,
     .read_stats = bridge_read_stats,
     .status = bridge_status,
     .probe = nsp_bridge_probe,

@@ -4,6 +4,7 @@
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_queue.h"
 #include "os/linux/beats.h"
+#include "os/linux/bpf_police.h"
 #include "os/linux/link_watch.h"
 
 /* The device itself: opened by bridge_open.c, served by bridge.c. */
@@ -16,6 +17,7 @@ struct nsp_io {
 
     /* What the programs are made of, and a gate for who replaces them. */
     struct nsp_bridge_steer steers[2];
+    struct nsp_bpf_buckets buckets;
     struct nsp_bpf_offload *offload; /* Rules in force in them; NULL: none. */
     struct nsp_gate *programs_gate;
 
@@ -40,6 +42,7 @@ int nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
 int nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
                        uint32_t n, bool complete,
                        struct nsp_offload_counters ret_last[]);
+int nsp_bridge_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret);
 void nsp_bridge_read_offload(struct nsp_io *io, uint32_t index,
                              struct nsp_offload_counters *ret);
 

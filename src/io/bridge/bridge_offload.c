@@ -66,7 +66,7 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
         return -EOPNOTSUPP;
     if (n > 0 || complete)
         err = nsp_bpf_offload_create(NSP_EBPF_XDP, rules, n, complete,
-                                     &io->allocator, &next);
+                                     io->buckets.fd, &io->allocator, &next);
     if (err < 0)
         return err;
     nsp_gate_lock(io->programs_gate);
@@ -87,6 +87,16 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
     }
     io->offload = next;
     return 0;
+}
+
+int
+nsp_bridge_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret)
+{
+    int err = nsp_bpf_buckets_open(&io->buckets, count);
+
+    if (err == 0)
+        *ret = io->buckets.words;
+    return err;
 }
 
 void

@@ -39,7 +39,7 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->counters_fd = -1;
+    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd = -1;
     io->allocator = allocator;
     io->log = cfg->log;
     result = nsp_tap_device_open(io, cfg, reterr);
@@ -94,6 +94,7 @@ tap_close(struct nsp_io *io)
         close(io->counters_fd);
     nsp_beats_close(&io->beats);
     nsp_bpf_offload_destroy(io->offload);
+    nsp_bpf_buckets_close(&io->buckets);
     nsp_gate_destroy(io->hooks_gate);
     nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);
@@ -309,6 +310,7 @@ const struct nsp_io_ops nsp_tap_ops = {
     .adjust = tap_adjust,
     .offload = nsp_tap_offload,
     .read_offload = nsp_tap_read_offload,
+    .share_buckets = nsp_tap_share_buckets,
     .read_stats = tap_read_stats,
     .status = tap_status,
     .probe = nsp_tap_probe,

@@ -5,6 +5,7 @@
 #include "io/tap/tap_queue.h"
 #include "netshaper/io.h"
 #include "os/linux/beats.h"
+#include "os/linux/bpf_police.h"
 #include "os/linux/link_watch.h"
 #include "os/linux/tc_hook.h"
 
@@ -28,7 +29,8 @@ struct nsp_io {
     uint32_t hook_count;
     struct nsp_gate *hooks_gate; /* Around changes of hooks. */
 
-    bool superpackets;               /* Are welcome now. */
+    bool superpackets; /* Are welcome now. */
+    struct nsp_bpf_buckets buckets;
     struct nsp_bpf_offload *offload; /* In force; NULL: none. */
 
     struct nsp_link_watch watch; /* Read by worker 0. */
@@ -51,6 +53,7 @@ int nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
 int nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
                     uint32_t n, bool complete,
                     struct nsp_offload_counters ret_last[]);
+int nsp_tap_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret);
 void nsp_tap_read_offload(struct nsp_io *io, uint32_t index,
                           struct nsp_offload_counters *ret);
 

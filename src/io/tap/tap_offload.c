@@ -55,12 +55,13 @@ create(const struct nsp_io *io, const struct nsp_offload_rule rules[],
     assert(n <= NSP_OFFLOAD_RULES_MAX);
     for (uint32_t i = 0; i < n; i++) {
         own[i] = rules[i];
-        if (io->fail_closed && own[i].does == NSP_OFFLOAD_PASS)
+        if (io->fail_closed && (own[i].does == NSP_OFFLOAD_PASS ||
+                                own[i].does == NSP_OFFLOAD_POLICE))
             own[i].does = NSP_OFFLOAD_ASK;
     }
     return nsp_bpf_offload_create(NSP_EBPF_TCX, own, n,
-                                  complete && !io->fail_closed, &io->allocator,
-                                  ret);
+                                  complete && !io->fail_closed, io->buckets.fd,
+                                  &io->allocator, ret);
 }
 
 /* Nobody runs a program that decides by the last rules any more. */
@@ -101,6 +102,16 @@ nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
     }
     io->offload = next;
     return 0;
+}
+
+int
+nsp_tap_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret)
+{
+    int err = nsp_bpf_buckets_open(&io->buckets, count);
+
+    if (err == 0)
+        *ret = io->buckets.words;
+    return err;
 }
 
 void

@@ -155,7 +155,7 @@ load_rule(void)
     if (fd == 0 && nsp_filter_compile("true", NSP_LAYER_NETWORK, NULL, &filter,
                                       NULL) == NSP_OK) {
         divert.filter = filter;
-        fd = nsp_bpf_offload_create(NSP_EBPF_TCX, &rule, 1, false,
+        fd = nsp_bpf_offload_create(NSP_EBPF_TCX, &rule, 1, false, -1,
                                     &nsp_libc_allocator, &divert.offload);
         if (fd == 0)
             fd = nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);

@@ -9,6 +9,7 @@
 
 #include "netshaper/policy.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/bpf_police.h"
 
 #define ETHERNET_BYTES 14
 
@@ -34,8 +35,8 @@ struct nsp_bpf_offload {
     uint32_t count;
     bool complete;
     enum nsp_ebpf_type type;
-    uint8_t direction; /* Of the site that is prepared for. */
-    int counters_fd;
+    uint8_t direction;           /* Of the site that is prepared for. */
+    int counters_fd, buckets_fd; /* The latter is the device's. */
 
     struct nsp_ebpf_maps maps; /* Made so far. */
     int map_fds[NSP_EBPF_MAPS_MAX];
@@ -49,7 +50,8 @@ struct nsp_bpf_offload {
 int
 nsp_bpf_offload_create(enum nsp_ebpf_type type,
                        const struct nsp_offload_rule rules[], uint32_t n,
-                       bool complete, const struct nsp_allocator *allocator,
+                       bool complete, int buckets_fd,
+                       const struct nsp_allocator *allocator,
                        struct nsp_bpf_offload **ret)
 {
     struct nsp_bpf_offload *offload;
@@ -62,6 +64,7 @@ nsp_bpf_offload_create(enum nsp_ebpf_type type,
     offload->type = type;
     offload->count = n;
     offload->complete = complete;
+    offload->buckets_fd = buckets_fd;
     if (n > 0)
         memcpy(offload->rules, rules, n * sizeof rules[0]);
     offload->insns = nsp_alloc(allocator, NSP_BPF_OFFLOAD_FILTER_INSNS_MAX,
@@ -175,19 +178,34 @@ nsp_bpf_offload_prepare(struct nsp_bpf_offload *offload,
 
 /* --- The walk ------------------------------------------------------------- */
 
-/* Labels: a filter's and the place behind each rule, then those of the tail. */
+/* What becomes of a packet: in R8, in the tail. None: nobody decided. From
+ * FATE_POLICE on, what the buckets of rules have to say. */
+enum {
+    FATE_NONE = 0,
+    FATE_PASS,
+    FATE_DROP,
+    FATE_LIMITED,
+    FATE_POLICE,
+    FATES = FATE_POLICE + NSP_OFFLOAD_LIMITS_MAX,
+};
+
+/* Labels: a filter's and the place behind each rule, the ways into the tail,
+ * the buckets, and those of the tail. */
 enum {
     OWN_FILTER = 0,
     OWN_NEXT = NSP_OFFLOAD_RULES_MAX,
-    OWN_NONE = 2 * NSP_OFFLOAD_RULES_MAX,
-    OWN_PASS,
-    OWN_DROP,
-    OWN_TAIL,
+    OWN_FATE = 2 * NSP_OFFLOAD_RULES_MAX,
+    OWN_BUCKET = OWN_FATE + FATES,
+    OWN_TAIL = OWN_BUCKET + NSP_OFFLOAD_LIMITS_MAX,
+    OWN_TAKE,
+    OWN_CONFORMS,
+    OWN_EXCEEDS,
+    OWN_POLICED,
     OWN_IPV6,
-    OWN_LENGTH,
     OWN_COUNTED,
     OWN_UNDECIDED,
     OWN_DROPPED,
+    OWN_LIMITED,
     OWN_DONE,
     OWN_NOTES,
 };
@@ -200,9 +218,10 @@ struct walk {
     const struct nsp_bpf_offload_exits *exits;
     uint32_t counting[NSP_OFFLOAD_COUNTS_MAX]; /* Rules, by their note. */
     uint32_t notes;
-    bool
-        reaches[OWN_TAIL - OWN_NONE]; /* Which ends are jumped to: the kernel
-                                       * takes no code that nothing leads to. */
+    uint32_t policing[NSP_OFFLOAD_LIMITS_MAX]; /* Rules, by their bucket. */
+    uint32_t buckets;
+    bool reaches[FATES]; /* Which of them is jumped to: the kernel takes no
+                          * code that nothing leads to. */
 };
 
 static uint32_t
@@ -238,10 +257,10 @@ load(struct walk *w, enum nsp_bpf_reg to, uint32_t word)
 }
 
 static void
-jump_to_end(struct walk *w, uint32_t end)
+jump_to_fate(struct walk *w, uint32_t fate)
 {
-    w->reaches[end - OWN_NONE] = true;
-    nsp_bpf_jump(w->p, label(w, end));
+    w->reaches[fate] = true;
+    nsp_bpf_jump(w->p, label(w, OWN_FATE + fate));
 }
 
 /* Acts on a packet that rule 'i' matches. */
@@ -253,10 +272,14 @@ put_match(struct walk *w, uint32_t i)
         w->counting[w->notes++] = i;
     }
     store(w, WORD_DECIDER, i + 1);
-    if (w->offload->rules[i].does == NSP_OFFLOAD_PASS)
-        jump_to_end(w, OWN_PASS);
-    else if (w->offload->rules[i].does == NSP_OFFLOAD_DROP)
-        jump_to_end(w, OWN_DROP);
+    if (w->offload->rules[i].does == NSP_OFFLOAD_PASS) {
+        jump_to_fate(w, FATE_PASS);
+    } else if (w->offload->rules[i].does == NSP_OFFLOAD_DROP) {
+        jump_to_fate(w, FATE_DROP);
+    } else if (w->offload->rules[i].does == NSP_OFFLOAD_POLICE) {
+        jump_to_fate(w, FATE_POLICE + w->buckets);
+        w->policing[w->buckets++] = i;
+    }
 }
 
 /* Returns whether any packet goes on to the next rule. */
@@ -410,8 +433,6 @@ put_notes(struct walk *w)
     }
 }
 
-enum { FATE_NONE, FATE_PASS, FATE_DROP }; /* In R8; none: nobody decided. */
-
 /* At tc sends the packet to an interface that there is not. A plain drop would
  * be told to the sender at egress: TCP would slow down for it, and the
  * fragments behind one that is dropped would not be sent. */
@@ -432,18 +453,43 @@ put_drop(struct nsp_bpf_program *p, enum nsp_ebpf_type type)
 static bool
 put_ends(struct walk *w)
 {
-    static const int32_t fates[] = { FATE_NONE, FATE_PASS, FATE_DROP };
     bool any = false;
 
-    for (uint32_t i = 0; i < NSP_ARRAY_LEN(fates); i++) {
+    for (uint32_t i = 0; i < FATES; i++) {
         if (!w->reaches[i])
             continue;
-        nsp_bpf_place(w->p, label(w, OWN_NONE + i));
-        nsp_bpf_set(w->p, R8, fates[i]);
+        nsp_bpf_place(w->p, label(w, OWN_FATE + i));
+        nsp_bpf_set(w->p, R8, (int32_t)i);
         nsp_bpf_jump(w->p, label(w, OWN_TAIL));
         any = true;
     }
     return any;
+}
+
+/* Has the buckets turn fates that they decide into others. */
+static void
+put_policing(struct walk *w)
+{
+    struct nsp_bpf_program *p = w->p;
+
+    nsp_bpf_jump_if(p, BPF_JLT, R8, FATE_POLICE, label(w, OWN_POLICED));
+    for (uint32_t i = 1; i < w->buckets; i++)
+        nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_POLICE + i,
+                        label(w, OWN_BUCKET + i));
+    for (uint32_t i = 0; i < w->buckets; i++) {
+        nsp_bpf_place(p, label(w, OWN_BUCKET + i));
+        nsp_bpf_put_price(p, w->offload->buckets_fd,
+                          &w->offload->rules[w->policing[i]].bucket);
+        nsp_bpf_jump(p, label(w, OWN_TAKE));
+    }
+    nsp_bpf_place(p, label(w, OWN_EXCEEDS));
+    nsp_bpf_set(p, R8, FATE_LIMITED);
+    nsp_bpf_jump(p, label(w, OWN_POLICED));
+    nsp_bpf_place(p, label(w, OWN_TAKE));
+    nsp_bpf_put_take(p, label(w, OWN_CONFORMS), label(w, OWN_EXCEEDS));
+    nsp_bpf_place(p, label(w, OWN_CONFORMS));
+    nsp_bpf_set(p, R8, FATE_PASS);
+    nsp_bpf_place(p, label(w, OWN_POLICED));
 }
 
 static void
@@ -455,6 +501,8 @@ put_tail(struct walk *w)
     put_length(w);
     nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
     nsp_bpf_move(p, R7, R0);
+    if (w->buckets > 0)
+        put_policing(w);
     put_notes(w);
     load(w, R1, WORD_DECIDER);
     nsp_bpf_put(p, BPF_ALU | BPF_SUB | BPF_K, R1, R0, 0, 1);
@@ -464,13 +512,17 @@ put_tail(struct walk *w)
     nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_NONE, label(w, OWN_UNDECIDED));
     put_hit(w);
     nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_DROP, label(w, OWN_DROPPED));
+    nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_LIMITED, label(w, OWN_LIMITED));
     nsp_bpf_place(p, label(w, OWN_UNDECIDED));
     put_add(w, COUNTER(passed_pkts), COUNTER(passed_bytes));
     nsp_bpf_jump(p, w->exits->pass);
     nsp_bpf_place(p, label(w, OWN_DROPPED));
     put_add(w, COUNTER(dropped_pkts), COUNTER(dropped_bytes));
+    nsp_bpf_jump(p, label(w, OWN_DONE));
+    nsp_bpf_place(p, label(w, OWN_LIMITED));
+    put_add(w, COUNTER(limited_pkts), COUNTER(limited_bytes));
     nsp_bpf_place(p, label(w, OWN_DONE));
-    nsp_bpf_jump_if(p, BPF_JNE, R8, FATE_DROP, w->exits->pass);
+    nsp_bpf_jump_if(p, BPF_JLE, R8, FATE_PASS, w->exits->pass);
     put_drop(p, w->offload->type);
 }
 
@@ -478,7 +530,7 @@ static void
 put_rest(struct walk *w)
 {
     if (w->offload->complete)
-        jump_to_end(w, OWN_NONE);
+        jump_to_fate(w, FATE_NONE);
     else
         nsp_bpf_jump(w->p, w->exits->ask);
 }

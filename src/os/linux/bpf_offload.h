@@ -11,6 +11,7 @@
  *         may match, ask        -> label 'ask'
  *         matches, count        -> noted
  *         matches, pass or drop -> counted with those noted -> 'pass', the end
+ *     matches, police       -> the same, as its bucket says
  *     none left                 -> the same, or 'ask'
  *
  * Filters    answer 1 for a match, 0 for none, 2 where they could not look. Of
@@ -22,10 +23,12 @@
 struct nsp_bpf_offload;
 
 /* Takes the first 'n' rules, whose filters outlive it, for programs of hooks of
- * 'type': XDP takes Linux 5.18. Returns 0 or a negative errno. */
+ * 'type': XDP takes Linux 5.18. 'buckets_fd' is that of struct nsp_bpf_buckets,
+ * for rules that police. Returns 0 or a negative errno. */
 int nsp_bpf_offload_create(enum nsp_ebpf_type type,
                            const struct nsp_offload_rule rules[], uint32_t n,
-                           bool complete, const struct nsp_allocator *allocator,
+                           bool complete, int buckets_fd,
+                           const struct nsp_allocator *allocator,
                            struct nsp_bpf_offload **ret) NSP_MUSTCHECK;
 
 /* Frees 'offload', which may be NULL; programs keep the maps that they use.
@@ -45,7 +48,7 @@ struct nsp_bpf_offload_exits {
     uint32_t first_label;
     int32_t stack_off; /* From FRAME, a multiple of 8. */
 };
-#define NSP_BPF_OFFLOAD_LABELS      160u
+#define NSP_BPF_OFFLOAD_LABELS      200u
 #define NSP_BPF_OFFLOAD_STACK_BYTES 88
 
 /* What it adds to a program at most: the walk, and the functions. */

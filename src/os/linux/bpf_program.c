@@ -20,6 +20,13 @@ nsp_bpf_set(struct nsp_bpf_program *p, enum nsp_bpf_reg to, int32_t value)
 }
 
 void
+nsp_bpf_set64(struct nsp_bpf_program *p, enum nsp_bpf_reg to, uint64_t value)
+{
+    nsp_bpf_put(p, BPF_LD | BPF_DW, to, R0, 0, (int32_t)(uint32_t)value);
+    nsp_bpf_put(p, 0, R0, R0, 0, (int32_t)(uint32_t)(value >> 32));
+}
+
+void
 nsp_bpf_move(struct nsp_bpf_program *p, enum nsp_bpf_reg to,
              enum nsp_bpf_reg from)
 {

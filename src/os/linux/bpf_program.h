@@ -31,6 +31,8 @@ struct nsp_bpf_program {
 void nsp_bpf_put(struct nsp_bpf_program *p, unsigned code, enum nsp_bpf_reg to,
                  enum nsp_bpf_reg from, int32_t offset, int32_t imm);
 void nsp_bpf_set(struct nsp_bpf_program *p, enum nsp_bpf_reg to, int32_t value);
+void nsp_bpf_set64(struct nsp_bpf_program *p, enum nsp_bpf_reg to,
+                   uint64_t value);
 void nsp_bpf_move(struct nsp_bpf_program *p, enum nsp_bpf_reg to,
                   enum nsp_bpf_reg from);
 
