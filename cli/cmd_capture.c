@@ -3,6 +3,7 @@
 
 #include "cli/capture_job.h"
 #include "cli/commands.h"
+#include "cli/engine_options.h"
 #include "cli/interfaces.h"
 #include "cli/policy_load.h"
 #include "config/units.h"
@@ -89,14 +90,8 @@ static int
 take_time(struct nsp_cli *cli, const char *name, const char *text,
           uint64_t *ret)
 {
-    struct nsp_diag diag;
-
-    if (nsp_units_read_time(text, ret, &diag) < 0)
-        return nsp_cli_fail_at(cli, &diag, name, text);
-    if (*ret == 0)
-        return nsp_cli_usage(cli, "leave it out for no limit",
-                             "%s: no time at all", name);
-    return NSP_EXIT_OK;
+    return nsp_cli_read_period(cli, name, text, "leave it out for no limit",
+                               ret);
 }
 
 static int

@@ -2,6 +2,7 @@
 
 #include "cli/commands.h"
 #include "cli/effect_options.h"
+#include "cli/engine_options.h"
 #include "cli/exec.h"
 
 enum option {
@@ -15,7 +16,7 @@ enum option {
 
 static const struct nsp_option options[] = {
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
-    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
+    [OPT_SEED] = NSP_OPTION_SEED,
     [OPT_OUTSIDE] = { "outside", NULL,
                       "let the command reach the outside world (needs pasta)",
                       0 },
@@ -35,7 +36,6 @@ static int
 take_option(struct nsp_cli *cli, struct request *r, int option,
             const char *value)
 {
-    int64_t number = 0;
     int status = NSP_EXIT_OK;
 
     if (option >= NSP_CLI_SHARED)
@@ -45,9 +45,7 @@ take_option(struct nsp_cli *cli, struct request *r, int option,
         r->job.filter = value;
         break;
     case OPT_SEED:
-        status = nsp_cli_read_int(cli, "--seed", value, 0,
-                                  INT64_C(999999999999999999), &number);
-        r->job.seed = (uint64_t)number;
+        status = nsp_cli_read_seed(cli, value, &r->job.seed);
         break;
     case OPT_OUTSIDE:
         r->job.outside = true;

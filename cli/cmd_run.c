@@ -1,9 +1,9 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/engine_options.h"
 #include "cli/policy_load.h"
 #include "cli/service.h"
-#include "config/units.h"
 #include "netshaper/io.h"
 
 enum option {
@@ -22,14 +22,11 @@ enum option {
 };
 
 static const struct nsp_option options[] = {
-    [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
-    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
-    [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
-                      0 },
-    [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
-                   0 },
-    [OPT_BUSY_POLL] = { "busy-poll", NULL, "stay awake while packets are held",
-                        0 },
+    [OPT_FOR] = NSP_OPTION_FOR,
+    [OPT_SEED] = NSP_OPTION_SEED,
+    [OPT_WORKERS] = NSP_OPTION_WORKERS,
+    [OPT_CPUS] = NSP_OPTION_CPUS,
+    [OPT_BUSY_POLL] = NSP_OPTION_BUSY_POLL,
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
                           "drop, not pass, what does not fit the queue", 0 },
     [OPT_NO_OFFLOAD] = { "no-offload", NULL,
@@ -39,8 +36,7 @@ static const struct nsp_option options[] = {
                       0 },
     [OPT_CONFIRM] = { "confirm", "TIME",
                       "take a policy back unless it is confirmed in time", 0 },
-    [OPT_YES] = { "yes", NULL, "go on though it cuts off your own connection",
-                  'y' },
+    [OPT_YES] = NSP_OPTION_YES,
     [OPT_QUIET] = { "quiet", NULL, "print nothing but errors", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
 };
@@ -49,27 +45,19 @@ static int
 take_option(struct nsp_cli *cli, struct nsp_service_job *job,
             enum option option, const char *value)
 {
-    int64_t number = 0;
     int status = NSP_EXIT_OK;
-    struct nsp_diag diag;
 
     switch (option) {
     case OPT_FOR:
-        if (nsp_units_read_time(value, &job->for_ns, &diag) < 0)
-            return nsp_cli_fail_at(cli, &diag, "--for", value);
-        if (job->for_ns == 0)
-            return nsp_cli_usage(cli, "leave it out to run until stopped",
-                                 "--for: no time at all");
+        status = nsp_cli_read_period(cli, "--for", value,
+                                     "leave it out to run until stopped",
+                                     &job->for_ns);
         break;
     case OPT_SEED:
-        status = nsp_cli_read_int(cli, "--seed", value, 0,
-                                  INT64_C(999999999999999999), &number);
-        job->seed = (uint64_t)number;
+        status = nsp_cli_read_seed(cli, value, &job->seed);
         break;
     case OPT_WORKERS:
-        status = nsp_cli_read_int(cli, "--workers", value, 1, NSP_IO_QUEUES_MAX,
-                                  &number);
-        job->workers = (uint32_t)number;
+        status = nsp_cli_read_workers(cli, value, &job->workers);
         break;
     case OPT_BUSY_POLL:
         job->busy_poll = true;
@@ -88,11 +76,9 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         job->control_path = value;
         break;
     case OPT_CONFIRM:
-        if (nsp_units_read_time(value, &job->confirm_ns, &diag) < 0)
-            return nsp_cli_fail_at(cli, &diag, "--confirm", value);
-        if (job->confirm_ns == 0)
-            return nsp_cli_usage(cli, "give the time in which you can tell",
-                                 "--confirm: no time at all");
+        status = nsp_cli_read_period(cli, "--confirm", value,
+                                     "give the time in which you can tell",
+                                     &job->confirm_ns);
         break;
     case OPT_YES:
         job->goes_on = true;

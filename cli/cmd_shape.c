@@ -3,8 +3,8 @@
 
 #include "cli/commands.h"
 #include "cli/effect_options.h"
+#include "cli/engine_options.h"
 #include "cli/shape.h"
-#include "config/units.h"
 
 enum option {
     OPT_ON,
@@ -32,14 +32,11 @@ static const struct nsp_option options[] = {
                  0 },
     [OPT_FILTER] = { "filter", "EXPR", "packets to shape; the rest passes", 0 },
     [OPT_DIRECTION] = { "direction", "WAY", "inbound, outbound or both", 0 },
-    [OPT_FOR] = { "for", "TIME", "stop after TIME: 60s", 0 },
-    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
-    [OPT_WORKERS] = { "workers", "N", "threads, each with a queue of its own",
-                      0 },
-    [OPT_CPUS] = { "cpus", "LIST", "processors of the workers, in turn: 0,2-3",
-                   0 },
-    [OPT_BUSY_POLL] = { "busy-poll", NULL, "stay awake while packets are held",
-                        0 },
+    [OPT_FOR] = NSP_OPTION_FOR,
+    [OPT_SEED] = NSP_OPTION_SEED,
+    [OPT_WORKERS] = NSP_OPTION_WORKERS,
+    [OPT_CPUS] = NSP_OPTION_CPUS,
+    [OPT_BUSY_POLL] = NSP_OPTION_BUSY_POLL,
     [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
                           0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
@@ -51,8 +48,7 @@ static const struct nsp_option options[] = {
                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
-    [OPT_YES] = { "yes", NULL, "go on though it cuts off your own connection",
-                  'y' },
+    [OPT_YES] = NSP_OPTION_YES,
     [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
 };
@@ -208,42 +204,13 @@ set_direction(struct nsp_cli *cli, struct request *r, const char *text)
 }
 
 static int
-set_for(struct nsp_cli *cli, struct request *r, const char *text)
-{
-    struct nsp_diag diag;
-
-    if (nsp_units_read_time(text, &r->job.for_ns, &diag) < 0)
-        return nsp_cli_fail_at(cli, &diag, "--for", text);
-    if (r->job.for_ns == 0)
-        return nsp_cli_usage(cli, "leave it out to run until stopped",
-                             "--for: no time at all");
-    return NSP_EXIT_OK;
-}
-
-/* Reads the value of an option that is a plain number. */
-static int
-set_number(struct nsp_cli *cli, struct request *r, enum option option,
-           const char *text)
+set_first_queue(struct nsp_cli *cli, struct request *r, const char *text)
 {
     int64_t value = 0;
-    int status;
+    int status = nsp_cli_read_int(cli, "--first-queue", text, 1, 65535, &value);
 
-    switch (option) {
-    case OPT_SEED:
-        status = nsp_cli_read_int(cli, "--seed", text, 0,
-                                  INT64_C(999999999999999999), &value);
-        r->job.engine.seed = (uint64_t)value;
-        return status;
-    case OPT_WORKERS:
-        status = nsp_cli_read_int(cli, "--workers", text, 1, NSP_IO_QUEUES_MAX,
-                                  &value);
-        r->job.engine.workers = (uint32_t)value;
-        return status;
-    default:
-        status = nsp_cli_read_int(cli, "--first-queue", text, 1, 65535, &value);
-        r->job.engine.nfqueue.first_queue = (uint32_t)value;
-        return status;
-    }
+    r->job.engine.nfqueue.first_queue = (uint32_t)value;
+    return status;
 }
 
 static int
@@ -260,11 +227,15 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_DIRECTION:
         return set_direction(cli, r, value);
     case OPT_FOR:
-        return set_for(cli, r, value);
+        return nsp_cli_read_period(cli, "--for", value,
+                                   "leave it out to run until stopped",
+                                   &r->job.for_ns);
     case OPT_SEED:
+        return nsp_cli_read_seed(cli, value, &r->job.engine.seed);
     case OPT_WORKERS:
+        return nsp_cli_read_workers(cli, value, &r->job.engine.workers);
     case OPT_FIRST_QUEUE:
-        return set_number(cli, r, option, value);
+        return set_first_queue(cli, r, value);
     case OPT_BUSY_POLL:
         r->job.engine.busy_poll = true;
         return NSP_EXIT_OK;

@@ -2,10 +2,10 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/engine_options.h"
 #include "cli/interfaces.h"
 #include "cli/policy_load.h"
 #include "cli/simulate.h"
-#include "netshaper/io.h"
 
 enum option {
     OPT_IN,
@@ -22,7 +22,7 @@ enum option {
 static const struct nsp_option options[] = {
     [OPT_IN] = { "in", "FILE", "the capture: pcap or pcapng; - is stdin", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
-    [OPT_SEED] = { "seed", "N", "seed of every random effect", 0 },
+    [OPT_SEED] = NSP_OPTION_SEED,
     [OPT_DIRECTION] = { "direction", "WAY",
                         "take packets to be inbound or outbound", 0 },
     [OPT_LIST_DROPS] = { "list-drops", NULL, "print each packet dropped", 0 },
@@ -50,7 +50,7 @@ static int
 take_option(struct nsp_cli *cli, struct nsp_simulate_job *job,
             enum option option, const char *value)
 {
-    int64_t number = 0;
+    uint32_t workers;
     int status = NSP_EXIT_OK;
 
     switch (option) {
@@ -61,9 +61,7 @@ take_option(struct nsp_cli *cli, struct nsp_simulate_job *job,
         job->out_path = value;
         break;
     case OPT_SEED:
-        status = nsp_cli_read_int(cli, "--seed", value, 0,
-                                  INT64_C(999999999999999999), &number);
-        job->seed = (uint64_t)number;
+        status = nsp_cli_read_seed(cli, value, &job->seed);
         break;
     case OPT_DIRECTION:
         return take_direction(cli, job, value);
@@ -74,8 +72,7 @@ take_option(struct nsp_cli *cli, struct nsp_simulate_job *job,
         job->plot_path = value;
         break;
     case OPT_WORKERS:
-        status = nsp_cli_read_int(cli, "--workers", value, 1, NSP_IO_QUEUES_MAX,
-                                  &number);
+        status = nsp_cli_read_workers(cli, value, &workers);
         break;
     default:
         job->quiet = true;
