@@ -1,18 +1,13 @@
 """How soon a network answers again after 'kill -9' of a shaper that holds its
 packets: a section of run.py, in the network that it builds."""
 
-import subprocess
 import time
 
-SERVER = "10.79.2.2"
+from hosts import SERVER, on
+
 ROUNDS = 10
 INTERVAL_S = 0.002  # Of pings, so what is measured is at most this too much.
 MOST_MS = 100
-
-
-def on(host, *command):
-    return subprocess.Popen(["ip", "netns", "exec", host, *map(str, command)],
-                            stdout=subprocess.PIPE, text=True)
 
 
 def recovery_ms(args):

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import tempfile
 
-SERVER = "10.79.2.2"
+from hosts import SERVER, on
+
 PORT = 9
 PAYLOAD_BYTES = 22
 FLOOD_PPS = 2000000  # More than goes: what arrives counts.
@@ -15,11 +16,6 @@ RULES = (100, 1000, 10000)
 RELOADS = 5
 LONG_S = 600
 STEADY_PPS = 5000
-
-
-def on(host, *command, **options):
-    return subprocess.Popen(["ip", "netns", "exec", host, *map(str, command)],
-                            stdout=subprocess.PIPE, text=True, **options)
 
 
 def rule(number):

@@ -46,13 +46,13 @@ import tempfile
 import time
 
 from bridge_host import measure_bridge
+from hosts import SERVER, Untouched, bulk_gbitps, medians, on
 from kill_recovery import measure_kill
 from policy_figures import measure_policy
 from policy_live import measure_policy_live
 from tap_host import measure_tap
 
 TOP = pathlib.Path(__file__).resolve().parents[1]
-SERVER = "10.79.2.2"
 PORT = 9
 IP_UDP_BYTES = 28
 INSIDE = "NSP_BENCH_INSIDE"
@@ -92,11 +92,6 @@ def build_network():
     sh(f"ip netns exec client ping -c 1 -W 5 -q {SERVER} >/dev/null")
 
 
-def on(host, *command, **options):
-    return subprocess.Popen(["ip", "netns", "exec", host,
-                             *map(str, command)], **options)
-
-
 class Intercept:
     """A program that answers an NFQUEUE of the router, while 'with' lasts."""
 
@@ -110,7 +105,7 @@ class Intercept:
         while not self.queues():
             if self.process.poll() is not None or time.monotonic() > until:
                 raise SystemExit("bench: %s: %s" % (
-                    self.command[0], self.process.stderr.read().decode()))
+                    self.command[0], self.process.stderr.read()))
             time.sleep(0.02)
         time.sleep(0.2)  # The rules follow the queue.
         return self
@@ -130,15 +125,7 @@ class Intercept:
                              status not in (0, -signal.SIGINT)):
             raise SystemExit("bench: %s: %d packets seen, exit status %d: %s" % (
                 self.command[0], packets, status,
-                self.process.stderr.read().decode()))
-
-
-class Untouched:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        pass
+                self.process.stderr.read()))
 
 
 class Tbf:
@@ -162,8 +149,7 @@ class Tbf:
 def udp_flow(args, rate_pps, payload_bytes, seconds):
     """Arrivals as (arrival ns, sending ns, number, IP bytes)."""
     program = args.build / "bench" / "udp_flow"
-    receiver = on("server", program, "receive", PORT, seconds,
-                  stdout=subprocess.PIPE, text=True)
+    receiver = on("server", program, "receive", PORT, seconds)
     receiver.stdout.readline()
     sender = on("client", program, "send", SERVER, PORT, rate_pps,
                 payload_bytes, seconds + 2)
@@ -206,22 +192,6 @@ def nsp(args, *options):
                      *options)
 
 
-def bulk_gbitps(seconds):
-    """TCP from client to server, without its first second."""
-    server = on("server", "iperf3", "-s", "-1", "--forceflush", stdout=subprocess.PIPE,
-                text=True)
-    for line in server.stdout:
-        if "listening" in line:
-            break
-    client = on("client", "iperf3", "-c", SERVER, "-t", seconds, "-O", 1, "-J",
-                stdout=subprocess.PIPE, text=True)
-    report = json.loads(client.communicate()[0])
-    server.communicate()
-    if "error" in report:
-        raise SystemExit("bench: iperf3: " + report["error"])
-    return report["end"]["sum_received"]["bits_per_second"] / 1e9
-
-
 def measure_tcp(args, table):
     reference = args.build / "bench" / "nfqueue_reference"
     ways = {
@@ -230,12 +200,7 @@ def measure_tcp(args, table):
         "one": lambda: Intercept(reference, "--one"),
         "untouched": Untouched,
     }
-    got = {name: [] for name in ways}
-    for _ in range(args.rounds):
-        for name, way in ways.items():
-            with way():
-                got[name].append(bulk_gbitps(args.seconds))
-    median = {name: statistics.median(all_) for name, all_ in got.items()}
+    median = medians(args, ways, lambda: bulk_gbitps(args.seconds))
     for peer, title, floor in (("batched", "batched-GSO loop", 0.9),
                                ("one", "packet by packet", 5.0)):
         ratio = median["ours"] / median[peer]

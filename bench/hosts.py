@@ -1,0 +1,100 @@
+"""The hosts of the network that run.py builds, client, router and server: what the
+sections run there, and what they measure of it."""
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import time
+
+SERVER = "10.79.2.2"
+PINGS = 200
+IDLE_SECONDS = 5
+
+
+def on(host, *command, **options):
+    """Starts a command; what it prints is text to be read."""
+    options = {"stdout": subprocess.PIPE, "text": True, **options}
+    return subprocess.Popen(["ip", "netns", "exec", host, *map(str, command)],
+                            **options)
+
+
+def run(host, *command):
+    return on(host, *command).communicate()[0]
+
+
+class Program:
+    """Runs on a host while 'with' lasts; its first line says that it is ready."""
+
+    def __init__(self, host, *command):
+        self.host = host
+        self.command = command
+
+    def __enter__(self):
+        self.process = on(self.host, *self.command)
+        if not self.process.stdout.readline():
+            raise SystemExit("bench: %s ended" % self.command[0])
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate()
+
+
+class Untouched:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+
+def medians(args, ways, measure):
+    """Of each way's figure, the ways taking turns."""
+    got = {name: [] for name in ways}
+    for _ in range(args.rounds):
+        for name, way in ways.items():
+            with way():
+                got[name].append(measure())
+    return {name: statistics.median(all_) for name, all_ in got.items()}
+
+
+def bulk_gbitps(seconds, *options, server=SERVER):
+    """TCP from client to server, without its first second."""
+    listener = on("server", "iperf3", "-s", "-1", "--forceflush")
+    for line in listener.stdout:
+        if "listening" in line:
+            break
+    report = json.loads(run("client", "iperf3", "-c", server, "-t", seconds,
+                            "-O", 1, "-J", *options))
+    listener.communicate()
+    if "error" in report:
+        raise SystemExit("bench: iperf3: " + report["error"])
+    return report["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+def ping_us(server=SERVER):
+    lines = run("client", "ping", "-n", "-c", PINGS, "-i", "0.005",
+                server).splitlines()
+    return statistics.median(float(line.split("time=")[1].split()[0]) * 1e3
+                             for line in lines if "time=" in line)
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def idle_percent(program):
+    """What 'program' takes of a processor while nothing comes."""
+    began = processor_seconds(program.process.pid)
+    time.sleep(IDLE_SECONDS)
+    spent = processor_seconds(program.process.pid) - began
+    return spent / IDLE_SECONDS * 100
+
+
+def possible(args, backend):
+    return subprocess.run([args.build / "nsp", "doctor", "--backend", backend],
+                          stdout=subprocess.DEVNULL, check=False).returncode == 0
