@@ -4,6 +4,7 @@
 #include <linux/if_ether.h>
 #include <string.h>
 
+#include "netshaper/filter.h"
 #include "tests/lib/failing_alloc.h"
 
 #define HELD_PKTS WIRE_HELD_PKTS
@@ -248,6 +249,76 @@ TEST(bridge_polls_busily_where_asked_to)
     }
 }
 
+/* --- Rules ---------------------------------------------------------------- */
+
+static struct nsp_filter *
+compile(const char *text)
+{
+    struct nsp_filter *filter = NULL;
+
+    CHECK_EQ(nsp_filter_compile(text, NSP_LAYER_NETWORK, NULL, &filter, NULL),
+             NSP_OK);
+    return filter;
+}
+
+/* Waits until 'rule' has dropped packets of 'bytes' in all, and requires that
+ * it was no more, and 'pkts' of them. */
+static void
+check_dropped(uint32_t rule, uint64_t pkts, uint64_t bytes)
+{
+    const uint64_t end_ns = wire_now_ns() + UINT64_C(10000000000);
+    struct nsp_offload_counters counters;
+
+    do {
+        CHECK(wire_now_ns() < end_ns);
+        nsp_bridge_ops.read_offload(wire_device, rule, &counters);
+    } while (counters.dropped_bytes < bytes);
+    CHECK_EQ(counters.dropped_bytes, bytes);
+    CHECK_EQ(counters.dropped_pkts, pkts);
+    CHECK_EQ(counters.hit_bytes, bytes);
+    CHECK_EQ(counters.hit_pkts, pkts);
+}
+
+static void
+put_filled_up(int end, struct wire_frame *frame)
+{
+    memset(frame->bytes + frame->length, 0xEE, ETH_ZLEN - frame->length);
+    frame->length = ETH_ZLEN;
+    wire_put(end, frame);
+}
+
+TEST(bridge_counts_packets_without_what_fills_their_frames_up)
+{
+    struct nsp_offload_counters last[3] = { { 0 } };
+    struct nsp_filter *wanted =
+        compile("ip.SrcAddr == 10.1.2.3 or "
+                "ipv6.SrcAddr == fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd:fdfd");
+    struct nsp_filter *ipv4 = compile("ip");
+    const struct nsp_offload_rule rules[] = {
+        { .filter = ipv4, .does = NSP_OFFLOAD_DROP },
+        { .filter = NULL, .does = NSP_OFFLOAD_DROP },
+    };
+    struct nsp_io_config cfg = wire_begin();
+    struct wire_frame frame;
+
+    cfg.filter = wanted;
+    wire_open(&cfg);
+    CHECK_EQ(nsp_bridge_ops.offload(wire_device, rules, 2, true, last), 0);
+    for (int end = 0; end < 2; end++) {
+        wire_build_ip(&frame, &wire_kinds[1], 4, false);
+        put_filled_up(end, &frame);
+        wire_build_ip(&frame, &wire_kinds[2], 0, false);
+        frame.bytes[ETH_HLEN + 6] = IPPROTO_NONE;
+        wire_store16(frame.bytes + ETH_HLEN + 4, 0);
+        frame.length = ETH_HLEN + 40;
+        put_filled_up(end, &frame);
+    }
+    check_dropped(0, 2, 2 * (20 + 8 + 4));
+    check_dropped(1, 2, 2 * 40);
+    nsp_filter_destroy(ipv4);
+    nsp_filter_destroy(wanted);
+}
+
 int
 main(void)
 {
@@ -261,6 +332,7 @@ main(void)
         BRIDGE_TEST(bridge_refuses_nonsense),
         BRIDGE_TEST(bridge_survives_every_allocation_that_can_fail),
         BRIDGE_TEST(bridge_polls_busily_where_asked_to),
+        BRIDGE_TEST(bridge_counts_packets_without_what_fills_their_frames_up),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -5,9 +5,11 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "packet/checksum.h"
@@ -412,6 +414,70 @@ TEST(nfqueue_injects_to_this_host_and_never_sees_it_again)
     CHECK(fixture_is_empty(io));
 }
 
+/* A socket of 'host' that hears whatever comes to a port. */
+static int
+open_listener(enum nsp_lab_host host)
+{
+    struct sockaddr_in6 any = { .sin6_family = AF_INET6,
+                                .sin6_port = htons(PORT) };
+    struct timeval timeout = { .tv_sec = 10 };
+    int fd;
+
+    CHECK_EQ(nsp_lab_enter(lab, host), 0);
+    fd = socket(AF_INET6, SOCK_DGRAM, 0);
+    CHECK_EQ(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout),
+             0);
+    CHECK_EQ(bind(fd, (struct sockaddr *)&any, sizeof any), 0);
+    CHECK_EQ(nsp_lab_enter(lab, NSP_LAB_ROUTER), 0);
+    return fd;
+}
+
+/* To the neighbours at a link, of whom each link has others. */
+TEST(nfqueue_injects_at_the_interface_that_a_packet_or_its_answer_takes)
+{
+    static const struct {
+        const char *in, *out; /* Interfaces; "" for none. */
+        bool reply;
+        int heard;
+        const char *text;
+    } cases[] = {
+        { "client0", "server0", false, 1, "forwarded" },
+        { "client0", "server0", true, 0, "answer" },
+        { "server0", "client0", false, 0, "forwarded back" },
+        { "server0", "client0", true, 1, "answer back" },
+        { "server0", "", true, 1, "answer to input" },
+        { "client0", "", false, 0, "like input" },
+        { "", "client0", true, 0, "answer to output" },
+        { "", "server0", false, 1, "like output" },
+    };
+    struct nsp_io_config cfg = fixture_config(ALL_HOOKS);
+    struct nsp_io *io;
+    int listeners[2];
+    uint8_t ip[128];
+
+    fixture_require();
+    if (access("/proc/sys/net/ipv6", F_OK) < 0)
+        SKIP("the kernel has no IPv6");
+    listeners[0] = open_listener(NSP_LAB_CLIENT);
+    listeners[1] = open_listener(NSP_LAB_SERVER);
+    io = fixture_open(&cfg);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(cases); i++) {
+        const struct nsp_pkt like = {
+            .in_ifindex = if_nametoindex(cases[i].in),
+            .out_ifindex = if_nametoindex(cases[i].out),
+        };
+        uint32_t bytes = build_udp6(ip, "fd77:9::9", "ff02::1", cases[i].text);
+
+        CHECK_EQ(nsp_nfqueue_ops.inject(io, QUEUE, 0, ip, bytes, cases[i].reply,
+                                        &like),
+                 0);
+        fixture_hear(listeners[cases[i].heard], cases[i].text);
+        fixture_hear_nothing(listeners[!cases[i].heard]);
+    }
+    for (int i = 0; i < 2; i++)
+        close(listeners[i]);
+}
+
 TEST(nfqueue_refuses_to_inject_what_is_no_ip_packet)
 {
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
@@ -445,6 +511,8 @@ main(void)
         FIXTURE_TEST(nfqueue_splits_superpackets_where_they_are_not_welcome),
         FIXTURE_TEST(nfqueue_injects_to_another_host_and_never_sees_it_again),
         FIXTURE_TEST(nfqueue_injects_to_this_host_and_never_sees_it_again),
+        FIXTURE_TEST(
+            nfqueue_injects_at_the_interface_that_a_packet_or_its_answer_takes),
         FIXTURE_TEST(nfqueue_refuses_to_inject_what_is_no_ip_packet),
     };
 

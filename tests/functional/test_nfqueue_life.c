@@ -5,8 +5,10 @@
 
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -245,6 +247,63 @@ TEST(nfqueue_loses_nothing_when_stopped)
     for (int i = 0; i < 200; i++)
         fixture_hear(server, "kept");
     check_nothing_left();
+}
+
+/* What the device asks of the kernel without a function of the C library comes
+ * by here (--wrap). */
+static void (*at_barrier)(void);
+static uint32_t barriers;
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, ...);
+
+long
+__wrap_syscall(long number, ...)
+{
+    long words[5];
+    va_list args;
+
+    va_start(args, number);
+    for (int i = 0; i < 5; i++)
+        words[i] = va_arg(args, long);
+    va_end(args);
+    if (number == SYS_membarrier && words[0] == MEMBARRIER_CMD_GLOBAL) {
+        barriers++;
+        if (at_barrier)
+            at_barrier();
+    }
+    return __real_syscall(number, words[0], words[1], words[2], words[3],
+                          words[4]);
+}
+
+static int speaker, listener;
+
+/* The rules are gone: nothing more is on its way to the queue but what was
+ * before. */
+static void
+speak(void)
+{
+    fixture_say(speaker, NSP_LAB_SERVER, AF_INET, PORT, "direct");
+    fixture_hear(listener, "direct");
+}
+
+/* Without that, a packet on its way through the rules is lost now and then when
+ * the queue closes. */
+TEST(nfqueue_waits_for_what_is_on_its_way_through_the_rules_it_removes)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_io *io;
+
+    fixture_require();
+    listener = fixture_udp(NSP_LAB_SERVER, AF_INET, PORT);
+    speaker = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
+    io = fixture_open(&cfg);
+    barriers = 0;
+    at_barrier = speak;
+    nsp_nfqueue_ops.quiesce(io);
+    at_barrier = NULL;
+    CHECK_EQ(barriers, 1);
+    fixture_close(io);
 }
 
 /* Talks from the client's host until told to stop. */
@@ -499,6 +558,8 @@ main(void)
         FIXTURE_TEST(nfqueue_says_how_to_get_more_descriptors),
         FIXTURE_TEST(nfqueue_survives_every_allocation_that_can_fail),
         FIXTURE_TEST(nfqueue_loses_nothing_when_stopped),
+        FIXTURE_TEST(
+            nfqueue_waits_for_what_is_on_its_way_through_the_rules_it_removes),
         FIXTURE_TEST(
             nfqueue_loses_nothing_of_steady_traffic_when_opened_and_closed),
         FIXTURE_TEST(nfqueue_vanishes_when_its_process_is_killed),

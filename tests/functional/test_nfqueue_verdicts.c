@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "os/os.h"
+
 #define PORT       7001
 #define OTHER_PORT 7002
 
@@ -96,6 +98,38 @@ TEST(nfqueue_tells_when_a_packet_came_not_when_it_was_received)
     fixture_send(io, pkts + 1, 1);
     fixture_hear(server, "one");
     fixture_hear(server, "two");
+}
+
+/* The engine's clock, which a test may set: what it shows beside the real one.
+ */
+static uint64_t clock_late_ns;
+
+static uint64_t
+late_clock_ns(void *context)
+{
+    (void)context;
+    return nsp_os_monotonic_ns(NULL) - clock_late_ns;
+}
+
+TEST(nfqueue_tells_no_packet_to_be_older_than_the_one_before)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_pkt *pkts[2];
+    struct nsp_io *io;
+
+    clock_late_ns = 0;
+    cfg.clock.now_ns = late_clock_ns;
+    open_ends(AF_INET);
+    io = fixture_open(&cfg);
+    for (int i = 0; i < 2; i++) {
+        say("in order");
+        fixture_receive(io, &pkts[i], 1);
+        clock_late_ns = UINT64_C(20000000000); /* More than the test takes. */
+    }
+    CHECK_EQ(pkts[1]->arrival_ns, pkts[0]->arrival_ns);
+    fixture_send(io, pkts, 2);
+    fixture_hear(server, "in order");
+    fixture_hear(server, "in order");
 }
 
 TEST(nfqueue_drops_what_it_is_told_to_drop)
@@ -418,6 +452,7 @@ main(void)
             nfqueue_passes_a_forwarded_packet_and_says_where_it_is_from),
         FIXTURE_TEST(nfqueue_passes_ipv6),
         FIXTURE_TEST(nfqueue_tells_when_a_packet_came_not_when_it_was_received),
+        FIXTURE_TEST(nfqueue_tells_no_packet_to_be_older_than_the_one_before),
         FIXTURE_TEST(nfqueue_drops_what_it_is_told_to_drop),
         FIXTURE_TEST(nfqueue_releases_held_packets_in_the_order_asked_for),
         FIXTURE_TEST(nfqueue_sends_an_edited_packet_with_right_checksums),
