@@ -8,6 +8,7 @@ by packet. Each test that depends on chance has a fixed seed.
 import math
 import os
 import pathlib
+import random
 import subprocess
 import sys
 
@@ -183,3 +184,46 @@ def test_a_queue_drops_what_does_not_fit(tmp_path):
         inside.append(free)
         expected.append(free)
     assert left == expected
+
+
+def irregular(count, mean_ns, seed):
+    """Arrivals of a Poisson process, in whole microseconds, from 0 on."""
+    rng = random.Random(seed)
+    at, arrivals = 0, []
+    for _ in range(count):
+        arrivals.append(at)
+        at += 1000 * max(1, round(rng.expovariate(1000 / mean_ns)))
+    return arrivals
+
+
+@pytest.mark.parametrize("pkts, size_limit", [(0, 0), (3, 0), (0, 1000),
+                                              (4, 900)])
+@pytest.mark.parametrize("mean", [300_000, 4 * MS, 40 * MS])
+def test_packets_leave_with_their_windows(tmp_path, pkts, size_limit, mean):
+    size, interval = 300, 20 * MS
+    arrivals = irregular(2000, mean, seed=mean + pkts)
+    limits = ([f"packets={pkts}"] if pkts else []) + (
+        [f"bytes={size_limit}b"] if size_limit else [])
+    left = shape(tmp_path, arrivals, "--burst", ",".join(["20ms", *limits]),
+                 size=size)
+    assert left == models.windows(arrivals, size, 0, interval, pkts, size_limit)
+
+
+TRACES = {
+    "even": [1],
+    "twelve": [1, 2, 3, 3, 3, 7, 20],
+    "crowded": [0, 0, 5, 5, 5, 5, 31],
+    "sparse": [90, 250],
+}
+
+
+@pytest.mark.parametrize("name", TRACES)
+@pytest.mark.parametrize("size", [60, 700, 1500])
+def test_opportunities_of_a_trace_are_taken(tmp_path, name, size):
+    trace = tmp_path / "trace"
+    trace.write_text("".join(f"{ms}\n" for ms in TRACES[name]),
+                     encoding="ascii")
+    arrivals = irregular(1500, 3 * MS, seed=size)
+    left = shape(tmp_path, arrivals, "--rate", f"trace={trace}", "--queue",
+                 "2000packets", "--overhead", "4", size=size)
+    assert left == models.mahimahi(arrivals, size + 4, 0, TRACES[name], 1504)
