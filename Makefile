@@ -32,12 +32,17 @@ LONG_FILTERS     ?= 160000
 LONG_PROGRAMS    ?= 40000
 LONG_KERNEL_RUNS ?= 1000
 
+# Of each measurement of 'nsp verify'.
+LONG_PACKETS     ?= 1000000
+
 .PHONY: check-long
-check-long: setup-check configure-tests ## Ten million random matches of filters, and their programs; minutes
+check-long: setup-check configure-tests ## Ten million random matches of filters, all effects and profiles; minutes
 	@$(NINJA) --quiet
 	NSP_TEST_FILTERS=$(LONG_FILTERS) $(BUILD)/tests/unit/test_filter_random
 	NSP_TEST_FILTERS=$(LONG_PROGRAMS) $(BUILD)/tests/unit/test_cbpf
 	NSP_TEST_FILTERS=$(LONG_KERNEL_RUNS) $(BUILD)/tests/functional/test_bpf_kernel
+	$(PYTHON) tests/repo/verify-effects.py --profiles --packets $(LONG_PACKETS) \
+	    $(BUILD)/nsp docs/man/nsp-effects.7.scd
 
 .PHONY: bench
 bench: setup-bench configure ## Measure, beside a peer in the same run
