@@ -6,7 +6,6 @@
 static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
-    struct nsp_policy_file *file = NULL;
     const char *value;
     int status;
 
@@ -15,9 +14,7 @@ run(struct nsp_cli *cli, int argc, char *argv[])
     status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "POLICY");
     if (status != NSP_EXIT_OK)
         return status;
-    status = nsp_cli_load_policy(cli, argv[optind], true, &file);
-    nsp_policy_file_destroy(file);
-    return status;
+    return nsp_cli_check_policy(cli, argv[optind]);
 }
 
 const struct nsp_command nsp_command_check = {

@@ -228,12 +228,7 @@ place_rules(struct nsp_explain *e, const struct nsp_engine_config *cfg)
 static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
 {
-    const struct nsp_engine_config cfg = {
-        .backend = e->file->bridge[0] ? "bridge" : "host",
-        .bridge = { .interfaces = { e->file->bridge[0], e->file->bridge[1] } },
-        .hooks = e->file->hooks,
-        .policy = e->file->spec,
-    };
+    const struct nsp_engine_config cfg = nsp_policy_file_engine(e->file);
 
     ret_refused->text[0] = '\0';
     if (nsp_engine_place(&cfg, "true", e->places.list, &e->places.count,

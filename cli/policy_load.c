@@ -67,12 +67,12 @@ nsp_cli_report_complaints(struct nsp_cli *cli, int result,
     return status;
 }
 
-int
-nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
-                    struct nsp_policy_file **ret)
+static int
+load(struct nsp_cli *cli, const char *path, bool warns, bool places,
+     struct nsp_policy_file **ret)
 {
-    static const struct nsp_file_reader reader = { .interfaces =
-                                                       &nsp_cli_interfaces };
+    const struct nsp_file_reader reader = { .interfaces = &nsp_cli_interfaces,
+                                            .places = places };
     struct nsp_complaints complaints = { .errors_only = !warns };
     int result, status;
 
@@ -80,5 +80,22 @@ nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
     result = nsp_policy_file_load(path, &reader, ret, &complaints);
     status = nsp_cli_report_complaints(cli, result, &complaints, warns);
     nsp_complaints_fini(&complaints);
+    return status;
+}
+
+int
+nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
+                    struct nsp_policy_file **ret)
+{
+    return load(cli, path, warns, false, ret);
+}
+
+int
+nsp_cli_check_policy(struct nsp_cli *cli, const char *path)
+{
+    struct nsp_policy_file *file = NULL;
+    int status = load(cli, path, true, true, &file);
+
+    nsp_policy_file_destroy(file);
     return status;
 }

@@ -13,6 +13,10 @@
 int nsp_cli_load_policy(struct nsp_cli *cli, const char *path, bool warns,
                         struct nsp_policy_file **ret);
 
+/* The same for its own sake, with warnings: what no 'nsp run' could do is an
+ * error, too. */
+int nsp_cli_check_policy(struct nsp_cli *cli, const char *path);
+
 /* Reports what a reader that returned 'result' complained of, in the same way.
  * Returns the exit status. */
 int nsp_cli_report_complaints(struct nsp_cli *cli, int result,

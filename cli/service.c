@@ -270,25 +270,20 @@ guard_session(struct nsp_service *s)
 static int
 start_engine(struct nsp_service *s)
 {
-    struct nsp_engine_config cfg = {
-        .backend = s->file->bridge[0] ? "bridge" : "host",
-        .bridge = { .interfaces = { s->file->bridge[0], s->file->bridge[1] },
-                    .fail_closed = s->job->fail_closed,
-                    .take_all = s->job->no_offload },
-        .hooks = s->file->hooks,
-        .workers = s->job->workers,
-        .cpu_count = s->job->cpu_count,
-        .seed = s->job->seed,
-        .busy_poll = s->job->busy_poll,
-        .no_offload = s->job->no_offload,
-        .nfqueue.fail_closed = s->job->fail_closed,
-        .tap.fail_closed = s->job->fail_closed,
-        .policy = s->file->spec,
-        .policy_may_change = true,
-    };
+    struct nsp_engine_config cfg = nsp_policy_file_engine(s->file);
     struct nsp_diag diag;
     int result;
 
+    cfg.bridge.fail_closed = s->job->fail_closed;
+    cfg.bridge.take_all = s->job->no_offload;
+    cfg.nfqueue.fail_closed = s->job->fail_closed;
+    cfg.tap.fail_closed = s->job->fail_closed;
+    cfg.workers = s->job->workers;
+    cfg.seed = s->job->seed;
+    cfg.busy_poll = s->job->busy_poll;
+    cfg.no_offload = s->job->no_offload;
+    cfg.policy_may_change = true;
+    cfg.cpu_count = s->job->cpu_count;
     memcpy(cfg.cpus, s->job->cpus, sizeof cfg.cpus);
     result = nsp_run_events_prepare(&s->events, s->file, &diag);
     if (result != NSP_OK)

@@ -58,6 +58,9 @@ const uint8_t *nsp_policy_read_losses(struct nsp_policy_builder *b,
                                       const struct nsp_object *object,
                                       const char *path, uint32_t *ret_count);
 
+/* Complains of the first rule that asks for what no device could do. */
+void nsp_policy_check_places(struct nsp_policy_builder *b);
+
 /* Builds all of it. */
 void nsp_policy_build(struct nsp_policy_builder *b);
 

@@ -26,6 +26,7 @@ struct loader {
     unsigned count;
     unsigned order[FILES_MAX]; /* What is included comes first. */
     unsigned ordered;
+    bool places; /* Are checked. */
 };
 
 /* --- Files -------------------------------------------------------------------
@@ -362,6 +363,13 @@ rebase_paths(struct loader *l, const struct nsp_policy_doc *doc)
 
 /* --- Life ---------------------------------------------------------------- */
 
+static bool
+has_failed(const struct nsp_policy_builder *b)
+{
+    return b->keys.failed || b->keys.store->failed ||
+           b->keys.complaints->failed || b->keys.complaints->errors > 0;
+}
+
 static int
 load(struct loader *l, const char *path)
 {
@@ -376,8 +384,9 @@ load(struct loader *l, const char *path)
     if (doc) {
         b->doc = doc;
         nsp_policy_build(b);
-        if (b->keys.complaints->errors == 0 && !b->keys.failed &&
-            !b->keys.store->failed && !b->keys.complaints->errors_only)
+        if (l->places && !has_failed(b))
+            nsp_policy_check_places(b);
+        if (!has_failed(b) && !b->keys.complaints->errors_only)
             nsp_policy_warn(b);
         rebase_paths(l, doc);
     }
@@ -438,6 +447,7 @@ nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
     loader->builder.file = file;
     file->builder = &loader->builder;
     loader->builder.files = nsp_file_reader_or_default(reader);
+    loader->places = reader && reader->places;
     if (reader)
         file->filter_options.interfaces = reader->interfaces;
     loader->builder.keys.store = &file->store;

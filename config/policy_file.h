@@ -9,6 +9,7 @@
 #include "config/scenario.h"
 #include "config/schedule.h"
 #include "netshaper/diag.h"
+#include "netshaper/engine.h"
 #include "netshaper/filter.h"
 #include "netshaper/policy.h"
 
@@ -63,6 +64,7 @@ struct nsp_file_reader {
                 size_t *ret_bytes);
     void *context;
     const struct nsp_filter_interfaces *interfaces; /* NULL: none is known. */
+    bool places; /* Refuse what no device could do, too. */
 };
 
 /* Reads the policy in the file 'path' ("-" is standard input). On success
@@ -76,6 +78,10 @@ int nsp_policy_file_load(const char *path, const struct nsp_file_reader *reader,
 
 /* Frees 'file', which may be NULL. Always returns NULL. */
 struct nsp_policy_file *nsp_policy_file_destroy(struct nsp_policy_file *file);
+
+/* An engine that intercepts where 'file' says, by its policy. */
+struct nsp_engine_config nsp_policy_file_engine(
+    const struct nsp_policy_file *file);
 
 /* Sets 'disabled' of every rule to what is written and the schedules say for
  * 'now', and '*ret_next_s' to the seconds until that changes

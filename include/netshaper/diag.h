@@ -53,6 +53,8 @@ struct nsp_diag {
     uint32_t offset;   /* Byte offset in the text complained of. */
     uint32_t line;     /* From 1; 0 when no text is complained of. */
     uint32_t column;   /* From 1, in bytes. */
+    uint32_t rule;     /* Of the policy, from 1, that a device cannot serve; 0:
+                        * it is not about one. */
     char category[32]; /* Stable word for programs, e.g. "bad-token". */
     char text[256];    /* What is wrong, and where. */
     char hint[256];    /* What to do about it; may be empty. */

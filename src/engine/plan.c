@@ -164,12 +164,18 @@ plan_rules(const struct nsp_config *config, const struct nsp_policy *policy,
     if ((config->ops->caps & NSP_IO_LOOKS_ONLY) != 0)
         return NSP_OK;
     plan->holds = config->user.callback != NULL;
-    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++)
+    for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
         for (size_t h = 0; h < NSP_ARRAY_LEN(hooks) && result == NSP_OK; h++)
             if (!tapped || (plan->io.hooks & (uint32_t)hooks[h].hook) != 0)
                 result = check_rule(config, nsp_policy_get_rule(policy, r), h,
                                     plan, reterr);
-    return result;
+        if (result != NSP_OK) {
+            if (reterr)
+                reterr->rule = r + 1;
+            return result;
+        }
+    }
+    return NSP_OK;
 }
 
 static int

@@ -186,7 +186,11 @@ def test_what_is_printed_is_the_same_policy(policy, flow):
     text = yaml.safe_dump(as_text(policy), allow_unicode=True,
                           sort_keys=False, default_flow_style=flow)
     check = nsp("check", "-", text=text)
-    assert check.returncode == 0, text + check.stderr
+    # Some mark packets where no device sets marks, which has no other fault.
+    errors = [line for line in check.stderr.splitlines()
+              if line.startswith("nsp: error: ")]
+    assert check.returncode == (2 if errors else 0), text + check.stderr
+    assert all(": mark: rule " in line for line in errors), text + check.stderr
     once = nsp("policy", "format", "-", text=text)
     assert once.returncode == 0, text + once.stderr
     again = nsp("policy", "format", "-", text=once.stdout)
