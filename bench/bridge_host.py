@@ -36,8 +36,8 @@ def write_policy(folder):
     return path
 
 
-def received_pkts():
-    link = json.loads(run("server", "ip", "-s", "-j", "link", "show", "eth0"))
+def rx_pkts(host, interface):
+    link = json.loads(run(host, "ip", "-s", "-j", "link", "show", interface))
     return link[0]["stats64"]["rx"]["packets"]
 
 
@@ -45,9 +45,10 @@ def small_kpps(args):
     flood = on("client", args.build / "bench" / "frame_flood", "eth0",
                args.seconds + 2 * WARM_SECONDS)
     time.sleep(WARM_SECONDS)
-    began, before = time.monotonic(), received_pkts()
+    began, before = time.monotonic(), rx_pkts("server", "eth0")
     time.sleep(args.seconds)
-    rate = (received_pkts() - before) / (time.monotonic() - began) / 1e3
+    rate = ((rx_pkts("server", "eth0") - before) /
+            (time.monotonic() - began) / 1e3)
     flood.communicate()
     return rate
 

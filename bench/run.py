@@ -18,6 +18,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
              picks the devices ("host"). As root only
     bridge   small packets between two interfaces under a thousand rules; beside
              a program that only moves frames; TCP; idle. As root only
+    offload  small packets that rules decide in the bridge's programs; beside
+             the least programs that do the same. As root only
     filter   one filter on parsed packets; beside it libpcap's filter machine,
              and a plain walk of the tests in order
     prefix   a set of a million prefixes; beside it a binary search
@@ -48,6 +50,7 @@ import time
 from bridge_host import measure_bridge
 from hosts import SERVER, Untouched, bulk_gbitps, medians, on
 from kill_recovery import measure_kill
+from offload_host import measure_offload
 from policy_figures import measure_policy
 from policy_live import measure_policy_live
 from tap_host import measure_tap
@@ -469,8 +472,8 @@ SECTIONS = {"engine": measure_engine, "filter": measure_filter,
             "policy": measure_policy, "rules": measure_policy_live,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
             "kill": measure_kill, "tap": measure_tap,
-            "bridge": measure_bridge}
-LIVE = {"rules", "tcp", "rate", "delay", "kill", "tap", "bridge"}
+            "bridge": measure_bridge, "offload": measure_offload}
+LIVE = {"rules", "tcp", "rate", "delay", "kill", "tap", "bridge", "offload"}
 
 
 def main():

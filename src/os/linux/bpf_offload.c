@@ -12,6 +12,10 @@
 #include "os/linux/bpf_police.h"
 
 #define ETHERNET_BYTES 14
+#define IPV6_BYTES     40
+
+/* Behind the lengths that headers of IPv4 and IPv6 tell. */
+#define LENGTHS_END (ETHERNET_BYTES + 6)
 
 /* A frame that is not longer may have padding behind its packet. */
 #define PADDED_BYTES_MAX (ETH_ZLEN - ETHERNET_BYTES)
@@ -202,6 +206,7 @@ enum {
     OWN_EXCEEDS,
     OWN_POLICED,
     OWN_IPV6,
+    OWN_LENGTH,
     OWN_COUNTED,
     OWN_UNDECIDED,
     OWN_DROPPED,
@@ -238,8 +243,7 @@ word_at(const struct walk *w, uint32_t i)
 }
 #define WORD_DECIDER NSP_OFFLOAD_COUNTS_MAX
 #define WORD_KEY     (NSP_OFFLOAD_COUNTS_MAX + 1)
-#define WORD_LENGTH  (NSP_OFFLOAD_COUNTS_MAX + 2)
-_Static_assert(8 * (WORD_LENGTH + 1) <= NSP_BPF_OFFLOAD_STACK_BYTES,
+_Static_assert(8 * (WORD_KEY + 1) <= NSP_BPF_OFFLOAD_STACK_BYTES,
                "room on the stack");
 
 static void
@@ -316,69 +320,48 @@ put_rule(struct walk *w, uint32_t i)
 
 /* --- Counting ------------------------------------------------------------- */
 
-/* R9 = bytes of the frame. */
+/* R9 = bytes of the frame, R2 and R3 = where its first piece begins and ends.
+ */
 static void
-put_frame_length(struct walk *w)
+put_frame(struct walk *w)
 {
+    struct nsp_bpf_program *p = w->p;
+
     if (w->offload->type == NSP_EBPF_TCX) {
-        nsp_bpf_load_context(w->p, R9, offsetof(struct __sk_buff, len));
+        nsp_bpf_load_context(p, R9, offsetof(struct __sk_buff, len));
+        nsp_bpf_load_context(p, R2, offsetof(struct __sk_buff, data));
+        nsp_bpf_load_context(p, R3, offsetof(struct __sk_buff, data_end));
         return;
     }
-    nsp_bpf_load_context(w->p, R1, offsetof(struct xdp_md, data));
-    nsp_bpf_load_context(w->p, R9, offsetof(struct xdp_md, data_end));
-    nsp_bpf_put(w->p, BPF_ALU64 | BPF_SUB | BPF_X, R9, R1, 0, 0);
+    nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
+    nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));
+    nsp_bpf_move(p, R9, R3);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_X, R9, R2, 0, 0);
 }
 
-/* Copies two bytes of the frame, from the one that R2 names on, to the stack;
- * R0 is 0 then. */
-static void
-put_load_bytes(struct walk *w)
-{
-    nsp_bpf_move(w->p, R1, R6);
-    nsp_bpf_point(w->p, R3, word_at(w, WORD_LENGTH));
-    nsp_bpf_set(w->p, R4, 2);
-    nsp_bpf_call(w->p, w->offload->type == NSP_EBPF_TCX
-                           ? BPF_FUNC_skb_load_bytes
-                           : BPF_FUNC_xdp_load_bytes);
-}
-
-/* R1 = the EtherType, in network order. */
-static void
-put_protocol(struct walk *w)
-{
-    if (w->offload->type == NSP_EBPF_TCX) {
-        nsp_bpf_load_context(w->p, R1, offsetof(struct __sk_buff, protocol));
-        return;
-    }
-    nsp_bpf_set(w->p, R2, ETHERNET_BYTES - 2);
-    put_load_bytes(w);
-    nsp_bpf_jump_if(w->p, BPF_JNE, R0, 0, label(w, OWN_COUNTED));
-    nsp_bpf_put(w->p, BPF_LDX | BPF_MEM | BPF_H, R1, FRAME,
-                word_at(w, WORD_LENGTH), 0);
-}
-
-/* R9 = bytes from the IP header on, without padding. */
+/* R9 = bytes from the IP header on, without padding. Nothing has been counted
+ * yet: where the header is out of reach the engine is asked. */
 static void
 put_length(struct walk *w)
 {
     struct nsp_bpf_program *p = w->p;
 
-    put_frame_length(w);
+    put_frame(w);
     nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_K, R9, R0, 0, ETHERNET_BYTES);
     nsp_bpf_jump_if(p, BPF_JGT, R9, PADDED_BYTES_MAX, label(w, OWN_COUNTED));
-    put_protocol(w);
-    nsp_bpf_set(p, R7, 40);
-    nsp_bpf_set(p, R2, ETHERNET_BYTES + 4);
+    nsp_bpf_move(p, R1, R2);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, LENGTHS_END);
+    nsp_bpf_jump_if_reg(p, BPF_JGT, R1, R3, w->exits->ask);
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES - 2, 0);
     nsp_bpf_jump_if(p, BPF_JEQ, R1, htons(ETH_P_IPV6), label(w, OWN_IPV6));
-    nsp_bpf_set(p, R7, 0);
-    nsp_bpf_set(p, R2, ETHERNET_BYTES + 2);
-    nsp_bpf_place(p, label(w, OWN_IPV6));
-    put_load_bytes(w);
-    nsp_bpf_jump_if(p, BPF_JNE, R0, 0, label(w, OWN_COUNTED));
-    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, FRAME,
-                word_at(w, WORD_LENGTH), 0);
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES + 2, 0);
     nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_X, R1, R7, 0, 0);
+    nsp_bpf_jump(p, label(w, OWN_LENGTH));
+    nsp_bpf_place(p, label(w, OWN_IPV6));
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES + 4, 0);
+    nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, IPV6_BYTES);
+    nsp_bpf_place(p, label(w, OWN_LENGTH));
     nsp_bpf_jump_if(p, BPF_JEQ, R1, 0, label(w, OWN_COUNTED));
     nsp_bpf_jump_if_reg(p, BPF_JGE, R1, R9, label(w, OWN_COUNTED));
     nsp_bpf_move(p, R9, R1);

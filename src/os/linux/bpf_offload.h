@@ -49,7 +49,7 @@ struct nsp_bpf_offload_exits {
     int32_t stack_off; /* From FRAME, a multiple of 8. */
 };
 #define NSP_BPF_OFFLOAD_LABELS      200u
-#define NSP_BPF_OFFLOAD_STACK_BYTES 88
+#define NSP_BPF_OFFLOAD_STACK_BYTES 80
 
 /* What it adds to a program at most: the walk, and the functions. */
 #define NSP_BPF_OFFLOAD_WALK_INSNS_MAX   2048u

@@ -1,0 +1,101 @@
+"""Rules that the bridge's programs decide in the kernel: a section of run.py,
+in the network that it builds. Needs root, since eBPF does not work in user
+namespaces.
+
+Small packets that one rule drops, or passes, beside the least program that does
+the same; then what a set of ten thousand prefixes adds."""
+
+import pathlib
+import random
+import subprocess
+import tempfile
+import time
+
+from bridge_host import PORTS, WARM_SECONDS, Program, medians, on, run
+from bridge_host import rx_pkts
+
+PREFIXES = 10000
+POLICIES = {  # By the match of the one rule, and what it does.
+    "drop": ("udp", "drop"),
+    "pass": ("udp", "pass"),
+    "set": ("udp and ip.SrcAddr not in @many", "drop"),
+}
+
+
+def write_policies(folder):
+    """The set has neither end of the traffic."""
+    chance = random.Random(1)
+    prefixes = set()
+    while len(prefixes) < PREFIXES:
+        prefixes.add("%d.%d.%d.0/24" % (chance.randrange(11, 224),
+                                        chance.randrange(256),
+                                        chance.randrange(256)))
+    many = "sets:\n  many: { prefixes: [%s] }\n" % ", ".join(sorted(prefixes))
+    paths = {}
+    for name, (match, action) in POLICIES.items():
+        paths[name] = pathlib.Path(folder) / (name + ".yaml")
+        paths[name].write_text(
+            "version: 1\nintercept: { bridge: [%s, %s] }\n" % PORTS +
+            many * (name == "set") +
+            'rules: [{ name: all, match: "%s", action: %s }]\n'
+            % (match, action))
+    return paths
+
+
+def kpps(args, host, interface):
+    """What comes in at an interface while the client floods."""
+    flood = on("client", args.build / "bench" / "frame_flood", "eth0",
+               args.seconds + 2 * WARM_SECONDS)
+    time.sleep(WARM_SECONDS)
+    began, before = time.monotonic(), rx_pkts(host, interface)
+    time.sleep(args.seconds)
+    rate = (rx_pkts(host, interface) - before) / (time.monotonic() - began)
+    flood.communicate()
+    return rate / 1e3
+
+
+# SIOCETHTOOL with ETHTOOL_SGRO.
+MERGE_SEGMENTS = """
+import array, fcntl, socket, struct
+value = array.array("B", struct.pack("II", 0x2c, 1))
+fcntl.ioctl(socket.socket(), 0x8946,
+            struct.pack("16sP", b"eth0", value.buffer_info()[0]))
+"""
+
+
+def measure_offload(args, table):
+    if subprocess.run([args.build / "nsp", "doctor", "--backend", "bridge"],
+                      stdout=subprocess.DEVNULL, check=False).returncode:
+        table.add("offload", "not possible here")
+        return
+    # A device map reaches no veth whose far end merges no segments.
+    run("server", "python3", "-c", MERGE_SEGMENTS)
+
+    def ours(policy):
+        return lambda: Program(args.build / "nsp", "run", "--json",
+                               "--control", "", policy)
+
+    def bare(does):
+        return lambda: Program(args.build / "bench" / "xdp_reference", does,
+                               *PORTS)
+
+    with tempfile.TemporaryDirectory() as folder:
+        paths = write_policies(folder)
+        drops = medians(args, {
+            "bare": bare("drop"), "drop": ours(paths["drop"]),
+            "set": ours(paths["set"]),
+        }, lambda: kpps(args, "router", PORTS[0]))
+        moves = medians(args, {
+            "bare": bare("move"), "pass": ours(paths["pass"]),
+        }, lambda: kpps(args, "server", "eth0"))
+    for title, got, name in (("drops", drops, "drop"),
+                             ("passes", moves, "pass")):
+        ratio = got[name] / got["bare"]
+        table.add("kernel %s, 60 B, kpps, bare program" % title,
+                  "%.0f" % got[name], "%.0f" % got["bare"], "%.2f" % ratio,
+                  ">= 0.9", ratio >= 0.9)
+    ratio = drops["drop"] / drops["set"]
+    table.add("  time, a set of 10,000 prefixes, none",
+              "%.0f ns" % (1e6 / drops["set"]),
+              "%.0f ns" % (1e6 / drops["drop"]), "%.2f" % ratio, "<= 1.3",
+              ratio <= 1.3)
