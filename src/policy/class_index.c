@@ -32,9 +32,8 @@ struct sweep {
     size_t bytes_max;
     struct interner blocks, records;
     struct vector bounds;
-    struct nsp_block *base,
-        *now;        /* Bitmaps: unrestricted cubes; the current. */
-    uint8_t *record; /* Of the current bitmap. */
+    struct nsp_block *open, *now;    /* Bitmaps: open cubes; the current. */
+    struct nsp_class_record *record; /* Of the current bitmap. */
 };
 
 /* --- Arrays --------------------------------------------------------------- */
@@ -135,27 +134,29 @@ intern(struct interner *in, const void *item,
 
 /* --- The sweep ------------------------------------------------------------ */
 
-static uint16_t *
-ids_of(uint8_t *record)
+static void
+set_bit(uint64_t words[], uint32_t bit, bool value)
 {
-    return (uint16_t *)(void *)(record + sizeof(uint64_t));
+    uint64_t *word = &words[bit / 64], mask = UINT64_C(1) << bit % 64;
+
+    *word = value ? *word | mask : *word & ~mask;
 }
 
 /* Brings the current record up to date with block 'b'. */
 static int
 settle_block(struct sweep *s, uint32_t b)
 {
-    uint64_t summary, any = 0;
+    uint64_t any = 0, differs = 0;
 
     if (s->is_direct)
         return 0;
-    for (uint32_t w = 0; w < NSP_ARRAY_LEN(s->now[b].words); w++)
+    for (uint32_t w = 0; w < NSP_ARRAY_LEN(s->now[b].words); w++) {
         any |= s->now[b].words[w];
-    memcpy(&summary, s->record, sizeof summary);
-    summary =
-        any != 0 ? summary | UINT64_C(1) << b : summary & ~(UINT64_C(1) << b);
-    memcpy(s->record, &summary, sizeof summary);
-    return intern(&s->blocks, &s->now[b], s->allocator, &ids_of(s->record)[b]);
+        differs |= s->now[b].words[w] ^ s->open[b].words[w];
+    }
+    set_bit(&s->record->filled, b, any != 0);
+    set_bit(&s->record->special, b, differs != 0);
+    return intern(&s->blocks, &s->now[b], s->allocator, &s->record->ids[b]);
 }
 
 static size_t
@@ -170,7 +171,8 @@ bytes_so_far(const struct sweep *s)
 static int
 add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
 {
-    const void *record = s->is_direct ? (const void *)s->now : s->record;
+    const void *record =
+        s->is_direct ? (const void *)s->now : (const void *)s->record;
     struct bound bound = { at, part, 0 };
     int r = intern(&s->records, record, s->allocator, &bound.class);
 
@@ -188,16 +190,6 @@ add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
     return push(&s->bounds, &bound, s->allocator);
 }
 
-static void
-set_bit(struct nsp_block *bitmap, uint32_t cube, bool value)
-{
-    uint64_t *word =
-        &bitmap[cube / NSP_BLOCK_BITS].words[cube % NSP_BLOCK_BITS / 64];
-    uint64_t bit = UINT64_C(1) << cube % 64;
-
-    *word = value ? *word | bit : *word & ~bit;
-}
-
 /* Sweeps over 'part', whose ends are the first of 'ends'; returns how many they
  * are, or a negative errno. */
 static int64_t
@@ -208,14 +200,14 @@ sweep_part(struct sweep *s, uint8_t part, const struct nsp_end ends[],
     uint64_t dirty = UINT64_MAX >> (64 - s->blocks_wide);
     uint32_t i = 0;
 
-    memcpy(s->now, s->base, s->blocks_wide * sizeof s->now[0]);
+    memcpy(s->now, s->open, s->blocks_wide * sizeof s->now[0]);
     for (;;) {
         int r = 0;
 
         for (; i < count && ends[i].part == part &&
                nsp_u128_equal(ends[i].at, at);
              i++) {
-            set_bit(s->now, ends[i].cube, ends[i].begins);
+            set_bit(s->now->words, ends[i].cube, ends[i].begins);
             dirty |= UINT64_C(1) << ends[i].cube / NSP_BLOCK_BITS;
         }
         for (; dirty != 0 && r == 0; dirty &= dirty - 1)
@@ -260,7 +252,7 @@ struct piece {
     const void **target;
 };
 
-#define PIECES_MAX (4 * NSP_TREE_LEVELS + 10)
+#define PIECES_MAX (4 * NSP_TREE_LEVELS + 11)
 
 struct layout {
     const struct sweep *sweep;
@@ -301,6 +293,16 @@ bounds_of(const struct sweep *s, uint8_t part, uint32_t *ret_count)
         n++;
     *ret_count = n;
     return bounds + i;
+}
+
+static void
+lay_open(struct layout *l)
+{
+    struct vector *open =
+        add_piece(l, sizeof(struct nsp_block), &l->index->open);
+
+    for (uint32_t b = 0; b < l->sweep->blocks_wide; b++)
+        append(l, open, &l->sweep->open[b]);
 }
 
 static void
@@ -454,6 +456,7 @@ lay_out(struct sweep *s, struct nsp_class_index *index)
     *add_piece(&l, 0, &index->records) = s->records.items;
     *add_piece(&l, 0, &index->blocks) = s->blocks.items;
     s->records.items = s->blocks.items = (struct vector){ 0 };
+    lay_open(&l);
     if (domain->has[NSP_PART_NARROW] &&
         domain->max[NSP_PART_NARROW].lo < NSP_TABLE_MAX)
         lay_table(&l);
@@ -476,7 +479,7 @@ prepare(struct sweep *s, const struct nsp_entry entries[], uint32_t count,
 {
     s->blocks_wide = (cube_count + NSP_BLOCK_BITS - 1) / NSP_BLOCK_BITS;
     s->stride =
-        (uint32_t)(sizeof(uint64_t) + s->blocks_wide * sizeof(uint16_t) +
+        (uint32_t)(sizeof *s->record + s->blocks_wide * sizeof(uint16_t) +
                    NSP_CACHE_LINE - 1) /
         NSP_CACHE_LINE * NSP_CACHE_LINE;
     s->is_direct = cube_count <= NSP_DIRECT_MAX;
@@ -485,15 +488,15 @@ prepare(struct sweep *s, const struct nsp_entry entries[], uint32_t count,
     s->blocks.items.item_bytes = sizeof(struct nsp_block);
     s->records.items.item_bytes = s->stride;
     s->bounds.item_bytes = sizeof(struct bound);
-    s->base = nsp_alloc(s->allocator, s->blocks_wide, sizeof s->base[0]);
+    s->open = nsp_alloc(s->allocator, s->blocks_wide, sizeof s->open[0]);
     s->now = nsp_alloc(s->allocator, s->blocks_wide, sizeof s->now[0]);
     s->record = nsp_alloc(s->allocator, 1, s->stride);
-    if (!s->base || !s->now || !s->record)
+    if (!s->open || !s->now || !s->record)
         return -ENOMEM;
     for (uint32_t cube = 0; cube < cube_count; cube++)
-        set_bit(s->base, cube, true);
+        set_bit(s->open->words, cube, true);
     for (uint32_t i = 0; i < count; i++)
-        set_bit(s->base, entries[i].cube, false);
+        set_bit(s->open->words, entries[i].cube, false);
     return 0;
 }
 
@@ -523,7 +526,7 @@ nsp_class_index_build(const struct nsp_column *column,
         }
         r = lay_out(&s, &index);
     }
-    nsp_release(allocator, s.base);
+    nsp_release(allocator, s.open);
     nsp_release(allocator, s.now);
     nsp_release(allocator, s.record);
     nsp_release(allocator, s.blocks.slots);

@@ -6,12 +6,15 @@
  * bitmap of the cubes that the value lies in.
  *
  * Classes    A sweep over the ends of all ranges keeps the current bitmap;
- * where it changes a new class begins, unless an equal one exists. Records    A
- * class has a record: a summary word, bit b for "block b is not empty", then
- * the 16-bit number of each of its blocks of 512 bits. Equal blocks are stored
- * once. Search     Numbers below 2^18: a table in two steps, equal pages stored
- * once, so the few that differ stay in cache. 32 bits: a tree of sorted keys,
- * 16 to a cache line, each level found by counting (as in
+ *            where it changes a new class begins, unless an equal one exists.
+ * Records    A class has a record: which blocks of 512 bits are not empty, and
+ *            the number of each. Equal blocks are stored once. It also tells
+ *            which blocks are special: not those of the column's open cubes,
+ *            which hold every value. Where columns tell much, few are, and a
+ *            lookup need not look at the others.
+ * Search     Numbers below 2^18: a table in two steps, equal pages stored once,
+ *            so the few that differ stay in cache. 32 bits: a tree of sorted
+ *            keys, 16 to a cache line, each level found by counting (as in
  *            filter/bounds_tree.h). 128 bits: such a tree of upper halves, 8 to
  *            a line, then a binary search in the lower ones of an equal half.
  * Signed     Keys have their top bit turned around, as vector instructions
@@ -37,6 +40,12 @@ struct nsp_block {
     uint64_t words[NSP_BLOCK_BITS / 64];
 };
 
+struct nsp_class_record {
+    uint64_t filled;  /* Bit b: block b is not empty. */
+    uint64_t special; /* Bit b: block b is not that of the open cubes. */
+    uint16_t ids[];   /* Of the blocks. */
+};
+
 /* A search tree: the keys, ascending, then for each level above the first key
  * of each line below. levels[0] is the root, one line. */
 struct nsp_tree {
@@ -57,6 +66,7 @@ struct nsp_class_index {
     uint32_t stride; /* Of records, in bytes. */
     const void *records;
     const void *blocks; /* struct nsp_block. */
+    const void *open;   /* The open cubes: a bitmap, of struct nsp_block. */
 
     const void *directory, *pages; /* 16 bits each, of a table, else NULL. */
     struct nsp_tree narrow;

@@ -11,21 +11,29 @@
  *            costs tens of ns for each of them.
  * Idea       A filter becomes a few cubes: products of sets of values, one for
  *            each column (cubes.h). A column is something a packet has one
- * value of: its source address of either version, its destination port with the
- * transport, its "shape" (direction, headers). Cubes are numbered in the order
- * of their rules. In each column, values that lie in the same cubes form a
- * class, and a class has a bitmap of its cubes (class_index.h). The bitmaps of
- * a packet's classes, ANDed, tell the cubes it lies in; the lowest bit is the
- * answer. This is the bit vector scheme of Lakshman and Stiliadis (SIGCOMM
- * 1998), with equal blocks of 512 bits stored once and a word that tells empty
- * ones. Exactness  What cannot be told by columns (payload bytes, random
- * values, fields compared with fields), and what exceeds a limit, is widened:
- *            the cube grows and is marked, and the filter itself is asked when
- * a packet lies in a marked cube. So the answers are always those of the
- * filters; only the time differs. Bounds     Time: a search in each column,
- * then 64 bytes for each column and 512 cubes, and a run of the filter for each
- * marked cube the packet lies in: nothing depends on earlier packets. Memory:
- * the columns share a budget; one that exceeds its part is coarsened by merging
+ *            value of: its source address of either version, its destination
+ *            port with the transport, its "shape" (direction, headers). Cubes
+ *            are numbered in the order of their rules. In each column, values
+ *            that lie in the same cubes form a class, and a class has a bitmap
+ *            of its cubes (class_index.h). The bitmaps of a packet's classes,
+ *            ANDed, tell the cubes it lies in; the lowest bit is the answer.
+ *            This is the bit vector scheme of Lakshman and Stiliadis (SIGCOMM
+ *            1998), with equal blocks of 512 bits stored once.
+ * Skipping   Two words of each class tell which of its blocks are empty, and
+ *            which hold nothing but the cubes that leave the column open. A
+ *            block in which a packet's classes of the two columns that tell
+ *            most (the addresses, mostly) are both of the latter kind is not
+ *            read, unless it has a cube that leaves both open: few have, so
+ *            most packets read one or two blocks of twenty.
+ * Exactness  What cannot be told by columns (payload bytes, random values,
+ *            fields compared with fields), and what exceeds a limit, is
+ *            widened: the cube grows and is marked, and the filter itself is
+ *            asked when a packet lies in a marked cube. So the answers are
+ *            always those of the filters; only the time differs.
+ * Bounds     Time: a search in each column, then 64 bytes for each column and
+ *            512 cubes, and a run of the filter for each marked cube the packet
+ *            lies in: nothing depends on earlier packets. Memory: the columns
+ *            share a budget; one that exceeds its part is coarsened by merging
  *            neighbouring values, which marks cubes. Building: ranges and steps
  *            are counted, and rules beyond the limit are marked whole.
  * Rejected   Tuple space search: packets chosen by an attacker make it slow.

@@ -300,8 +300,8 @@ build_any_column(struct build *b)
     return r;
 }
 
-/* Those with the most blocks first: lookups fetch these ahead. Of direct ones
- * the order does not matter. */
+/* Those with the most blocks first: fewest of these are special, and lookups
+ * fetch them ahead. Of direct ones the order does not matter. */
 static void
 sort_columns(struct nsp_classifier *c)
 {
@@ -313,6 +313,24 @@ sort_columns(struct nsp_classifier *c)
             c->columns[k] = c->columns[k - 1];
         c->columns[k] = index;
     }
+}
+
+static uint64_t
+find_open_blocks(const struct nsp_classifier *c)
+{
+    uint64_t found = 0;
+
+    for (uint32_t bit = 0; bit < c->cube_count; bit++) {
+        uint64_t all = UINT64_MAX;
+
+        for (uint32_t k = 0; k < NSP_SKIP_COLUMNS && k < c->column_count; k++) {
+            const struct nsp_block *open = c->columns[k].open;
+
+            all &= open->words[bit / 64];
+        }
+        found |= (all >> bit % 64 & 1) << bit / NSP_BLOCK_BITS;
+    }
+    return found;
 }
 
 static int
@@ -334,7 +352,11 @@ build_columns(struct build *b, size_t bytes_max)
             bytes_max -= c->columns[c->column_count - 1].bytes;
     }
     sort_columns(c);
-    return r == 0 ? build_any_column(b) : r;
+    if (r == 0)
+        r = build_any_column(b);
+    if (r == 0)
+        c->open_blocks = find_open_blocks(c);
+    return r;
 }
 
 /* --- Rules ---------------------------------------------------------------- */

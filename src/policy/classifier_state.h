@@ -9,6 +9,9 @@
 /* In cube_rules: the rule's filter is to be asked. */
 #define NSP_CUBE_MARK (UINT32_C(1) << 31)
 
+/* Columns that tell which blocks to skip: see 'open_blocks'. */
+#define NSP_SKIP_COLUMNS 2u
+
 /* One way to look packets up; as the functions of classifier.h without
  * 'Direct'. */
 struct nsp_lookup_ops {
@@ -34,6 +37,9 @@ struct nsp_classifier {
     uint32_t rule_count, cube_count, column_count;
     bool is_direct;  /* Records are bitmaps. */
     bool candidates; /* As in the options. */
+    /* Blocks with a cube that the first two columns leave open. A packet may
+     * lie in cubes of these, and of blocks that are special in either. */
+    uint64_t open_blocks;
     struct nsp_class_index columns[NSP_CLASSIFIER_COLUMNS_MAX];
     uint32_t *cube_rules;  /* Of each cube: its rule, NSP_CUBE_MARK. */
     uint32_t *first_cubes; /* Of each rule, and of the one behind the last. */

@@ -305,31 +305,37 @@ find_records(const struct nsp_classifier_walk *walk,
 
 /* --- From records to cubes ------------------------------------------------ */
 
-static NSP_ALWAYS_INLINE uint64_t
-summary_of(const uint8_t *record)
+static NSP_ALWAYS_INLINE const struct nsp_class_record *
+record_at(const uint8_t *record)
 {
-    return *(const uint64_t *)(const void *)record;
+    return (const void *)record;
 }
 
 static NSP_ALWAYS_INLINE const struct nsp_block *
 block_of(const struct nsp_class_index *index, const uint8_t *record, uint32_t b)
 {
-    const uint16_t *ids = (const void *)(record + sizeof(uint64_t));
     const struct nsp_block *blocks = index->blocks;
 
-    return &blocks[ids[b]];
+    return &blocks[record_at(record)->ids[b]];
 }
 
+/* Blocks to look at: those that are empty in no column, and either special in
+ * one of the first two or with a cube that these leave open. */
 static void
 summarise(struct nsp_classifier_walk *walk)
 {
     const struct nsp_classifier *c = walk->classifier;
+    uint32_t columns = nsp_min_u32(c->column_count, NSP_SKIP_COLUMNS);
 
     for (uint32_t i = 0; i < walk->count; i++)
-        walk->summaries[i] = summary_of(walk->records[0][i]);
-    for (uint32_t k = 1; k < c->column_count; k++) {
+        walk->summaries[i] = c->open_blocks;
+    for (uint32_t k = 0; k < columns; k++) {
         for (uint32_t i = 0; i < walk->count; i++)
-            walk->summaries[i] &= summary_of(walk->records[k][i]);
+            walk->summaries[i] |= record_at(walk->records[k][i])->special;
+    }
+    for (uint32_t k = 0; k < c->column_count; k++) {
+        for (uint32_t i = 0; i < walk->count; i++)
+            walk->summaries[i] &= record_at(walk->records[k][i])->filled;
     }
 }
 
@@ -346,11 +352,11 @@ begin(struct nsp_classifier_walk *walk)
         summarise(walk);
 }
 
-/* Blocks fetched ahead for a packet, in the columns that have most of them, and
- * how many packets ahead: enough to wait for memory, few enough to stay in the
- * nearest cache. */
-#define AHEAD_BLOCKS  8
-#define AHEAD_COLUMNS 2
+/* Blocks fetched ahead for a packet, more than most packets need, and how many
+ * packets ahead: enough to wait for memory, few enough to stay in the nearest
+ * cache. */
+#define AHEAD_BLOCKS  2
+#define AHEAD_COLUMNS 4
 #define AHEAD_PKTS    4
 
 static NSP_ALWAYS_INLINE void
