@@ -169,18 +169,30 @@ add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
     const struct nsp_snapshot *snapshot = w->snapshot;
     uint32_t class_index =
         nsp_policy_get_rule(snapshot->policy, index)->class_index;
-    const struct nsp_pkt_stage stage = {
-        .enter_ns = way->enter_ns > pkt->arrival_ns ? way->enter_ns : 0,
-        .delay_ns = way->delay_ns,
-        .rule_slot = snapshot->rule_slots[index],
-        .class_slot = class_index == NSP_CLASS_NONE
-                          ? NSP_SLOT_NONE
-                          : snapshot->class_slots[class_index],
-        .windows = way->windows,
-        .keep_order = way->keep_order,
-    };
+    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
 
-    nsp_stages_add(pkt, &stage);
+    stage->enter_ns = way->enter_ns > pkt->arrival_ns ? way->enter_ns : 0;
+    stage->delay_ns = way->delay_ns;
+    stage->rule_slot = snapshot->rule_slots[index];
+    stage->class_slot = class_index == NSP_CLASS_NONE
+                            ? NSP_SLOT_NONE
+                            : snapshot->class_slots[class_index];
+    stage->windows = way->windows;
+    stage->keep_order = way->keep_order;
+    nsp_stages_add(pkt);
+}
+
+/* Adds a stage for the delay that the callback asked for. */
+static void
+add_extra_delay(struct nsp_pkt *pkt)
+{
+    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
+
+    stage->enter_ns = 0;
+    stage->delay_ns = pkt->extra_delay_ns;
+    stage->rule_slot = stage->class_slot = NSP_SLOT_NONE;
+    stage->windows = stage->keep_order = false;
+    nsp_stages_add(pkt);
 }
 
 #define FROM_GATES UINT64_MAX
@@ -258,13 +270,9 @@ act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
 static void
 end_journey(struct nsp_worker *w, struct journey *j)
 {
-    const struct nsp_pkt_stage extra = { .class_slot = NSP_SLOT_NONE,
-                                         .rule_slot = NSP_SLOT_NONE,
-                                         .delay_ns = j->pkt->extra_delay_ns };
-
     count_decided(w, j->pkt);
     nsp_changes_apply(&j->changes, j->pkt);
-    nsp_stages_add(j->pkt, &extra);
+    add_extra_delay(j->pkt);
     nsp_stages_begin(w, j->pkt);
 }
 

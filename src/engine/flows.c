@@ -79,9 +79,8 @@ nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
         pkts[i]->flow = NULL;
         if (!hit->flow)
             continue;
-        flows->views[i] =
-            nsp_flow_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns);
-        flows->views[i].number = hit->number;
+        nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, hit->number,
+                           now_ns, &flows->views[i]);
         pkts[i]->flow = &flows->views[i];
     }
     nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);

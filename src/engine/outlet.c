@@ -87,31 +87,51 @@ count_dropped(struct nsp_worker *w, const struct nsp_pkt *pkt,
     }
 }
 
-static void
-count_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+/* What a packet is counted with when it leaves: it is the device's by then. */
+struct charge {
+    uint32_t rule, bytes; /* As of the packet. */
+    bool modified;
+};
 
-    w->counted.delivered_pkts++;
-    w->counted.delivered_bytes += pkt->charged_bytes;
-    w->counted.modified_pkts += (pkt->flags & NSP_PKT_MODIFIED) != 0;
-    if (rule) {
-        rule->delivered_pkts++;
-        rule->delivered_bytes += pkt->charged_bytes;
-    }
+static struct nsp_rule_counters *
+charged_rule(struct nsp_worker *w, const struct charge *charge)
+{
+    if (charge->rule == NSP_RULE_NONE)
+        return NULL;
+    return nsp_outlet_counters(
+        w, &nsp_state_rule(&w->states, charge->rule)->tally);
 }
 
 static void
-uncount_delivered(struct nsp_worker *w, const struct nsp_pkt *pkt)
+count_delivered(struct nsp_worker *w, const struct charge *charge)
 {
-    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+    struct nsp_rule_counters *rule = charged_rule(w, charge);
+
+    w->counted.delivered_pkts++;
+    w->counted.delivered_bytes += charge->bytes;
+    w->counted.modified_pkts += charge->modified;
+    if (rule) {
+        rule->delivered_pkts++;
+        rule->delivered_bytes += charge->bytes;
+    }
+}
+
+/* Counts as dropped what the device refused after all. */
+static void
+count_refused(struct nsp_worker *w, const struct charge *charge)
+{
+    struct nsp_rule_counters *rule = charged_rule(w, charge);
 
     w->counted.delivered_pkts--;
-    w->counted.delivered_bytes -= pkt->charged_bytes;
-    w->counted.modified_pkts -= (pkt->flags & NSP_PKT_MODIFIED) != 0;
+    w->counted.delivered_bytes -= charge->bytes;
+    w->counted.modified_pkts -= charge->modified;
+    w->counted.dropped_pkts[NSP_DROP_TX_FAILED]++;
+    w->counted.dropped_bytes[NSP_DROP_TX_FAILED] += charge->bytes;
     if (rule) {
         rule->delivered_pkts--;
-        rule->delivered_bytes -= pkt->charged_bytes;
+        rule->delivered_bytes -= charge->bytes;
+        rule->dropped_pkts[NSP_DROP_TX_FAILED]++;
+        rule->dropped_bytes += charge->bytes;
     }
 }
 
@@ -173,6 +193,13 @@ tell_fates(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
 
 /* --- Ways out ------------------------------------------------------------ */
 
+static struct charge
+charge_of(const struct nsp_pkt *pkt)
+{
+    return (struct charge){ pkt->rule, pkt->charged_bytes,
+                            (pkt->flags & NSP_PKT_MODIFIED) != 0 };
+}
+
 /* Sends 'pkts'. They are the device's afterwards, so they are counted as
  * delivered first; what is needed to correct that for the refused ones is noted
  * down. */
@@ -180,25 +207,20 @@ void
 nsp_outlet_send_burst(struct nsp_worker *w, struct nsp_pkt *const pkts[],
                       uint32_t n)
 {
-    struct nsp_pkt noted[NSP_BURST_MAX];
+    struct charge charges[NSP_BURST_MAX];
     bool refused[NSP_BURST_MAX] = { false };
 
     if (w->config->user.fates)
         tell_fates(w, pkts, n, false, NSP_DROP_RULE);
     for (uint32_t i = 0; i < n; i++) {
-        noted[i].rule = pkts[i]->rule;
-        noted[i].charged_bytes = pkts[i]->charged_bytes;
-        noted[i].flags = pkts[i]->flags;
-        count_delivered(w, pkts[i]);
+        charges[i] = charge_of(pkts[i]);
+        count_delivered(w, &charges[i]);
     }
     if (w->ops->tx_burst(w->io, w->queue, w->now_ns, pkts, n, refused) == 0)
         return;
-    for (uint32_t i = 0; i < n; i++) {
-        if (refused[i]) {
-            uncount_delivered(w, &noted[i]);
-            count_dropped(w, &noted[i], NSP_DROP_TX_FAILED);
-        }
-    }
+    for (uint32_t i = 0; i < n; i++)
+        if (refused[i])
+            count_refused(w, &charges[i]);
 }
 
 static bool
@@ -211,16 +233,14 @@ static void
 send_copy(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
     uint32_t held_bytes = pkt->cap_bytes - pkt->l3_off;
+    struct charge charge = charge_of(pkt);
 
     if (w->config->user.fates)
         tell_fates(w, &pkt, 1, false, NSP_DROP_RULE);
-    count_delivered(w, pkt);
+    count_delivered(w, &charge);
     if (w->ops->inject(w->io, w->queue, w->now_ns, pkt->data + pkt->l3_off,
-                       nsp_min_u32(pkt->ip_bytes, held_bytes), false,
-                       pkt) < 0) {
-        uncount_delivered(w, pkt);
-        count_dropped(w, pkt, NSP_DROP_TX_FAILED);
-    }
+                       nsp_min_u32(pkt->ip_bytes, held_bytes), false, pkt) < 0)
+        count_refused(w, &charge);
     nsp_copies_release(&w->copies, pkt);
 }
 

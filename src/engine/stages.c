@@ -16,16 +16,6 @@ pkt_of_timer(struct nsp_wheel_node *node)
     return NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
 }
 
-void
-nsp_stages_add(struct nsp_pkt *pkt, const struct nsp_pkt_stage *stage)
-{
-    if (stage->enter_ns == 0 && stage->delay_ns == 0 && !stage->windows &&
-        stage->class_slot == NSP_SLOT_NONE)
-        return;
-    assert(pkt->stage_count < NSP_PKT_STAGES_MAX);
-    pkt->stages[pkt->stage_count++] = *stage;
-}
-
 /* Stages may outlast the rule in the policy. Its slot must not become another's
  * while one still asks for its state. */
 static bool

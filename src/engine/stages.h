@@ -12,9 +12,27 @@
  *
  * Threads  The worker's own. Cost  No allocation, lock or system call. */
 
-/* Adds a stage behind those 'pkt' already has, for which there is room, unless
- * it holds nothing up. Any part may be missing: NSP_SLOT_NONE, 0, false. */
-void nsp_stages_add(struct nsp_pkt *pkt, const struct nsp_pkt_stage *stage);
+/* Where the next stage of 'pkt' is to be written, behind those it already has,
+ * but for 'waited'. Any part may be missing: NSP_SLOT_NONE, 0, false. (Written
+ * in place, as a copy would wait for its parts to be stored.) */
+static inline struct nsp_pkt_stage *
+nsp_stages_next(struct nsp_pkt *pkt)
+{
+    assert(pkt->stage_count < NSP_PKT_STAGES_MAX);
+    return &pkt->stages[pkt->stage_count];
+}
+
+/* Adds the stage written there, unless it holds nothing up. */
+static inline void
+nsp_stages_add(struct nsp_pkt *pkt)
+{
+    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
+
+    stage->waited = false;
+    if (stage->enter_ns != 0 || stage->delay_ns != 0 || stage->windows ||
+        stage->class_slot != NSP_SLOT_NONE)
+        pkt->stage_count++;
+}
 
 /* Sends 'pkt' through its stages, and delivers it when there are none. Where it
  * cannot be held, it is dropped with the reason. */

@@ -102,8 +102,8 @@ random_burst(struct traffic *t, struct nsp_flow_table *table, uint64_t now_ns)
             t->hits[i].flow = NULL;
         if (!t->hits[i].flow)
             continue;
-        t->views[i] = nsp_flow_view(t->hits[i].flow,
-                                    (enum nsp_flow_way)t->hits[i].way, now_ns);
+        nsp_flow_read_view(t->hits[i].flow, (enum nsp_flow_way)t->hits[i].way,
+                           t->hits[i].number, now_ns, &t->views[i]);
         t->pkts[i]->flow = &t->views[i];
         if ((t->pkts[i]->flags & NSP_PKT_MODIFIED) != 0)
             edit(t->pkts[i]);
