@@ -33,7 +33,9 @@ struct nsp_bottleneck {
     uint64_t room_pkts, limit_pkts, limit_bytes;
 
     struct nsp_wheel_node *first, *serving, *last;
-    uint32_t backlog_pkts; /* All three parts. */
+    struct nsp_wheel_node absent; /* Stands for the last packet that passed, on
+                                   * the wire only. */
+    uint32_t backlog_pkts;        /* All three parts. */
     uint32_t waiting_pkts;
     uint64_t waiting_bytes;
 
@@ -182,11 +184,20 @@ serve_next(struct nsp_bottleneck *b)
         serve(b, take_waiting(b, next));
 }
 
+/* Serves the next one. What stood for an absent packet is gone with that. */
+static void
+end_serving(struct nsp_bottleneck *b)
+{
+    serve_next(b);
+    if (b->first == &b->absent)
+        b->first = b->absent.next;
+}
+
 static void
 run_link(struct nsp_bottleneck *b, uint64_t now_ns)
 {
     while (b->serving && b->serving->due_ns <= now_ns)
-        serve_next(b);
+        end_serving(b);
 }
 
 /* What waits, counted again. */
@@ -266,6 +277,28 @@ evict_until_fits(struct nsp_bottleneck *b, uint64_t bytes)
     return victims ? pkt_of(victims) : NULL;
 }
 
+/* Has a packet that has passed stand on the wire while it is there. */
+static void
+stand_in(struct nsp_bottleneck *b, uint64_t now_ns)
+{
+    if (b->first || b->absent.due_ns <= now_ns)
+        return;
+    b->absent.next = NULL;
+    b->first = b->serving = b->last = &b->absent;
+}
+
+bool
+nsp_bottleneck_pass(struct nsp_bottleneck *b, uint64_t now_ns,
+                    struct nsp_pkt *pkt)
+{
+    if (b->first || b->link.plan || nsp_serialiser_free_ns(&b->link) > now_ns)
+        return false;
+    nsp_serialiser_idle(&b->link, now_ns);
+    b->absent.due_ns = nsp_serialiser_send(&b->link, charged_bytes(b, pkt));
+    pkt->timer.due_ns = b->absent.due_ns;
+    return true;
+}
+
 struct nsp_pkt *
 nsp_bottleneck_enqueue(struct nsp_bottleneck *b, uint64_t now_ns,
                        struct nsp_pkt *pkt)
@@ -274,6 +307,7 @@ nsp_bottleneck_enqueue(struct nsp_bottleneck *b, uint64_t now_ns,
     struct nsp_pkt *victims = NULL;
 
     run_link(b, now_ns);
+    stand_in(b, now_ns);
     if (!b->serving) {
         nsp_serialiser_idle(&b->link, now_ns);
         append(b, &pkt->timer);
@@ -329,6 +363,10 @@ nsp_bottleneck_flush(struct nsp_bottleneck *b, struct nsp_pkt *ret_pkts[],
     uint32_t n = 0;
 
     while (n < max && b->first) {
+        if (b->first == &b->absent) {
+            end_serving(b);
+            continue;
+        }
         if (b->first == b->serving)
             serve_next(b);
         ret_pkts[n++] = take_first(b);

@@ -57,6 +57,13 @@ int nsp_bottleneck_set_config(struct nsp_bottleneck *b, uint64_t now_ns,
                               const struct nsp_bottleneck_config *cfg)
     NSP_MUSTCHECK;
 
+/* Sends 'pkt' on its way at 'now_ns' where it need not wait: the link is idle,
+ * nothing is inside, and its rate is constant. Sets timer.due_ns to its
+ * departure, which nothing changes any more, and returns true; the caller keeps
+ * it. Those that come meanwhile find the link busy. */
+bool nsp_bottleneck_pass(struct nsp_bottleneck *b, uint64_t now_ns,
+                         struct nsp_pkt *pkt) NSP_MUSTCHECK;
+
 /* Offers 'pkt' at 'now_ns'. Returns the packets dropped for it, a list linked
  * by timer.next that may be 'pkt' itself; NULL when all fit. The caller owns
  * them. */
