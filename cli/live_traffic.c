@@ -88,8 +88,13 @@ note_arrival(struct run *run, const uint8_t *payload,
 
     for (uint32_t i = 0; i < NSP_TEST_NUMBER_BYTES; i++)
         number = number << 8 | payload[i];
-    if (number >= trial->pkts || trial->received_ns[number] != 0)
+    if (number >= trial->pkts)
         return;
+    if (trial->received_ns[number] != 0) {
+        trial->copy_ns[number] = arrival->at_ns;
+        trial->copied_pkts++;
+        return;
+    }
     trial->received_ns[number] = arrival->at_ns;
     trial->wrong_pkts +=
         arrival->tos != run->traffic->tos || arrival->ttl != run->traffic->ttl;
@@ -122,7 +127,7 @@ run_receiver(void *opaque)
 
 /* --- Sending -------------------------------------------------------------- */
 
-/* An answer of a rule that rejects comes as an error of the next call. */
+/* An answer to one packet comes as an error of the next call. */
 static void
 send_packet(struct run *run, uint32_t number)
 {
@@ -136,6 +141,8 @@ send_packet(struct run *run, uint32_t number)
     for (int try = 0; try < 3; try++)
         if (send(run->sender_fd, payload, packet->fields.payload_bytes, 0) > 0)
             return;
+        else
+            run->trial->refused_pkts += errno == EMSGSIZE;
 }
 
 static int
@@ -162,7 +169,8 @@ wait_for_stragglers(struct run *run)
     uint64_t until_ns = now_ns + run->traffic->straggler_ns;
 
     while (now_ns < until_ns && !nsp_interrupted() &&
-           atomic_load(&run->received) < run->trial->pkts) {
+           (run->traffic->waits_for_copies ||
+            atomic_load(&run->received) < run->trial->pkts)) {
         sleep_until(now_ns + POLL_NS);
         now_ns = nsp_cli_now_ns();
     }
@@ -247,9 +255,14 @@ open_sender(const struct nsp_live_traffic *t)
     if (fd < 0)
         return fd;
     address_of(f, false, &to);
-    if ((f->ipv6 ? set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, f->tos) == 0 &&
+    /* What a path takes is no matter: what is too big goes out all the same. */
+    if ((f->ipv6 ? set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
+                           IPV6_PMTUDISC_PROBE) == 0 &&
+                       set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, f->tos) == 0 &&
                        set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl) == 0
-                 : set_int(fd, IPPROTO_IP, IP_TOS, f->tos) == 0 &&
+                 : set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER,
+                           IP_PMTUDISC_PROBE) == 0 &&
+                       set_int(fd, IPPROTO_IP, IP_TOS, f->tos) == 0 &&
                        set_int(fd, IPPROTO_IP, IP_TTL, ttl) == 0) &&
         bind(fd, (struct sockaddr *)&from, bytes) == 0 &&
         connect(fd, (struct sockaddr *)&to, bytes) == 0)
@@ -296,7 +309,8 @@ nsp_live_traffic_run(const struct nsp_live_traffic *traffic,
                                     .bytes = traffic->packet->bytes };
     ret->sent_ns = calloc(traffic->pkts, sizeof *ret->sent_ns);
     ret->received_ns = calloc(traffic->pkts, sizeof *ret->received_ns);
-    if (!ret->sent_ns || !ret->received_ns) {
+    ret->copy_ns = calloc(traffic->pkts, sizeof *ret->copy_ns);
+    if (!ret->sent_ns || !ret->received_ns || !ret->copy_ns) {
         nsp_live_trial_fini(ret);
         return NSP_NO_MEMORY;
     }
@@ -321,5 +335,6 @@ nsp_live_trial_fini(struct nsp_live_trial *trial)
 {
     free(trial->sent_ns);
     free(trial->received_ns);
-    trial->sent_ns = trial->received_ns = NULL;
+    free(trial->copy_ns);
+    trial->sent_ns = trial->received_ns = trial->copy_ns = NULL;
 }

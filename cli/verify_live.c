@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "cli/live_rule.h"
 #include "cli/live_traffic.h"
 #include "cli/runner.h"
 
@@ -21,15 +22,6 @@
 #define STRAGGLER_NS   (300 * MS)
 #define BIG_PAYLOAD    1400
 #define SMALL_PAYLOAD  64
-
-/* A rule that is measured. */
-struct live {
-    const struct nsp_lab *lab;
-    struct nsp_subject subject;
-    struct nsp_rule *rules; /* Of the policy, with those left out disabled. */
-    bool *off;
-    double baseline_ns;
-};
 
 /* --- Packets -------------------------------------------------------------- */
 
@@ -56,11 +48,11 @@ is_live(const struct nsp_test_fields *f)
 
 /* --- Runs ----------------------------------------------------------------- */
 
-/* Sends 'pkts' of 'packet' and, unless 'engine' is false, through the rule. */
-static int
-run(struct live *live, bool engine, const struct nsp_test_packet *packet,
-    uint64_t gap_ns, uint32_t pkts, struct nsp_live_trial *ret,
-    struct nsp_diag *reterr)
+int
+nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
+                  const struct nsp_test_packet *packet, uint64_t gap_ns,
+                  uint32_t pkts, struct nsp_live_trial *ret,
+                  struct nsp_diag *reterr)
 {
     const struct nsp_subject *subject = &live->subject;
     const struct nsp_edits *edits = &subject->rule->edits;
@@ -77,7 +69,9 @@ run(struct live *live, bool engine, const struct nsp_test_packet *packet,
         .packet = packet,
         .gap_ns = gap_ns,
         .pkts = pkts,
-        .straggler_ns = STRAGGLER_NS + (engine ? longest_ns : 0),
+        .straggler_ns =
+            STRAGGLER_NS + live->linger_ns + (engine ? longest_ns : 0),
+        .waits_for_copies = live->linger_ns > 0,
         .tos = packet->fields.tos,
         .ttl = packet->fields.ttl,
     };
@@ -103,14 +97,14 @@ run(struct live *live, bool engine, const struct nsp_test_packet *packet,
 }
 
 static int
-measure_baseline(struct live *live, struct nsp_diag *reterr)
+measure_baseline(struct nsp_live_rule *live, struct nsp_diag *reterr)
 {
     struct nsp_live_trial trial;
     int result;
 
     live->baseline_ns = 0;
-    result = run(live, false, &live->subject.packet, MS, BASELINE_PKTS, &trial,
-                 reterr);
+    result = nsp_live_rule_run(live, false, &live->subject.packet, MS,
+                               BASELINE_PKTS, &trial, reterr);
     if (result != NSP_OK)
         return result;
     live->baseline_ns = nsp_live_median_ns(&trial);
@@ -119,7 +113,7 @@ measure_baseline(struct live *live, struct nsp_diag *reterr)
 }
 
 static int
-measure_calmly(struct live *live, struct nsp_checks *checks,
+measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
                struct nsp_diag *reterr)
 {
     const struct nsp_subject *subject = &live->subject;
@@ -139,8 +133,8 @@ measure_calmly(struct live *live, struct nsp_checks *checks,
                                   "so slow a link takes too long, live");
         return NSP_OK;
     }
-    result = run(live, true, &subject->packet, gap_ns, (uint32_t)pkts, &trial,
-                 reterr);
+    result = nsp_live_rule_run(live, true, &subject->packet, gap_ns,
+                               (uint32_t)pkts, &trial, reterr);
     if (result != NSP_OK)
         return result;
     if (subject->rule->action != NSP_ACTION_PASS)
@@ -157,7 +151,7 @@ measure_calmly(struct live *live, struct nsp_checks *checks,
 }
 
 static int
-measure_rate(struct live *live, struct nsp_checks *checks,
+measure_rate(struct nsp_live_rule *live, struct nsp_checks *checks,
              struct nsp_diag *reterr)
 {
     const struct nsp_subject *subject = &live->subject;
@@ -185,7 +179,8 @@ measure_rate(struct live *live, struct nsp_checks *checks,
                                   "so slow a link takes too long, live");
         return NSP_OK;
     }
-    result = run(live, true, &packet, gap_ns, (uint32_t)pkts, &trial, reterr);
+    result = nsp_live_rule_run(live, true, &packet, gap_ns, (uint32_t)pkts,
+                               &trial, reterr);
     if (result != NSP_OK)
         return result;
     result = nsp_judge_live_rate(subject, &trial, checks);
@@ -193,20 +188,22 @@ measure_rate(struct live *live, struct nsp_checks *checks,
     return result;
 }
 
-/* Of a rule with other effects, losses and delays alone. */
+static bool
+has_others(const struct nsp_live_rule *live)
+{
+    return nsp_subject_has_more(&live->subject) || live->subject.link->plan;
+}
+
+/* Losses and delays alone, which other effects would hide. */
 static void
-leave_out_others(struct live *live, struct nsp_checks *checks)
+leave_out_others(struct nsp_live_rule *live)
 {
     struct nsp_rule *rule = &live->rules[live->subject.index];
 
-    if (!nsp_subject_has_more(&live->subject) && !live->subject.link->plan)
-        return;
     if (live->subject.link->plan) {
         rule->class_name = NULL;
         rule->link = (struct nsp_link_rate){ .rate_bitps = 0 };
     }
-    nsp_checks_add_not_tested(checks, "effects", "others",
-                              "they are measured in virtual time only");
     rule->impairment = NULL;
     rule->effects =
         (struct nsp_effects){ .loss = live->subject.effects->loss,
@@ -214,12 +211,15 @@ leave_out_others(struct live *live, struct nsp_checks *checks)
 }
 
 static int
-measure(struct live *live, struct nsp_checks *checks, struct nsp_diag *reterr)
+measure(struct nsp_live_rule *live, struct nsp_checks *checks,
+        struct nsp_diag *reterr)
 {
     int result = measure_baseline(live, reterr);
 
-    leave_out_others(live, checks);
-
+    if (result == NSP_OK && has_others(live)) {
+        result = nsp_live_rule_measure_effects(live, checks, reterr);
+        leave_out_others(live);
+    }
     if (result == NSP_OK)
         result = measure_calmly(live, checks, reterr);
     if (result == NSP_OK && live->subject.link->rate_bitps > 0)
@@ -233,7 +233,7 @@ measure(struct live *live, struct nsp_checks *checks, struct nsp_diag *reterr)
 /* --- Rules ---------------------------------------------------------------- */
 
 static int
-verify_rule(struct live *live, const struct nsp_verify_job *job,
+verify_rule(struct nsp_live_rule *live, const struct nsp_verify_job *job,
             const struct nsp_search *search, uint32_t rule,
             struct nsp_checks *ret, struct nsp_diag *reterr)
 {
@@ -278,7 +278,7 @@ verify_rules(const struct nsp_verify_job *job, const struct nsp_lab *lab,
 {
     struct nsp_search search = job->search;
     uint32_t count = search.spec->rule_count;
-    struct live live = {
+    struct nsp_live_rule live = {
         .lab = lab,
         .rules = calloc((size_t)count + 1, sizeof *live.rules),
         .off = calloc((size_t)count + 1, sizeof *live.off),

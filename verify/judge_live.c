@@ -200,8 +200,8 @@ nsp_judge_live_rate(const struct nsp_subject *subject,
 
 /* --- Edits and actions ---------------------------------------------------- */
 
-static uint32_t
-count_received(const struct nsp_live_trial *trial)
+uint32_t
+nsp_live_count_received(const struct nsp_live_trial *trial)
 {
     uint32_t n = 0;
 
@@ -221,7 +221,7 @@ nsp_judge_live_edits(const struct nsp_subject *subject,
         nsp_checks_add_not_tested(
             checks, "edits", "all",
             "a receiver of UDP sees neither mark nor MSS");
-    else if (count_received(trial) == 0)
+    else if (nsp_live_count_received(trial) == 0)
         nsp_checks_add_not_tested(checks, "edits", "all", "no packet came");
     else
         nsp_check_note(
@@ -237,7 +237,7 @@ nsp_judge_live_action(const struct nsp_live_trial *trial,
                       struct nsp_checks *checks)
 {
     nsp_checks_add_exact(checks, "drop", "packets let through", NSP_UNIT_PKTS,
-                         0, count_received(trial),
+                         0, nsp_live_count_received(trial),
                          (struct nsp_interval){ 0, 0 });
     return done(checks);
 }

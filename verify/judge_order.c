@@ -49,9 +49,9 @@ show_reordering(const struct nsp_subject *subject, uint64_t hold_ns,
 
 /* A renewal at each that does: gap - 1 packets, then a geometric number of
  * them, mean 1 / p, variance (1 - p) / p^2. */
-static void
-judge_gaps(const struct nsp_reorder_config *cfg, const bool *hit, uint32_t n,
-           struct nsp_checks *checks)
+void
+nsp_judge_gaps(const struct nsp_reorder_config *cfg, const bool *hit,
+               uint32_t n, struct nsp_checks *checks)
 {
     double p = cfg->ppm / (double)NSP_PPM_ONE;
     double mean = cfg->gap - 1 + 1 / p, variance = (1 - p) / (p * p);
@@ -105,7 +105,7 @@ measure_gaps(struct nsp_subject *of, struct nsp_rule *bare,
     for (uint32_t i = 0; hit && i < trial.pkts; i++)
         hit[i] = trial.left_ns[i] == nsp_trial_sent_ns(&trial, i);
     if (hit)
-        judge_gaps(cfg, hit, trial.pkts, checks);
+        nsp_judge_gaps(cfg, hit, trial.pkts, checks);
     nsp_trial_fini(&trial);
     free(hit);
     return hit ? show_reordering(of, delay_ns, checks, reterr) : NSP_NO_MEMORY;

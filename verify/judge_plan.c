@@ -14,8 +14,8 @@
 
 /* --- What there must be --------------------------------------------------- */
 
-static uint64_t
-period_ns(const struct nsp_rate_plan_config *plan)
+uint64_t
+nsp_rate_plan_period_ns(const struct nsp_rate_plan_config *plan)
 {
     uint64_t sum = 0;
 
@@ -27,8 +27,8 @@ period_ns(const struct nsp_rate_plan_config *plan)
 }
 
 /* Bytes that a period lets through up to 'ns' of it. */
-static double
-bytes_in_period(const struct nsp_rate_plan_config *plan, uint64_t ns)
+double
+nsp_rate_plan_bytes(const struct nsp_rate_plan_config *plan, uint64_t ns)
 {
     double bits = 0;
 
@@ -61,27 +61,28 @@ bytes_in_period(const struct nsp_rate_plan_config *plan, uint64_t ns)
 static double
 bytes_until(const struct nsp_rate_plan_config *plan, uint64_t ns)
 {
-    uint64_t period = period_ns(plan), whole;
+    uint64_t period = nsp_rate_plan_period_ns(plan), whole;
     double last;
 
     if (plan->opportunity_count == 0 && !plan->repeat && ns > period) {
         last = (double)plan->segments[plan->segment_count - 1].to_bitps;
-        return bytes_in_period(plan, period) +
+        return nsp_rate_plan_bytes(plan, period) +
                last / 8e9 * (double)(ns - period);
     }
     if (period == 0)
         return 0;
     whole = ns / period;
-    return (double)whole * bytes_in_period(plan, period) +
-           bytes_in_period(plan, ns % period);
+    return (double)whole * nsp_rate_plan_bytes(plan, period) +
+           nsp_rate_plan_bytes(plan, ns % period);
 }
 
 /* The most that it lets through in any tenth of a second that begins at a
  * multiple of a tenth of that, in bit/s. */
-static double
-peak_bitps(const struct nsp_rate_plan_config *plan)
+double
+nsp_rate_plan_peak_bitps(const struct nsp_rate_plan_config *plan)
 {
-    uint64_t step = WINDOW_NS / 10, steps = period_ns(plan) / step + 1;
+    uint64_t step = WINDOW_NS / 10,
+             steps = nsp_rate_plan_period_ns(plan) / step + 1;
     double most = 1;
 
     for (uint64_t i = 0; i <= steps && i < 1000000; i++)
@@ -152,8 +153,10 @@ nsp_judge_rate_plan(const struct nsp_subject *subject,
 
     (void)nsp_search_resize(of.search, of.index, PKT_BYTES, &of.packet);
     charged = fmax((double)of.packet.bytes + subject->link->overhead_bytes, 1);
-    gap_ns = fmax(1, charged * 8e9 / peak_bitps(plan) / OVERLOAD);
-    all_pkts = fmax(PERIODS * (double)period_ns(plan), SHORTEST_NS) / gap_ns;
+    gap_ns = fmax(1, charged * 8e9 / nsp_rate_plan_peak_bitps(plan) / OVERLOAD);
+    all_pkts =
+        fmax(PERIODS * (double)nsp_rate_plan_period_ns(plan), SHORTEST_NS) /
+        gap_ns;
     if (all_pkts < of.pkts)
         of.pkts = (uint32_t)all_pkts + 1;
     bare.link = *subject->link;

@@ -12,9 +12,12 @@
 struct nsp_live_trial {
     uint32_t pkts;
     uint64_t *sent_ns, *received_ns; /* 0: it did not come. */
+    uint64_t *copy_ns;               /* Of its last copy; 0: it had none. */
     uint32_t bytes;                  /* Of each IP packet. */
     uint64_t wrong_pkts;             /* Came with other fields than asked. */
-    double baseline_ns;              /* What the way takes without the rule. */
+    uint64_t copied_pkts;  /* Came beside the first of their number. */
+    uint64_t refused_pkts; /* Their sender was told that they are too big. */
+    double baseline_ns;    /* What the way takes without the rule. */
 };
 
 /* Each adds its checks and returns NSP_OK or NSP_NO_MEMORY. Of a calm trial: */
@@ -33,6 +36,40 @@ int nsp_judge_live_action(const struct nsp_live_trial *trial,
 int nsp_judge_live_rate(const struct nsp_subject *subject,
                         const struct nsp_live_trial *trial,
                         struct nsp_checks *checks);
+
+/* Of trials in which the rule does nothing but that: */
+int nsp_judge_live_duplicate(const struct nsp_subject *subject,
+                             const struct nsp_live_trial *trial,
+                             struct nsp_checks *checks);
+int nsp_judge_live_reorder(const struct nsp_subject *subject,
+                           const struct nsp_live_trial *trial,
+                           struct nsp_checks *checks);
+int nsp_judge_live_tamper(const struct nsp_subject *subject,
+                          const struct nsp_live_trial *trial,
+                          struct nsp_checks *checks);
+int nsp_judge_live_throttle(const struct nsp_subject *subject,
+                            const struct nsp_live_trial *trial,
+                            struct nsp_checks *checks);
+int nsp_judge_live_cutoff(const struct nsp_subject *subject,
+                          const struct nsp_live_trial *trial,
+                          struct nsp_checks *checks);
+int nsp_judge_live_flap(const struct nsp_subject *subject,
+                        const struct nsp_live_trial *trial,
+                        struct nsp_checks *checks);
+int nsp_judge_live_windows(const struct nsp_subject *subject,
+                           const struct nsp_live_trial *trial,
+                           struct nsp_checks *checks);
+int nsp_judge_live_rate_plan(const struct nsp_subject *subject,
+                             const struct nsp_live_trial *trial,
+                             struct nsp_checks *checks);
+/* 'fits' of packets as large as may be, 'excess' of ones a byte larger. */
+int nsp_judge_live_mtu(const struct nsp_subject *subject,
+                       const struct nsp_live_trial *fits,
+                       const struct nsp_live_trial *excess,
+                       struct nsp_checks *checks);
+
+/* How many packets came. */
+uint32_t nsp_live_count_received(const struct nsp_live_trial *trial);
 
 /* The median of how long packets took; 0 when none came. */
 double nsp_live_median_ns(const struct nsp_live_trial *trial);

@@ -55,6 +55,17 @@ int nsp_subject_run(const struct nsp_subject *subject,
                     uint32_t pkts, struct nsp_trial *ret,
                     struct nsp_diag *reterr);
 
+/* --- Rate plans ------------------------------------------------------------
+ */
+
+/* How long it takes until it begins anew. */
+uint64_t nsp_rate_plan_period_ns(const struct nsp_rate_plan_config *plan);
+/* Bytes that a period lets through up to 'ns' of it. */
+double nsp_rate_plan_bytes(const struct nsp_rate_plan_config *plan,
+                           uint64_t ns);
+/* The most that it lets through in any tenth of a second. */
+double nsp_rate_plan_peak_bitps(const struct nsp_rate_plan_config *plan);
+
 /* --- Judges ---------------------------------------------------------------
  * Each returns NSP_OK, NSP_NO_MEMORY, or what a trial of its own says. */
 
@@ -103,5 +114,9 @@ int nsp_judge_reorder(const struct nsp_subject *subject,
                       struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_action(const struct nsp_subject *subject,
                      struct nsp_checks *checks, struct nsp_diag *reterr);
+
+/* Judges which of 'n' packets went at once, past those held. */
+void nsp_judge_gaps(const struct nsp_reorder_config *cfg, const bool *hit,
+                    uint32_t n, struct nsp_checks *checks);
 
 #endif /* NSP_VERIFY_SUBJECT_H */

@@ -1,0 +1,219 @@
+/* What live trials must look like to pass, and do not to fail: made up here,
+ * with packets a millisecond apart that take 0.1 ms. */
+#include "verify/live.h"
+#include "tests/lib/test.h"
+
+#include <string.h>
+
+#define MS   UINT64_C(1000000)
+#define PKTS 2000u
+#define WAY  (MS / 10)
+
+static uint64_t sent_ns[PKTS], received_ns[PKTS], copy_ns[PKTS];
+static struct nsp_live_trial trial;
+static struct nsp_effects effects;
+static struct nsp_link_rate link_rate;
+static const struct nsp_subject subject = { .effects = &effects,
+                                            .link = &link_rate };
+
+static void
+begin(void)
+{
+    memset(&effects, 0, sizeof effects);
+    memset(&link_rate, 0, sizeof link_rate);
+    memset(copy_ns, 0, sizeof copy_ns);
+    trial = (struct nsp_live_trial){ .pkts = PKTS,
+                                     .sent_ns = sent_ns,
+                                     .received_ns = received_ns,
+                                     .copy_ns = copy_ns,
+                                     .bytes = 1000,
+                                     .baseline_ns = (double)WAY };
+    for (uint32_t i = 0; i < PKTS; i++) {
+        sent_ns[i] = (1000 + i) * MS;
+        received_ns[i] = sent_ns[i] + WAY;
+    }
+}
+
+static void
+expect(int (*judge)(const struct nsp_subject *, const struct nsp_live_trial *,
+                    struct nsp_checks *),
+       uint32_t passed, uint32_t failed, uint32_t not_tested)
+{
+    struct nsp_checks checks = { 0 };
+
+    CHECK_EQ(judge(&subject, &trial, &checks), NSP_OK);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_PASS), passed);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_FAIL), failed);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_NOT_TESTED), not_tested);
+    nsp_checks_fini(&checks);
+}
+
+TEST(copies_are_counted_and_come_in_time)
+{
+    begin();
+    effects.duplicate = (struct nsp_duplicate_config){ .ppm = NSP_PPM_ONE,
+                                                       .copies = 3,
+                                                       .spacing_ns = 2 * MS };
+    for (uint32_t i = 0; i < PKTS; i++)
+        copy_ns[i] = received_ns[i] + 6 * MS;
+    trial.copied_pkts = 3u * PKTS;
+    expect(nsp_judge_live_duplicate, 3, 0, 0);
+    trial.copied_pkts--;
+    expect(nsp_judge_live_duplicate, 2, 1, 0);
+    effects.duplicate.spacing_ns = 3 * MS;
+    expect(nsp_judge_live_duplicate, 1, 2, 0);
+}
+
+/* Every fifth, but the first. */
+TEST(packets_that_go_at_once_are_not_too_many)
+{
+    begin();
+    effects.delay.mean_ns = 10 * MS;
+    effects.reorder =
+        (struct nsp_reorder_config){ .gap = 5, .ppm = NSP_PPM_ONE };
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] += i % 5 == 4 ? 0 : 10 * MS;
+    expect(nsp_judge_live_reorder, 2, 0, 0);
+    received_ns[5] = sent_ns[5] + WAY;
+    expect(nsp_judge_live_reorder, 1, 1, 0);
+    effects.delay.mean_ns = MS;
+    expect(nsp_judge_live_reorder, 0, 0, 1);
+}
+
+TEST(a_cutoff_is_exact_by_bytes_and_nearly_by_time)
+{
+    begin();
+    effects.cutoff = (struct nsp_cutoff_config){ .after_bytes = 500000,
+                                                 .stall_ns = UINT64_MAX };
+    for (uint32_t i = 500; i < PKTS; i++)
+        received_ns[i] = 0;
+    expect(nsp_judge_live_cutoff, 1, 0, 0);
+    received_ns[500] = sent_ns[500] + WAY;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    effects.cutoff.after_bytes = 0;
+    effects.cutoff.after_ns = 500 * MS;
+    expect(nsp_judge_live_cutoff, 1, 0, 0);
+    effects.cutoff.after_ns = 510 * MS;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    effects.cutoff.after_ns = 5000 * MS;
+    memcpy(received_ns, sent_ns, sizeof received_ns);
+    expect(nsp_judge_live_cutoff, 0, 0, 1);
+}
+
+TEST(a_link_goes_up_and_down_for_its_times)
+{
+    static const uint64_t times_ns[] = { 30 * MS, 20 * MS };
+
+    begin();
+    effects.flap.times_ns = times_ns;
+    for (uint32_t i = 0; i < PKTS; i++)
+        if ((i + 7) % 50 >= 30)
+            received_ns[i] = 0;
+    expect(nsp_judge_live_flap, 2, 0, 0);
+    for (uint32_t i = 0; i < PKTS; i++)
+        if ((i + 7) % 50 >= 26)
+            received_ns[i] = 0;
+    expect(nsp_judge_live_flap, 0, 2, 0);
+    begin();
+    effects.flap.times_ns = times_ns;
+    expect(nsp_judge_live_flap, 0, 0, 1);
+}
+
+TEST(packets_come_with_their_windows)
+{
+    begin();
+    effects.windows.min_ns = 20 * MS;
+    expect(nsp_judge_live_windows, 1, 1, 0);
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] = (1020 + i / 20 * 20) * MS + WAY + i % 3 * WAY;
+    expect(nsp_judge_live_windows, 2, 0, 0);
+    received_ns[9] = 0;
+    expect(nsp_judge_live_windows, 1, 1, 0);
+}
+
+/* 500 a second and 50 at once, of 1000 a second for two seconds. */
+TEST(a_throttle_lets_so_many_through)
+{
+    begin();
+    effects.throttle = (struct nsp_throttle_config){ .pkts = 500,
+                                                     .per_ns = 1000 * MS,
+                                                     .burst_pkts = 50 };
+    for (uint32_t i = 0; i < PKTS; i++)
+        if (i >= 100 && i % 2 == 0)
+            received_ns[i] = 0;
+    expect(nsp_judge_live_throttle, 1, 0, 0);
+    for (uint32_t i = 100; i < 140; i++)
+        received_ns[i] = 0;
+    expect(nsp_judge_live_throttle, 0, 1, 0);
+}
+
+/* Half a second of 8 Mbit/s, as sent, and half of 4 Mbit/s. */
+TEST(a_rate_plan_has_its_mean_rate)
+{
+    static const struct nsp_rate_segment segments[] = {
+        { 500 * MS, 8000000, 8000000 }, { 500 * MS, 4000000, 4000000 }
+    };
+    const struct nsp_rate_plan_config plan = { .segments = segments,
+                                               .segment_count = 2,
+                                               .repeat = true };
+
+    begin();
+    link_rate.plan = &plan;
+    for (uint32_t i = 0; i < PKTS; i++)
+        if (i % 1000 >= 500 && i % 2 == 0)
+            received_ns[i] = 0;
+    expect(nsp_judge_live_rate_plan, 1, 0, 0);
+    for (uint32_t i = 1500; i < 1600; i++)
+        received_ns[i] = 0;
+    expect(nsp_judge_live_rate_plan, 0, 1, 0);
+}
+
+TEST(damage_is_judged_where_it_can_be_seen)
+{
+    begin();
+    effects.tamper =
+        (struct nsp_tamper_config){ .ppm = NSP_PPM_ONE, .flip_bits = 1 };
+    expect(nsp_judge_live_tamper, 0, 1, 0);
+    memset(received_ns, 0, sizeof received_ns);
+    expect(nsp_judge_live_tamper, 1, 0, 0);
+    effects.tamper.csum = NSP_TAMPER_CSUM_REPAIR;
+    expect(nsp_judge_live_tamper, 0, 0, 1);
+}
+
+static int
+judge_mtu(const struct nsp_subject *of, const struct nsp_live_trial *excess,
+          struct nsp_checks *checks)
+{
+    static uint64_t all_ns[PKTS];
+    const struct nsp_live_trial fits = { .pkts = PKTS, .received_ns = all_ns };
+
+    for (uint32_t i = 0; i < PKTS; i++)
+        all_ns[i] = 1;
+    return nsp_judge_live_mtu(of, &fits, excess, checks);
+}
+
+TEST(what_is_too_big_is_dropped_and_answered)
+{
+    begin();
+    effects.mtu =
+        (struct nsp_mtu_config){ .max_bytes = 1300, .excess = NSP_MTU_ANSWER };
+    memset(received_ns, 0, sizeof received_ns);
+    trial.refused_pkts = 1;
+    expect(judge_mtu, 3, 0, 0);
+    trial.refused_pkts = 0;
+    expect(judge_mtu, 2, 1, 0);
+    effects.mtu.excess = NSP_MTU_DROP;
+    expect(judge_mtu, 2, 0, 0);
+    received_ns[3] = 1;
+    expect(judge_mtu, 1, 1, 0);
+}
+
+TEST_MAIN(cmocka_unit_test(copies_are_counted_and_come_in_time),
+          cmocka_unit_test(packets_that_go_at_once_are_not_too_many),
+          cmocka_unit_test(a_cutoff_is_exact_by_bytes_and_nearly_by_time),
+          cmocka_unit_test(a_link_goes_up_and_down_for_its_times),
+          cmocka_unit_test(packets_come_with_their_windows),
+          cmocka_unit_test(a_throttle_lets_so_many_through),
+          cmocka_unit_test(a_rate_plan_has_its_mean_rate),
+          cmocka_unit_test(damage_is_judged_where_it_can_be_seen),
+          cmocka_unit_test(what_is_too_big_is_dropped_and_answered))

@@ -1,0 +1,361 @@
+/* Effects beside losses, delays and rates, as live traffic shows them: each in
+ * a trial in which the rule does nothing else. */
+#include "verify/live.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "verify/hits.h"
+
+#define LONG_NS (4 * NSP_LIVE_SLACK_NS) /* Can be told from the machine. */
+
+#define PLAN_TOLERANCE     0.02
+#define THROTTLE_TOLERANCE 0.01
+#define HELD_PKTS          2 /* May be under way at either end. */
+
+static int
+done(const struct nsp_checks *checks)
+{
+    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+}
+
+static void
+add_equal(struct nsp_checks *checks, const char *effect, const char *quantity,
+          double configured, double achieved)
+{
+    nsp_checks_add_exact(checks, effect, quantity, NSP_UNIT_PKTS, configured,
+                         achieved,
+                         (struct nsp_interval){ configured, configured });
+}
+
+/* A time that is right to the slack. */
+static void
+add_time(struct nsp_checks *checks, const char *effect, const char *quantity,
+         double configured_ns, double achieved_ns, double slack_ns)
+{
+    nsp_check_note(nsp_checks_add_estimate(checks, effect, quantity,
+                                           NSP_UNIT_NS, configured_ns,
+                                           achieved_ns, 0, slack_ns),
+                   "%g ms", slack_ns / 1e6);
+}
+
+static double
+held_ns(const struct nsp_live_trial *trial, uint32_t i)
+{
+    return (double)(int64_t)(trial->received_ns[i] - trial->sent_ns[i]) -
+           trial->baseline_ns;
+}
+
+/* Judges the packets that 'is_hit' is true of. */
+static int
+judge_hits(const char *effect, const struct nsp_live_trial *trial,
+           bool (*is_hit)(const struct nsp_live_trial *, uint32_t, double),
+           double context, uint32_t ppm, uint32_t correlation_ppm,
+           struct nsp_checks *checks)
+{
+    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
+
+    if (!hit)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++)
+        hit[i] = is_hit(trial, i, context);
+    nsp_judge_chance(&(struct nsp_hits){ effect, false, hit, trial->pkts }, ppm,
+                     correlation_ppm, checks);
+    free(hit);
+    return done(checks);
+}
+
+static bool
+is_missing(const struct nsp_live_trial *trial, uint32_t i, double unused)
+{
+    (void)unused;
+    return trial->received_ns[i] == 0;
+}
+
+/* --- Copies --------------------------------------------------------------- */
+
+static bool
+is_copied(const struct nsp_live_trial *trial, uint32_t i, double unused)
+{
+    (void)unused;
+    return trial->copy_ns[i] != 0;
+}
+
+int
+nsp_judge_live_duplicate(const struct nsp_subject *subject,
+                         const struct nsp_live_trial *trial,
+                         struct nsp_checks *checks)
+{
+    const struct nsp_duplicate_config *cfg = &subject->effects->duplicate;
+    double *late = calloc((size_t)trial->pkts + 1, sizeof *late);
+    size_t n = 0;
+    int result;
+
+    if (!late)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++)
+        if (trial->copy_ns[i] != 0)
+            late[n++] =
+                (double)(int64_t)(trial->copy_ns[i] - trial->received_ns[i]);
+    nsp_sort_doubles(late, n);
+    result = judge_hits("duplicate", trial, is_copied, 0, cfg->ppm,
+                        cfg->correlation_ppm, checks);
+    add_equal(checks, "duplicate", "copies", (double)n * cfg->copies,
+              (double)trial->copied_pkts);
+    if (n > 0)
+        add_time(checks, "duplicate", "time to the last copy",
+                 (double)(cfg->copies * cfg->spacing_ns),
+                 nsp_quantile(late, n, 0.5), NSP_LIVE_SLACK_NS);
+    free(late);
+    return result;
+}
+
+/* --- Reordering ----------------------------------------------------------- */
+
+static bool
+is_later(const struct nsp_live_trial *trial, uint32_t i, double than_ns)
+{
+    return trial->received_ns[i] != 0 && held_ns(trial, i) > than_ns;
+}
+
+static int
+judge_early(const struct nsp_subject *subject,
+            const struct nsp_live_trial *trial, struct nsp_checks *checks)
+{
+    double middle_ns = (double)subject->effects->delay.mean_ns / 2;
+    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
+
+    if (!hit)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++)
+        hit[i] = !is_later(trial, i, middle_ns);
+    nsp_judge_gaps(&subject->effects->reorder, hit, trial->pkts, checks);
+    free(hit);
+    return done(checks);
+}
+
+/* Half of those that are late are so by more than half of the longest time. */
+int
+nsp_judge_live_reorder(const struct nsp_subject *subject,
+                       const struct nsp_live_trial *trial,
+                       struct nsp_checks *checks)
+{
+    const struct nsp_reorder_config *cfg = &subject->effects->reorder;
+    double longest_ns = cfg->gap != 0 ? (double)subject->effects->delay.mean_ns
+                                      : (double)cfg->late_ns;
+
+    if (longest_ns < LONG_NS || cfg->correlation_ppm != 0)
+        nsp_checks_add_not_tested(
+            checks, "reorder", "all",
+            cfg->correlation_ppm != 0
+                ? "its correlation is judged in virtual time only"
+                : "times below 4 ms are judged in virtual time only");
+    else if (cfg->gap != 0)
+        return judge_early(subject, trial, checks);
+    else
+        return judge_hits("reorder", trial, is_later, longest_ns / 2,
+                          cfg->ppm / 2, 0, checks);
+    return done(checks);
+}
+
+/* --- Damage --------------------------------------------------------------- */
+
+/* One flipped bit, or a checksum that is broken, and the receiving kernel drops
+ * the packet. */
+int
+nsp_judge_live_tamper(const struct nsp_subject *subject,
+                      const struct nsp_live_trial *trial,
+                      struct nsp_checks *checks)
+{
+    const struct nsp_tamper_config *tamper = &subject->effects->tamper;
+    bool only_flips = tamper->flip_bits == 1 && tamper->truncate_bytes == 0 &&
+                      tamper->rewrite == NSP_TAMPER_KEEP;
+
+    if (tamper->flip_where == NSP_TAMPER_PAYLOAD &&
+        (tamper->csum == NSP_TAMPER_CSUM_BREAK ||
+         (tamper->csum == NSP_TAMPER_CSUM_KEEP && only_flips)))
+        return judge_hits("tamper", trial, is_missing, 0, tamper->ppm,
+                          tamper->correlation_ppm, checks);
+    nsp_checks_add_not_tested(checks, "tamper", "all",
+                              "what a receiver of UDP gets does not tell: "
+                              "judged in virtual time only");
+    return done(checks);
+}
+
+/* --- What lets only so much through --------------------------------------- */
+
+int
+nsp_judge_live_throttle(const struct nsp_subject *subject,
+                        const struct nsp_live_trial *trial,
+                        struct nsp_checks *checks)
+{
+    const struct nsp_throttle_config *throttle = &subject->effects->throttle;
+    double took_ns =
+        (double)(trial->sent_ns[trial->pkts - 1] - trial->sent_ns[0]);
+    double expected =
+        throttle->burst_pkts + throttle->queue_pkts +
+        (double)throttle->pkts * took_ns / (double)throttle->per_ns;
+    double slack = THROTTLE_TOLERANCE * expected + HELD_PKTS;
+
+    expected = fmin(expected, trial->pkts);
+    nsp_check_note(
+        nsp_checks_add_exact(
+            checks, "throttle", "packets let through", NSP_UNIT_PKTS,
+            floor(expected), nsp_live_count_received(trial),
+            (struct nsp_interval){ expected - slack, expected + slack }),
+        "1 %% and %d packets; burst + queue + rate x time", HELD_PKTS);
+    return done(checks);
+}
+
+/* By bytes to the packet; by time but for those sent within the slack. */
+int
+nsp_judge_live_cutoff(const struct nsp_subject *subject,
+                      const struct nsp_live_trial *trial,
+                      struct nsp_checks *checks)
+{
+    const struct nsp_cutoff_config *cutoff = &subject->effects->cutoff;
+    double by_bytes = INFINITY, by_ns = INFINITY, wrong = 0, cut = 0;
+
+    if (cutoff->after_bytes != 0)
+        by_bytes = ceil((double)cutoff->after_bytes / trial->bytes);
+    if (cutoff->after_ns != 0)
+        by_ns = (double)cutoff->after_ns;
+    for (uint32_t i = 0; i < trial->pkts; i++) {
+        double at_ns = (double)(trial->sent_ns[i] - trial->sent_ns[0]);
+        bool is_cut = i >= by_bytes || at_ns > by_ns;
+
+        if (i < by_bytes && fabs(at_ns - by_ns) < LONG_NS)
+            continue;
+        cut += is_cut;
+        wrong += is_cut != (trial->received_ns[i] == 0);
+    }
+    if (cut > 0)
+        add_equal(checks, "cut-off", "packets treated otherwise", 0, wrong);
+    else
+        nsp_checks_add_not_tested(checks, "cut-off", "all",
+                                  "it comes after more than all test packets");
+    return done(checks);
+}
+
+/* --- What comes and goes -------------------------------------------------- */
+
+/* Means of the whole times without, and with, packets. */
+int
+nsp_judge_live_flap(const struct nsp_subject *subject,
+                    const struct nsp_live_trial *trial,
+                    struct nsp_checks *checks)
+{
+    const uint64_t *times_ns = subject->effects->flap.times_ns;
+    uint64_t edge_ns = 0, gap_ns;
+    double sums[2] = { 0, 0 };
+    uint32_t counts[2] = { 0, 0 };
+    bool down = trial->received_ns[0] == 0;
+
+    for (uint32_t i = 1; i < trial->pkts; i++) {
+        if ((trial->received_ns[i] == 0) == down)
+            continue;
+        if (edge_ns != 0) {
+            sums[down] += (double)(trial->sent_ns[i] - edge_ns);
+            counts[down]++;
+        }
+        edge_ns = trial->sent_ns[i];
+        down = !down;
+    }
+    if (counts[0] == 0 || counts[1] == 0) {
+        nsp_checks_add_not_tested(checks, "flap", "all",
+                                  "it was not seen to go up and down");
+        return done(checks);
+    }
+    gap_ns = (trial->sent_ns[trial->pkts - 1] - trial->sent_ns[0]) /
+             (trial->pkts - 1);
+    add_time(checks, "flap", "mean time up", (double)times_ns[0],
+             sums[0] / counts[0], NSP_LIVE_SLACK_NS + (double)gap_ns);
+    add_time(checks, "flap", "mean time down", (double)times_ns[1],
+             sums[1] / counts[1], NSP_LIVE_SLACK_NS + (double)gap_ns);
+    return done(checks);
+}
+
+/* How far packets come from the nearest window; those without windows are a
+ * quarter of the interval away. */
+int
+nsp_judge_live_windows(const struct nsp_subject *subject,
+                       const struct nsp_live_trial *trial,
+                       struct nsp_checks *checks)
+{
+    double interval_ns = (double)subject->effects->windows.min_ns;
+    double *off = calloc((size_t)trial->pkts + 1, sizeof *off);
+    uint64_t first_ns = 0;
+    size_t n = 0;
+
+    if (!off)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++) {
+        if (trial->received_ns[i] == 0)
+            continue;
+        if (first_ns == 0)
+            first_ns = trial->received_ns[i];
+        off[n++] = fabs(remainder(
+            (double)(int64_t)(trial->received_ns[i] - first_ns), interval_ns));
+    }
+    add_equal(checks, "windows", "packets that came", trial->pkts, (double)n);
+    nsp_sort_doubles(off, n);
+    if (n > 0)
+        add_time(checks, "windows", "median time from a window", 0,
+                 nsp_quantile(off, n, 0.5), NSP_LIVE_SLACK_NS);
+    free(off);
+    return done(checks);
+}
+
+/* What comes in the last whole periods of the trial. */
+int
+nsp_judge_live_rate_plan(const struct nsp_subject *subject,
+                         const struct nsp_live_trial *trial,
+                         struct nsp_checks *checks)
+{
+    const struct nsp_rate_plan_config *plan = subject->link->plan;
+    uint64_t period_ns = nsp_rate_plan_period_ns(plan);
+    uint64_t end_ns = trial->sent_ns[trial->pkts - 1];
+    uint64_t periods = (end_ns - trial->sent_ns[0]) / period_ns;
+    uint64_t begin_ns = end_ns - periods * period_ns;
+    double charged =
+        fmax((double)trial->bytes + subject->link->overhead_bytes, 1);
+    double seconds = (double)(periods * period_ns) / 1e9, bytes = 0, rate;
+
+    for (uint32_t i = 0; i < trial->pkts; i++)
+        if (trial->received_ns[i] > begin_ns && trial->received_ns[i] <= end_ns)
+            bytes += charged;
+    rate = (double)periods * nsp_rate_plan_bytes(plan, period_ns) * 8 / seconds;
+    nsp_check_note(
+        nsp_checks_add_estimate(checks, "rate-plan", "mean rate",
+                                NSP_UNIT_BITPS, rate, bytes * 8 / seconds, 0,
+                                PLAN_TOLERANCE * rate +
+                                    HELD_PKTS * charged * 8 / seconds),
+        "2 %% and %d packets, of whole periods", HELD_PKTS);
+    return done(checks);
+}
+
+/* --- Sizes ---------------------------------------------------------------- */
+
+int
+nsp_judge_live_mtu(const struct nsp_subject *subject,
+                   const struct nsp_live_trial *fits,
+                   const struct nsp_live_trial *excess,
+                   struct nsp_checks *checks)
+{
+    const struct nsp_mtu_config *mtu = &subject->effects->mtu;
+    double lost = (double)excess->pkts - nsp_live_count_received(excess);
+    int result;
+
+    add_equal(checks, "mtu", "packets that fit", fits->pkts,
+              nsp_live_count_received(fits));
+    /* The checksum of one that was cut is wrong. */
+    result = judge_hits("mtu", excess, is_missing, 0,
+                        NSP_PPM_ONE - mtu->spared_ppm, 0, checks);
+    if (mtu->excess == NSP_MTU_ANSWER)
+        nsp_check_note(
+            nsp_checks_add_exact(checks, "mtu", "answers", NSP_UNIT_PKTS, lost,
+                                 (double)excess->refused_pkts,
+                                 (struct nsp_interval){ 1, lost }),
+            "at least one: of several at once the sender is told of one");
+    return result;
+}
