@@ -44,24 +44,27 @@ nsp_placement_decide(const struct nsp_config *config,
         nsp_placement_holder(policy, NSP_OUTBOUND))
         tapped = NSP_HOOK_OUTPUT;
     *ret = (struct nsp_host_config){ .part_count = 0 };
+    /* The tap first: the tables of nfqueue go by grace periods, in which a tap
+     * of a process that was killed would swallow packets. */
+    if (tapped != 0) {
+        add_part(ret, "tap", &config->user.tap, tapped);
+        ret->parts[0].why =
+            "holding what leaves this host (not what comes in or is forwarded) "
+            "takes the tap device";
+    }
     /* One device is there even where no packet can match. */
     if ((hooks & ~tapped) != 0 || tapped == 0)
         add_part(ret, "nfqueue", &config->user.nfqueue, hooks & ~tapped);
-    if (tapped != 0)
-        add_part(ret, "tap", &config->user.tap, tapped);
-    if (tapped != 0)
-        ret->parts[ret->part_count - 1].why =
-            "holding what leaves this host (not what comes in or is forwarded) "
-            "takes the tap device";
 }
 
 const struct nsp_io_ops *
 nsp_placement_ops(const struct nsp_host_config *host, uint32_t hook)
 {
-    for (uint32_t i = 1; i < host->part_count; i++)
-        if ((host->parts[i].hooks & hook) != 0)
-            return host->parts[i].ops;
-    return host->parts[0].ops;
+    uint32_t i = 0;
+
+    while (i + 1 < host->part_count && (host->parts[i].hooks & hook) == 0)
+        i++;
+    return host->parts[i].ops;
 }
 
 /* --- Telling -------------------------------------------------------------- */

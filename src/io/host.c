@@ -208,21 +208,18 @@ host_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
 static int
 host_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
-    const struct part *last = &io->parts[io->part_count - 1];
+    const struct part *first = &io->parts[0], *second = &io->parts[1];
 
     if (io->part_count == 1)
-        return last->ops->wait(last->io, queue, timeout_ns);
-    return last->ops->wait_with(
-        last->io, queue, timeout_ns,
-        io->parts[0].ops->ready_fd(io->parts[0].io, queue));
+        return first->ops->wait(first->io, queue, timeout_ns);
+    return first->ops->wait_with(first->io, queue, timeout_ns,
+                                 second->ops->ready_fd(second->io, queue));
 }
 
 static void
 host_wake(struct nsp_io *io)
 {
-    const struct part *last = &io->parts[io->part_count - 1];
-
-    last->ops->wake(last->io);
+    io->parts[0].ops->wake(io->parts[0].io);
 }
 
 /* --- State ---------------------------------------------------------------- */

@@ -7,13 +7,16 @@ held by processes of the test alone:
 """
 
 import os
+import pathlib
 import shutil
+import signal
 import subprocess
 import time
 
 import pytest
 
 NEAR, FAR = "10.78.0.1", "10.78.0.2"
+NEAR6, FAR6 = "fd78::1", "fd78::2"
 PATIENCE = 20  # Seconds until something that must happen counts as not happening.
 
 
@@ -31,6 +34,11 @@ def can_unshare():
 
 NEEDS_NETWORK = pytest.mark.skipif(
     not can_unshare(), reason="neither root nor unprivileged user namespaces")
+
+
+def works_here(device):
+    return subprocess.run([os.environ["NSP"], "doctor", "--backend", device],
+                          capture_output=True, check=False).returncode == 0
 
 
 class Host:
@@ -94,3 +102,114 @@ def answers_in_time(host):
         if time.monotonic() > until:
             return False
     return True
+
+
+@pytest.fixture
+def straight(near):
+    """The same, over IPv6, too."""
+    for host, name, address in ((near, "v0", NEAR6), (near.far, "v1", FAR6)):
+        done = host.run("ip", "address", "add", f"{address}/64", "dev", name,
+                        "nodad")
+        assert done.returncode == 0, done.stderr
+    assert answers_in_time(near)
+    until = time.monotonic() + PATIENCE
+    while near.run("ping", "-c", "1", "-W", "1", FAR6).returncode:
+        assert time.monotonic() < until
+    yield near
+
+
+def do(host, command):
+    done = host.run(*command.split())
+    assert done.returncode == 0, done.stderr
+
+
+def join(middle, end, port, name, addresses):
+    """Links 'middle' and 'end', whose interface 'name' gets the addresses."""
+    do(middle, f"ip link add {port} type veth peer name {name} netns "
+       f"{end.keeper.pid}")
+    for command in (f"ip address add {addresses[0]}/24 dev {name}",
+                    f"ip address add {addresses[1]}/64 dev {name} nodad",
+                    "ip link set lo up", f"ip link set {name} up"):
+        do(end, command)
+    middle.run("sh", "-c",
+               f"echo 1 > /proc/sys/net/ipv6/conf/{port}/disable_ipv6")
+    do(middle, f"ip link set {port} up")
+
+
+@pytest.fixture
+def parted():
+    """Two hosts that only a bridge on 'middle' can join."""
+    middle = Host(unshare("--net"))
+    near = Host([*middle.enter, "unshare", "--net"])
+    far = Host([*middle.enter, "unshare", "--net"])
+    near.middle, near.far = middle, far
+    join(middle, near, "p0", "v0", (NEAR, NEAR6))
+    join(middle, far, "p1", "v1", (FAR, FAR6))
+    yield near
+    for host in (near, far, middle):
+        host.close()
+
+
+# Sends echo requests, some time apart, and prints how many are answered at last.
+# ping(8) leaves without what is late once it has had an answer.
+PINGS = f"""
+import os, select, socket, struct, sys, time
+count, apart_s = int(sys.argv[1]), float(sys.argv[2])
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+s.setblocking(False)
+me = os.getpid() & 0xffff
+answered = set()
+
+def request(number):
+    total = 0x0800 + me + number
+    while total > 0xffff:
+        total = (total & 0xffff) + (total >> 16)
+    return struct.pack("!BBHHH", 8, 0, ~total & 0xffff, me, number)
+
+def hear(until):
+    while (left := until - time.monotonic()) > 0 and len(answered) < count:
+        if select.select([s], [], [], left)[0]:
+            kind, who, number = struct.unpack("!B3xHH", s.recv(2048)[20:28])
+            if kind == 0 and who == me:
+                answered.add(number)
+
+begin = time.monotonic()
+print("pinging", flush=True)
+for number in range(count):
+    try:
+        s.sendto(request(number), ("{FAR}", 0))
+    except OSError:
+        pass
+    hear(begin + apart_s * (number + 1))
+hear(time.monotonic() + {PATIENCE / 4})
+print(len(answered))
+"""
+
+
+def start_pings(host, count=100, apart_s=0.01):
+    process = host.start("/usr/bin/python3", "-c", PINGS, str(count),
+                         str(apart_s))
+    assert process.stdout.readline() == "pinging\n", process.stderr.read()
+    return process
+
+
+def answered(pings):
+    """How many of those begun by start_pings()."""
+    out, err = pings.communicate(timeout=PATIENCE)
+    assert out, err
+    return int(out)
+
+
+def state(task):
+    """A letter, behind the name in brackets."""
+    return (task / "stat").read_text().rpartition(") ")[2][0]
+
+
+def stop(process):
+    """Returns when all threads have stopped, which takes each a turn."""
+    process.send_signal(signal.SIGSTOP)
+    until = time.monotonic() + PATIENCE
+    tasks = pathlib.Path(f"/proc/{process.pid}/task")
+    while any(state(task) != "T" for task in tasks.iterdir()):
+        assert time.monotonic() < until
+        time.sleep(0.001)

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from live_hosts import FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near, ping
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
+                        near, ping, stop)  # noqa: F401
 
 NSP = os.environ["NSP"]
 
@@ -364,7 +365,7 @@ def test_what_does_not_fit_the_buffer_is_counted(near, tmp_path):
     path = tmp_path / "l.pcapng"
     capture = Capture(near, "-i", "v0", "--filter", "udp and outbound", "-w",
                       path, "--buffer", "4mb")
-    capture.process.send_signal(signal.SIGSTOP)
+    stop(capture.process)
     for _ in range(2):
         send(near, count=3000, size=1400)
     capture.process.send_signal(signal.SIGCONT)

@@ -14,12 +14,12 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, Host,
-                        answers_in_time, near, ping, unshare)  # noqa: F401
+from live_hosts import (FAR, NEAR, PATIENCE, Host, answers_in_time, near,
+                        ping)  # noqa: F401
+from live_traffic import CONNECT, MEGABYTE, PYTHON, transfer
 from test_run_live import Run, rule
 from test_shape_live import NSP, Shape, tables
-from test_tap_live import (CONNECT, MEGABYTE, PYTHON, pytestmark, taps,
-                           transfer)  # noqa: F401
+from test_tap_live import pytestmark, taps  # noqa: F401
 
 BEYOND = "10.79.0.2"
 

@@ -3,7 +3,6 @@ fate, and the same counters, with and without."""
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -11,7 +10,8 @@ import time
 
 import pytest
 
-from live_hosts import FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near
+from live_hosts import (FAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near,
+                        stop)  # noqa: F401
 
 NSP = os.environ["NSP"]
 
@@ -316,7 +316,7 @@ def test_a_stopped_process_still_has_its_drops(near, tmp_path):
     make_quiet(near)
     listener = listen(near.far)
     run = Run(near, tmp_path, policy_text(POLICIES["drops"]))
-    run.process.send_signal(signal.SIGSTOP)
+    stop(run.process)
     send(near, [(FAR, 53, 10, 20, 0), (FAR, 54, 10, 20, 0)])
     run.process.send_signal(signal.SIGCONT)
     end = run.end()

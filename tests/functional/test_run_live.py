@@ -9,7 +9,8 @@ import time
 
 import pytest
 
-from live_hosts import NEEDS_NETWORK, PATIENCE, answers_in_time, near, ping
+from live_hosts import (NEEDS_NETWORK, PATIENCE, answered, answers_in_time,
+                        near, ping, start_pings)
 
 NSP = os.environ["NSP"]
 
@@ -134,15 +135,14 @@ def test_another_interception_takes_a_new_start(near, tmp_path):
 
 def test_reloads_while_packets_flow_lose_none(near, tmp_path):
     run = Run(near, tmp_path, PASS)
-    flood = near.start("ping", "-n", "-q", "-c", "300", "-i", "0.005", "-W",
-                       "2", "10.78.0.2")
+    flood = start_pings(near, 300, 0.005)
     reloads = 0
     while flood.poll() is None:
         run.path.write_text(PASS.replace(
             "rules:", "rules:\n  - { name: new-%d, match: \"tcp\" }" % reloads))
         assert run.ask("reload").returncode == 0
         reloads += 1
-    assert " 300 received" in flood.stdout.read()
+    assert answered(flood) == 300
     last, _ = run.end()
     assert last["reloads"] == reloads >= 2
     assert rule(last, "echoes")["delivered"]["pkts"] == 300

@@ -179,9 +179,9 @@ fake_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
 
 static const struct nsp_io_ops first_ops = { FAKE_OPS, .name = "first",
                                              .retain = fake_retain,
-                                             .ready_fd = fake_ready_fd };
+                                             .wait_with = fake_wait_with };
 static const struct nsp_io_ops second_ops = { FAKE_OPS, .name = "second",
-                                              .wait_with = fake_wait_with };
+                                              .ready_fd = fake_ready_fd };
 
 /* Input and forward come by 'first', output by 'second'. */
 struct pair {
@@ -382,12 +382,12 @@ TEST(sleeps_in_one_device_on_the_descriptor_of_the_other)
     struct pair pair;
 
     begin(&pair, 0, 0);
-    pair.first.ready_fd = 42;
+    pair.second.ready_fd = 42;
     CHECK_EQ(nsp_host_ops.wait(pair.io, 0, 5), 0);
-    CHECK_EQ(pair.first.waited, 0);
-    CHECK_EQ(pair.second.waited_fd, 42);
+    CHECK_EQ(pair.second.waited, 0);
+    CHECK_EQ(pair.first.waited_fd, 42);
     nsp_host_ops.wake(pair.io);
-    CHECK_EQ(pair.second.woken, 1);
+    CHECK_EQ(pair.first.woken, 1);
     end(&pair);
 }
 

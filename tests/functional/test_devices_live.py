@@ -1,0 +1,352 @@
+"""What every device owes, asked of each: all kinds of traffic pass unharmed and
+are counted, one policy means the same fates, and faults are survived.
+
+On 'bridge' the process joins two hosts that nothing else joins; on the others
+it runs on the near one:
+
+    near 10.78.0.1 v0 ---------------- v1 10.78.0.2 far
+    near 10.78.0.1 v0 --- p0 p1 ------ v1 10.78.0.2 far
+          fd78::1                            fd78::2
+"""
+
+import json
+import signal
+import time
+
+import pytest
+
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
+                        answered, answers_in_time, near, parted, ping,
+                        start_pings, stop, straight, works_here)  # noqa: F401
+from live_traffic import (CONNECTIONS, MANY, MEGABYTE, OFFLOADS_OFF, PYTHON,
+                          UDP_CLIENT, UDP_ECHO, ping_to, transfer)
+from test_run_live import Run, rule
+from test_shape_live import Shape
+
+pytestmark = NEEDS_NETWORK
+
+# How each is chosen, by options of 'nsp shape' and in a policy. This host's
+# packets are taken with 'nfqueue' alone unless some are held on their way out;
+# then with two devices at once. The kernel decides nothing itself.
+DEVICES = {
+    "nfqueue": (["--on", "host"], "on: [host]", ""),
+    "tap": (["--on", "tap:v0", "--no-offload"], None, ""),
+    "host": (["--on", "host", "--delay", "1us"], "on: [host]",
+             "  - { name: late, match: 'icmp or arp', delay: 1us }"),
+    "bridge": (["--on", "bridge:p0,p1", "--no-offload"], "bridge: [p0, p1]",
+               ""),
+}
+
+
+class Wire:
+    """Two hosts and the device between them, which all packets meet."""
+
+    def __init__(self, name, near):
+        self.name, self.near, self.far = name, near, near.far
+        self.options, self.intercept, self.last_rule = DEVICES[name]
+        self.runs_at = near.middle if name == "bridge" else near
+
+    def shape(self, *options):
+        shape = Shape(self.runs_at, *self.options, *options)
+        assert answers_in_time(self.near)
+        return shape
+
+    def run(self, folder, rules):
+        options = ["--no-offload"] if self.name == "bridge" else []
+        run = Run(self.runs_at, folder, self.policy(rules), *options)
+        assert answers_in_time(self.near)
+        return run
+
+    def policy(self, rules):
+        return (f"version: 1\nintercept: {{ {self.intercept} }}\n"
+                f"{rules}{self.last_rule}")
+
+    def ends(self):
+        return (self.near, "v0"), (self.far, "v1")
+
+
+def of_device(name, request):
+    if name != "nfqueue":
+        device = "bridge" if name == "bridge" else "tap"
+        if not works_here(device):
+            pytest.skip(f"'nsp doctor --backend {device}' finds things missing")
+    return Wire(name, request.getfixturevalue(
+        "parted" if name == "bridge" else "straight"))
+
+
+@pytest.fixture(params=DEVICES)
+def wire(request):
+    return of_device(request.param, request)
+
+
+def do(host, command):
+    done = host.run(*command.split())
+    assert done.returncode == 0, done.stderr
+
+
+# --- Everything passes ------------------------------------------------------
+
+def test_pings_of_all_sizes_pass(wire):
+    """Fragments, too."""
+    shape = wire.shape()
+    for address in (FAR, FAR6):
+        for size in (0, 56, 1472, 1473, 4000, 60000):
+            assert ping_to(wire.near, address, "-s", str(size), count=3) == 3
+    end = shape.end()
+    assert end["delivered"] == end["in"]
+    assert end["in"]["pkts"] >= 72
+
+
+@pytest.mark.parametrize("off", ["", "near", "far", "near far"])
+def test_tcp_arrives_intact_both_ways(wire, off):
+    for role, (host, name) in zip(("near", "far"), wire.ends()):
+        if role in off.split():
+            done = host.run(PYTHON, "-c", OFFLOADS_OFF, name)
+            assert done.returncode == 0, done.stderr
+    shape = wire.shape()
+    for address in (FAR, FAR6):
+        assert transfer(wire.near, wire.far, address, 4 * MEGABYTE)
+    for address in (NEAR, NEAR6):
+        assert transfer(wire.far, wire.near, address, 4 * MEGABYTE)
+    end = shape.end()
+    assert end["in"]["bytes"] >= 16 * MEGABYTE
+    assert end["device_errors"] == 0
+
+
+@pytest.mark.parametrize("address,options", [(FAR, "plain"), (FAR6, "plain"),
+                                             (FAR6, "options")])
+def test_datagrams_of_all_sizes_pass(wire, address, options):
+    """In fragments, and behind extension headers."""
+    echo = wire.far.start(PYTHON, "-c", UDP_ECHO, address)
+    assert echo.stdout.readline() == "ready\n"
+    shape = wire.shape()
+    done = wire.near.run(PYTHON, "-c", UDP_CLIENT, address, options)
+    assert done.stdout == "9\n", done.stderr
+    assert shape.end()["device_errors"] == 0
+    echo.kill()
+    echo.communicate()
+
+
+def test_thousands_of_connections_at_once(wire):
+    shape = wire.shape()
+    server = wire.far.start(PYTHON, "-c", MANY, "server", FAR)
+    assert server.stdout.readline() == "ready\n"
+    done = wire.near.run(PYTHON, "-c", MANY, "client", FAR)
+    assert done.stdout == f"{CONNECTIONS}\n", done.stderr
+    server.communicate(timeout=PATIENCE)
+    end = shape.end()
+    assert end["delivered"] == end["in"]
+
+
+# --- One policy, the same fates ---------------------------------------------
+
+RULES = """
+rules:
+  - { name: seen, match: "udp or icmp", continue: true, count: true }
+  - { name: lost, match: "udp.DstPort == 6001", action: drop }
+  - { name: third, match: "udp.DstPort == 6002", loss: { model: nth, n: 3 } }
+  - { name: marked, match: "udp.DstPort == 6003", ttl: 9, dscp: 46 }
+  - { name: short, match: "udp.DstPort == 6004 and udp.PayloadLength < 300",
+      action: drop }
+  - { name: answers, match: "udp.SrcPort == 6005", loss-pattern: "011" }
+  - { name: cut, match: "udp.DstPort == 6006",
+      tamper: { truncate: 128b, checksum: repair } }
+  - { name: shut, match: "tcp.DstPort == 6007", action: reject }
+"""
+COMPARED = ("lost", "third", "marked", "short", "answers", "cut")
+PORTS = range(6001, 6007)
+
+# Hears datagrams at some ports until one says so; prints what came, in order of
+# ports: sizes, and the hop limit they came with.
+HEAR = f"""
+import selectors, socket
+wait = selectors.DefaultSelector()
+for port in {list(PORTS)} + [6100]:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(socket.IPPROTO_IP, 12, 1)
+    s.bind(("{FAR}", port))
+    wait.register(s, selectors.EVENT_READ, port)
+print("ready", flush=True)
+heard, done = [], False
+while not done:
+    for key, _ in wait.select():
+        data, aux, _, peer = key.fileobj.recvmsg(2048, 100)
+        heard.append((key.data, len(data), aux[0][2][0]))
+        if key.data == 6005:
+            key.fileobj.sendto(data, peer)
+        done |= key.data == 6100
+print(sorted(heard))
+"""
+SAY = f"""
+import socket, time
+for port in {list(PORTS)}:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.settimeout(0.5)
+    for i in range(12):
+        s.sendto(bytes(50 * (i + 1)), ("{FAR}", port))
+        if port == 6005:
+            try:
+                s.recv(2048)
+            except TimeoutError:
+                pass
+try:
+    socket.create_connection(("{FAR}", 6007), 5)
+except ConnectionRefusedError:
+    print("refused")
+s.sendto(b"end", ("{FAR}", 6100))
+"""
+
+
+def fates(wire, folder):
+    """What arrives, and how often each rule did what, but for what tries again
+    when an answer is late."""
+    hear = wire.far.start(PYTHON, "-c", HEAR)
+    assert hear.stdout.readline() == "ready\n", hear.stderr.read()
+    run = wire.run(folder, RULES)
+    done = wire.near.run(PYTHON, "-c", SAY)
+    assert done.stdout == "refused\n", done.stderr
+    heard = hear.communicate(timeout=PATIENCE)[0]
+    end, _ = run.end()
+    return heard, {r["name"]: [r[what] for what in
+                               ("hit", "in", "delivered", "dropped")]
+                   for r in end["rules"] if r["name"] in COMPARED}
+
+
+@pytest.mark.parametrize("name", ["nfqueue", "host"])
+def test_one_policy_means_the_same_fates(name, request, tmp_path):
+    """On each device the same as on 'bridge', which sees a wire's frames."""
+    of_all = {}
+    for each in (name, "bridge"):
+        folder = tmp_path / each
+        folder.mkdir()
+        of_all[each] = fates(of_device(each, request), folder)
+    assert of_all[name] == of_all["bridge"]
+
+
+# --- Faults -----------------------------------------------------------------
+
+def test_survives_interfaces_that_flap_and_change_their_mtu(wire):
+    shape = wire.shape()
+    ports = [(wire.near.middle, "p0"), (wire.near.middle, "p1")] if (
+        wire.name == "bridge") else []
+    for mtu in ("1400", "1500"):
+        for host, name in [*wire.ends(), *ports]:
+            do(host, f"ip link set {name} mtu {mtu}")
+        assert answers_in_time(wire.near)
+        assert transfer(wire.near, wire.far, FAR, 4 * MEGABYTE)
+        assert transfer(wire.far, wire.near, NEAR, 4 * MEGABYTE)
+    do(wire.near, "ip link set v0 down")
+    assert wire.near.run("ping", "-c", "1", "-W", "1", FAR).returncode != 0
+    do(wire.near, "ip link set v0 up")
+    assert answers_in_time(wire.near)
+    assert transfer(wire.near, wire.far, FAR, MEGABYTE)
+    assert shape.end()["result"] == "stopped"
+
+
+def test_outlives_the_namespace_of_the_other_end_or_says_why_not(wire):
+    """Those that have no other interface left end with it."""
+    shape = wire.shape()
+    wire.far.close()
+    if wire.name in ("nfqueue", "host"):
+        do(wire.near, "ping -c 1 127.0.0.1")
+        assert shape.end()["result"] == "stopped"
+    else:
+        out, _ = shape.process.communicate(timeout=PATIENCE)
+        assert "was removed" in out.splitlines()[-1]
+        assert shape.process.returncode == 1
+
+
+# More datagrams than any queue between the kernel and a process has room for.
+# What waits there counts against its socket, so there are many of these.
+FLOOD = f"""
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (4096, 4096))
+all_ = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(1000)]
+for s in all_:
+    s.setblocking(False)
+for i in range(150_000):
+    try:
+        all_[i % len(all_)].sendto(b"flood", ("{FAR}", 9))
+    except OSError:
+        pass
+"""
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_goes_on_after_its_queues_have_overflowed(wire, closed):
+    """With a worker that is stopped in the middle of it."""
+    shape = wire.shape("--filter", "udp",
+                       *(["--fail-closed"] if closed else []))
+    stop(shape.process)
+    done = wire.near.run(PYTHON, "-c", FLOOD)
+    assert done.returncode == 0, done.stderr
+    shape.process.send_signal(signal.SIGCONT)
+    assert answers_in_time(wire.near)
+    echo = wire.far.start(PYTHON, "-c", UDP_ECHO, FAR)
+    assert echo.stdout.readline() == "ready\n"
+    done = wire.near.run(PYTHON, "-c", UDP_CLIENT, FAR, "plain")
+    assert done.stdout == "9\n", done.stderr
+    echo.kill()
+    echo.communicate()
+    end = shape.end()
+    assert end["result"] == "stopped"
+    if closed:
+        assert end["kernel_dropped_pkts"] > 0
+
+
+def wait_for_traffic(shape):
+    until = time.monotonic() + PATIENCE
+    while json.loads(shape.process.stdout.readline())["matched_pkts"] < 20:
+        assert time.monotonic() < until
+
+
+# Of a hundred. How long an end takes is the kernel's, and the machine's.
+FEW_LOST = 50
+
+
+def test_pings_survive_the_end_of_a_process_and_the_next_one(wire):
+    shape = wire.shape("--filter", "icmp")
+    pings = start_pings(wire.near)
+    wait_for_traffic(shape)
+    shape.process.kill()
+    shape.process.communicate()
+    assert answered(pings) >= FEW_LOST
+    pings = start_pings(wire.near)
+    shape = wire.shape("--filter", "icmp")
+    assert answered(pings) >= FEW_LOST
+    assert shape.end()["matched_pkts"] > 0
+
+
+def test_pings_survive_a_process_that_hangs_for_a_while(wire):
+    """Those that it was still trusted with wait for it."""
+    shape = wire.shape("--filter", "icmp")
+    pings = start_pings(wire.near)
+    wait_for_traffic(shape)
+    stop(shape.process)
+    ping(wire.near, 3)
+    shape.process.send_signal(signal.SIGCONT)
+    assert answered(pings) >= 99
+    shape.end()
+
+
+def test_nothing_passes_once_it_is_told_to_fail_closed(wire):
+    shape = wire.shape("--filter", "icmp", "--fail-closed")
+    stop(shape.process)
+    assert ping(wire.near, 3) == 0
+    shape.process.send_signal(signal.SIGCONT)
+    assert answers_in_time(wire.near)
+    shape.end()
+
+
+@pytest.mark.parametrize("name", ["nfqueue", "host", "bridge"])
+def test_pings_survive_reloads(name, request, tmp_path):
+    wire = of_device(name, request)
+    run = wire.run(tmp_path, RULES)
+    pings = start_pings(wire.near)
+    for i in range(10):
+        run.path.write_text(wire.policy(RULES.replace("6001", str(7001 + i))))
+        done = run.ask("reload")
+        assert (done.returncode, done.stderr) == (0, "")
+    assert answered(pings) == 100
+    end, _ = run.end()
+    assert rule(end, "seen")["hit"]["pkts"] >= 200
