@@ -1,15 +1,35 @@
 /* The commands that talk to 'nsp run': reload, confirm and status. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/commands.h"
 #include "cli/control.h"
+#include "cli/engine_options.h"
+#include "cli/guard.h"
+
+enum option {
+    OPT_CONTROL,
+    OPT_YES,
+};
 
 static const struct nsp_option options[] = {
-    { "control", "PATH", "the socket that 'nsp run' was given", 0 },
+    [OPT_CONTROL] = { "control", "PATH", "the socket that 'nsp run' was given",
+                      0 },
     { NULL, NULL, NULL, 0 },
+};
+
+static const struct nsp_option reload_options[] = {
+    [OPT_CONTROL] = { "control", "PATH", "the socket that 'nsp run' was given",
+                      0 },
+    [OPT_YES] = NSP_OPTION_YES,
+    { NULL, NULL, NULL, 0 },
+};
+
+struct request {
+    const char *path;
+    char default_path[NSP_CONTROL_PATH_MAX + 1];
+    bool goes_on;
 };
 
 static int
@@ -30,69 +50,102 @@ fail_to_ask(struct nsp_cli *cli, int err, const char *path)
     return nsp_cli_fail(cli, &diag);
 }
 
-/* Asks for 'word' and stores the answer. Returns the exit status. */
+/* Returns NSP_EXIT_OK, an exit status, or NSP_CLI_EXIT. */
 static int
-ask(struct nsp_cli *cli, int argc, char *argv[], const char *word,
-    struct nsp_control_answer *ret)
+read_request(struct nsp_cli *cli, int argc, char *argv[], struct request *ret)
 {
-    char default_path[NSP_CONTROL_PATH_MAX + 1] = "";
-    const char *value, *path = NULL;
-    int err, option, status;
+    const char *value;
+    int option, status;
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        path = value;
-    if (option == NSP_CLI_EXIT)
-        return cli->status;
-    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, "");
-    if (status != NSP_EXIT_OK)
-        return status;
-    if (!path) {
-        if (nsp_control_default_path(default_path) < 0)
-            return nsp_cli_usage(cli, "name the socket with --control",
-                                 "this user has no default control socket");
-        path = default_path;
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        if (option == OPT_CONTROL)
+            ret->path = value;
+        else
+            ret->goes_on = true;
     }
-    err = nsp_control_ask(path, word, ret);
-    return err < 0 ? fail_to_ask(cli, err, path) : NSP_EXIT_OK;
+    if (option == NSP_CLI_EXIT)
+        return NSP_CLI_EXIT;
+    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, "");
+    if (status != NSP_EXIT_OK || ret->path)
+        return status;
+    if (nsp_control_default_path(ret->default_path) < 0)
+        return nsp_cli_usage(cli, "name the socket with --control",
+                             "this user has no default control socket");
+    ret->path = ret->default_path;
+    return NSP_EXIT_OK;
 }
 
-/* Has 'word' done, and prints no more than what went wrong. */
+/* Asks for 'word' and stores the answer. Returns the exit status. */
 static int
-tell(struct nsp_cli *cli, int argc, char *argv[], const char *word)
+ask(struct nsp_cli *cli, const struct request *request, const char *word,
+    struct nsp_control_answer *ret)
 {
-    struct nsp_control_answer answer = { .text = NULL };
-    int status = ask(cli, argc, argv, word, &answer);
+    int err = nsp_control_ask(request->path, word, ret);
 
-    if (!answer.text)
-        return status;
+    return err < 0 ? fail_to_ask(cli, err, request->path) : NSP_EXIT_OK;
+}
+
+/* Prints no more of the answer than what went wrong. Returns the exit status.
+ */
+static int
+tell(const struct nsp_cli *cli, struct nsp_control_answer *answer)
+{
+    int status = answer->exit_status;
+
     if (cli->json)
-        fputs(answer.document, stdout);
-    else if (answer.exit_status != NSP_EXIT_OK)
-        fprintf(stderr, "nsp: error: %s\n", answer.message);
-    free(answer.text);
-    return answer.exit_status;
+        fputs(answer->document, stdout);
+    else if (status != NSP_EXIT_OK)
+        fprintf(stderr, "nsp: error: %s\n", answer->message);
+    free(answer->text);
+    return status;
 }
 
 static int
 run_reload(struct nsp_cli *cli, int argc, char *argv[])
 {
-    return tell(cli, argc, argv, "reload");
+    struct nsp_control_answer answer = { .text = NULL };
+    struct request request = { .path = NULL };
+    int status = read_request(cli, argc, argv, &request);
+
+    if (status != NSP_EXIT_OK)
+        return status == NSP_CLI_EXIT ? cli->status : status;
+    status =
+        ask(cli, &request, request.goes_on ? "reload-yes" : "reload", &answer);
+    if (status == NSP_EXIT_OK && answer.exit_status == NSP_CONTROL_ASKS) {
+        status =
+            nsp_guard_put(cli, answer.message, "the policy in force stays");
+        free(answer.text);
+        if (status == NSP_EXIT_OK)
+            status = ask(cli, &request, "reload-yes", &answer);
+    }
+    return status == NSP_EXIT_OK ? tell(cli, &answer) : status;
 }
 
 static int
 run_confirm(struct nsp_cli *cli, int argc, char *argv[])
 {
-    return tell(cli, argc, argv, "confirm");
+    struct nsp_control_answer answer = { .text = NULL };
+    struct request request = { .path = NULL };
+    int status = read_request(cli, argc, argv, &request);
+
+    if (status == NSP_EXIT_OK)
+        status = ask(cli, &request, "confirm", &answer);
+    if (status == NSP_EXIT_OK)
+        return tell(cli, &answer);
+    return status == NSP_CLI_EXIT ? cli->status : status;
 }
 
 static int
 run_status(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct nsp_control_answer answer = { .text = NULL };
-    int status = ask(cli, argc, argv, "status", &answer);
+    struct request request = { .path = NULL };
+    int status = read_request(cli, argc, argv, &request);
 
-    if (!answer.text)
-        return status;
+    if (status == NSP_EXIT_OK)
+        status = ask(cli, &request, "status", &answer);
+    if (status != NSP_EXIT_OK)
+        return status == NSP_CLI_EXIT ? cli->status : status;
     fputs(answer.document, stdout);
     free(answer.text);
     return answer.exit_status;
@@ -103,9 +156,10 @@ const struct nsp_command nsp_command_reload = {
     .summary = "Have 'nsp run' read its policy file again",
     .details = "Quiet and 0 when the new policy is in force. Otherwise the "
                "old one stays, and\nthe exit status is what 'nsp check' would "
-               "give.\n",
+               "give. Where the new one would cut off\nyour own connection, "
+               "it asks first, as 'nsp run' does.\n",
     .examples = "  nsp reload\n",
-    .options = options,
+    .options = reload_options,
     .run = run_reload,
 };
 

@@ -4,6 +4,7 @@
 #include "cli/commands.h"
 #include "cli/effect_options.h"
 #include "cli/engine_options.h"
+#include "cli/guard.h"
 #include "cli/shape.h"
 
 enum option {
@@ -20,6 +21,7 @@ enum option {
     OPT_NO_OFFLOAD,
     OPT_IN,
     OPT_OUT,
+    OPT_CONFIRM,
     OPT_YES,
     OPT_QUIET,
     OPT_COUNT,
@@ -48,6 +50,8 @@ static const struct nsp_option options[] = {
                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
+    [OPT_CONFIRM] = { "confirm", "TIME", "end unless Enter is pressed in time",
+                      0 },
     [OPT_YES] = NSP_OPTION_YES,
     [OPT_QUIET] = { "quiet", NULL, "print no live counters", 'q' },
     [OPT_COUNT] = { NULL, NULL, NULL, 0 },
@@ -257,6 +261,10 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_OUT:
         r->job.engine.pcapfile.out_path = value;
         return NSP_EXIT_OK;
+    case OPT_CONFIRM:
+        return nsp_cli_read_period(cli, "--confirm", value,
+                                   "give the time in which you can tell",
+                                   &r->job.confirm_ns);
     case OPT_YES:
         r->job.goes_on = true;
         return NSP_EXIT_OK;
@@ -277,6 +285,7 @@ static const struct {
     { OPT_IN, OPT_ON, "packets come from a capture or from live traffic" },
     { OPT_IN, OPT_FIRST_QUEUE, "a capture has no NFQUEUE" },
     { OPT_IN, OPT_FAIL_CLOSED, "a capture has no NFQUEUE" },
+    { OPT_IN, OPT_CONFIRM, "a capture cuts nobody off" },
 };
 
 static const struct {
@@ -360,12 +369,24 @@ check_files(struct nsp_cli *cli, const struct request *r)
 }
 
 static int
+check_terminal(struct nsp_cli *cli, const struct request *r)
+{
+    if (r->job.confirm_ns == 0 || nsp_guard_has_terminal())
+        return NSP_EXIT_OK;
+    return nsp_cli_usage(cli,
+                         "start it on one; 'nsp run --confirm' has 'nsp "
+                         "confirm', too",
+                         "--confirm waits for Enter on a terminal");
+}
+
+static int
 check(struct nsp_cli *cli, const struct request *r)
 {
     int (*const checks[])(struct nsp_cli *, const struct request *) = {
         check_combinations,
         check_direction,
         check_files,
+        check_terminal,
     };
 
     int status = NSP_EXIT_OK;

@@ -1,3 +1,4 @@
+#define _GNU_SOURCE
 #include "cli/control.h"
 
 #include <errno.h>
@@ -148,24 +149,37 @@ read_word(int fd, char ret[static NSP_CONTROL_WORD_MAX + 1])
     return false;
 }
 
+/* 0 where it cannot be told. */
+static int
+process_behind(int fd)
+{
+    struct ucred who = { .pid = 0 };
+    socklen_t bytes = sizeof who;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &bytes) < 0)
+        return 0;
+    return (int)who.pid;
+}
+
 void
 nsp_control_serve(struct nsp_control *control, nsp_control_answer_fn *answer,
                   void *context)
 {
     struct timeval patience = { .tv_sec = WAIT_MS / 1000 };
     char word[NSP_CONTROL_WORD_MAX + 1];
-    int fd = accept(control->fd, NULL, NULL);
+    int fd = accept(control->fd, NULL, NULL), asker;
     FILE *to;
 
     if (fd < 0)
         return; /* It left again, or there is no descriptor for it. */
+    asker = process_behind(fd);
     /* A client that does not read must not stop the service. */
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (!read_word(fd, word) || !(to = fdopen(fd, "w"))) {
         close(fd);
         return;
     }
-    answer(context, word, to);
+    answer(context, word, asker, to);
     fclose(to);
 }
 

@@ -6,13 +6,16 @@
 /* The socket by which 'nsp reload' and 'nsp status' talk to 'nsp run': a local
  * stream socket that only its owner may use. A client writes one line, a word
  * of the protocol; the answer is a line with an exit status, a line for people,
- * which may be empty, one JSON document, and the end of the stream.
+ * which may be empty, one JSON document, and the end of the stream. To "reload"
+ * the status may be NSP_CONTROL_ASKS: it was not done, since it would do what
+ * the line says to who asks; "reload-yes" does it.
  *
  * Paths    --control PATH; else /run/netshaper/control.sock for root, and
  *          $XDG_RUNTIME_DIR/netshaper.sock for others. */
 
 #define NSP_CONTROL_PATH_MAX 107u /* struct sockaddr_un's, terminated. */
 #define NSP_CONTROL_WORD_MAX 32u
+#define NSP_CONTROL_ASKS     64
 
 /* Writes the path that is used without --control. Returns 0, or -ENOENT when
  * there is none for this user, or -ENAMETOOLONG. */
@@ -32,8 +35,9 @@ int nsp_control_open(struct nsp_control *control, const char *path);
 /* Closes and removes it. */
 void nsp_control_close(struct nsp_control *control);
 
-/* Writes the answer to 'word' to 'to'. */
-typedef void nsp_control_answer_fn(void *context, const char *word, FILE *to);
+/* Writes the answer to 'word' of process 'asker' to 'to'. */
+typedef void nsp_control_answer_fn(void *context, const char *word, int asker,
+                                   FILE *to);
 
 /* Takes one client, reads its word, and has it answered. A client that says
  * nothing within a second is dropped. */

@@ -78,7 +78,7 @@ read_environ(struct search *s, int pid)
         fclose(file);
 }
 
-/* --- Processes above this one --------------------------------------------- */
+/* --- Processes, and those above them -------------------------------------- */
 
 static void
 read_sockets(struct search *s, int pid)
@@ -127,10 +127,8 @@ parent_of(int pid)
 }
 
 static void
-climb(struct search *s)
+climb(struct search *s, int pid)
 {
-    int pid = (int)getppid();
-
     for (uint32_t i = 0; i < ANCESTORS_MAX && pid > 0; i++) {
         if (!s->has_ssh)
             read_environ(s, pid);
@@ -211,18 +209,15 @@ read_connections(struct search *s, const char *path)
 }
 
 uint32_t
-nsp_controllers_find(struct nsp_controller ret[])
+nsp_controllers_find(int pid, struct nsp_controller ret[])
 {
     struct search *s = calloc(1, sizeof *s);
-    const char *own = getenv("SSH_CONNECTION");
     uint32_t count;
 
     if (!s)
         return 0;
     s->found = ret;
-    if (own)
-        read_ssh(s, own);
-    climb(s);
+    climb(s, pid);
     read_connections(s, "/proc/self/net/tcp");
     read_connections(s, "/proc/self/net/tcp6");
     count = s->count;

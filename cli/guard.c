@@ -216,25 +216,16 @@ describe(const struct finding *found, char *ret, size_t bytes)
 }
 
 static int
-refuse(struct nsp_cli *cli, const struct finding *found)
+refuse(struct nsp_cli *cli, const char *found, const char *outcome)
 {
     struct nsp_diag diag = { .result = NSP_ABORTED, .category = "own-session" };
 
-    describe(found, diag.text, sizeof diag.text);
-    snprintf(
-        diag.hint, sizeof diag.hint,
-        "nothing was started: let that connection pass before the rule, or "
-        "say --yes; 'nsp run --confirm 60s' ends unless confirmed");
+    snprintf(diag.text, sizeof diag.text, "%s", found);
+    snprintf(diag.hint, sizeof diag.hint,
+             "%s: let that connection pass before the rule, or say --yes; what "
+             "was started with '--confirm 60s' takes it back unless confirmed",
+             outcome);
     return nsp_cli_fail(cli, &diag);
-}
-
-static void
-warn(const struct finding *found)
-{
-    char text[256];
-
-    describe(found, text, sizeof text);
-    fprintf(stderr, "nsp: warning: %s\n", text);
 }
 
 static bool
@@ -247,27 +238,61 @@ is_confirmed(void)
            (answer[0] == 'y' || answer[0] == 'Y');
 }
 
-int
-nsp_guard_ask(struct nsp_cli *cli, const struct nsp_guard *guard)
+bool
+nsp_guard_find(const struct nsp_guard *guard, int pid, char *ret, size_t bytes)
 {
     struct nsp_controller list[NSP_CONTROLLERS_MAX];
     struct finding found = { .whose = NULL };
-    uint32_t count;
+    uint32_t count = nsp_controllers_find(pid, list);
 
-    if (guard->goes_on)
-        return NSP_EXIT_OK;
-    count = nsp_controllers_find(list);
     if (count == 0 || !find(guard, list, count, &found))
-        return NSP_EXIT_OK;
-    if (guard->comes_back) {
-        warn(&found);
-        return NSP_EXIT_OK;
-    }
+        return false;
+    describe(&found, ret, bytes);
+    return true;
+}
+
+int
+nsp_guard_put(struct nsp_cli *cli, const char *found, const char *outcome)
+{
     if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-        return refuse(cli, &found);
-    warn(&found);
+        return refuse(cli, found, outcome);
+    fprintf(stderr, "nsp: warning: %s\n", found);
     if (is_confirmed())
         return NSP_EXIT_OK;
-    fputs("nsp: nothing was started\n", stderr);
+    fprintf(stderr, "nsp: %s\n", outcome);
     return NSP_EXIT_FAILED;
+}
+
+int
+nsp_guard_ask(struct nsp_cli *cli, const struct nsp_guard *guard)
+{
+    char found[256];
+
+    if (guard->goes_on ||
+        !nsp_guard_find(guard, (int)getpid(), found, sizeof found))
+        return NSP_EXIT_OK;
+    if (!guard->comes_back)
+        return nsp_guard_put(cli, found, "nothing was started");
+    fprintf(stderr, "nsp: warning: %s\n", found);
+    return NSP_EXIT_OK;
+}
+
+bool
+nsp_guard_has_terminal(void)
+{
+    return isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp();
+}
+
+int
+nsp_guard_fail_unconfirmed(struct nsp_cli *cli)
+{
+    const struct nsp_diag diag = {
+        .result = NSP_ABORTED,
+        .category = "not-confirmed",
+        .text = "not confirmed in time: the network is as it was before",
+        .hint = "Enter, or 'nsp confirm' where there is an 'nsp run', keeps "
+                "what was started with --confirm",
+    };
+
+    return nsp_cli_fail(cli, &diag);
 }

@@ -26,4 +26,18 @@ struct nsp_guard {
  * only warns. Returns NSP_EXIT_OK to go on, or the exit status. */
 int nsp_guard_ask(struct nsp_cli *cli, const struct nsp_guard *guard);
 
+/* Its parts, for where the policy is one process's and the question another's.
+ * Writes what would cut off who sits before process 'pid'; returns false if
+ * nothing would. */
+bool nsp_guard_find(const struct nsp_guard *guard, int pid, char *ret,
+                    size_t bytes);
+/* Asks about what was found; 'outcome' is what a refusal comes to. */
+int nsp_guard_put(struct nsp_cli *cli, const char *found, const char *outcome);
+
+/* Whether what is typed on a terminal comes to this process. */
+bool nsp_guard_has_terminal(void);
+
+/* Fails because nobody has confirmed in time. */
+int nsp_guard_fail_unconfirmed(struct nsp_cli *cli);
+
 #endif /* NSP_CLI_GUARD_H */

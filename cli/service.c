@@ -37,18 +37,20 @@ reload_on_signal(struct nsp_service *s)
 {
     struct nsp_diag diag;
 
-    if (nsp_service_reload(s, &diag) != NSP_EXIT_OK)
+    if (nsp_service_reload(s, (int)getpid(), false, &diag) != NSP_EXIT_OK)
         fprintf(stderr, "nsp: error: not reloaded: %s\n", diag.text);
 }
 
 static void
-answer_reload(struct nsp_service *s, FILE *to)
+answer_reload(struct nsp_service *s, int asker, bool goes_on, FILE *to)
 {
     struct nsp_json json;
     struct nsp_diag diag;
-    int status = nsp_service_reload(s, &diag);
+    int status = nsp_service_reload(s, asker, goes_on, &diag);
     bool ok = status == NSP_EXIT_OK;
 
+    if (!ok && strcmp(diag.category, "own-session") == 0)
+        status = NSP_CONTROL_ASKS;
     fprintf(to, "%d\n%s\n", status, ok ? "" : diag.text);
     nsp_json_init(&json, to);
     nsp_json_begin_object(&json, NULL);
@@ -75,12 +77,14 @@ answer_confirm(struct nsp_service *s, FILE *to)
 }
 
 static void
-answer(void *context, const char *word, FILE *to)
+answer(void *context, const char *word, int asker, FILE *to)
 {
     struct nsp_service *s = context;
 
     if (strcmp(word, "reload") == 0) {
-        answer_reload(s, to);
+        answer_reload(s, asker, false, to);
+    } else if (strcmp(word, "reload-yes") == 0) {
+        answer_reload(s, asker, true, to);
     } else if (strcmp(word, "confirm") == 0) {
         answer_confirm(s, to);
     } else if (strcmp(word, "status") == 0) {
@@ -255,13 +259,7 @@ open_descriptors(struct nsp_service *s)
 static int
 guard_session(struct nsp_service *s)
 {
-    const struct nsp_guard guard = {
-        .spec = &s->file->spec,
-        .filters = s->file->filters,
-        .hooks = s->file->hooks,
-        .goes_on = s->job->goes_on,
-        .comes_back = s->job->confirm_ns != 0,
-    };
+    const struct nsp_guard guard = nsp_service_guard(s, s->file);
 
     nsp_service_set_time(s);
     return nsp_guard_ask(s->cli, &guard);
@@ -316,19 +314,6 @@ conclude(struct nsp_service *s)
     return result == NSP_NOT_POSSIBLE ? status : NSP_EXIT_FAILED;
 }
 
-static int
-fail_unconfirmed(struct nsp_cli *cli)
-{
-    const struct nsp_diag diag = {
-        .result = NSP_ABORTED,
-        .category = "not-confirmed",
-        .text = "not confirmed in time: the network is as it was before",
-        .hint = "'nsp confirm' keeps a policy that was started with --confirm",
-    };
-
-    return nsp_cli_fail(cli, &diag);
-}
-
 int
 nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
                 struct nsp_policy_file *file)
@@ -341,9 +326,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         .events = { .json = cli->json, .quiet = job->quiet },
         .signals = -1,
         .ended = -1,
-        .terminal = isatty(STDIN_FILENO) && tcgetpgrp(STDIN_FILENO) == getpgrp()
-                        ? STDIN_FILENO
-                        : -1,
+        .terminal = nsp_guard_has_terminal() ? STDIN_FILENO : -1,
         .unconfirmed_ns = UINT64_MAX,
         .began_ns = nsp_cli_now_ns(),
         .schedule_ns = UINT64_MAX,
@@ -363,7 +346,7 @@ nsp_service_run(struct nsp_cli *cli, const struct nsp_service_job *job,
         serve(&s);
         status = conclude(&s);
         if (status == NSP_EXIT_OK && s.not_confirmed)
-            status = fail_unconfirmed(cli);
+            status = nsp_guard_fail_unconfirmed(cli);
     }
     nsp_run_events_finish(&s.events);
     nsp_control_close(&s.control);

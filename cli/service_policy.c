@@ -179,8 +179,51 @@ nsp_service_take_back(struct nsp_service *s)
 
 /* --- Reading the file again ----------------------------------------------- */
 
+struct nsp_guard
+nsp_service_guard(const struct nsp_service *s,
+                  const struct nsp_policy_file *file)
+{
+    return (struct nsp_guard){
+        .spec = &file->spec,
+        .filters = file->filters,
+        .hooks = file->hooks,
+        .goes_on = s->job->goes_on,
+        .comes_back = s->job->confirm_ns != 0,
+    };
+}
+
+/* Whether 'file' would now cut off who sits before 'asker', and nothing would
+ * take that back. */
+static bool
+cuts_off(struct nsp_service *s, struct nsp_policy_file *file, int asker,
+         struct nsp_diag *reterr)
+{
+    struct nsp_guard guard = nsp_service_guard(s, file);
+    struct nsp_policy_file *before = s->file;
+    uint64_t schedule_ns = s->schedule_ns;
+    char found[sizeof reterr->text];
+
+    if (guard.goes_on)
+        return false;
+    s->file = file;
+    nsp_service_set_time(s);
+    s->file = before;
+    s->schedule_ns = schedule_ns;
+    if (!nsp_guard_find(&guard, asker, found, sizeof found))
+        return false;
+    if (guard.comes_back) {
+        fprintf(stderr, "nsp: warning: %s\n", found);
+        return false;
+    }
+    *reterr =
+        (struct nsp_diag){ .result = NSP_ABORTED, .category = "own-session" };
+    memcpy(reterr->text, found, sizeof found);
+    return true;
+}
+
 int
-nsp_service_reload(struct nsp_service *s, struct nsp_diag *reterr)
+nsp_service_reload(struct nsp_service *s, int asker, bool goes_on,
+                   struct nsp_diag *reterr)
 {
     struct nsp_policy_file *file = NULL, *before = s->file;
     struct nsp_cli quiet = *s->cli;
@@ -199,6 +242,10 @@ nsp_service_reload(struct nsp_service *s, struct nsp_diag *reterr)
         nsp_policy_file_destroy(file);
         snprintf(reterr->text, sizeof reterr->text,
                  "'intercept' has changed: start again with it");
+        return NSP_EXIT_FAILED;
+    }
+    if (!goes_on && cuts_off(s, file, asker, reterr)) {
+        nsp_policy_file_destroy(file);
         return NSP_EXIT_FAILED;
     }
     result = replace_policy(s, file, reterr);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cli/control.h"
+#include "cli/guard.h"
 #include "cli/places.h"
 #include "cli/run_events.h"
 #include "cli/runner.h"
@@ -43,9 +44,16 @@ void nsp_service_begin_scenario(struct nsp_service *s);
 /* Puts in force what schedules and the scenario ask for by now. */
 void nsp_service_follow_time(struct nsp_service *s);
 
-/* Reads the file again and puts it in force. Returns an enum nsp_exit; errors
- * are on standard error, and the first is in 'reterr'. */
-int nsp_service_reload(struct nsp_service *s, struct nsp_diag *reterr);
+/* What to ask before 'file' comes into force. */
+struct nsp_guard nsp_service_guard(const struct nsp_service *s,
+                                   const struct nsp_policy_file *file);
+
+/* Reads the file again and puts it in force, for process 'asker': not if it
+ * would cut off who sits before that, unless 'goes_on' (category
+ * "own-session"). Returns an enum nsp_exit; errors are on standard error, and
+ * the first is in 'reterr'. */
+int nsp_service_reload(struct nsp_service *s, int asker, bool goes_on,
+                       struct nsp_diag *reterr);
 
 /* The policy in force has to be confirmed; 'before' comes back otherwise,
  * unless that has not been confirmed either. NULL: the run ends. Takes 'before'

@@ -17,6 +17,7 @@ struct nsp_shape_job {
     uint64_t for_ns;          /* 0: until stopped. */
     bool quiet;               /* No live counters. */
     bool goes_on;             /* Though it may cut off who starts it. */
+    uint64_t confirm_ns;      /* Ends unless confirmed by then; 0: no. */
     struct nsp_places places; /* None for a capture. */
 };
 

@@ -29,6 +29,9 @@ struct loop {
     int result;
     int done[2];
     pthread_t thread;
+    uint64_t unconfirmed_ns; /* Ends then; UINT64_MAX: not. */
+    int terminal;            /* On which Enter confirms; -1: it has gone. */
+    bool not_confirmed;
 };
 
 static void
@@ -68,29 +71,60 @@ run_loop(void *opaque)
     return NULL;
 }
 
+/* Takes what was typed. */
+static void
+read_terminal(struct loop *loop)
+{
+    char line[256];
+    ssize_t bytes = read(loop->terminal, line, sizeof line);
+
+    if (bytes <= 0)
+        loop->terminal = -1;
+    else if (memchr(line, '\n', (size_t)bytes))
+        loop->unconfirmed_ns = UINT64_MAX;
+}
+
+static void
+end_unconfirmed(struct loop *loop)
+{
+    loop->unconfirmed_ns = UINT64_MAX;
+    loop->not_confirmed = true;
+    nsp_engine_stop(loop->engine);
+}
+
 /* Waits for the loop's end, at most until 'until_ns'. Tells whether it came.
- * Stops the loop when the reader of our output leaves. */
+ * Stops the loop when the reader of our output leaves, or nobody confirms. */
 static bool
-wait_done(const struct loop *loop, FILE *to, uint64_t until_ns)
+wait_done(struct loop *loop, FILE *to, uint64_t until_ns)
 {
     struct pollfd fds[] = {
         { .fd = loop->done[0], .events = POLLIN },
         { .fd = fileno(to), .events = 0 }, /* POLLERR always comes. */
+        { .fd = -1, .events = POLLIN },
     };
-    nfds_t count = 2;
 
     for (;;) {
         uint64_t now = nsp_cli_now_ns();
+        uint64_t next =
+            until_ns < loop->unconfirmed_ns ? until_ns : loop->unconfirmed_ns;
         int wait_ms = 0;
 
-        if (now < until_ns)
-            wait_ms = (int)((until_ns - now + 999999) / 1000000);
-        if (poll(fds, count, wait_ms) > 0) {
+        if (now < next)
+            wait_ms = (int)((next - now + 999999) / 1000000);
+        /* What is typed while nothing waits is somebody else's. */
+        fds[2].fd = loop->unconfirmed_ns != UINT64_MAX ? loop->terminal : -1;
+        if (poll(fds, sizeof fds / sizeof fds[0], wait_ms) > 0) {
             if (fds[0].revents)
                 return true;
-            nsp_engine_stop(loop->engine);
-            count = 1;
+            if (fds[1].revents) {
+                nsp_engine_stop(loop->engine);
+                fds[1].fd = -1;
+            }
+            if (fds[2].revents)
+                read_terminal(loop);
         }
+        if (now >= loop->unconfirmed_ns)
+            end_unconfirmed(loop);
         if (now >= until_ns)
             return false;
     }
@@ -207,7 +241,10 @@ static int
 run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
            struct nsp_engine *engine)
 {
-    struct loop loop = { .engine = engine, .for_ns = job->for_ns };
+    struct loop loop = { .engine = engine,
+                         .for_ns = job->for_ns,
+                         .unconfirmed_ns = UINT64_MAX,
+                         .terminal = STDIN_FILENO };
     struct nsp_shape_report report;
     struct nsp_diag diag;
     int result, status;
@@ -225,8 +262,16 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
     if (strcmp(job->engine.backend, "host") == 0)
         nsp_places_warn(&job->places);
     nsp_shape_report_init(&report, cli, job, nsp_cli_now_ns());
+    if (job->confirm_ns != 0) {
+        loop.unconfirmed_ns = nsp_cli_now_ns() + job->confirm_ns;
+        fputs("nsp: Enter keeps it, this ends otherwise\n", stderr);
+    }
     status = run_and_watch(cli, &loop, &report);
-    return status ? status : conclude(cli, &loop, &report);
+    if (status == NSP_EXIT_OK)
+        status = conclude(cli, &loop, &report);
+    if (status == NSP_EXIT_OK && loop.not_confirmed)
+        status = nsp_guard_fail_unconfirmed(cli);
+    return status;
 }
 
 /* Asks where the job would cut off who starts it. A filter with an error is
@@ -238,6 +283,7 @@ guard_session(struct nsp_cli *cli, const struct nsp_shape_job *job)
         .spec = &job->engine.policy,
         .hooks = job->engine.hooks,
         .goes_on = job->goes_on,
+        .comes_back = job->confirm_ns != 0,
     };
     struct nsp_filter *start = NULL;
     int status;

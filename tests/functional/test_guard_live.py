@@ -260,7 +260,7 @@ while True:
     if not data:
         break
     seen += data
-    if not told and (b"[y/N]" in seen or b"or Enter" in seen):
+    if not told and (b"[y/N]" in seen or b"Enter" in seen):
         os.write(fd, sys.argv[1].encode() + b"\\n")
         told = True
 print(seen.decode())
@@ -358,3 +358,58 @@ def test_confirming_replaces_the_question_and_enter_confirms(login, tmp_path):
     assert status == 0, output
     assert "would drop your own connection" in output
     assert "[y/N]" not in output and "confirmed" in output
+
+
+# --- Reloading --------------------------------------------------------------
+
+def test_a_reload_that_cuts_off_who_asks_needs_a_word(login, net, tmp_path):
+    run = Run(net, tmp_path, POLICY_THAT_DOES_NOT)
+    reload = [NSP, "reload", "--control", str(run.socket)]
+    run.path.write_text(POLICY_THAT_CUTS)
+    status, output = login.run(*reload)
+    assert status == 1 and "rule default would drop" in output, output
+    assert "the policy in force stays" in output and "--yes" in output
+    assert f"{FAR}:{login.port} > {NEAR}:22" in output
+    status, output = login.run(*reload, "--json")
+    assert status == 1
+    assert json.loads(output)["error"]["category"] == "own-session"
+    for answer in "n", "y":
+        status, output = on_a_terminal(login, tmp_path, answer, *reload)
+        assert status == (0 if answer == "y" else 1), output
+        assert "would drop your own connection" in output
+    assert next_type(run) == "reloaded"  # Once.
+    assert login.run(*reload, "--yes") == (0, "")
+    assert next_type(run) == "reloaded"
+    # Who is not here by a connection has none to lose.
+    assert run.ask("reload").returncode == 0
+    assert next_type(run) == "reloaded"
+    run.end()
+
+
+def test_a_reload_to_be_confirmed_only_warns(login, net, tmp_path):
+    run = Run(net, tmp_path, POLICY_THAT_DOES_NOT, "--confirm", "1h")
+    assert next_type(run) == "unconfirmed"
+    run.path.write_text(POLICY_THAT_CUTS)
+    assert login.run(NSP, "reload", "--control", str(run.socket)) == (0, "")
+    assert [next_type(run), next_type(run)] == ["reloaded", "unconfirmed"]
+    _, err = run.end()
+    assert "would drop your own connection" in err
+
+
+def test_shaping_that_nobody_confirms_ends(login, tmp_path):
+    command = [NSP, "shape", "--quiet", "--drop", "--confirm"]
+    status, output = on_a_terminal(login, tmp_path, "", *command, "1h", "--for",
+                                   "1s")
+    assert status == 0, output
+    assert "would drop your own connection" in output
+    assert "[y/N]" not in output and "Enter keeps it" in output
+    terminal = tmp_path / "silent.py"
+    terminal.write_text("import os, pty, sys\n"
+                        "sys.exit(os.waitstatus_to_exitcode("
+                        "pty.spawn(sys.argv[1:], stdin_read=lambda fd: b'')))\n")
+    status, output = login.run(PYTHON, str(terminal), *command, "300ms",
+                               "< /dev/null")
+    assert status == 1, output
+    assert "not confirmed in time" in output
+    status, output = login.run(*command, "1h")
+    assert status == 2 and "waits for Enter on a terminal" in output, output
