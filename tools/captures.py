@@ -1,24 +1,54 @@
-"""Captures written and read by hand: raw IPv4/UDP packets with a number."""
+"""Captures written and read by hand: raw IPv4 packets with a number."""
 
 import struct
 
 LINKTYPE_RAW = 101
 
 
+SYN, RST, ACK = 0x02, 0x04, 0x10
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~total & 0xFFFF)
+
+
+def ipv4_packet(identification, proto, body):
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(body),
+                         identification, 0, 64, proto, 0, b"\x0a\0\0\1",
+                         b"\x0a\0\0\2")
+    return header[:10] + checksum(header) + header[12:] + body
+
+
 def udp_packet(number, size, port=5000):
     """An IPv4 packet of 'size' bytes whose payload begins with 'number'."""
     payload = struct.pack("!I", number).ljust(size - 28, b"\0")
-    udp = struct.pack("!HHHH", 40000, port, 8 + len(payload), 0) + payload
-    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17,
-                         0, b"\x0a\0\0\1", b"\x0a\0\0\2")
-    total = sum(struct.unpack("!10H", header))
-    total = (total & 0xFFFF) + (total >> 16)
-    total = (total & 0xFFFF) + (total >> 16)
-    return header[:10] + struct.pack("!H", ~total & 0xFFFF) + header[12:] + udp
+    return ipv4_packet(0, 17, struct.pack("!HHHH", 40000, port,
+                                          8 + len(payload), 0) + payload)
+
+
+def tcp_packet(number, flags, window=60000, payload_bytes=0):
+    """A segment with 'number' for its sequence number, and a right checksum."""
+    segment = struct.pack("!HHIIBBHHH", 40000, 5000, number, 0, 5 << 4, flags,
+                          window, 0, 0) + bytes(payload_bytes)
+    pseudo = struct.pack("!4s4sHH", b"\x0a\0\0\1", b"\x0a\0\0\2", 6,
+                         len(segment))
+    segment = (segment[:16] +
+               checksum(pseudo + segment + bytes(payload_bytes % 2)) +
+               segment[18:])
+    return ipv4_packet(number & 0xFFFF, 6, segment)
 
 
 def number_of(packet):
-    return struct.unpack_from("!I", packet, 28)[0]
+    """Of either kind."""
+    return struct.unpack_from("!I", packet, 28 if packet[9] == 17 else 24)[0]
+
+
+def tcp_fields(packet):
+    """Its flags and its window."""
+    return packet[33], struct.unpack_from("!H", packet, 34)[0]
 
 
 def write_pcap(path, packets):

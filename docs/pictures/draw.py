@@ -30,6 +30,19 @@ def steady(pkts, gap_ms, size=100):
     return [(round(i * gap_ms * MS), size) for i in range(pkts)]
 
 
+def segments(pkts, gap_ms, *kinds):
+    """TCP at even intervals: pairs of a time and arguments of tcp_packet(), of
+    the given kinds by turns."""
+    return [(round(i * gap_ms * MS), kinds[i % len(kinds)])
+            for i in range(pkts)]
+
+
+def make_packet(number, what):
+    if isinstance(what, dict):
+        return captures.tcp_packet(number, **what)
+    return captures.udp_packet(number, what)
+
+
 class Run:
     """What became of packets: 'left' has the times of each, none or several."""
 
@@ -41,8 +54,9 @@ class Run:
             folder = pathlib.Path(folder)
             captures.write_pcap(
                 folder / "in.pcap",
-                ((at, captures.udp_packet(i, size))
-                 for i, (at, size) in enumerate(packets)))
+                ((at, make_packet(i, what))
+                 for i, (at, what) in enumerate(packets)))
+            (folder / "trace").write_text(TRACE)
             (folder / "policy.yaml").write_text(
                 f"version: 1\n{classes}rules:\n  - {{ name: it, {rule} }}\n")
             subprocess.run(
@@ -60,6 +74,12 @@ class Run:
 
 # --- SVG ----------------------------------------------------------------------
 
+# Moments in ms at which a packet may leave: now and then a link of a phone.
+TRACE = "".join(f"{ms}\n" for ms in range(1, 3001)
+                for _ in range(1 if ms % 1500 < 600 else ms % 3 == 0)
+                if ms % 700 >= 90)
+
+
 def nice_steps(top, most=6):
     """Round values from 0 up to 'top'."""
     step = 10 ** -9
@@ -76,7 +96,8 @@ class Picture:
     def __init__(self, title, x_label, x_top, y_label, y_top):
         self.x_top, self.y_top = x_top, y_top
         self.parts = []
-        self.text(LEFT, 20, title, size=14, bold=True)
+        self.text(LEFT, 20, title, size=14 if len(title) < 76 else 11,
+                  bold=True)
         self.text(WIDTH - RIGHT, HEIGHT - 8, x_label, anchor="end")
         self.text(LEFT, TOP - 8, y_label)
         for value in nice_steps(x_top):
@@ -200,6 +221,59 @@ def draw_losses(title, run, rows=6):
     return picture
 
 
+def draw_openings(title, run):
+    """Segments in a row: those that open a connection are tall, lost ones red.
+    """
+    syns = [i for i, (_, what) in enumerate(run.packets)
+            if what["flags"] == captures.SYN]
+    picture = Picture(title, "segment", len(run.packets), "", 1)
+    low, middle = HEIGHT - BOTTOM - 4, (TOP + HEIGHT - BOTTOM) / 2
+    picture.ticks([i + 0.5 for i, left in enumerate(run.left)
+                   if left and i not in syns], FAINT, middle, low)
+    picture.ticks([i + 0.5 for i in syns if run.left[i]], BLUE, TOP, low)
+    picture.ticks([i + 0.5 for i, left in enumerate(run.left) if not left], RED,
+                  TOP, low)
+    return picture
+
+
+def draw_acks(title, run):
+    """How long each segment took; those that only acknowledge are green."""
+    points = [(sent / 1e6, (left[0] - sent) / 1e6, "payload_bytes" in what)
+              for (sent, what), left in zip(run.packets, run.left)]
+    picture = Picture(title, "sent at, ms (green: nothing but an ACK)",
+                      run.packets[-1][0] / 1e6, "delay, ms",
+                      max(y for _, y, _ in points) * 1.2)
+    picture.dots([(x, y) for x, y, data in points if data], BLUE)
+    picture.dots([(x, y) for x, y, data in points if not data], GREEN)
+    return picture
+
+
+def draw_resets(title, run):
+    """Segments by their numbers; in the place of some, a RST is sent on."""
+    picture = Picture(title, "left at, ms (red: a RST in the segment's stead)",
+                      run.packets[-1][0] / 1e6 * 1.02, "segment",
+                      len(run.packets) * 1.05)
+    good, resets = [], []
+    for number, (times, packets) in enumerate(zip(run.left, run.bytes)):
+        for at, data in zip(times, packets):
+            is_reset = captures.tcp_fields(data)[0] & captures.RST
+            (resets if is_reset else good).append((at / 1e6, number))
+    picture.dots(good, BLUE)
+    picture.ticks([x for x, _ in resets], RED, TOP, HEIGHT - BOTTOM)
+    return picture
+
+
+def draw_announced(title, run):
+    """The windows that segments came with, and left with."""
+    picture = Picture(title, "segment (grey: as it came)", len(run.packets),
+                      "window, bytes", 66000)
+    picture.dots([(i, what["window"])
+                  for i, (_, what) in enumerate(run.packets)], FAINT)
+    picture.dots([(i, captures.tcp_fields(packets[0])[1])
+                  for i, packets in enumerate(run.bytes)], BLUE)
+    return picture
+
+
 def draw_rate(title, run, window_ms=100):
     """What left in each tenth of a second."""
     sums = {}
@@ -254,6 +328,10 @@ def draw_damage(title, run):
 FEW = steady(300, 10)
 MANY = steady(20000, 500)
 BURST = steady(1200, 0.5, 1000)
+DATA = {"flags": captures.ACK, "payload_bytes": 100}
+OPENING, ACKING = {"flags": captures.SYN}, {"flags": captures.ACK}
+SAWTOOTH = [{"flags": captures.ACK, "window": 5000 + i * 200}
+            for i in range(300)]
 
 PICTURES = {
     "delay": (draw_delays, FEW, "delay: 40ms"),
@@ -289,6 +367,16 @@ PICTURES = {
     "loss-nth": (draw_losses, steady(900, 1), "loss: { model: nth, n: 10 }"),
     "loss-timed": (draw_losses, steady(900, 1), "loss: { model: timed, "
                    "enter: 1%, loss: 70%, time: 20ms }"),
+    "syn-drop": (draw_openings, segments(300, 1, OPENING, DATA, DATA, DATA,
+                                         DATA, DATA), "syn-drop: 30%"),
+    "ack-delay": (draw_acks, segments(300, 2, DATA, ACKING),
+                  "ack-delay: { time: 50ms, chance: 80% }"),
+    "duplicate": (draw_delays, steady(200, 10), "delay: 20ms, duplicate: "
+                  "{ chance: 15%, copies: 2, spacing: 8ms }"),
+    "tcp-rst": (draw_resets, segments(150, 2, DATA),
+                "tcp-rst: { chance: 5%, ends: receiver }"),
+    "window-clamp": (draw_announced, segments(600, 1, *SAWTOOTH),
+                     "window-clamp: 30000"),
     "burst": (draw_delays, steady(400, 2), "burst: 100ms"),
     "burst-room": (draw_order, steady(200, 5),
                    "burst: { interval: 100ms, packets: 15 }"),
@@ -311,6 +399,11 @@ PICTURES = {
                                 for i in range(200)],
                   "delay: 20ms, mtu-clamp: { size: 1400, excess: drop }"),
     "rate": (draw_rate, BURST, "rate: 4mbit, queue: 5s"),
+    "rate-schedule": (draw_rate, steady(12000, 0.5, 1000), "rate: { schedule: "
+                      "[{ for: 1s, rate: 9mbit }, { for: 1s, rate: 9mbit, "
+                      "to: 1mbit }] }, queue: 50packets"),
+    "rate-trace": (draw_rate, steady(12000, 0.5, 1500), "rate: { trace: trace }"
+                   ", overhead: 4, queue: 50packets"),
     "queue": (draw_delays, BURST, "rate: 8mbit, queue: 50ms"),
     "limit": (draw_rate, steady(6000, 0.5, 1000),
               "limit: { rate: 4mbit, burst: 100kb }"),
