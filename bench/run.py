@@ -13,6 +13,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     delay    a fixed delay at 500 packets/s, beyond the untouched path; beside
              it how late a bare ppoll() ends
     kill     a ping's first answer after kill -9 of a shaper that holds packets
+    faults   pings lost when a shaper is killed, hangs, starts or reloads, on each
+             device. As root only
     tap      local TCP through a TAP at the client's interface: held; beside a
              bare reflector; what it adds to a ping; idle; the same where nsp
              picks the devices ("host"). As root only
@@ -48,6 +50,7 @@ import tempfile
 import time
 
 from bridge_host import measure_bridge
+from fault_pings import measure_faults
 from hosts import SERVER, Untouched, bulk_gbitps, medians, on
 from kill_recovery import measure_kill
 from offload_host import measure_offload
@@ -471,9 +474,10 @@ SECTIONS = {"engine": measure_engine, "filter": measure_filter,
             "modules": measure_modules,
             "policy": measure_policy, "rules": measure_policy_live,
             "tcp": measure_tcp, "rate": measure_rate, "delay": measure_delay,
-            "kill": measure_kill, "tap": measure_tap,
+            "kill": measure_kill, "faults": measure_faults, "tap": measure_tap,
             "bridge": measure_bridge, "offload": measure_offload}
-LIVE = {"rules", "tcp", "rate", "delay", "kill", "tap", "bridge", "offload"}
+LIVE = {"rules", "tcp", "rate", "delay", "kill", "faults", "tap", "bridge",
+        "offload"}
 
 
 def main():

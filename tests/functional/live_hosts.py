@@ -150,45 +150,12 @@ def parted():
         host.close()
 
 
-# Sends echo requests, some time apart, and prints how many are answered at last.
-# ping(8) leaves without what is late once it has had an answer.
-PINGS = f"""
-import os, select, socket, struct, sys, time
-count, apart_s = int(sys.argv[1]), float(sys.argv[2])
-s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-s.setblocking(False)
-me = os.getpid() & 0xffff
-answered = set()
-
-def request(number):
-    total = 0x0800 + me + number
-    while total > 0xffff:
-        total = (total & 0xffff) + (total >> 16)
-    return struct.pack("!BBHHH", 8, 0, ~total & 0xffff, me, number)
-
-def hear(until):
-    while (left := until - time.monotonic()) > 0 and len(answered) < count:
-        if select.select([s], [], [], left)[0]:
-            kind, who, number = struct.unpack("!B3xHH", s.recv(2048)[20:28])
-            if kind == 0 and who == me:
-                answered.add(number)
-
-begin = time.monotonic()
-print("pinging", flush=True)
-for number in range(count):
-    try:
-        s.sendto(request(number), ("{FAR}", 0))
-    except OSError:
-        pass
-    hear(begin + apart_s * (number + 1))
-hear(time.monotonic() + {PATIENCE / 4})
-print(len(answered))
-"""
+PINGS = pathlib.Path(__file__).parents[2] / "tools" / "pings.py"
 
 
 def start_pings(host, count=100, apart_s=0.01):
-    process = host.start("/usr/bin/python3", "-c", PINGS, str(count),
-                         str(apart_s))
+    process = host.start("/usr/bin/python3", PINGS, FAR, str(count),
+                         str(apart_s), str(PATIENCE / 4))
     assert process.stdout.readline() == "pinging\n", process.stderr.read()
     return process
 
