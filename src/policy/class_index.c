@@ -252,7 +252,7 @@ struct piece {
     const void **target;
 };
 
-#define PIECES_MAX (4 * NSP_TREE_LEVELS + 11)
+#define PIECES_MAX (4 * NSP_TREE_LEVELS + 12)
 
 struct layout {
     const struct sweep *sweep;
@@ -293,16 +293,6 @@ bounds_of(const struct sweep *s, uint8_t part, uint32_t *ret_count)
         n++;
     *ret_count = n;
     return bounds + i;
-}
-
-static void
-lay_open(struct layout *l)
-{
-    struct vector *open =
-        add_piece(l, sizeof(struct nsp_block), &l->index->open);
-
-    for (uint32_t b = 0; b < l->sweep->blocks_wide; b++)
-        append(l, open, &l->sweep->open[b]);
 }
 
 static void
@@ -353,10 +343,67 @@ lay_levels(struct layout *l, const struct vector *keys, struct nsp_tree *tree)
         for (size_t i = 0; i < keys->count; i += step)
             append(l, level, (char *)keys->at + i * bytes);
         tree->counts[levels] = (uint32_t)level->count;
-        while (level->count % fanout != 0 && l->result == 0)
+        /* Searches of slices may begin behind the last key. */
+        while ((level->count < tree->counts[levels] + fanout ||
+                level->count % fanout != 0) &&
+               l->result == 0)
             append(l, level,
                    bytes == sizeof pad32 ? (const void *)&pad32
                                          : (const void *)&pad64);
+    }
+}
+
+/* The greatest number of bounds in a slice of 2^shift values. */
+static uint32_t
+most_in_slice(const struct bound bounds[], uint32_t count, uint32_t shift)
+{
+    uint32_t most = 0;
+
+    for (uint32_t first = 0, i = 0; i < count; i++) {
+        if (bounds[i].at.lo >> shift != bounds[first].at.lo >> shift)
+            first = i;
+        most = nsp_max_u32(most, i - first + 1);
+    }
+    return most;
+}
+
+/* Chooses the largest slices that are small enough, in no more memory than the
+ * rest of the index takes. */
+static bool
+choose_slices(const struct bound bounds[], uint32_t count, uint64_t last,
+              uint32_t *ret_shift)
+{
+    uint32_t most = nsp_min_u32(8 * count, NSP_SLICES_MAX);
+
+    for (uint32_t shift = 28; count <= UINT16_MAX; shift--) {
+        if (last >> shift >= most)
+            return false;
+        if (most_in_slice(bounds, count, shift) <= NSP_TREE_FANOUT) {
+            *ret_shift = shift;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+lay_slices(struct layout *l, const struct bound bounds[], uint32_t count)
+{
+    struct nsp_class_index *index = l->index;
+    uint64_t last = l->sweep->column->domain.max[NSP_PART_NARROW].lo;
+    struct vector *slices;
+
+    if (!choose_slices(bounds, count, last, &index->slice_shift))
+        return;
+    slices = add_piece(l, sizeof(uint16_t), &index->slices);
+    for (uint64_t first = 0, at = 0; first <= last;
+         first += UINT64_C(1) << index->slice_shift) {
+        uint16_t number;
+
+        while (at + 1 < count && bounds[at + 1].at.lo <= first)
+            at++;
+        number = (uint16_t)at;
+        append(l, slices, &number);
     }
 }
 
@@ -377,6 +424,7 @@ lay_narrow(struct layout *l)
     }
     if (l->result == 0)
         lay_levels(l, &keys, tree);
+    lay_slices(l, bounds, count);
     nsp_release(l->sweep->allocator, keys.at);
 }
 
@@ -455,8 +503,11 @@ lay_out(struct sweep *s, struct nsp_class_index *index)
         index->none_class = bounds_of(s, NSP_PART_NONE, &count)->class;
     *add_piece(&l, 0, &index->records) = s->records.items;
     *add_piece(&l, 0, &index->blocks) = s->blocks.items;
+    *add_piece(&l, 0, &index->open) =
+        (struct vector){ s->open, s->blocks_wide, s->blocks_wide,
+                         sizeof s->open[0] };
     s->records.items = s->blocks.items = (struct vector){ 0 };
-    lay_open(&l);
+    s->open = NULL;
     if (domain->has[NSP_PART_NARROW] &&
         domain->max[NSP_PART_NARROW].lo < NSP_TABLE_MAX)
         lay_table(&l);

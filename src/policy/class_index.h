@@ -13,10 +13,12 @@
  *            which hold every value. Where columns tell much, few are, and a
  *            lookup need not look at the others.
  * Search     Numbers below 2^18: a table in two steps, equal pages stored once,
- *            so the few that differ stay in cache. 32 bits: a tree of sorted
- *            keys, 16 to a cache line, each level found by counting (as in
- *            filter/bounds_tree.h). 128 bits: such a tree of upper halves, 8 to
- *            a line, then a binary search in the lower ones of an equal half.
+ *            so the few that differ stay in cache. 32 bits: slices of equal
+ *            size, up to 2^16 of them, in each of which at most 16 sorted keys
+ *            are counted (as in filter/bounds_tree.h); where too many keys are
+ *            close to each other, a tree of them, 16 to a cache line, each
+ *            level found in the same way. 128 bits: such a tree of upper
+ * halves, 8 to a line, then a binary search in the lower ones of an equal half.
  * Signed     Keys have their top bit turned around, as vector instructions
  *            compare signed numbers. */
 
@@ -26,6 +28,7 @@
 #define NSP_PAGE_BITS   6u /* Of a table's number, within its page. */
 #define NSP_PAGE_SIZE   (1u << NSP_PAGE_BITS)
 #define NSP_TABLE_MAX   (1u << 18)
+#define NSP_SLICES_MAX  (1u << 16)
 #define NSP_TREE_LEVELS 6u
 #define NSP_TREE_FANOUT                                                        \
     16u /* Keys of 32 bits in a line; of 64 half as many.                      \
@@ -69,7 +72,10 @@ struct nsp_class_index {
     const void *open;   /* The open cubes: a bitmap, of struct nsp_block. */
 
     const void *directory, *pages; /* 16 bits each, of a table, else NULL. */
-    struct nsp_tree narrow;
+    const void *slices; /* 16 bits each: the last key at or before its first
+                         * value. NULL: a tree. */
+    uint32_t slice_shift;
+    struct nsp_tree narrow;   /* With slices, of one level. */
     struct nsp_tree wide;     /* Of upper halves; has no classes. */
     const void *wide_first;   /* 32 bits by upper half: its first lower one. */
     const void *wide_lows;    /* 64 bits. */

@@ -6,7 +6,8 @@
  *     load_and, load            of a block in memory, with AND
  *     nonzero_words             a bit for each of its 64-bit words
  *     store                     its words
- *     rank32, rank64            how many keys of a line are <= a key
+ *     rank32, rank64            how many keys of a line are <= a key; for
+ * rank32 the line may begin anywhere
  *
  * All loops go over the packets of a burst inside the loop over what they need,
  * so that loads that miss the cache overlap. */
@@ -205,28 +206,56 @@ find_in_table(const struct nsp_class_index *index, const uint32_t keys[],
     }
 }
 
-static void
-find_narrow(const struct nsp_class_index *index, struct keys *keys,
-            const uint8_t *ret[])
+/* Stores the place of the bound that each key is at or behind. */
+static NSP_ALWAYS_INLINE void
+find_in_slices(const struct nsp_class_index *index, const struct keys *keys,
+               uint32_t ret[])
 {
-    const struct nsp_tree *tree = &index->narrow;
-    const uint16_t *classes = tree->classes;
-    uint32_t at[NSP_BURST_MAX] = { 0 };
+    const uint16_t *slices = index->slices;
+    uint32_t leaves = index->narrow.levels - 1;
+    const uint32_t *bounds = index->narrow.keys[leaves];
+    uint32_t last = index->narrow.counts[leaves] - 1;
 
+    for (uint32_t i = 0; i < keys->narrow_count; i++) {
+        uint32_t at = slices[keys->narrow[i] >> index->slice_shift];
+
+        /* Padding counts as keys where the key is the greatest. */
+        ret[i] = nsp_min_u32(
+            at + rank32(bounds + at + 1, keys->narrow[i] ^ NSP_SIGN32), last);
+    }
+}
+
+static NSP_ALWAYS_INLINE void
+find_in_tree(const struct nsp_tree *tree, const struct keys *keys,
+             uint32_t ret[])
+{
     for (uint32_t i = 0; i < keys->narrow_count; i++)
-        keys->narrow[i] ^= NSP_SIGN32;
+        ret[i] = 0;
     for (uint32_t l = 0; l < tree->levels; l++) {
         const uint32_t *level = tree->keys[l];
         uint32_t last = tree->counts[l] - 1;
 
         for (uint32_t i = 0; i < keys->narrow_count; i++) {
-            uint32_t line = at[i] * NSP_TREE_FANOUT;
+            uint32_t line = ret[i] * NSP_TREE_FANOUT;
 
-            /* Padding counts as keys where the key is the greatest. */
-            at[i] = nsp_min_u32(
-                line + rank32(level + line, keys->narrow[i]) - 1, last);
+            ret[i] = nsp_min_u32(
+                line + rank32(level + line, keys->narrow[i] ^ NSP_SIGN32) - 1,
+                last);
         }
     }
+}
+
+static void
+find_narrow(const struct nsp_class_index *index, const struct keys *keys,
+            const uint8_t *ret[])
+{
+    const uint16_t *classes = index->narrow.classes;
+    uint32_t at[NSP_BURST_MAX];
+
+    if (index->slices)
+        find_in_slices(index, keys, at);
+    else
+        find_in_tree(&index->narrow, keys, at);
     for (uint32_t i = 0; i < keys->narrow_count; i++)
         ret[keys->narrow_pkts[i]] = record_of(index, classes[at[i]]);
 }

@@ -231,6 +231,45 @@ random_policy(struct random_world *w, struct policy *policy)
     }
 }
 
+/* Far from each other, but for some that are close. */
+TEST(ranges_of_addresses_end_where_they_should)
+{
+    static struct policy policy;
+    static struct segment segments[NSP_BURST_MAX];
+    static uint32_t firsts[600], lasts[600];
+    const uint32_t count = NSP_ARRAY_LEN(firsts);
+    struct nsp_prng prng;
+    char text[64];
+
+    nsp_prng_init(&prng, 6, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t x = nsp_prng_next(&prng);
+
+        firsts[i] = i % 40 == 39 ? firsts[i - 1] + 2 : (uint32_t)x;
+        lasts[i] = firsts[i] | (uint32_t)(x >> 32) % 4 << 8 * (x >> 62);
+        if (i < 2)
+            firsts[i] = lasts[i] = i == 0 ? 0 : UINT32_MAX;
+        snprintf(text, sizeof text, "ip.SrcAddr in {%u.%u.%u.%u..%u.%u.%u.%u}",
+                 firsts[i] >> 24, firsts[i] >> 16 & 255, firsts[i] >> 8 & 255,
+                 firsts[i] & 255, lasts[i] >> 24, lasts[i] >> 16 & 255,
+                 lasts[i] >> 8 & 255, lasts[i] & 255);
+        add(&policy, text);
+    }
+    policy.pkt_count = NSP_BURST_MAX;
+    for (uint32_t first = 0; first < count; first += NSP_BURST_MAX / 4) {
+        for (uint32_t i = 0; i < NSP_BURST_MAX; i++) {
+            uint32_t n = (first + i / 4) % count;
+            const uint32_t sources[] = { firsts[n] - 1, firsts[n], lasts[n],
+                                         lasts[n] + 1 };
+
+            make_segment(&segments[i], sources[i % 4], 80);
+            policy.pkts[i] = &segments[i].pkt;
+        }
+        check_policy(&policy, usual_limits, NULL);
+    }
+    forget(&policy);
+}
+
 TEST(random_policies_are_answered_as_by_their_filters)
 {
     static struct random_world w;
@@ -268,5 +307,6 @@ TEST_MAIN(
     cmocka_unit_test(rules_on_five_fields_take_four_columns_and_no_asking),
     cmocka_unit_test(the_first_of_many_rules_is_found_in_any_block),
     cmocka_unit_test(prefixes_of_both_versions_end_where_they_should),
+    cmocka_unit_test(ranges_of_addresses_end_where_they_should),
     cmocka_unit_test(random_policies_are_answered_as_by_their_filters),
     cmocka_unit_test(instructions_of_this_processor_are_all_tried))

@@ -13,6 +13,12 @@ load_half(const void *at, uint32_t half)
     return _mm256_load_si256((const __m256i *)at + half);
 }
 
+static inline __m256i
+load_unaligned(const void *at, uint32_t half)
+{
+    return _mm256_loadu_si256((const __m256i *)at + half);
+}
+
 static inline struct bits
 load(const struct nsp_block *block)
 {
@@ -56,8 +62,8 @@ static inline uint32_t
 rank32(const uint32_t *line, uint32_t key)
 {
     __m256i keys = _mm256_set1_epi32((int)key);
-    __m256i low = _mm256_cmpgt_epi32(load_half(line, 0), keys);
-    __m256i high = _mm256_cmpgt_epi32(load_half(line, 1), keys);
+    __m256i low = _mm256_cmpgt_epi32(load_unaligned(line, 0), keys);
+    __m256i high = _mm256_cmpgt_epi32(load_unaligned(line, 1), keys);
     uint32_t greater = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high))
                            << 8 |
                        (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low));

@@ -36,7 +36,7 @@ store(struct bits bits, uint64_t ret[])
 static inline uint32_t
 rank32(const uint32_t *line, uint32_t key)
 {
-    uint32_t greater = _mm512_cmpgt_epi32_mask(_mm512_load_si512(line),
+    uint32_t greater = _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(line),
                                                _mm512_set1_epi32((int)key));
 
     return nsp_ctz_u64(greater | 1u << NSP_TREE_FANOUT);
