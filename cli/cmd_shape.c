@@ -21,6 +21,7 @@ enum option {
     OPT_NO_OFFLOAD,
     OPT_IN,
     OPT_OUT,
+    OPT_SCENARIO,
     OPT_CONFIRM,
     OPT_YES,
     OPT_QUIET,
@@ -50,6 +51,8 @@ static const struct nsp_option options[] = {
                          0 },
     [OPT_IN] = { "in", "FILE", "read a capture instead of live traffic", 0 },
     [OPT_OUT] = { "out", "FILE", "write what is delivered, as pcapng", 0 },
+    /* Known, to be refused with the way to have one. */
+    [OPT_SCENARIO] = { "scenario", "STEPS", NULL, 0 },
     [OPT_CONFIRM] = { "confirm", "TIME", "end unless Enter is pressed in time",
                       0 },
     [OPT_YES] = NSP_OPTION_YES,
@@ -265,6 +268,14 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return nsp_cli_read_period(cli, "--confirm", value,
                                    "give the time in which you can tell",
                                    &r->job.confirm_ns);
+    case OPT_SCENARIO:
+        return nsp_cli_usage(
+            cli,
+            "write it to a policy, nsp-policy(5), and start that with 'nsp "
+            "run'; a rate alone may change here: --rate "
+            "schedule=10s:9mbit/5s:1mbit",
+            "--scenario: steps that change several effects do not fit on one "
+            "line");
     case OPT_YES:
         r->job.goes_on = true;
         return NSP_EXIT_OK;

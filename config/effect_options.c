@@ -72,6 +72,35 @@ add_named(struct reading *r, struct nsp_yaml_node *map, const char *key,
     add(map, value);
 }
 
+/* An item of a list: a value or, of a mapping, those of its keys in their
+ * order, between ':'. */
+static struct nsp_yaml_node *
+read_item(struct reading *r, const struct nsp_key *list, size_t begin,
+          size_t end)
+{
+    const struct nsp_key *key;
+    struct nsp_yaml_node *map;
+
+    if (!list->map)
+        return new_node(r, NSP_YAML_SCALAR, begin, end);
+    map = new_node(r, NSP_YAML_MAP, begin, end);
+    key = list->map->keys;
+    for (size_t at = begin, next; at <= end; at = next + 1) {
+        for (next = at; next < end && r->source.text[next] != ':'; next++)
+            continue;
+        if (!key->name) {
+            nsp_keys_complain(&r->builder.keys,
+                              new_node(r, NSP_YAML_SCALAR, at, next), 0,
+                              "bad-value", "leave it out",
+                              "%s has no more values", list->map->name);
+            break;
+        }
+        add_named(r, map, key->name, new_node(r, NSP_YAML_SCALAR, at, next));
+        key++;
+    }
+    return map;
+}
+
 /* A value, or between '/' several of them. */
 static struct nsp_yaml_node *
 read_value(struct reading *r, const struct nsp_key *key, size_t begin,
@@ -85,7 +114,7 @@ read_value(struct reading *r, const struct nsp_key *key, size_t begin,
     for (size_t at = begin, next; at <= end; at = next + 1) {
         for (next = at; next < end && r->source.text[next] != '/'; next++)
             continue;
-        add(list, new_node(r, NSP_YAML_SCALAR, at, next));
+        add(list, read_item(r, key, at, next));
     }
     return list;
 }

@@ -10,7 +10,9 @@
  *     VALUE,KEY=VALUE...  both: VALUE is that of the mapping's first key
  *     WORD:VALUE[,...]    a kind of it: 'loss: { model: nth, n: 5 }' is nth:5
  *
- * Items of a list stand between '/': consecutive:1%/50%. */
+ * Items of a list stand between '/': consecutive:1%/50%; those that are
+ * mappings have the values of its keys in their order, between ':':
+ * schedule=10s:9mbit/5s:9mbit:1mbit. */
 struct nsp_effect_text {
     const char *key;   /* A key with an 'argument', or "action". */
     const char *value; /* One line. */
