@@ -11,6 +11,7 @@ struct nsp_live_rule {
                              * of the subject may be made to do less. */
     bool *off;
     double baseline_ns; /* What the way takes without it. */
+    bool calm;          /* Packets keep apart, however late they are. */
     uint64_t linger_ns; /* Not 0: packets, or copies, may come so late. */
 };
 

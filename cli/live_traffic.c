@@ -148,16 +148,19 @@ send_packet(struct run *run, uint32_t number)
 static int
 send_all(struct run *run)
 {
-    uint64_t began_ns = nsp_cli_now_ns();
+    uint64_t due_ns = nsp_cli_now_ns();
 
     for (uint32_t i = 0; i < run->trial->pkts; i++) {
-        uint64_t due_ns = began_ns + i * run->traffic->gap_ns;
+        uint64_t now_ns = nsp_cli_now_ns();
 
         if (nsp_interrupted())
             return NSP_STOPPED;
-        if (nsp_cli_now_ns() < due_ns)
+        if (now_ns < due_ns)
             sleep_until(due_ns);
+        else if (run->traffic->keeps_apart)
+            due_ns = now_ns;
         send_packet(run, i);
+        due_ns += run->traffic->gap_ns;
     }
     return NSP_OK;
 }

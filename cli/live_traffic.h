@@ -16,6 +16,7 @@ struct nsp_live_traffic {
     uint64_t gap_ns;
     uint32_t pkts;
     uint64_t straggler_ns; /* How long to wait for the last ones. */
+    bool keeps_apart;      /* None is sent sooner after another, though late. */
     bool waits_for_copies; /* Though all have come. */
     uint8_t tos, ttl;      /* That each is to come with. */
 };

@@ -71,6 +71,7 @@ nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
         .pkts = pkts,
         .straggler_ns =
             STRAGGLER_NS + live->linger_ns + (engine ? longest_ns : 0),
+        .keeps_apart = live->calm,
         .waits_for_copies = live->linger_ns > 0,
         .tos = packet->fields.tos,
         .ttl = packet->fields.ttl,
@@ -133,8 +134,10 @@ measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
                                   "so slow a link takes too long, live");
         return NSP_OK;
     }
+    live->calm = true;
     result = nsp_live_rule_run(live, true, &subject->packet, gap_ns,
                                (uint32_t)pkts, &trial, reterr);
+    live->calm = false;
     if (result != NSP_OK)
         return result;
     if (subject->rule->action != NSP_ACTION_PASS)
