@@ -7,7 +7,7 @@ import signal
 import subprocess
 import tempfile
 
-from hosts import SERVER, on
+from hosts import SERVER, medians, on
 
 PORT = 9
 PAYLOAD_BYTES = 22
@@ -106,13 +106,12 @@ def measure_linear(args, table):
     table.add("small datagrams forwarded, no rule, kpps",
               "%.1f" % delivered_kpps(args))
     for count in RULES:
-        with Run(args, policy(count)):
-            ours = delivered_kpps(args)
-        with Nft(count):
-            peer = delivered_kpps(args)
+        got = medians(args, {"ours": lambda: Run(args, policy(count)),
+                             "peer": lambda: Nft(count)},
+                      lambda: delivered_kpps(args))
         table.add(f"behind {count:,} rules, to nft in a row, kpps",
-                  "%.1f" % ours, "%.1f" % peer,
-                  "%.2f" % (ours / peer) if peer else "")
+                  "%.1f" % got["ours"], "%.1f" % got["peer"],
+                  "%.2f" % (got["ours"] / got["peer"]) if got["peer"] else "")
 
 
 def measure_reload(args, table):
