@@ -48,7 +48,7 @@ choose_columns(struct build *b, const struct nsp_classifier_rule rules[])
             continue;
         layer = ir->layer;
         for (uint32_t i = 0; i < ir->count; i++) {
-            const struct nsp_field *field = ir->tests[i].field;
+            const struct nsp_field *field = nsp_columns_field(&ir->tests[i]);
 
             if (!b->c->candidates || nsp_field_is_of_flow(field))
                 uses[field - nsp_fields]++;

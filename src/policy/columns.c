@@ -1,10 +1,16 @@
 #include "policy/columns.h"
 
+#include "filter/filter_set.h"
 #include "filter/ranges.h"
 #include "netshaper/policy.h"
 #include "packet/proto.h"
 
 /* --- Shapes --------------------------------------------------------------- */
+
+/* Ranges of a named set that a column tells apart. Ten thousand rules that each
+ * ask for a set of so many take a second or two to index; a larger set is
+ * looked up when a rule asks for it. */
+#define SET_RANGES_MAX 128u
 
 /* Within a word: a quarter for each enum nsp_l3, of which each nibble is a
  * direction, of which each bit is loopback and fragment. */
@@ -278,6 +284,92 @@ passing_values(const struct nsp_column *column, const struct nsp_field *field,
     return nsp_value_set_finish(set, &column->domain);
 }
 
+/* --- Named sets ----------------------------------------------------------- */
+
+static uint32_t
+count_set_ranges(const struct nsp_ir_test *test)
+{
+    struct nsp_prefix_set_info info;
+
+    if (nsp_filter_set_kind_of(test->operand) == NSP_SET_PORTS)
+        return nsp_named_set_list_ports(test->set->values, NULL);
+    info = nsp_prefix_set_info(test->set->values->addresses);
+    return info.ipv4_ranges + info.ipv6_ranges;
+}
+
+const struct nsp_field *
+nsp_columns_field(const struct nsp_ir_test *test)
+{
+    if (test->set && count_set_ranges(test) <= SET_RANGES_MAX)
+        return test->operand;
+    return test->field;
+}
+
+/* Appends the set's addresses of one version, as packets of it have them: an
+ * IPv4 address in an IPv6 packet is none of the set's. */
+static void
+append_addresses(struct nsp_value_set *set, const struct nsp_filter_set *named,
+                 bool ipv6)
+{
+    struct nsp_prefix_set_info info =
+        nsp_prefix_set_info(named->values->addresses);
+    struct nsp_range ranges[SET_RANGES_MAX];
+
+    nsp_filter_set_list_addresses(named, ipv6, ranges);
+    append_within(set, ipv6 ? NSP_PART_WIDE : NSP_PART_NARROW, ranges,
+                  ipv6 ? info.ipv6_ranges : info.ipv4_ranges, nsp_u128(0),
+                  NSP_U128_MAX, 0);
+}
+
+/* The values of 'column' in the named set that 'test' asks about. */
+static const struct nsp_value_set *
+named_values(const struct nsp_column *column, const struct nsp_ir_test *test,
+             struct nsp_set_maker *maker)
+{
+    const struct nsp_field *field = test->operand;
+    bool sided = column->kind == NSP_COLUMN_LOCAL_ADDR ||
+                 column->kind == NSP_COLUMN_REMOTE_ADDR;
+    struct nsp_value_set *set;
+
+    if (nsp_filter_set_kind_of(field) == NSP_SET_PORTS) {
+        struct nsp_range ports[SET_RANGES_MAX];
+        uint32_t count = nsp_named_set_list_ports(test->set->values, ports);
+
+        return passing_values(column, field, ports, count, maker);
+    }
+    set = nsp_value_set_new(maker, SET_RANGES_MAX);
+    if (!set)
+        return NULL;
+    if (sided || field->bits <= 32)
+        append_addresses(set, test->set, false);
+    if (sided || field->bits > 32)
+        append_addresses(set, test->set, true);
+    return nsp_value_set_finish(set, &column->domain);
+}
+
+/* Values of packets that have the field, and are in the set, or not, as 'test'
+ * asks. */
+static const struct nsp_value_set *
+passing_members(const struct nsp_column *column, const struct nsp_ir *ir,
+                const struct nsp_ir_test *test, struct nsp_set_maker *maker)
+{
+    const struct nsp_range *ranges = ir->ranges + test->first_range;
+    const struct nsp_range all = {
+        .hi = nsp_field_range(test->operand, ir->layer).span
+    };
+    const struct nsp_value_set *set = named_values(column, test, maker);
+
+    if (!nsp_ranges_contain(ranges, test->range_count, nsp_u128(0)))
+        return set;
+    if (nsp_ranges_contain(ranges, test->range_count, nsp_u128(1)))
+        return passing_values(column, test->operand, &all, 1, maker);
+    return nsp_value_set_and(
+        maker, nsp_value_set_not(maker, &column->domain, set),
+        passing_values(column, test->operand, &all, 1, maker));
+}
+
+/* --- Constraints ---------------------------------------------------------- */
+
 struct nsp_constraint
 nsp_columns_constrain(const struct nsp_columns *columns,
                       const struct nsp_ir *ir, const struct nsp_ir_test *test,
@@ -285,9 +377,9 @@ nsp_columns_constrain(const struct nsp_columns *columns,
 {
     struct nsp_constraint ret = { .kind = NSP_CONSTRAINT_UNKNOWN };
     const struct nsp_range *ranges = ir->ranges + test->first_range;
-    const struct nsp_field *field = test->field;
+    const struct nsp_field *field = nsp_columns_field(test);
 
-    if (test->operand)
+    if (test->operand && field != test->operand)
         return ret;
     if (field->fetch == NSP_FETCH_ZERO || field->fetch == NSP_FETCH_NEVER) {
         ret.kind = NSP_CONSTRAINT_CONSTANT;
@@ -313,8 +405,10 @@ nsp_columns_constrain(const struct nsp_columns *columns,
             continue;
         ret.kind = NSP_CONSTRAINT_COLUMN;
         ret.column = i;
-        ret.set = passing_values(&columns->at[i], field, ranges,
-                                 test->range_count, maker);
+        ret.set = test->operand
+                      ? passing_members(&columns->at[i], ir, test, maker)
+                      : passing_values(&columns->at[i], field, ranges,
+                                       test->range_count, maker);
         break;
     }
     return ret;

@@ -151,6 +151,10 @@ struct nsp_constraint {
     const struct nsp_value_set *set; /* Values that pass. */
 };
 
+/* The field whose column tells what 'test' asks: of membership in a small named
+ * set, what is looked up in it. */
+const struct nsp_field *nsp_columns_field(const struct nsp_ir_test *test);
+
 /* What 'test' of 'ir' asks. */
 struct nsp_constraint nsp_columns_constrain(const struct nsp_columns *columns,
                                             const struct nsp_ir *ir,

@@ -15,6 +15,7 @@ struct policy {
     uint32_t count;
     struct nsp_pkt *pkts[NSP_BURST_MAX];
     uint32_t pkt_count;
+    const struct nsp_filter_options *options; /* NULL: no named sets. */
 };
 
 static const struct nsp_filter_context context = { .random_seed = 7,
@@ -27,8 +28,9 @@ add_rule(struct policy *policy, const char *text, uint8_t apply, bool enabled)
     struct nsp_diag diag = { 0 };
 
     CHECK(policy->count < RULES_MAX);
-    if (text && nsp_filter_compile(text, NSP_LAYER_NETWORK, NULL, &filter,
-                                   &diag) != NSP_OK)
+    if (text &&
+        nsp_filter_compile_with(text, NSP_LAYER_NETWORK, policy->options, NULL,
+                                &filter, &diag) != NSP_OK)
         fail_msg("%s: %s", text, diag.text);
     policy->rules[policy->count++] =
         (struct nsp_classifier_rule){ filter, apply, enabled };

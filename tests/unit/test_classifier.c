@@ -106,6 +106,47 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
     forget(&policy);
 }
 
+/* Of small sets the columns tell who is in them; large ones are asked. */
+TEST(members_of_small_named_sets_are_told_by_the_columns)
+{
+    static struct policy policy;
+    static const struct {
+        const char *text;
+        bool is_told;
+    } rules[] = {
+        { "ip.SrcAddr in @few", true },
+        { "ip.DstAddr not in @few", true },
+        { "ipv6.SrcAddr in @few", true },
+        { "localAddr in @few and tcp", true },
+        { "not (remoteAddr in @few)", true },
+        { "remoteAddr not in @many", false },
+        { "ip.SrcAddr in @none or udp.DstPort in @ports", true },
+        { "tcp.DstPort not in @ports", true },
+        { "localPort in @ports and outbound", true },
+        { "ip.DstAddr in @huge", false },
+        { "localAddr not in @huge", false },
+        { "tcp.SrcPort in @odd_ports", false },
+    };
+    struct nsp_classifier_info info = { 0 };
+    struct nsp_filter_options options;
+
+    named_sets_open(&options);
+    policy.options = &options;
+    take_samples(&policy);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
+        add(&policy, rules[i].text);
+        check_policy(&policy, usual_limits, &info);
+        if ((info.marked_rules == 0) != rules[i].is_told)
+            fail_msg("%s: %u marked", rules[i].text, info.marked_rules);
+        forget(&policy);
+    }
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++)
+        add(&policy, rules[i].text);
+    check_policy(&policy, usual_limits, NULL);
+    forget(&policy);
+    named_sets_close(&options);
+}
+
 /* --- Many rules ----------------------------------------------------------- */
 
 static void
@@ -220,8 +261,8 @@ random_policy(struct random_world *w, struct policy *policy)
 
         random_filter(w);
         if (below(w, 16) != 0 &&
-            nsp_filter_compile(w->text, NSP_LAYER_NETWORK, NULL, &filter,
-                               NULL) != NSP_OK)
+            nsp_filter_compile_with(w->text, NSP_LAYER_NETWORK, policy->options,
+                                    NULL, &filter, NULL) != NSP_OK)
             continue;
         policy->rules[policy->count++] = (struct nsp_classifier_rule){
             .filter = filter,
@@ -274,7 +315,10 @@ TEST(random_policies_are_answered_as_by_their_filters)
 {
     static struct random_world w;
     static struct policy policy;
+    struct nsp_filter_options options;
 
+    named_sets_open(&options);
+    policy.options = &options;
     nsp_prng_init(&w.prng, 20, 1);
     for (unsigned i = 0; i < random_filter_count(600); i++) {
         struct nsp_classifier_limits limits = { 0 };
@@ -289,6 +333,7 @@ TEST(random_policies_are_answered_as_by_their_filters)
         check_policy(&policy, limits, NULL);
         forget(&policy);
     }
+    named_sets_close(&options);
 }
 
 TEST(instructions_of_this_processor_are_all_tried)
@@ -308,5 +353,6 @@ TEST_MAIN(
     cmocka_unit_test(the_first_of_many_rules_is_found_in_any_block),
     cmocka_unit_test(prefixes_of_both_versions_end_where_they_should),
     cmocka_unit_test(ranges_of_addresses_end_where_they_should),
+    cmocka_unit_test(members_of_small_named_sets_are_told_by_the_columns),
     cmocka_unit_test(random_policies_are_answered_as_by_their_filters),
     cmocka_unit_test(instructions_of_this_processor_are_all_tried))
