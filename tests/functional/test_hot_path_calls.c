@@ -274,23 +274,21 @@ play_ping_pong(void *opaque)
     return NULL;
 }
 
-/* Runs an engine that holds datagrams with port 'port' while 'play' has them go
- * to and fro. */
+/* Runs an engine under watch, with one rule for datagrams with port 'port',
+ * while 'play' has them go to and fro. */
 static void
-hold(struct nsp_engine_config *cfg, uint16_t port, void *(*play)(void *game),
-     struct ping_pong *game)
+watch_game(struct nsp_engine_config *cfg, uint16_t port, struct nsp_rule rule,
+           void *(*play)(void *game), struct ping_pong *game)
 {
     struct watch watch = { .forbidden = CALLS_MEMORY | CALLS_LOCKS,
                            .expected_pkts = 2 * ROUND_TRIPS };
     char match[32];
-    const struct nsp_rule rule = { .match = match,
-                                   .link.rate_bitps = 10000000,
-                                   .effects.delay.mean_ns = MS / 10 };
     struct nsp_diag diag;
     pthread_t player;
     int started;
 
     snprintf(match, sizeof match, "udp.DstPort == %u", port);
+    rule.match = match;
     cfg->policy = (struct nsp_policy_spec){ .rules = &rule, .rule_count = 1 };
     cfg->callback = watch_burst;
     cfg->callback_context = &watch;
@@ -311,15 +309,14 @@ hold(struct nsp_engine_config *cfg, uint16_t port, void *(*play)(void *game),
     CHECK_STR_EQ(calls_first(), "");
 }
 
-/* Between the client and a host that 'backend' takes packets of. */
+static const struct nsp_rule holding = { .link.rate_bitps = 10000000,
+                                         .effects.delay.mean_ns = MS / 10 };
+
+/* Between the client and 'host', of which 'cfg' takes packets. */
 static void
-hold_live(const char *backend, uint32_t hooks, enum nsp_lab_host host)
+watch_live(struct nsp_engine_config cfg, const struct nsp_rule *rule,
+           enum nsp_lab_host host)
 {
-    struct nsp_engine_config cfg = {
-        .backend = backend,
-        .tap = { .hang_ms = 10000 }, /* However busy the machine is. */
-        .hooks = hooks,
-    };
     struct sockaddr_in server = { .sin_family = AF_INET,
                                   .sin_port = htons(SERVER_PORT) };
     struct ping_pong game;
@@ -332,19 +329,43 @@ hold_live(const char *backend, uint32_t hooks, enum nsp_lab_host host)
     game.server = fixture_udp(host, AF_INET, SERVER_PORT);
     CHECK_EQ(connect(game.client, (struct sockaddr *)&server, sizeof server),
              0);
-    hold(&cfg, SERVER_PORT, play_ping_pong, &game);
+    watch_game(&cfg, SERVER_PORT, *rule, play_ping_pong, &game);
     close(game.client);
     close(game.server);
 }
 
 TEST(holding_packets_of_nfqueue_allocates_and_locks_nothing)
 {
-    hold_live("nfqueue", NSP_HOOK_FORWARD, NSP_LAB_SERVER);
+    const struct nsp_engine_config cfg = {
+        .backend = "nfqueue",
+        .hooks = NSP_HOOK_FORWARD,
+    };
+
+    watch_live(cfg, &holding, NSP_LAB_SERVER);
 }
 
 TEST(holding_packets_of_a_tap_allocates_and_locks_nothing)
 {
-    hold_live("tap", NSP_HOOK_INPUT | NSP_HOOK_OUTPUT, NSP_LAB_ROUTER);
+    const struct nsp_engine_config cfg = {
+        .backend = "tap",
+        .tap = { .hang_ms = 10000 }, /* However busy the machine is. */
+        .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT,
+    };
+
+    watch_live(cfg, &holding, NSP_LAB_ROUTER);
+}
+
+/* Both ways pass by the client's side of the router. */
+TEST(looking_at_packets_allocates_and_locks_nothing)
+{
+    const struct nsp_rule looking = { .log_pps = 10, .capture = true };
+    const struct nsp_engine_config cfg = {
+        .backend = "sniff",
+        .sniff = { .interface = "client0" },
+        .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT,
+    };
+
+    watch_live(cfg, &looking, NSP_LAB_SERVER);
 }
 
 /* Frames across a bridge and back. */
@@ -372,7 +393,7 @@ TEST(holding_packets_of_a_bridge_allocates_and_locks_nothing)
 
     wire_begin();
     cfg.bridge = wire_bridge;
-    hold(&cfg, WIRE_UDP_PORT, play_across, &game);
+    watch_game(&cfg, WIRE_UDP_PORT, holding, play_across, &game);
 }
 
 int
@@ -390,6 +411,7 @@ main(void)
         cmocka_unit_test(
             holding_packets_of_nfqueue_allocates_and_locks_nothing),
         cmocka_unit_test(holding_packets_of_a_tap_allocates_and_locks_nothing),
+        cmocka_unit_test(looking_at_packets_allocates_and_locks_nothing),
         BRIDGE_TEST(holding_packets_of_a_bridge_allocates_and_locks_nothing),
     };
 
