@@ -250,11 +250,11 @@ find_delay(struct nsp_meeting *m)
     }
 }
 
-/* Copies are those of IP packets that came in. */
+/* Copies are those of IP packets. */
 uint32_t
 nsp_impair_copies(struct nsp_meeting *m)
 {
-    if (!has(m, NSP_EFFECT_DUPLICATE) || (m->pkt->flags & NSP_PKT_COPY) != 0 ||
+    if (!has(m, NSP_EFFECT_DUPLICATE) ||
         (m->pkt->l3 != NSP_L3_IPV4 && m->pkt->l3 != NSP_L3_IPV6))
         return 0;
     return nsp_duplicate_decide(&m->plan->duplicate, &m->state->duplicate,

@@ -53,7 +53,7 @@ struct nsp_meeting {
  * not. */
 bool nsp_impair_enter(struct nsp_meeting *meeting);
 
-/* How many copies of it there are to be. */
+/* How many copies of it, which is none itself, there are to be. */
 uint32_t nsp_impair_copies(struct nsp_meeting *meeting);
 
 /* Takes the packet, or a copy, through what follows: adds to 'changes' and
