@@ -62,25 +62,15 @@ in_table(const struct nsp_eval *eval, const struct nsp_insn *insn,
     return in_bounds(eval->bounds + insn->table, insn->entries, value);
 }
 
-/* Reads a field of at most 32 bits. */
+/* Reads a field of at most 32 bits that is no common one: see COMMON_OPS. */
 static NSP_ALWAYS_INLINE bool
-fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
-      const struct nsp_filter_context *context, const enum nsp_fetch op,
-      uint32_t *ret)
+fetch_uncommon(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+               const struct nsp_filter_context *context,
+               const enum nsp_fetch op, uint32_t *ret)
 {
     switch (op) {
     case NSP_FETCH_ZERO:
         *ret = 0;
-        return true;
-    case NSP_FETCH_IS:
-    case NSP_FETCH_BYTE:
-        *ret = ((const uint8_t *)pkt)[insn->offset];
-        return true;
-    case NSP_FETCH_FLAG:
-        *ret = pkt->flags >> insn->shift & 1;
-        return true;
-    case NSP_FETCH_LENGTH:
-        *ret = pkt->ip_bytes;
         return true;
     case NSP_FETCH_IFINDEX:
         *ret =
@@ -105,16 +95,6 @@ fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
             return false;
         *ret = ((const uint8_t *)pkt->flow)[insn->offset];
         return true;
-    case NSP_FETCH_L3:
-        if (pkt->l3 != insn->arg)
-            return false;
-        *ret = header_bits(insn, pkt, pkt->l3_off);
-        return true;
-    case NSP_FETCH_L4:
-        if (pkt->l4 != insn->arg)
-            return false;
-        *ret = header_bits(insn, pkt, pkt->l4_off);
-        return true;
     case NSP_FETCH_PAYLOAD_LENGTH:
         if (pkt->l4 != insn->arg)
             return false;
@@ -132,6 +112,38 @@ fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
         return nsp_eval_fetch_bytes(insn, pkt, ret);
     default:
         return false;
+    }
+}
+
+/* Reads a field of at most 32 bits. */
+static NSP_ALWAYS_INLINE bool
+fetch(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+      const struct nsp_filter_context *context, const enum nsp_fetch op,
+      uint32_t *ret)
+{
+    switch (op) {
+    case NSP_FETCH_IS:
+    case NSP_FETCH_BYTE:
+        *ret = ((const uint8_t *)pkt)[insn->offset];
+        return true;
+    case NSP_FETCH_FLAG:
+        *ret = pkt->flags >> insn->shift & 1;
+        return true;
+    case NSP_FETCH_LENGTH:
+        *ret = pkt->ip_bytes;
+        return true;
+    case NSP_FETCH_L3:
+        if (pkt->l3 != insn->arg)
+            return false;
+        *ret = header_bits(insn, pkt, pkt->l3_off);
+        return true;
+    case NSP_FETCH_L4:
+        if (pkt->l4 != insn->arg)
+            return false;
+        *ret = header_bits(insn, pkt, pkt->l4_off);
+        return true;
+    default:
+        return fetch_uncommon(insn, pkt, context, op, ret);
     }
 }
 
@@ -201,7 +213,7 @@ has_table(const struct nsp_insn *insn)
 }
 
 /* Executes one instruction, whose op is 'op': tells whether it falls through. A
- * constant 'op' leaves one case of the switch above; 'table' false leaves a
+ * constant 'op' leaves one case of the switches above; 'table' false leaves a
  * comparison without a branch. */
 static NSP_ALWAYS_INLINE bool
 falls_through(const struct nsp_eval *eval, const struct nsp_insn *insn,
