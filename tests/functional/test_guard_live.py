@@ -242,6 +242,64 @@ def test_a_policy_file_that_cuts_them_off_needs_a_word(login, tmp_path):
     assert status == 0, output
 
 
+# Rules, and what each would do to the connection: to its packets that come in, or
+# to those that go out alone.
+CUTS = [
+    ("{ match: tcp, class: slow }", "slow down to a crawl", "in"),
+    ("{ match: tcp, rate: 15kbit }", "slow down to a crawl", "in"),
+    ("{ match: tcp, impair: bad }", "lose much of", "in"),
+    ("{ loss: { model: nth, n: 4 } }", "lose much of", "in"),
+    ("{ loss: { model: gilbert-elliott, p: 40%, burst: 3 } }", "lose much of",
+     "in"),
+    ("{ loss: { model: gilbert-elliott, p: 30%, r: 60% } }", "lose much of",
+     "in"),
+    ("{ delay: 2s }", "hold for seconds", "in"),
+    ("{ limit: 15kbit }", "limit to a crawl", "in"),
+    ("{ limit: 4pps }", "limit to a crawl", "in"),
+    ("{ direction: outbound, action: drop }", "drop", "out"),
+    ("{ match: outbound, action: reject }", "reject", "out"),
+    ("{ match: 'ifName == \"v0\" and not loopback', action: drop }", "drop",
+     "in"),
+]
+LEAVES = [
+    "{ match: tcp, class: quick }",
+    "{ match: tcp, impair: good }",
+    "{ loss: { model: nth, n: 5 } }",
+    "{ loss: { model: gilbert-elliott, p: 20%, burst: 3 } }",
+    "{ loss: { model: gilbert-elliott, p: 30%, r: 95% } }",
+    "{ delay: 1900ms }",
+    "{ limit: 16kbit }",
+    "{ limit: 5pps }",
+    "{ action: drop, enabled: false }",
+    "{ match: loopback, action: drop }",
+]
+
+
+def policy_of(rule):
+    return f"""
+version: 1
+classes: {{ quick: {{ rate: 16kbit }}, slow: {{ rate: 15kbit }} }}
+impairments: {{ good: {{ loss: 24% }}, bad: {{ loss: 25% }} }}
+rules: [ {rule} ]
+"""
+
+
+def test_knows_what_a_connection_cannot_bear(login, tmp_path):
+    path = tmp_path / "policy.yaml"
+    command = (NSP, "run", "--control", "''", *BRIEF, str(path))
+    ends = f"{FAR}:{login.port}", f"{NEAR}:22"
+    for rule, what, way in CUTS:
+        path.write_text(policy_of(rule))
+        status, output = login.run(*command)
+        assert status == 1, rule + output
+        assert f"rule rule-1 would {what} your own" in output, rule
+        assert " > ".join(ends if way == "in" else ends[::-1]) in output, rule
+    for rule in LEAVES:
+        path.write_text(policy_of(rule))
+        status, output = login.run(*command)
+        assert status == 0, rule + output
+
+
 def on_a_terminal(login, tmp_path, answer, *command):
     """Runs a command below the login on a terminal of its own, and types
     'answer' when it asks."""
@@ -327,6 +385,19 @@ def test_a_reload_that_nobody_confirms_is_taken_back(net, tmp_path):
     assert run.ask("confirm").returncode == 1
     _, err = run.end()
     assert "the policy before is back" in err
+
+
+def test_what_cannot_be_read_leaves_the_policy_waiting(net, tmp_path):
+    run = Run(net, tmp_path, PASS, "--confirm", "1h")
+    assert next_type(run) == "unconfirmed"
+    run.path.write_text("rules: nonsense")
+    assert run.ask("reload").returncode == 2
+    assert run.ask("confirm").returncode == 0  # It still waits.
+    assert next_type(run) == "confirmed"
+    assert run.ask("reload").returncode == 2
+    assert run.ask("confirm").returncode == 1  # And nothing else does.
+    assert ping(net, 1) == 1
+    run.end()
 
 
 def test_a_reload_that_is_confirmed_stays(net, tmp_path):
