@@ -9,11 +9,12 @@ added to a ping, processor time without traffic."""
 import json
 import pathlib
 import random
+import statistics
 import tempfile
 import time
 
 from hosts import (Program, bulk_gbitps, idle_percent, medians, on, ping_us,
-                   possible, run)
+                   possible, processor_seconds, run)
 
 CLIENT, SERVER = "10.80.0.1", "10.80.0.2"
 PORTS = "to1", "to2"
@@ -53,6 +54,18 @@ def small_kpps(args):
     return rate
 
 
+def busy_percent(args, policy, *options):
+    """What 'nsp' takes of a processor under small packets."""
+    seconds = args.seconds + WARM_SECONDS
+    with Program("router", args.build / "nsp", "run", "--json", "--control",
+                 "", *options, policy) as program:
+        began = processor_seconds(program.process.pid)
+        on("client", args.build / "bench" / "frame_flood", "eth0",
+           seconds).communicate()
+        spent = processor_seconds(program.process.pid) - began
+    return spent / seconds * 100
+
+
 def measure_small(args, table, policy):
     got = medians(args, {
         "mover": lambda: Program(
@@ -63,6 +76,11 @@ def measure_small(args, table, policy):
     ratio = got["ours"] / got["mover"]
     table.add("bridge, 1,000 rules, 60 B, kpps, mover", "%.0f" % got["ours"],
               "%.0f" % got["mover"], "%.2f" % ratio, ">= 0.9", ratio >= 0.9)
+    told, all_ = (statistics.median(busy_percent(args, policy, *options)
+                                    for _ in range(args.rounds))
+                  for options in ((), ("--no-offload",)))
+    table.add("  its processor, %, 64 flows told to the kernel, none",
+              "%.0f" % told, "%.0f" % all_)
 
 
 def nsp(args, *options):

@@ -7,12 +7,11 @@ the same; then what a set of ten thousand prefixes adds."""
 
 import pathlib
 import random
-import subprocess
 import tempfile
 import time
 
-from bridge_host import PORTS, WARM_SECONDS, Program, medians, on, run
-from bridge_host import rx_pkts
+from bridge_host import PORTS, WARM_SECONDS, rx_pkts
+from hosts import Program, medians, on, possible, run
 
 PREFIXES = 10000
 POLICIES = {  # By the match of the one rule, and what it does.
@@ -64,20 +63,19 @@ fcntl.ioctl(socket.socket(), 0x8946,
 
 
 def measure_offload(args, table):
-    if subprocess.run([args.build / "nsp", "doctor", "--backend", "bridge"],
-                      stdout=subprocess.DEVNULL, check=False).returncode:
+    if not possible(args, "bridge"):
         table.add("offload", "not possible here")
         return
     # A device map reaches no veth whose far end merges no segments.
     run("server", "python3", "-c", MERGE_SEGMENTS)
 
     def ours(policy):
-        return lambda: Program(args.build / "nsp", "run", "--json",
+        return lambda: Program("router", args.build / "nsp", "run", "--json",
                                "--control", "", policy)
 
     def bare(does):
-        return lambda: Program(args.build / "bench" / "xdp_reference", does,
-                               *PORTS)
+        return lambda: Program("router", args.build / "bench" / "xdp_reference",
+                               does, *PORTS)
 
     with tempfile.TemporaryDirectory() as folder:
         paths = write_policies(folder)

@@ -119,6 +119,9 @@ static const struct {
                                "in the engine, behind its filter in the "
                                "kernel" },
     [NSP_RULE_IN_KERNEL] = { "kernel", "in the kernel" },
+    [NSP_RULE_BY_FLOW] = { "kernel-flows",
+                           "in the engine for a flow's first packets, then in "
+                           "the kernel" },
 };
 
 static void

@@ -314,6 +314,8 @@ enum nsp_rule_place {
     NSP_RULE_PREFILTERED, /* The kernel sends what it may match to the engine.
                            */
     NSP_RULE_IN_KERNEL,
+    NSP_RULE_BY_FLOW, /* In the engine, which tells the kernel of flows that it
+                       * decides. */
 };
 
 struct nsp_rule_placement {

@@ -133,6 +133,30 @@ struct nsp_offload_counters {
     uint64_t limited_pkts, limited_bytes; /* Dropped by a limit. */
 };
 
+/* A list of rules, and what flows have to do with it. */
+struct nsp_offload_request {
+    const struct nsp_offload_rule *rules;
+    uint32_t count;
+    bool complete; /* What none matches passes; else the engine gets it. */
+    uint32_t flow_rules; /* Rules of the policy that may decide flows, by their
+                          * place in it. 0: flows are not asked for. */
+    uint64_t generation; /* Of what flows are told. */
+};
+
+/* What the engine has decided for all further packets of a TCP or UDP flow that
+ * are taken in one place, in one direction, unless they are fragments. */
+struct nsp_offload_flow {
+    uint32_t ifindex;  /* Where they leave, if outbound, or come in. */
+    uint8_t direction; /* enum nsp_direction. */
+    uint8_t protocol;  /* 6, 17. */
+    uint8_t does;      /* NSP_OFFLOAD_PASS or _DROP. */
+    bool ipv6;         /* Else IPv4: the first four bytes of an address. */
+    uint8_t ports[4];  /* Source, destination; in network order, */
+    uint8_t addresses[2][16]; /* as these. */
+    uint32_t rule;            /* That decides; or none does, so they pass. */
+};
+#define NSP_OFFLOAD_NO_RULE UINT32_MAX
+
 struct nsp_io_ops {
     const char
         *name; /* "nfqueue", "tap", "bridge", "sniff", "pcapfile", "memory". */
@@ -206,23 +230,29 @@ struct nsp_io_ops {
      * cannot. */
     int (*adjust)(struct nsp_io *io, uint32_t snap_bytes, bool superpackets);
 
-    /* Has the kernel decide by the first 'n' rules of a policy, whose filters
-     * live as long as they are in force, in the place of the rules before; each
-     * packet meets the one or the other. What none matches passes if the rules
-     * are 'complete', else the engine gets it: with none, that is everything,
-     * as after open. When it returns, no packet is decided by the rules before
-     * any more, and ret_last[0..m] have the last counters of these 'm' rules
-     * and of packets that none matched. Returns 0; or a negative errno: nothing
-     * has then changed. NULL where the kernel decides nothing. Called from one
-     * thread at a time, like the next. */
-    int (*offload)(struct nsp_io *io, const struct nsp_offload_rule rules[],
-                   uint32_t n, bool complete,
+    /* Has the kernel decide by the first rules of a policy, whose filters live
+     * as long as they are in force, in the place of the rules before; each
+     * packet meets the one or the other. With no rules, not complete, and no
+     * flows the engine gets everything, as after open. When it returns, no
+     * packet is decided by the rules before any more, and 'ret_last' has their
+     * last counters, as many as read_offload has had. Returns 0; or a negative
+     * errno: nothing has then changed. NULL where the kernel decides nothing.
+     * Called from one thread at a time, like the next. */
+    int (*offload)(struct nsp_io *io, const struct nsp_offload_request *request,
                    struct nsp_offload_counters ret_last[]);
 
-    /* The counters of rule 'index' in force, or with their number of packets
-     * that none matches; zero if it cannot tell. */
+    /* The counters of rule 'index' in force; with their number, of packets that
+     * none matches; behind that, of flows that rules of the policy decided.
+     * Zero if it cannot tell. */
     void (*read_offload)(struct nsp_io *io, uint32_t index,
                          struct nsp_offload_counters *ret);
+
+    /* Has the kernel decide the rest of these flows, as long as it has room for
+     * them and 'generation' is that of the rules in force. Called from any
+     * worker, also while the others of these are. NULL where it cannot. */
+    void (*offload_flows)(struct nsp_io *io,
+                          const struct nsp_offload_flow flows[], uint32_t n,
+                          uint64_t generation);
 
     /* Makes the words of 'count' buckets, which live until close, for rules
      * that police. Called once, before the first of them is handed over.

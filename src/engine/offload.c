@@ -132,7 +132,7 @@ nsp_offload_choose(const struct nsp_policy *policy,
     uint32_t count = nsp_policy_rule_count(policy);
 
     ret->count = 0;
-    ret->complete = false;
+    ret->complete = ret->flows = false;
     if (nsp_offload_reads_flows(policy, start))
         return;
     ret->complete = true;
@@ -159,6 +159,7 @@ nsp_offload_choose(const struct nsp_policy *policy,
         ret->complete = false;
     if (!ret->complete)
         trim(ret);
+    ret->flows = !ret->complete && nsp_policy_flow_plan(policy);
 }
 
 /* --- Lifetime ------------------------------------------------------------- */
@@ -191,7 +192,9 @@ nsp_offload_init(struct nsp_offload *offload, const struct nsp_config *config,
         return -ENOMEM;
     offload->last =
         nsp_alloc(&config->allocator, NSP_SLOTS_MAX, sizeof *offload->last);
-    if (!offload->last ||
+    offload->flow_entry = nsp_alloc(&config->allocator, NSP_SLOTS_MAX,
+                                    sizeof *offload->flow_entry);
+    if (!offload->last || !offload->flow_entry ||
         nsp_gate_create(&config->allocator, &offload->gate) < 0)
         return -ENOMEM;
     offload->ops = ops;
@@ -206,6 +209,8 @@ nsp_offload_fini(struct nsp_offload *offload)
     nsp_gate_destroy(offload->gate);
     if (offload->last)
         nsp_release(&offload->allocator, offload->last);
+    if (offload->flow_entry)
+        nsp_release(&offload->allocator, offload->flow_entry);
     *offload = (struct nsp_offload){ .ops = NULL };
 }
 
@@ -247,28 +252,60 @@ warn(const struct nsp_offload *offload, int err)
         -err);
 }
 
-/* Under the gate. Returns whether the device has done as it was told. */
-static bool
-replace(struct nsp_offload *offload, const struct nsp_offload_list *list)
+/* Keeps what the rules before have counted. */
+static void
+keep(struct nsp_offload *offload, const struct nsp_offload_counters last[])
 {
-    struct nsp_offload_counters last[NSP_OFFLOAD_RULES_MAX + 1];
-    int err = offload->ops->offload(offload->io, list->rules, list->count,
-                                    list->complete, last);
+    const struct nsp_offload_counters *flows = last + offload->count + 1;
 
-    if (err < 0 && err != -EOPNOTSUPP)
-        warn(offload, err);
-    if (err < 0)
-        return false;
-    if (offload->active) {
-        for (uint32_t i = 0; i <= offload->count; i++)
-            add_counters(&offload->last_all, &last[i]);
-        for (uint32_t i = 0; i < offload->count; i++)
-            if (offload->slots[i] != NSP_SLOT_NONE)
-                add_counters(&offload->last[offload->slots[i]], &last[i]);
+    for (uint32_t i = 0; i <= offload->count + offload->flow_rules; i++)
+        add_counters(&offload->last_all, &last[i]);
+    for (uint32_t i = 0; i < offload->count; i++)
+        if (offload->slots[i] != NSP_SLOT_NONE)
+            add_counters(&offload->last[offload->slots[i]], &last[i]);
+    for (uint32_t slot = 0; slot < NSP_SLOTS_MAX; slot++)
+        if (offload->flow_rules > 0 && offload->flow_entry[slot] != 0)
+            add_counters(&offload->last[slot],
+                         &flows[offload->flow_entry[slot] - 1]);
+}
+
+/* Under the gate. Returns 0 or a negative errno: nothing has then changed. */
+static int
+replace(struct nsp_offload *offload, const struct nsp_offload_request *request)
+{
+    struct nsp_offload_counters *last =
+        nsp_alloc(&offload->allocator, offload->count + 1 + offload->flow_rules,
+                  sizeof *last);
+    int err =
+        last ? offload->ops->offload(offload->io, request, last) : -ENOMEM;
+
+    if (err == 0) {
+        if (offload->active)
+            keep(offload, last);
+        offload->count = offload->flow_rules = 0;
+        offload->active =
+            request->count > 0 || request->complete || request->flow_rules > 0;
     }
-    offload->count = 0;
-    offload->active = list->count > 0 || list->complete;
-    return true;
+    if (last)
+        nsp_release(&offload->allocator, last);
+    return err;
+}
+
+/* Notes whose the counters are. */
+static void
+remember(struct nsp_offload *offload, const struct nsp_snapshot *snapshot,
+         const struct nsp_offload_list *list, uint32_t flow_rules)
+{
+    offload->count = list->count;
+    for (uint32_t i = 0; i < list->count; i++)
+        offload->slots[i] = list->indices[i] == NSP_RULE_NONE
+                                ? NSP_SLOT_NONE
+                                : snapshot->rule_slots[list->indices[i]];
+    offload->flow_rules = flow_rules;
+    memset(offload->flow_entry, 0,
+           NSP_SLOTS_MAX * sizeof offload->flow_entry[0]);
+    for (uint32_t i = 0; i < flow_rules; i++)
+        offload->flow_entry[snapshot->rule_slots[i]] = i + 1;
 }
 
 void
@@ -276,8 +313,10 @@ nsp_offload_apply(struct nsp_offload *offload,
                   const struct nsp_snapshot *snapshot,
                   const struct nsp_filter *start)
 {
-    static const struct nsp_offload_list nothing;
+    static const struct nsp_offload_request nothing;
+    struct nsp_offload_request request;
     struct nsp_offload_list list;
+    int err;
 
     if (!offload->ops)
         return;
@@ -286,17 +325,23 @@ nsp_offload_apply(struct nsp_offload *offload,
     for (uint32_t i = 0; i < list.count; i++)
         if (list.indices[i] != NSP_RULE_NONE)
             list.rules[i].bucket.index = snapshot->rule_slots[list.indices[i]];
+    request = (struct nsp_offload_request){
+        .rules = list.rules,
+        .count = list.count,
+        .complete = list.complete,
+        .generation = snapshot->generation,
+    };
+    if (list.flows && offload->ops->offload_flows)
+        request.flow_rules = nsp_policy_rule_count(snapshot->policy);
     nsp_gate_lock(offload->gate);
-    if (replace(offload, &list)) {
-        offload->count = list.count;
-        for (uint32_t i = 0; i < list.count; i++)
-            offload->slots[i] = list.indices[i] == NSP_RULE_NONE
-                                    ? NSP_SLOT_NONE
-                                    : snapshot->rule_slots[list.indices[i]];
-    } else if (offload->active) {
-        /* The rules before must not outlive their policy. */
+    err = replace(offload, &request);
+    if (err == 0)
+        remember(offload, snapshot, &list, request.flow_rules);
+    else if (err != -EOPNOTSUPP)
+        warn(offload, err);
+    /* The rules before must not outlive their policy. */
+    if (err < 0 && offload->active)
         (void)!replace(offload, &nothing);
-    }
     nsp_gate_unlock(offload->gate);
 }
 
@@ -323,7 +368,8 @@ nsp_offload_add_stats(struct nsp_offload *offload, struct nsp_stats *to)
         return;
     nsp_gate_lock(offload->gate);
     all = offload->last_all;
-    for (uint32_t i = 0; offload->active && i <= offload->count; i++) {
+    for (uint32_t i = 0;
+         offload->active && i <= offload->count + offload->flow_rules; i++) {
         offload->ops->read_offload(offload->io, i, &one);
         add_counters(&all, &one);
     }
@@ -354,6 +400,12 @@ nsp_offload_add_rule_stats(struct nsp_offload *offload, uint32_t slot,
         if (offload->slots[i] != slot)
             continue;
         offload->ops->read_offload(offload->io, i, &one);
+        add_counters(&all, &one);
+    }
+    if (offload->active && offload->flow_rules > 0 &&
+        offload->flow_entry[slot] != 0) {
+        offload->ops->read_offload(
+            offload->io, offload->count + offload->flow_entry[slot], &one);
         add_counters(&all, &one);
     }
     nsp_gate_unlock(offload->gate);

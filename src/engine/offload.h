@@ -10,13 +10,14 @@
  * policy in force (netshaper/io.h), and what it has counted.
  *
  * Which rules  Those that pass, drop, count, or limit and pass, and do nothing
- *              else. A rule that
- *              does more is there too, to be asked about: what it cannot match
- *              goes on to the rules after it.
+ *              else. A rule that does more is there too, to be asked about:
+ *              what it cannot match goes on to the rules after it.
  * Limits       Their buckets are words that kernel and engine share, by the
- * slot of the rule's name, whoever decides: the engine takes from them what it
- * is asked about. Spared       Rules that drop spare what a host needs
- * (policy/spare.c); the engine is asked about such packets before all rules.
+ *              slot of the rule's name, whoever decides.
+ * Flows        Where rules are left to the engine, workers tell of flows that
+ *              these have decided (engine/settle.h).
+ * Spared       Rules that drop spare what a host needs (policy/spare.c); the
+ *              engine is asked about such packets before all rules.
  * When not     With a callback, which sees every packet; where a filter reads
  *              what is known of flows, which packets that nobody sees would
  *              falsify; where it was not wanted.
@@ -40,6 +41,9 @@ struct nsp_offload {
                                             * NSP_SLOT_NONE is no rule's. */
     uint32_t count;
     bool active;
+    uint32_t flow_rules; /* What rules flows may name, and by slot the number of
+                          * each, from 1. */
+    uint32_t *flow_entry; /* NSP_SLOTS_MAX. */
 };
 
 /* The rules to hand to a device. */
@@ -49,6 +53,7 @@ struct nsp_offload_list {
                                               * NSP_RULE_NONE. */
     uint32_t count;
     bool complete; /* What none matches, no rule of the policy matches. */
+    bool flows;    /* Flows may have verdicts. */
 };
 
 /* Prepares for the open device. Returns 0 or -ENOMEM. */

@@ -128,13 +128,28 @@ unlisted_reason(const struct nsp_policy_rule *rule)
            "for all packets";
 }
 
+/* Of a rule that is not. */
+static void
+explain_unlisted(const struct nsp_policy_rule *rule, bool flows,
+                 struct nsp_rule_placement *ret)
+{
+    uint8_t does = nsp_offload_does(rule);
+
+    if (flows && !rule->disabled &&
+        (does == NSP_OFFLOAD_PASS || does == NSP_OFFLOAD_DROP))
+        say(ret, NSP_RULE_BY_FLOW,
+            "as far as all packets of a flow meet the same rule");
+    else
+        say(ret, NSP_RULE_IN_ENGINE, unlisted_reason(rule));
+}
+
 static int
 explain_rules(struct explanation *e, const struct nsp_policy *policy,
               const struct nsp_offload_list *list)
 {
     for (uint32_t i = 0; i < nsp_policy_rule_count(policy); i++)
-        say(&e->ret[i], NSP_RULE_IN_ENGINE,
-            unlisted_reason(nsp_policy_get_rule(policy, i)));
+        explain_unlisted(nsp_policy_get_rule(policy, i), list->flows,
+                         &e->ret[i]);
     for (uint32_t k = 0; k < list->count; k++) {
         uint32_t i = list->indices[k];
         int err = 0;

@@ -82,8 +82,10 @@ open_parts(struct nsp_session *s, struct nsp_ruleset *ruleset,
         nsp_offload_init(&s->offload, s->config, s->ops, s->io) < 0)
         result = nsp_diag_set(reterr, NSP_NO_MEMORY, "out-of-memory", NULL,
                               "no memory for the kernel's counters");
-    for (uint32_t q = 0; q < s->worker_count; q++)
+    for (uint32_t q = 0; q < s->worker_count; q++) {
         s->workers[q].buckets = s->offload.buckets;
+        s->workers[q].settles = s->offload.ops && s->ops->offload_flows;
+    }
     if (result == NSP_OK)
         result = nsp_session_publish(s, ruleset, reterr);
     if (result == NSP_OK)

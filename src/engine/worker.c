@@ -161,6 +161,8 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
         matched = call_back(w, pkts, matched);
     note_essential(w, pkts, matched);
     match_rules(w, pkts, matched);
+    if (w->settles)
+        nsp_settle_note(w, pkts, matched);
     for (uint32_t i = 0; i < matched; i++)
         nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
 }
@@ -228,6 +230,8 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     if (n > 0)
         decide_burst(w, pkts, n);
     nsp_outlet_flush(w);
+    if (w->settled.count > 0)
+        nsp_settle_push(w, n < NSP_BURST_MAX);
     publish_some(w, n + moved);
     nsp_stages_post(w);
     return n + moved;

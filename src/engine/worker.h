@@ -8,6 +8,7 @@
 #include "engine/flows.h"
 #include "engine/handover.h"
 #include "engine/plan.h"
+#include "engine/settle.h"
 #include "engine/snapshot.h"
 #include "engine/state.h"
 #include "netshaper/filter.h"
@@ -35,6 +36,7 @@ struct nsp_worker {
     bool virtual_time;
     struct nsp_worker *peers; /* All workers, this one at 'queue'. */
     uint32_t peer_count;
+    bool settles;                      /* The kernel may be told of flows. */
     struct nsp_shared_bucket *buckets; /* Of limits, by slot; NULL: the kernel
                                         * has no part in them. */
 
@@ -65,6 +67,7 @@ struct nsp_worker {
 
     struct nsp_verdict verdicts[NSP_BURST_MAX];
     struct nsp_matches matches;
+    struct nsp_settled settled;
     uint8_t reply[1280];
 
     struct nsp_stats counted;

@@ -246,13 +246,22 @@ deciding_part(const struct nsp_io *io)
 }
 
 static int
-host_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-             uint32_t n, bool complete, struct nsp_offload_counters ret_last[])
+host_offload(struct nsp_io *io, const struct nsp_offload_request *request,
+             struct nsp_offload_counters ret_last[])
 {
     const struct part *part = deciding_part(io);
 
-    return part ? part->ops->offload(part->io, rules, n, complete, ret_last)
-                : -EOPNOTSUPP;
+    return part ? part->ops->offload(part->io, request, ret_last) : -EOPNOTSUPP;
+}
+
+static void
+host_offload_flows(struct nsp_io *io, const struct nsp_offload_flow flows[],
+                   uint32_t n, uint64_t generation)
+{
+    const struct part *part = deciding_part(io);
+
+    if (part)
+        part->ops->offload_flows(part->io, flows, n, generation);
 }
 
 static int
@@ -319,6 +328,7 @@ const struct nsp_io_ops nsp_host_ops = {
     .offload = host_offload,
     .read_offload = host_read_offload,
     .share_buckets = host_share_buckets,
+    .offload_flows = host_offload_flows,
     .read_stats = host_read_stats,
     .status = host_status,
 };

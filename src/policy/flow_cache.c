@@ -355,3 +355,17 @@ nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
     if (missed != 0)
         search_misses(walk, missed, start, ret);
 }
+
+uint64_t
+nsp_flow_cache_settled(const struct nsp_flow_cache_walk *walk, uint32_t n)
+{
+    uint64_t settled = 0;
+
+    for (uint32_t i = 0; i < n; i++) {
+        const struct chain *chain = walk->chains[i];
+
+        if (chain && chain->answer != ASK)
+            settled |= UINT64_C(1) << i;
+    }
+    return settled;
+}

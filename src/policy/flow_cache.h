@@ -112,4 +112,10 @@ void nsp_flow_cache_begin(struct nsp_flow_cache *cache,
 void nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
                          const uint32_t start[], uint32_t ret[]);
 
+/* Of 'n' packets, those whose first rule (or that there is none) no filter had
+ * to be asked for: it is the same for all packets of the flow's way that are
+ * seen in the same place. */
+uint64_t nsp_flow_cache_settled(const struct nsp_flow_cache_walk *walk,
+                                uint32_t n);
+
 #endif /* NSP_POLICY_FLOW_CACHE_H */

@@ -87,6 +87,8 @@ bool nsp_policy_rule_holds(const struct nsp_policy_rule *rule,
 struct nsp_matches {
     uint8_t count[NSP_BURST_MAX];
     uint32_t rules[NSP_BURST_MAX][NSP_RULES_PER_PKT_MAX];
+    uint64_t settled; /* Packets whose first rule, or none, is that of all
+                       * packets of their flow that are seen in this place. */
 };
 
 /* What a worker knows of the flows of a burst. */

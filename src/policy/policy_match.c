@@ -104,6 +104,8 @@ look_rules_up(const struct nsp_policy *policy, struct nsp_pkt *const pkts[],
     uint64_t open = UINT64_MAX >> (NSP_BURST_MAX - n);
 
     begin_look_up(&l, policy, pkts, n, context, flows);
+    if (l.by_flow)
+        ret->settled = nsp_flow_cache_settled(&l.walk.flows, n);
     while (open != 0) {
         look_up_next(&l, open, next);
         for (uint64_t rest = open; rest != 0; rest &= rest - 1) {
@@ -125,6 +127,7 @@ nsp_policy_match_burst(const struct nsp_policy *policy,
 {
     assert(n <= NSP_BURST_MAX);
     memset(ret->count, 0, n * sizeof ret->count[0]);
+    ret->settled = 0;
     if (policy->classifier && n > 0)
         look_rules_up(policy, pkts, n, context, flows, ret);
     else

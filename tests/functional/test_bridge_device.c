@@ -298,12 +298,15 @@ TEST(bridge_counts_packets_without_what_fills_their_frames_up)
         { .filter = ipv4, .does = NSP_OFFLOAD_DROP },
         { .filter = NULL, .does = NSP_OFFLOAD_DROP },
     };
+    const struct nsp_offload_request request = { .rules = rules,
+                                                 .count = 2,
+                                                 .complete = true };
     struct nsp_io_config cfg = wire_begin();
     struct wire_frame frame;
 
     cfg.filter = wanted;
     wire_open(&cfg);
-    CHECK_EQ(nsp_bridge_ops.offload(wire_device, rules, 2, true, last), 0);
+    CHECK_EQ(nsp_bridge_ops.offload(wire_device, &request, last), 0);
     for (int end = 0; end < 2; end++) {
         wire_build_ip(&frame, &wire_kinds[1], 4, false);
         put_filled_up(end, &frame);

@@ -367,6 +367,57 @@ def test_rules_decide_alike_in_the_kernel_and_here(net, tmp_path):
     assert pushed["lost"][0]["pkts"] == 4
 
 
+LARGE = """
+version: 1
+intercept: {{ bridge: [p0, p1] }}
+rules:
+{filler}
+  - {{ name: lost, match: "udp.DstPort == 5001 and udp.SrcPort == 6001",
+      action: drop }}
+  - {{ name: udp, match: "udp.DstPort == 5001 or udp.SrcPort == 5001" }}
+"""
+
+ASK_OFTEN = """
+import socket, sys
+s, lost = (socket.socket(socket.getaddrinfo(sys.argv[1], 1)[0][0],
+                         socket.SOCK_DGRAM) for _ in range(2))
+s.settimeout(5)
+lost.bind(("", 6001))
+for i in range(100):
+    lost.sendto(bytes(10), (sys.argv[1], 5001))
+    s.sendto(bytes(100), (sys.argv[1], 5001))
+    assert len(s.recv(2000)) == 100
+"""
+
+
+def test_flows_decide_alike_in_the_kernel_and_here(net, tmp_path):
+    """More rules than the kernel is given: it is told of flows."""
+    filler = "\n".join(f'  - {{ name: f{i}, match: "tcp.DstPort == {i + 6000}",'
+                       ' action: drop }' for i in range(300))
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(LARGE.format(filler=filler))
+    echo = [net.far.start(PYTHON, "-c", UDP_ECHO, address)
+            for address in (FAR, FAR6)]
+    assert all(e.stdout.readline() == "ready\n" for e in echo)
+    joined(net).end()
+    for options in (), ("--no-offload",):
+        run = net.middle.start(NSP, "run", "--json", "--control", "",
+                               *options, str(policy))
+        assert json.loads(run.stdout.readline())["type"] == "running"
+        for address in (FAR, FAR6):
+            done = net.run(PYTHON, "-c", ASK_OFTEN, address)
+            assert done.returncode == 0, done.stderr
+        end = end_rules(run)
+        rules = {rule["name"]: rule for rule in end["rules"]}
+        assert rules["lost"]["dropped"] == {"pkts": 200,
+                                            "bytes": 100 * (38 + 58)}
+        assert rules["udp"]["delivered"]["pkts"] == 400
+        assert (end["kernel_decided_pkts"] > 0) == (options == ())
+    for process in echo:
+        process.kill()
+        process.communicate()
+
+
 def test_rules_in_the_kernel_change_without_a_gap(net, tmp_path):
     joined(net).end()
     run, policy = start_rules(net, tmp_path)

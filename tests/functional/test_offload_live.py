@@ -368,3 +368,94 @@ def test_a_bucket_is_one_for_kernel_and_engine_and_outlives_reloads(
     assert few["delivered"]["pkts"] == 4
     assert few["dropped"]["pkts"] == 3
     assert end["kernel_decided_pkts"] >= 3
+
+
+def many_rules(*rules):
+    """More than the kernel is given, and as many as flows are worth it for."""
+    filler = "".join(
+        f'  - {{ name: f{i}, match: "udp.DstPort == {20000 + i} and'
+        f' ip.SrcAddr == 10.9.{i // 256}.{i % 256}", action: drop }}\n'
+        for i in range(300))
+    return HELD + filler + "".join(rules)
+
+
+SHUT = '  - { name: shut, match: "udp.DstPort == 53", action: drop }\n'
+OPEN = '  - { name: open, match: "udp.DstPort == 80" }\n'
+WORDS = """
+  - { name: short, match: "udp.DstPort == 81 and udp.PayloadLength < 20",
+      action: drop }
+"""
+
+
+def test_flows_that_the_engine_decided_have_the_same_fate(near, tmp_path):
+    """A rule that drops, one that passes, one that asks for more than a flow
+    knows, and none."""
+    make_quiet(near)
+    results = []
+    for options in (), ("--no-offload",):
+        listener = listen(near.far)
+        run = Run(near, tmp_path,
+                  policy_text(many_rules(SHUT, OPEN, WORDS)), *options)
+        for i in range(10):
+            send(near, [(FAR, 53, 10, 20, 0), (FAR, 80, 10, 20, 0),
+                        (FAR, 81, 10 + i, 20, 0), (FAR, 81, 40, 20, 0),
+                        (FAR, 54, 7, 20, 0), (V6, 53, 3, 20, 0),
+                        (V6, 80, 1000, 20, 0), (FAR, 55, 3000, 5, 0)])
+        end = run.end()
+        near.run("python3", "-c", SENDER,
+                 input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+        arrived = json.loads(listener.stdout.readline())
+        listener.wait(PATIENCE)
+        rules = {rule["name"]: rule for rule in end["rules"]}
+        results.append((arrived, [
+            [rules[name][key]["pkts"] for key in ("hit", "in", "delivered",
+                                                  "dropped")]
+            for name in ("shut", "open", "short")], [
+            rules[name]["in"]["bytes"] for name in ("shut", "open", "short")]))
+        assert end["in"]["pkts"] == end["delivered"]["pkts"] + sum(
+            drop["pkts"] for drop in end["dropped"].values())
+        assert end["in"]["bytes"] == end["delivered"]["bytes"] + sum(
+            drop["bytes"] for drop in end["dropped"].values())
+        assert (end["kernel_decided_pkts"] > 0) == (options == ())
+    assert results[0] == results[1]
+
+
+def test_a_reload_voids_what_flows_were_told(near, tmp_path):
+    """What is dropped by one policy and passes by the next does so from the
+    first packet behind the reload on, whatever became of its flow before."""
+    make_quiet(near)
+    listener = listen(near.far)
+    sender = near.start("python3", "-c", """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for line in sys.stdin:
+    for i in range(int(line)):
+        s.sendto(b"ten bytes.", ("%s", 53))
+    print("sent", flush=True)
+""" % FAR, stdin=subprocess.PIPE)
+
+    def send_more(count):
+        sender.stdin.write(f"{count}\n")
+        sender.stdin.flush()
+        assert sender.stdout.readline() == "sent\n"
+
+    run = Run(near, tmp_path, policy_text(many_rules(SHUT)))
+    passed = 0
+    for _ in range(3):
+        for _ in range(5):
+            send_more(40)
+            near.run("sleep", "0.05")  # The worker tells the kernel meanwhile.
+        run.reload(policy_text(many_rules(SHUT.replace("drop", "pass"))))
+        send_more(50)
+        passed += 50
+        run.reload(policy_text(many_rules(SHUT)))
+    send_more(50)
+    end = run.end()
+    sender.stdin.close()
+    sender.wait(PATIENCE)
+    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    assert json.loads(listener.stdout.readline()) == [["53/10", passed]]
+    shut = next(r for r in end["rules"] if r["name"] == "shut")
+    assert shut["dropped"]["pkts"] == 3 * 200 + 50
+    assert shut["delivered"]["pkts"] == passed
+    assert end["kernel_decided_pkts"] > 0

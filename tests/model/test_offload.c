@@ -206,21 +206,31 @@ TEST(rules_that_limit_and_do_nothing_else_are_the_kernels)
 /* The test's kernel: 'seen' packets of 100 bytes have met each rule that it
  * decides by, and as many none. */
 static struct {
-    uint32_t calls, count;
+    uint32_t calls, count, flow_rules;
+    uint64_t generation;
     uint8_t does[NSP_OFFLOAD_RULES_MAX + 1];
     bool complete;
     int error;
     uint64_t seen;
     uint64_t words[NSP_SLOTS_MAX];
+    struct nsp_offload_flow flows[8];
+    uint32_t flow_count;
+    uint64_t flow_generation;
     struct nsp_offload_bucket buckets[NSP_OFFLOAD_RULES_MAX];
 } kernel;
 
+/* Flows were all dropped. */
 static struct nsp_offload_counters
 counters_of(uint32_t index)
 {
     struct nsp_offload_counters one = { .hit_pkts = kernel.seen,
                                         .hit_bytes = 100 * kernel.seen };
 
+    if (index > kernel.count) {
+        one.dropped_pkts = one.hit_pkts;
+        one.dropped_bytes = one.hit_bytes;
+        return one;
+    }
     if (kernel.does[index] == NSP_OFFLOAD_ASK)
         return (struct nsp_offload_counters){ 0 };
     if (kernel.does[index] == NSP_OFFLOAD_PASS) {
@@ -237,23 +247,25 @@ counters_of(uint32_t index)
 }
 
 static int
-kernel_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-               uint32_t n, bool complete,
+kernel_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                struct nsp_offload_counters ret_last[])
 {
     (void)io;
     kernel.calls++;
-    if (kernel.error != 0 && n > 0)
+    if (kernel.error != 0 && request->count > 0)
         return kernel.error;
-    for (uint32_t i = 0; i <= kernel.count && kernel.calls > 1; i++)
+    for (uint32_t i = 0;
+         i <= kernel.count + kernel.flow_rules && kernel.calls > 1; i++)
         ret_last[i] = counters_of(i);
-    for (uint32_t i = 0; i < n; i++) {
-        kernel.does[i] = rules[i].does;
-        kernel.buckets[i] = rules[i].bucket;
+    for (uint32_t i = 0; i < request->count; i++) {
+        kernel.does[i] = request->rules[i].does;
+        kernel.buckets[i] = request->rules[i].bucket;
     }
-    kernel.does[n] = NSP_OFFLOAD_PASS;
-    kernel.count = n;
-    kernel.complete = complete;
+    kernel.does[request->count] = NSP_OFFLOAD_PASS;
+    kernel.count = request->count;
+    kernel.complete = request->complete;
+    kernel.flow_rules = request->flow_rules;
+    kernel.generation = request->generation;
     kernel.seen = 0;
     return 0;
 }
@@ -272,6 +284,18 @@ kernel_share(struct nsp_io *io, uint32_t count, uint64_t **ret)
     CHECK(count <= NSP_SLOTS_MAX);
     *ret = kernel.words;
     return 0;
+}
+
+static void
+kernel_flows(struct nsp_io *io, const struct nsp_offload_flow flows[],
+             uint32_t n, uint64_t generation)
+{
+    (void)io;
+    for (uint32_t i = 0; i < n; i++) {
+        CHECK(kernel.flow_count < COUNT(kernel.flows));
+        kernel.flows[kernel.flow_count++] = flows[i];
+    }
+    kernel.flow_generation = generation;
 }
 
 struct setting {
@@ -297,6 +321,7 @@ begin(struct setting *s, struct nsp_engine_config cfg)
     s->ops.offload = kernel_offload;
     s->ops.read_offload = kernel_read;
     s->ops.share_buckets = kernel_share;
+    s->ops.offload_flows = kernel_flows;
     cfg.backend = "custom";
     cfg.custom.ops = &s->ops;
     cfg.custom.device = s->memory;
@@ -466,6 +491,106 @@ TEST(a_bucket_goes_with_the_name_of_its_rule)
     end(&s);
 }
 
+/* --- Flows ---------------------------------------------------------------- */
+
+#define MANY 300u
+
+/* Rules of other ports, and at the end those of a test. */
+static struct nsp_policy_spec
+many_rules(const struct nsp_rule last[], uint32_t count)
+{
+    static struct nsp_rule rules[MANY];
+
+    for (uint32_t i = 0; i < MANY; i++)
+        rules[i] = (struct nsp_rule){ .match = "udp.DstPort == 9999",
+                                      .action = NSP_ACTION_DROP };
+    for (uint32_t i = 0; i < count; i++)
+        rules[MANY - count + i] = last[i];
+    return (struct nsp_policy_spec){ .rules = rules, .rule_count = MANY };
+}
+
+static void
+check_told(uint32_t i, uint16_t port, uint8_t does, uint32_t rule)
+{
+    static const uint8_t ends[] = { 10, 0, 0, 1, 10, 0, 0, 2 };
+    const struct nsp_offload_flow *flow = &kernel.flows[i];
+
+    CHECK_EQ(flow->direction, NSP_INBOUND);
+    CHECK_EQ(flow->protocol, 17);
+    CHECK(!flow->ipv6);
+    CHECK_EQ(memcmp(flow->addresses[0], ends, 4), 0);
+    CHECK_EQ(memcmp(flow->addresses[1], ends + 4, 4), 0);
+    CHECK_EQ(flow->ports[2] << 8 | flow->ports[3], port);
+    CHECK_EQ(flow->does, does);
+    CHECK_EQ(flow->rule, rule);
+}
+
+TEST(the_kernel_is_told_of_flows_that_their_addresses_decide)
+{
+    static const struct nsp_rule last[] = {
+        { .match = "udp.DstPort == 1", .action = NSP_ACTION_DROP },
+        { .match = "udp.DstPort == 2" },
+        { .match = "udp.DstPort == 3 and length > 50",
+          .action = NSP_ACTION_DROP },
+        { .match = "udp.DstPort == 4", .action = NSP_ACTION_REJECT },
+        { .match = "udp.DstPort == 5", .go_on = true },
+        { .match = "udp.DstPort == 67", .action = NSP_ACTION_DROP },
+    };
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .policy =
+                                              many_rules(last, COUNT(last)) });
+    CHECK_EQ(kernel.flow_rules, MANY);
+    for (uint16_t port = 1; port <= 6; port++)
+        push_udp(s.memory, 20, 100, port, 0, 1000u * port, 1, NSP_INBOUND);
+    push_udp(s.memory, 3, 100, 7, 0, 7000, 1, NSP_INBOUND);
+    CHECK_EQ(nsp_engine_run(s.engine), NSP_OK);
+    /* The fourth packet and the twentieth of each. */
+    CHECK_EQ(kernel.flow_count, 6);
+    for (uint32_t i = 0; i < 2; i++) {
+        check_told(i, 1, NSP_OFFLOAD_DROP, MANY - 6);
+        check_told(2 + i, 2, NSP_OFFLOAD_PASS, MANY - 5);
+        check_told(4 + i, 6, NSP_OFFLOAD_PASS, NSP_OFFLOAD_NO_RULE);
+    }
+    CHECK_EQ(kernel.flow_generation, kernel.generation);
+    end(&s);
+}
+
+TEST(flows_are_for_what_the_kernel_was_not_given)
+{
+    static const struct nsp_rule reads = { .match = "flow.Packets > 3" };
+    static const struct nsp_rule all = { .action = NSP_ACTION_DROP };
+    struct nsp_policy_spec policy = many_rules(&reads, 1);
+    struct nsp_offload_list list;
+
+    choose(policy.rules, MANY, "true", &list);
+    CHECK(!list.flows);
+    choose(&all, 1, "true", &list);
+    CHECK(!list.flows);
+    policy = many_rules(&all, 1);
+    choose(policy.rules, MANY, "true", &list);
+    CHECK(list.flows);
+}
+
+TEST(what_flows_decided_is_counted_with_their_rule)
+{
+    static const struct nsp_rule last[] = {
+        { .name = "last", .match = "udp", .action = NSP_ACTION_DROP },
+    };
+    const struct nsp_policy_spec first = { .rules = last, .rule_count = 1 };
+    struct setting s;
+
+    begin(&s, (struct nsp_engine_config){ .policy = many_rules(last, 1),
+                                          .policy_may_change = true });
+    kernel.seen = 3;
+    CHECK_EQ(rule_stats(&s, MANY - 1).dropped_pkts[NSP_DROP_RULE], 3);
+    CHECK_EQ(rule_stats(&s, MANY - 1).hit_bytes, 300);
+    CHECK_EQ(nsp_engine_set_policy(s.engine, &first, NULL), NSP_OK);
+    CHECK_EQ(kernel.flow_rules, 0);
+    CHECK_EQ(rule_stats(&s, 0).dropped_pkts[NSP_DROP_RULE], 3);
+    end(&s);
+}
+
 static void
 look(void *context, struct nsp_burst *burst)
 {
@@ -502,6 +627,9 @@ TEST_MAIN(
     cmocka_unit_test(
         the_engine_takes_from_the_bucket_that_the_kernel_takes_from),
     cmocka_unit_test(a_bucket_goes_with_the_name_of_its_rule),
+    cmocka_unit_test(the_kernel_is_told_of_flows_that_their_addresses_decide),
+    cmocka_unit_test(flows_are_for_what_the_kernel_was_not_given),
+    cmocka_unit_test(what_flows_decided_is_counted_with_their_rule),
     cmocka_unit_test(what_the_kernel_counts_is_added_to_the_rules),
     cmocka_unit_test(rules_that_keep_their_name_keep_what_the_kernel_counted),
     cmocka_unit_test(rules_that_the_kernel_refuses_leave_nothing_to_it),

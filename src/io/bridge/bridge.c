@@ -48,7 +48,7 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->buckets.fd = -1;
+    io->beats.map_fd = io->watch.fd = io->buckets.fd = io->flows_fd = -1;
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
     io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;
@@ -105,6 +105,8 @@ bridge_close(struct nsp_io *io)
     }
     nsp_bpf_offload_destroy(io->offload);
     nsp_bpf_buckets_close(&io->buckets);
+    if (io->flows_fd >= 0)
+        close(io->flows_fd);
     nsp_gate_destroy(io->programs_gate);
     nsp_link_watch_close(&io->watch);
     nsp_beats_close(&io->beats);
@@ -348,6 +350,7 @@ const struct nsp_io_ops nsp_bridge_ops = {
     .offload = nsp_bridge_offload,
     .read_offload = nsp_bridge_read_offload,
     .share_buckets = nsp_bridge_share_buckets,
+    .offload_flows = nsp_bridge_offload_flows,
     .read_stats = bridge_read_stats,
     .status = bridge_status,
     .probe = nsp_bridge_probe,

@@ -18,6 +18,7 @@ struct nsp_io {
     /* What the programs are made of, and a gate for who replaces them. */
     struct nsp_bridge_steer steers[2];
     struct nsp_bpf_buckets buckets;
+    _Atomic int flows_fd;            /* Verdicts of flows; -1: none yet. */
     struct nsp_bpf_offload *offload; /* Rules in force in them; NULL: none. */
     struct nsp_gate *programs_gate;
 
@@ -39,9 +40,12 @@ int nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                            struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* As in struct nsp_io_ops. */
-int nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-                       uint32_t n, bool complete,
+int nsp_bridge_offload(struct nsp_io *io,
+                       const struct nsp_offload_request *request,
                        struct nsp_offload_counters ret_last[]);
+void nsp_bridge_offload_flows(struct nsp_io *io,
+                              const struct nsp_offload_flow flows[], uint32_t n,
+                              uint64_t generation);
 int nsp_bridge_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret);
 void nsp_bridge_read_offload(struct nsp_io *io, uint32_t index,
                              struct nsp_offload_counters *ret);

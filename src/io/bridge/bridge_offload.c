@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "io/bridge/bridge_device.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/bpf_flows.h"
 
 /* Loads both ports' programs that decide by 'offload'. Returns 0, or a negative
  * errno with nothing loaded. */
@@ -45,17 +46,22 @@ replace_programs(struct nsp_io *io, const int fds[2])
     }
 }
 
-/* Nobody runs a program that decides by the last rules any more. */
-static void
-take_last(struct nsp_io *io, struct nsp_offload_counters ret_last[])
+static int
+create(struct nsp_io *io, const struct nsp_offload_request *request,
+       struct nsp_bpf_offload **ret)
 {
-    for (uint32_t i = 0; i <= nsp_bpf_offload_rule_count(io->offload); i++)
-        nsp_bridge_read_offload(io, i, &ret_last[i]);
+    struct nsp_bpf_offload_maps maps = { .buckets_fd = io->buckets.fd };
+
+    /* Where there can be none, flows go on with the engine. */
+    if (request->flow_rules > 0 && io->flows_fd < 0)
+        io->flows_fd = nsp_bpf_flows_create();
+    maps.flows_fd = io->flows_fd;
+    return nsp_bpf_offload_create(NSP_EBPF_XDP, request, &maps, &io->allocator,
+                                  ret);
 }
 
 int
-nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-                   uint32_t n, bool complete,
+nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                    struct nsp_offload_counters ret_last[])
 {
     struct nsp_bpf_offload *next = NULL;
@@ -64,9 +70,8 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
     /* Rules are for what the filter matches, and what passes takes its way. */
     if (!io->steers[0].filter)
         return -EOPNOTSUPP;
-    if (n > 0 || complete)
-        err = nsp_bpf_offload_create(NSP_EBPF_XDP, rules, n, complete,
-                                     io->buckets.fd, &io->allocator, &next);
+    if (request->count > 0 || request->complete || request->flow_rules > 0)
+        err = create(io, request, &next);
     if (err < 0)
         return err;
     nsp_gate_lock(io->programs_gate);
@@ -82,11 +87,22 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
         /* It fails on processors kept from the scheduler (nohz_full): what they
          * may still count meanwhile is then lost. */
         (void)!nsp_bpf_wait_for_programs();
-        take_last(io, ret_last);
+        nsp_bpf_offload_read_all(io->offload, ret_last);
         nsp_bpf_offload_destroy(io->offload);
     }
     io->offload = next;
     return 0;
+}
+
+void
+nsp_bridge_offload_flows(struct nsp_io *io,
+                         const struct nsp_offload_flow flows[], uint32_t n,
+                         uint64_t generation)
+{
+    int fd = atomic_load(&io->flows_fd);
+
+    if (fd >= 0)
+        nsp_bpf_flows_push(fd, flows, n, (uint32_t)generation);
 }
 
 int

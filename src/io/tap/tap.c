@@ -39,7 +39,8 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd = -1;
+    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd =
+        io->flows_fd = -1;
     io->allocator = allocator;
     io->log = cfg->log;
     result = nsp_tap_device_open(io, cfg, reterr);
@@ -95,6 +96,8 @@ tap_close(struct nsp_io *io)
     nsp_beats_close(&io->beats);
     nsp_bpf_offload_destroy(io->offload);
     nsp_bpf_buckets_close(&io->buckets);
+    if (io->flows_fd >= 0)
+        close(io->flows_fd);
     nsp_gate_destroy(io->hooks_gate);
     nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);
@@ -311,6 +314,7 @@ const struct nsp_io_ops nsp_tap_ops = {
     .offload = nsp_tap_offload,
     .read_offload = nsp_tap_read_offload,
     .share_buckets = nsp_tap_share_buckets,
+    .offload_flows = nsp_tap_offload_flows,
     .read_stats = tap_read_stats,
     .status = tap_status,
     .probe = nsp_tap_probe,

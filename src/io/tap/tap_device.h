@@ -31,6 +31,7 @@ struct nsp_io {
 
     bool superpackets; /* Are welcome now. */
     struct nsp_bpf_buckets buckets;
+    _Atomic int flows_fd;            /* Verdicts of flows; -1: none yet. */
     struct nsp_bpf_offload *offload; /* In force; NULL: none. */
 
     struct nsp_link_watch watch; /* Read by worker 0. */
@@ -50,9 +51,12 @@ int nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                         struct nsp_diag *reterr) NSP_MUSTCHECK;
 
 /* As in struct nsp_io_ops (tap_offload.c). */
-int nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-                    uint32_t n, bool complete,
+int nsp_tap_offload(struct nsp_io *io,
+                    const struct nsp_offload_request *request,
                     struct nsp_offload_counters ret_last[]);
+void nsp_tap_offload_flows(struct nsp_io *io,
+                           const struct nsp_offload_flow flows[], uint32_t n,
+                           uint64_t generation);
 int nsp_tap_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret);
 void nsp_tap_read_offload(struct nsp_io *io, uint32_t index,
                           struct nsp_offload_counters *ret);

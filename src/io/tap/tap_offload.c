@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "io/tap/tap_device.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/bpf_flows.h"
 
 /* Loads the program of each hook that decides by 'offload'. Returns 0, or a
  * negative errno with nothing loaded. */
@@ -47,41 +48,39 @@ replace_programs(struct nsp_io *io, const int fds[])
 /* What passes is to pass only while the engine is alive: with 'fail_closed' it
  * is asked about all but drops. */
 static int
-create(const struct nsp_io *io, const struct nsp_offload_rule rules[],
-       uint32_t n, bool complete, struct nsp_bpf_offload **ret)
+create(struct nsp_io *io, const struct nsp_offload_request *request,
+       struct nsp_bpf_offload **ret)
 {
     struct nsp_offload_rule own[NSP_OFFLOAD_RULES_MAX];
+    struct nsp_offload_request wanted = *request;
+    struct nsp_bpf_offload_maps maps = { .buckets_fd = io->buckets.fd };
 
-    assert(n <= NSP_OFFLOAD_RULES_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        own[i] = rules[i];
+    assert(request->count <= NSP_OFFLOAD_RULES_MAX);
+    wanted.rules = own;
+    for (uint32_t i = 0; i < request->count; i++) {
+        own[i] = request->rules[i];
         if (io->fail_closed && (own[i].does == NSP_OFFLOAD_PASS ||
                                 own[i].does == NSP_OFFLOAD_POLICE))
             own[i].does = NSP_OFFLOAD_ASK;
     }
-    return nsp_bpf_offload_create(NSP_EBPF_TCX, own, n,
-                                  complete && !io->fail_closed, io->buckets.fd,
-                                  &io->allocator, ret);
-}
-
-/* Nobody runs a program that decides by the last rules any more. */
-static void
-take_last(struct nsp_io *io, uint32_t count, struct nsp_offload_counters ret[])
-{
-    for (uint32_t i = 0; i <= count; i++)
-        nsp_tap_read_offload(io, i, &ret[i]);
+    wanted.complete &= !io->fail_closed;
+    /* Where there can be none, flows go on with the engine. */
+    if (request->flow_rules > 0 && io->flows_fd < 0 && !io->fail_closed)
+        io->flows_fd = nsp_bpf_flows_create();
+    maps.flows_fd = io->flows_fd;
+    return nsp_bpf_offload_create(NSP_EBPF_TCX, &wanted, &maps, &io->allocator,
+                                  ret);
 }
 
 int
-nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
-                uint32_t n, bool complete,
+nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                 struct nsp_offload_counters ret_last[])
 {
     struct nsp_bpf_offload *next = NULL;
     int fds[NSP_TAP_HOOKS_MAX], err = 0;
 
-    if (n > 0 || complete)
-        err = create(io, rules, n, complete, &next);
+    if (request->count > 0 || request->complete || request->flow_rules > 0)
+        err = create(io, request, &next);
     if (err < 0)
         return err;
     nsp_gate_lock(io->hooks_gate);
@@ -97,11 +96,21 @@ nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_rule rules[],
         /* It fails on processors kept from the scheduler (nohz_full): what they
          * may still count meanwhile is then lost. */
         (void)!nsp_bpf_wait_for_programs();
-        take_last(io, nsp_bpf_offload_rule_count(io->offload), ret_last);
+        nsp_bpf_offload_read_all(io->offload, ret_last);
         nsp_bpf_offload_destroy(io->offload);
     }
     io->offload = next;
     return 0;
+}
+
+void
+nsp_tap_offload_flows(struct nsp_io *io, const struct nsp_offload_flow flows[],
+                      uint32_t n, uint64_t generation)
+{
+    int fd = atomic_load(&io->flows_fd);
+
+    if (fd >= 0)
+        nsp_bpf_flows_push(fd, flows, n, (uint32_t)generation);
 }
 
 int

@@ -145,6 +145,8 @@ static int
 load_rule(void)
 {
     const struct nsp_offload_rule rule = { .does = NSP_OFFLOAD_DROP };
+    const struct nsp_offload_request request = { .rules = &rule, .count = 1 };
+    const struct nsp_bpf_offload_maps maps = { -1, -1 };
     struct nsp_tap_divert divert = { .ifindex = 1, .tap_ifindex = 1 };
     struct nsp_filter *filter;
     struct nsp_beats beats;
@@ -155,7 +157,7 @@ load_rule(void)
     if (fd == 0 && nsp_filter_compile("true", NSP_LAYER_NETWORK, NULL, &filter,
                                       NULL) == NSP_OK) {
         divert.filter = filter;
-        fd = nsp_bpf_offload_create(NSP_EBPF_TCX, &rule, 1, false, -1,
+        fd = nsp_bpf_offload_create(NSP_EBPF_TCX, &request, &maps,
                                     &nsp_libc_allocator, &divert.offload);
         if (fd == 0)
             fd = nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);

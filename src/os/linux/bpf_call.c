@@ -67,6 +67,14 @@ nsp_bpf_array_create(const char *name, uint32_t value_bytes, uint32_t entries,
 }
 
 int
+nsp_bpf_lru_create(const char *name, uint32_t key_bytes, uint32_t value_bytes,
+                   uint32_t entries)
+{
+    return create_map(name, BPF_MAP_TYPE_LRU_HASH, key_bytes, value_bytes,
+                      entries, 0);
+}
+
+int
 nsp_bpf_xskmap_create(const char *name, uint32_t entries)
 {
     return create_map(name, BPF_MAP_TYPE_XSKMAP, sizeof(uint32_t),
@@ -183,11 +191,17 @@ nsp_bpf_prefixes_create(const char *name, const struct nsp_ebpf_map *map)
 int
 nsp_bpf_array_set(int map_fd, uint32_t index, const void *value)
 {
+    return nsp_bpf_map_set(map_fd, &index, value);
+}
+
+int
+nsp_bpf_map_set(int map_fd, const void *key, const void *value)
+{
     union bpf_attr attr;
 
     memset(&attr, 0, sizeof attr);
     attr.map_fd = (uint32_t)map_fd;
-    attr.key = (uintptr_t)&index;
+    attr.key = (uintptr_t)key;
     attr.value = (uintptr_t)value;
     return call(BPF_MAP_UPDATE_ELEM, &attr, sizeof attr);
 }

@@ -34,6 +34,13 @@ int nsp_bpf_percpu_array_create(const char *name, uint32_t value_bytes,
 int nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
                              uint64_t ret[]) NSP_MUSTCHECK;
 
+/* Makes a hash map that has 'entries' values at most, and then forgets those
+ * that were not asked for longest; and sets one of a map's values. */
+int nsp_bpf_lru_create(const char *name, uint32_t key_bytes,
+                       uint32_t value_bytes, uint32_t entries) NSP_MUSTCHECK;
+int nsp_bpf_map_set(int map_fd, const void *key,
+                    const void *value) NSP_MUSTCHECK;
+
 /* Makes the map that a program of a filter looks addresses up in. */
 int nsp_bpf_prefixes_create(const char *name,
                             const struct nsp_ebpf_map *map) NSP_MUSTCHECK;

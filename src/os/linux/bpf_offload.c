@@ -1,24 +1,15 @@
 #define _GNU_SOURCE
 #include "os/linux/bpf_offload.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <linux/if_ether.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "netshaper/policy.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/bpf_flows.h"
+#include "os/linux/bpf_frame.h"
 #include "os/linux/bpf_police.h"
-
-#define ETHERNET_BYTES 14
-#define IPV6_BYTES     40
-
-/* Behind the lengths that headers of IPv4 and IPv6 tell. */
-#define LENGTHS_END (ETHERNET_BYTES + 6)
-
-/* A frame that is not longer may have padding behind its packet. */
-#define PADDED_BYTES_MAX (ETH_ZLEN - ETHERNET_BYTES)
 
 /* On the stack: a word for each rule that counts, then who decides, then room
  * for a key. Each is the upper half of a slot, and never 0: of such the kernel
@@ -36,11 +27,13 @@ struct function {
 struct nsp_bpf_offload {
     struct nsp_offload_rule rules[NSP_OFFLOAD_RULES_MAX];
     struct function functions[NSP_OFFLOAD_RULES_MAX];
-    uint32_t count;
-    bool complete;
+    struct nsp_offload_request request; /* Its rules are those above. */
+    uint32_t entries;                   /* That count. */
     enum nsp_ebpf_type type;
-    uint8_t direction;           /* Of the site that is prepared for. */
-    int counters_fd, buckets_fd; /* The latter is the device's. */
+    uint8_t direction; /* Of the site that is prepared for, */
+    uint32_t ifindex;  /* which is at that interface. */
+    int counters_fd;
+    struct nsp_bpf_offload_maps shared; /* The device's. */
 
     struct nsp_ebpf_maps maps; /* Made so far. */
     int map_fds[NSP_EBPF_MAPS_MAX];
@@ -53,35 +46,38 @@ struct nsp_bpf_offload {
 
 int
 nsp_bpf_offload_create(enum nsp_ebpf_type type,
-                       const struct nsp_offload_rule rules[], uint32_t n,
-                       bool complete, int buckets_fd,
+                       const struct nsp_offload_request *request,
+                       const struct nsp_bpf_offload_maps *maps,
                        const struct nsp_allocator *allocator,
                        struct nsp_bpf_offload **ret)
 {
     struct nsp_bpf_offload *offload;
+    int err = -ENOMEM;
 
-    assert(n <= NSP_OFFLOAD_RULES_MAX);
+    assert(request->count <= NSP_OFFLOAD_RULES_MAX);
     offload = nsp_alloc(allocator, 1, sizeof *offload);
     if (!offload)
         return -ENOMEM;
     offload->allocator = *allocator;
     offload->type = type;
-    offload->count = n;
-    offload->complete = complete;
-    offload->buckets_fd = buckets_fd;
-    if (n > 0)
-        memcpy(offload->rules, rules, n * sizeof rules[0]);
+    offload->request = *request;
+    offload->request.rules = offload->rules;
+    offload->shared = *maps;
+    offload->entries = request->count + 1 + request->flow_rules;
+    for (uint32_t i = 0; i < request->count; i++)
+        offload->rules[i] = request->rules[i];
     offload->insns = nsp_alloc(allocator, NSP_BPF_OFFLOAD_FILTER_INSNS_MAX,
                                sizeof offload->insns[0]);
     offload->counters_fd = nsp_bpf_percpu_array_create(
-        "nsp_offload", sizeof(struct nsp_offload_counters), n + 1);
+        "nsp_offload", sizeof(struct nsp_offload_counters), offload->entries);
     if (offload->insns && offload->counters_fd >= 0) {
         *ret = offload;
         return 0;
     }
-    n = offload->insns ? (uint32_t)-offload->counters_fd : ENOMEM;
+    if (offload->insns)
+        err = offload->counters_fd;
     nsp_bpf_offload_destroy(offload);
-    return -(int)n;
+    return err;
 }
 
 struct nsp_bpf_offload *
@@ -154,7 +150,8 @@ nsp_bpf_offload_prepare(struct nsp_bpf_offload *offload,
     uint32_t used = 0;
 
     offload->direction = (uint8_t)site->direction;
-    for (uint32_t i = 0; i < offload->count; i++) {
+    offload->ifindex = site->ifindex;
+    for (uint32_t i = 0; i < offload->request.count; i++) {
         const struct nsp_offload_rule *rule = &offload->rules[i];
         struct function *f = &offload->functions[i];
         struct nsp_widened widened;
@@ -205,14 +202,14 @@ enum {
     OWN_CONFORMS,
     OWN_EXCEEDS,
     OWN_POLICED,
-    OWN_IPV6,
     OWN_LENGTH,
-    OWN_COUNTED,
-    OWN_UNDECIDED,
+    OWN_UNDECIDED = OWN_LENGTH + NSP_BPF_LENGTH_LABELS,
     OWN_DROPPED,
     OWN_LIMITED,
     OWN_DONE,
-    OWN_NOTES,
+    OWN_NO_FLOW,
+    OWN_FLOW,
+    OWN_NOTES = OWN_FLOW + NSP_BPF_FLOW_LABELS,
 };
 _Static_assert(OWN_NOTES + NSP_OFFLOAD_COUNTS_MAX <= NSP_BPF_OFFLOAD_LABELS,
                "room for labels");
@@ -243,7 +240,9 @@ word_at(const struct walk *w, uint32_t i)
 }
 #define WORD_DECIDER NSP_OFFLOAD_COUNTS_MAX
 #define WORD_KEY     (NSP_OFFLOAD_COUNTS_MAX + 1)
-_Static_assert(8 * (WORD_KEY + 1) <= NSP_BPF_OFFLOAD_STACK_BYTES,
+#define FLOW_OFF     (8 * ((int32_t)WORD_KEY + 1))
+_Static_assert(FLOW_OFF + NSP_BPF_FLOW_STACK_BYTES <=
+                   NSP_BPF_OFFLOAD_STACK_BYTES,
                "room on the stack");
 
 static void
@@ -286,6 +285,37 @@ put_match(struct walk *w, uint32_t i)
     }
 }
 
+/* Decides packets of flows that have a verdict. */
+static void
+put_flow(struct walk *w)
+{
+    const struct nsp_bpf_offload *offload = w->offload;
+    const struct nsp_bpf_flow_lookup lookup = {
+        .type = offload->type,
+        .map_fd = offload->shared.flows_fd,
+        .generation = (uint32_t)offload->request.generation,
+        .ifindex = offload->ifindex,
+        .direction = offload->direction,
+        .stack_off = w->exits->stack_off + FLOW_OFF,
+        .miss = label(w, OWN_NO_FLOW),
+        .first_label = label(w, OWN_FLOW),
+    };
+    const uint32_t first = offload->request.count + 2;
+
+    nsp_bpf_put_flow_lookup(w->p, &lookup);
+    nsp_bpf_jump_if(w->p, BPF_JEQ, R2, NSP_OFFLOAD_NO_RULE,
+                    label(w, OWN_FATE + FATE_NONE));
+    w->reaches[FATE_NONE] = true;
+    nsp_bpf_put(w->p, BPF_ALU | BPF_ADD | BPF_K, R2, R0, 0, (int32_t)first);
+    nsp_bpf_put(w->p, BPF_STX | BPF_MEM | BPF_W, FRAME, R2,
+                word_at(w, WORD_DECIDER), 0);
+    nsp_bpf_jump_if(w->p, BPF_JEQ, R8, NSP_OFFLOAD_DROP,
+                    label(w, OWN_FATE + FATE_DROP));
+    w->reaches[FATE_DROP] = true;
+    jump_to_fate(w, FATE_PASS);
+    nsp_bpf_place(w->p, label(w, OWN_NO_FLOW));
+}
+
 /* Returns whether any packet goes on to the next rule. */
 static bool
 put_rule(struct walk *w, uint32_t i)
@@ -319,54 +349,6 @@ put_rule(struct walk *w, uint32_t i)
 }
 
 /* --- Counting ------------------------------------------------------------- */
-
-/* R9 = bytes of the frame, R2 and R3 = where its first piece begins and ends.
- */
-static void
-put_frame(struct walk *w)
-{
-    struct nsp_bpf_program *p = w->p;
-
-    if (w->offload->type == NSP_EBPF_TCX) {
-        nsp_bpf_load_context(p, R9, offsetof(struct __sk_buff, len));
-        nsp_bpf_load_context(p, R2, offsetof(struct __sk_buff, data));
-        nsp_bpf_load_context(p, R3, offsetof(struct __sk_buff, data_end));
-        return;
-    }
-    nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
-    nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));
-    nsp_bpf_move(p, R9, R3);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_X, R9, R2, 0, 0);
-}
-
-/* R9 = bytes from the IP header on, without padding. Nothing has been counted
- * yet: where the header is out of reach the engine is asked. */
-static void
-put_length(struct walk *w)
-{
-    struct nsp_bpf_program *p = w->p;
-
-    put_frame(w);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_K, R9, R0, 0, ETHERNET_BYTES);
-    nsp_bpf_jump_if(p, BPF_JGT, R9, PADDED_BYTES_MAX, label(w, OWN_COUNTED));
-    nsp_bpf_move(p, R1, R2);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, LENGTHS_END);
-    nsp_bpf_jump_if_reg(p, BPF_JGT, R1, R3, w->exits->ask);
-    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES - 2, 0);
-    nsp_bpf_jump_if(p, BPF_JEQ, R1, htons(ETH_P_IPV6), label(w, OWN_IPV6));
-    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES + 2, 0);
-    nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
-    nsp_bpf_jump(p, label(w, OWN_LENGTH));
-    nsp_bpf_place(p, label(w, OWN_IPV6));
-    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2, ETHERNET_BYTES + 4, 0);
-    nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, IPV6_BYTES);
-    nsp_bpf_place(p, label(w, OWN_LENGTH));
-    nsp_bpf_jump_if(p, BPF_JEQ, R1, 0, label(w, OWN_COUNTED));
-    nsp_bpf_jump_if_reg(p, BPF_JGE, R1, R9, label(w, OWN_COUNTED));
-    nsp_bpf_move(p, R9, R1);
-    nsp_bpf_place(p, label(w, OWN_COUNTED));
-}
 
 /* R0 = the counters of the rule whose number is the key; without any, on at
  * 'none'. */
@@ -461,7 +443,7 @@ put_policing(struct walk *w)
                         label(w, OWN_BUCKET + i));
     for (uint32_t i = 0; i < w->buckets; i++) {
         nsp_bpf_place(p, label(w, OWN_BUCKET + i));
-        nsp_bpf_put_price(p, w->offload->buckets_fd,
+        nsp_bpf_put_price(p, w->offload->shared.buckets_fd,
                           &w->offload->rules[w->policing[i]].bucket);
         nsp_bpf_jump(p, label(w, OWN_TAKE));
     }
@@ -481,7 +463,8 @@ put_tail(struct walk *w)
     struct nsp_bpf_program *p = w->p;
 
     nsp_bpf_place(p, label(w, OWN_TAIL));
-    put_length(w);
+    nsp_bpf_put_ip_bytes(p, w->offload->type, w->exits->ask,
+                         label(w, OWN_LENGTH));
     nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
     nsp_bpf_move(p, R7, R0);
     if (w->buckets > 0)
@@ -512,7 +495,7 @@ put_tail(struct walk *w)
 static void
 put_rest(struct walk *w)
 {
-    if (w->offload->complete)
+    if (w->offload->request.complete)
         jump_to_fate(w, FATE_NONE);
     else
         nsp_bpf_jump(w->p, w->exits->ask);
@@ -527,8 +510,10 @@ nsp_bpf_offload_put(struct nsp_bpf_offload *offload, struct nsp_bpf_program *p,
 
     for (uint32_t i = 0; i < NSP_OFFLOAD_COUNTS_MAX; i++)
         store(&w, i, NOTE_NONE);
-    store(&w, WORD_DECIDER, offload->count + 1);
-    for (uint32_t i = 0; i < offload->count && goes_on; i++)
+    store(&w, WORD_DECIDER, offload->request.count + 1);
+    if (offload->request.flow_rules > 0 && offload->shared.flows_fd >= 0)
+        put_flow(&w);
+    for (uint32_t i = 0; i < offload->request.count && goes_on; i++)
         goes_on = put_rule(&w, i);
     if (goes_on)
         put_rest(&w);
@@ -541,7 +526,7 @@ nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
                             struct nsp_bpf_program *p,
                             const struct nsp_bpf_offload_exits *exits)
 {
-    for (uint32_t i = 0; i < offload->count; i++) {
+    for (uint32_t i = 0; i < offload->request.count; i++) {
         const struct function *f = &offload->functions[i];
 
         nsp_bpf_place(p, exits->first_label + OWN_FILTER + i);
@@ -551,12 +536,6 @@ nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
                f->count * sizeof p->insns[0]);
         p->count += f->count;
     }
-}
-
-uint32_t
-nsp_bpf_offload_rule_count(const struct nsp_bpf_offload *offload)
-{
-    return offload->count;
 }
 
 int
@@ -570,4 +549,13 @@ nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
     if (err == 0)
         memcpy(ret, words, sizeof *ret);
     return err;
+}
+
+void
+nsp_bpf_offload_read_all(const struct nsp_bpf_offload *offload,
+                         struct nsp_offload_counters ret[])
+{
+    for (uint32_t i = 0; i < offload->entries; i++)
+        if (nsp_bpf_offload_read(offload, i, &ret[i]) < 0)
+            ret[i] = (struct nsp_offload_counters){ 0 };
 }

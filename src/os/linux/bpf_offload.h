@@ -7,6 +7,7 @@
 /* Rules that the kernel decides by (netshaper/io.h, 'offload'), as a part of
  * the program that a device has at a tc or XDP hook.
  *
+ *     its flow has a verdict    -> the same as a rule's
  *     for each rule in order:   its filter, a function
  *         may match, ask        -> label 'ask'
  *         matches, count        -> noted
@@ -17,17 +18,22 @@
  * Filters    answer 1 for a match, 0 for none, 2 where they could not look. Of
  *            one that cannot tell all it asks, 1 is no better than 2.
  * Sets       The larger named ones are tries (LPM) that all programs share.
- * Counters   A per-CPU array: an entry for each rule, and the last for packets
- *            that none decides. Of what is asked about nothing is counted.
- * Threads    One at a time; counters may be read by any. */
+ * Counters   A per-CPU array: an entry for each rule, one for packets that none
+ *            decides, and one for each rule that flows may name. Of what is
+ * asked about nothing is counted. Threads    One at a time; counters may be
+ * read by any. */
 struct nsp_bpf_offload;
 
-/* Takes the first 'n' rules, whose filters outlive it, for programs of hooks of
- * 'type': XDP takes Linux 5.18. 'buckets_fd' is that of struct nsp_bpf_buckets,
- * for rules that police. Returns 0 or a negative errno. */
+/* What programs share with others than their like. */
+struct nsp_bpf_offload_maps {
+    int buckets_fd, flows_fd;
+};
+
+/* Takes the rules of 'request', whose filters outlive it, for programs of hooks
+ * of 'type': XDP takes Linux 5.18. Returns 0 or a negative errno. */
 int nsp_bpf_offload_create(enum nsp_ebpf_type type,
-                           const struct nsp_offload_rule rules[], uint32_t n,
-                           bool complete, int buckets_fd,
+                           const struct nsp_offload_request *request,
+                           const struct nsp_bpf_offload_maps *maps,
                            const struct nsp_allocator *allocator,
                            struct nsp_bpf_offload **ret) NSP_MUSTCHECK;
 
@@ -49,7 +55,7 @@ struct nsp_bpf_offload_exits {
     int32_t stack_off; /* From FRAME, a multiple of 8. */
 };
 #define NSP_BPF_OFFLOAD_LABELS      200u
-#define NSP_BPF_OFFLOAD_STACK_BYTES 80
+#define NSP_BPF_OFFLOAD_STACK_BYTES 128
 
 /* What it adds to a program at most: the walk, and the functions. */
 #define NSP_BPF_OFFLOAD_WALK_INSNS_MAX   2048u
@@ -66,11 +72,13 @@ void nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
                                  struct nsp_bpf_program *p,
                                  const struct nsp_bpf_offload_exits *exits);
 
-uint32_t nsp_bpf_offload_rule_count(const struct nsp_bpf_offload *offload);
-
-/* Reads the counters of entry 'index', at most the number of rules. Returns 0
+/* Reads the counters of entry 'index' (netshaper/io.h, read_offload). Returns 0
  * or a negative errno. */
 int nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
                          struct nsp_offload_counters *ret) NSP_MUSTCHECK;
+
+/* Reads all there are. What cannot be read is zero. */
+void nsp_bpf_offload_read_all(const struct nsp_bpf_offload *offload,
+                              struct nsp_offload_counters ret[]);
 
 #endif /* NSP_OS_LINUX_BPF_OFFLOAD_H */
