@@ -112,6 +112,13 @@ warn_hidden(struct nsp_policy_builder *b, uint32_t index, uint32_t by)
 {
     char name[64], by_name[64];
 
+    if (by == NSP_HIDDEN_BY_SEVERAL) {
+        warn(b, &rule_doc(b, index)->at, "match", "never-matches",
+             "move it up, or take it out",
+             "rule %s never matches: rules before it decide all of its packets",
+             rule_name(b, index, name));
+        return;
+    }
     rule_name(b, by, by_name);
     if (is_default(b, index)) {
         warn(b, &b->doc->fallback.at, "action", "never-matches",

@@ -45,13 +45,16 @@ NSP_API bool nsp_filter_implies(const struct nsp_filter *filter,
                                 const struct nsp_filter *other,
                                 uint64_t *steps);
 
-#define NSP_HIDDEN_BY_NONE UINT32_MAX
+#define NSP_HIDDEN_BY_NONE    UINT32_MAX
+#define NSP_HIDDEN_BY_SEVERAL (UINT32_MAX - 1)
 
 /* Finds rules that no packet ever comes to. 'filters' has the compiled filter
  * of each rule of 'spec', NULL for rules that match everything. Stores in
- * 'ret', for each rule, an earlier one that decides all of its packets, or
- * NSP_HIDDEN_BY_NONE where no single one is proven to. Disabled rules hide
- * nothing. Bounded: of many thousand rules, not all pairs are compared. */
+ * 'ret', for each rule, an earlier one that decides all of its packets;
+ * NSP_HIDDEN_BY_SEVERAL where several together do that differ in one column
+ * (ports that make up a range, networks that make up a larger one); or
+ * NSP_HIDDEN_BY_NONE where neither is proven. Disabled rules hide nothing.
+ * Bounded: of many thousand rules, not all pairs are compared. */
 NSP_API void nsp_policy_find_hidden(const struct nsp_policy_spec *spec,
                                     struct nsp_filter *const filters[],
                                     uint32_t ret[]);
