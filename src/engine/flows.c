@@ -56,32 +56,45 @@ nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
     if (!flows->table)
         return;
     flows->caches = plan != NULL;
-    flows->tracks =
-        plan || flows->filter_reads || nsp_policy_reads_flows(policy) ||
+    flows->reads =
+        flows->filter_reads || nsp_policy_reads_flows(policy) ||
         (flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW));
+    flows->tracks = plan || flows->reads;
     if (plan)
         nsp_flow_cache_use(flows->cache, plan);
 }
 
-void
-nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
-                uint32_t n, uint64_t now_ns)
+/* A view needs the second line of its flow, which finding it did not fetch: all
+ * are asked for at once. */
+static void
+read_views(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
+           uint64_t now_ns)
 {
-    if (!flows->tracks) {
-        for (uint32_t i = 0; i < n; i++)
-            pkts[i]->flow = NULL;
-        return;
+    for (uint32_t i = 0; i < n; i++) {
+        if (flows->hits[i].flow)
+            nsp_prefetch(&flows->hits[i].flow->first_ns);
     }
-    nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
     for (uint32_t i = 0; i < n; i++) {
         const struct nsp_flow_hit *hit = &flows->hits[i];
 
-        pkts[i]->flow = NULL;
         if (!hit->flow)
             continue;
         nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, hit->number,
                            now_ns, &flows->views[i]);
         pkts[i]->flow = &flows->views[i];
     }
+}
+
+void
+nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+                uint32_t n, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < n; i++)
+        pkts[i]->flow = NULL;
+    if (!flows->tracks)
+        return;
+    nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
+    if (flows->reads)
+        read_views(flows, pkts, n, now_ns);
     nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
 }

@@ -10,9 +10,9 @@
 struct nsp_flows {
     struct nsp_flow_table *table; /* NULL: flows are not tracked. */
     struct nsp_flow_cache *cache;
-    bool tracks, caches; /* With the policy in force. */
-    bool filter_reads;   /* The start filter does. */
-    bool virtual_time;   /* Effects draw by flow. */
+    bool tracks, reads, caches; /* With the policy in force. */
+    bool filter_reads;          /* The start filter does. */
+    bool virtual_time;          /* Effects draw by flow. */
 
     /* Of the burst. */
     struct nsp_flow_hit hits[NSP_BURST_MAX];
@@ -29,7 +29,8 @@ void nsp_flows_fini(struct nsp_flows *flows);
 /* Takes up the policy in force. */
 void nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy);
 
-/* Finds the flows of a burst of parsed packets, and sets pkt->flow of each. */
+/* Finds the flows of a burst of parsed packets, and sets pkt->flow of each; to
+ * NULL where nothing reads it. */
 void nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
                      uint32_t n, uint64_t now_ns);
 
