@@ -6,26 +6,6 @@
 
 /* --- Counting ------------------------------------------------------------ */
 
-struct nsp_rule_counters *
-nsp_outlet_counters(struct nsp_worker *w, struct nsp_tally *tally)
-{
-    if (!tally->changed) {
-        tally->changed = true;
-        tally->next_changed = w->changed;
-        w->changed = tally;
-    }
-    return &tally->counted;
-}
-
-struct nsp_rule_counters *
-nsp_outlet_rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    if (pkt->rule == NSP_RULE_NONE)
-        return NULL;
-    return nsp_outlet_counters(w,
-                               &nsp_state_rule(&w->states, pkt->rule)->tally);
-}
-
 void
 nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
                     uint32_t n)

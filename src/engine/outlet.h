@@ -21,13 +21,27 @@ void nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt);
 void nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt);
 
 /* The counters of 'tally', to be published. */
-struct nsp_rule_counters *nsp_outlet_counters(struct nsp_worker *w,
-                                              struct nsp_tally *tally);
+static inline struct nsp_rule_counters *
+nsp_outlet_counters(struct nsp_worker *w, struct nsp_tally *tally)
+{
+    if (!tally->changed) {
+        tally->changed = true;
+        tally->next_changed = w->changed;
+        w->changed = tally;
+    }
+    return &tally->counted;
+}
 
 /* The counters of the rule that decided 'pkt', to be published; NULL if none.
  */
-struct nsp_rule_counters *nsp_outlet_rule_counters(struct nsp_worker *w,
-                                                   const struct nsp_pkt *pkt);
+static inline struct nsp_rule_counters *
+nsp_outlet_rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    if (pkt->rule == NSP_RULE_NONE)
+        return NULL;
+    return nsp_outlet_counters(w,
+                               &nsp_state_rule(&w->states, pkt->rule)->tally);
+}
 
 void nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt);
 void nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
