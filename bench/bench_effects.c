@@ -2,7 +2,8 @@
  * engine on the memory backend: the processor time of a run with it, less that
  * of a run with a rule that does nothing. In virtual time, so that effects
  * which draw also pay for their packets' flows; "flows" says how much of it
- * that is.
+ * that is. What jitter tells apart comes back one by one: its figure has a
+ * round of the loop for each packet, which others share among a burst.
  *
  * Prints "name value unit" lines, each value the median of ROUNDS rounds that
  * take turns. */
