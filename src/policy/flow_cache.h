@@ -10,29 +10,33 @@
  *            addresses, ports, protocol, direction, interface, owner. But a
  *            verdict that came about through others (length, TTL, flags,
  *            payload, random numbers, the flow's own counters) must not be
- * kept. Idea       From a packet of a flow, each rule that may match is
- * evaluated with those other fields unknown (filter/partial.h). Rules that
+ *            kept.
+ * Idea       From a packet of a flow, each rule that may match is evaluated
+ *            with those other fields unknown (filter/partial.h). Rules that
  *            cannot match are left out; what remains, up to the first that
  *            matches for sure, is the flow's chain. Later packets run the
  *            filters of the chain that were unsure: none, mostly. Flows with
  *            equal chains share one.
  * Exact      The answers are those of the classifier, always.
  * When       The second packet of each way of a flow makes its chain: a flood
- * of one-packet flows makes none. Fragments, ICMP and edited packets have none,
- * nor have flows that would take more than NSP_FLOW_CHAIN_MAX rules, or more
- * than NSP_FLOW_LOOKS_MAX looks to make: these ask the classifier for each
- * packet. Bound      'chains_max' chains of 40 bytes; what flows keep is in the
- * flow table. When a chain more is needed all are forgotten, at most once a
- * second; until then new ones ask the classifier. Cost of a packet with a
- * chain: at most NSP_FLOW_CHAIN_MAX filters; without: the classifier's, and for
- * one packet of a flow's way the looks. Reload     nsp_flow_cache_use() takes
- * other rules. Flows are not touched: a chain is good only with the stamp it
- * was made under, and stamps are never used twice. There is one for each place
- * where packets are seen (direction, loopback flag, and interface and owner if
- * a rule asks), so chains of a flow that comes by another place are not
- * mistaken either. Threads    A plan is immutable and may be shared; a cache
- * belongs to the owner of the flow table, of whose flows it uses stamp and
- * value. */
+ *            of one-packet flows makes none. Fragments, ICMP and edited packets
+ *            have none, nor have flows that would take more than
+ *            NSP_FLOW_CHAIN_MAX rules, or more than NSP_FLOW_LOOKS_MAX looks to
+ *            make: these ask the classifier for each packet.
+ * Bound      'chains_max' chains of 40 bytes; what flows keep is in the flow
+ *            table. When a chain more is needed all are forgotten, at most once
+ *            a second; until then new ones ask the classifier. Cost of a packet
+ *            with a chain: at most NSP_FLOW_CHAIN_MAX filters; without: the
+ *            classifier's, and for one packet of a flow's way the looks.
+ * Reload     nsp_flow_cache_use() takes other rules. Flows are not touched: a
+ *            chain is good only with the stamp it was made under, and stamps
+ *            are never used twice. There is one for each place where packets
+ *            are seen (direction, loopback flag, and interface and owner if a
+ *            rule asks), so chains of a flow that comes by another place are
+ *            not mistaken either.
+ * Threads    A plan is immutable and may be shared; a cache belongs to the
+ *            owner of the flow table, of whose flows it uses stamp and value.
+ */
 struct nsp_flow_plan;
 struct nsp_flow_cache;
 
