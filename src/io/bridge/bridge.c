@@ -48,7 +48,8 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->buckets.fd = io->flows_fd = -1;
+    io->beats.map_fd = io->watch.fd = io->buckets.fd = -1;
+    atomic_init(&io->flows_fd, -1);
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
     io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;

@@ -39,8 +39,8 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd =
-        io->flows_fd = -1;
+    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd = -1;
+    atomic_init(&io->flows_fd, -1);
     io->allocator = allocator;
     io->log = cfg->log;
     result = nsp_tap_device_open(io, cfg, reterr);

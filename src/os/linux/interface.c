@@ -2,6 +2,7 @@
 #include "os/linux/interface.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>

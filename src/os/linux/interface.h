@@ -1,12 +1,12 @@
 #ifndef NSP_OS_LINUX_INTERFACE_H
 #define NSP_OS_LINUX_INTERFACE_H
-#include <net/if.h>
-
 #include "base/base.h"
 
 /* Requests about an interface: the ioctls of netdevice(7).
  *
  * Threads  Any; in the network namespace to work in. */
+
+struct ifreq; /* <net/if.h>, where _DEFAULT_SOURCE shows it. */
 
 /* Makes 'ret' name interface 'name', and nothing else. */
 void nsp_ifreq_init(struct ifreq *ret, const char *name);
