@@ -379,19 +379,3 @@ nsp_bottleneck_backlog_pkts(const struct nsp_bottleneck *b)
 {
     return b->backlog_pkts;
 }
-
-int
-nsp_bottleneck_set_rate(struct nsp_bottleneck *b, uint64_t now_ns,
-                        uint64_t rate_bitps)
-{
-    uint64_t due_ns;
-
-    if (b->link.plan || !rate_valid(rate_bitps))
-        return -EINVAL;
-    run_link(b, now_ns);
-    due_ns = nsp_serialiser_set_rate(&b->link, now_ns, rate_bitps);
-    if (b->serving)
-        b->serving->due_ns = due_ns;
-    set_limit(b, rate_bitps);
-    return 0;
-}

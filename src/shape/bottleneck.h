@@ -86,13 +86,6 @@ uint64_t nsp_bottleneck_due_ns(const struct nsp_bottleneck *b);
 uint32_t nsp_bottleneck_flush(struct nsp_bottleneck *b,
                               struct nsp_pkt *ret_pkts[], uint32_t max);
 
-/* Changes the rate at 'now_ns', exactly: of the packet on the wire, what has
- * not left yet leaves at the new rate. A limit in time becomes that of the new
- * rate; what waits already stays. nsp_bottleneck_due_ns() may change. Returns
- * 0, or -EINVAL for a rate outside its range or a bottleneck with a plan. */
-int nsp_bottleneck_set_rate(struct nsp_bottleneck *b, uint64_t now_ns,
-                            uint64_t rate_bitps) NSP_MUSTCHECK;
-
 /* Packets inside, the one being serialised included. */
 uint32_t nsp_bottleneck_backlog_pkts(const struct nsp_bottleneck *b);
 

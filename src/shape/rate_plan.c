@@ -469,21 +469,3 @@ nsp_serialiser_send(struct nsp_serialiser *s, uint64_t bytes)
         spend_by_trace(s, bytes);
     return nsp_serialiser_free_ns(s);
 }
-
-uint64_t
-nsp_serialiser_set_rate(struct nsp_serialiser *s, uint64_t now_ns,
-                        uint64_t rate_bitps)
-{
-    assert(!s->plan);
-    if (s->free_ns > now_ns || (s->free_ns == now_ns && s->free_rem > 0)) {
-        uint64_t work = (s->free_ns - now_ns) * s->rate_bitps + s->free_rem;
-
-        s->free_ns = now_ns;
-        s->rate_bitps = rate_bitps;
-        spend(s, work);
-    } else {
-        s->rate_bitps = rate_bitps;
-        s->free_rem = 0;
-    }
-    return nsp_serialiser_free_ns(s);
-}

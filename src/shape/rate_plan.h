@@ -74,9 +74,4 @@ void nsp_serialiser_idle(struct nsp_serialiser *s, uint64_t now_ns);
  * schedule, linear in the steps that it takes, at most two periods of them. */
 uint64_t nsp_serialiser_send(struct nsp_serialiser *s, uint64_t bytes);
 
-/* Changes a constant rate at 'now_ns', after which what is not sent yet goes at
- * the new one. Returns when what was last sent leaves now. */
-uint64_t nsp_serialiser_set_rate(struct nsp_serialiser *s, uint64_t now_ns,
-                                 uint64_t rate_bitps);
-
 #endif /* NSP_SHAPE_RATE_PLAN_H */

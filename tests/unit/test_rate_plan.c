@@ -314,75 +314,6 @@ TEST(trace_serves_from_its_start_on)
 /* --- Links ------------------------------------------------------------------
  */
 
-struct tick_changes {
-    uint64_t at_ns[20], bitps[20];
-    uint32_t count;
-};
-
-static uint64_t
-changed_rate(uint64_t ns, const void *context)
-{
-    const struct tick_changes *changes = context;
-    uint64_t bitps = 0;
-
-    for (uint32_t i = 0; i < changes->count && changes->at_ns[i] <= ns; i++)
-        bitps = changes->bitps[i];
-    return bitps;
-}
-
-/* A packet's departure is known only when no change comes before it. */
-TEST(bottleneck_changes_its_rate_exactly)
-{
-    enum { PKTS = 40 };
-    struct nsp_prng random;
-
-    nsp_prng_init(&random, 3, 0);
-    for (int round = 0; round < 300; round++) {
-        struct tick_changes changes = { .count = 20 };
-        struct nsp_pkt pkts[PKTS], *out[PKTS];
-        struct ticking ticking = { 0 };
-        struct nsp_bottleneck *b = NULL;
-        uint32_t done = 0;
-
-        for (uint32_t i = 0; i < changes.count; i++) {
-            changes.bitps[i] = (1 + nsp_prng_below(&random, 900)) * GBITPS;
-            if (i > 0)
-                changes.at_ns[i] =
-                    changes.at_ns[i - 1] + nsp_prng_below(&random, 60);
-        }
-        CHECK_EQ(
-            nsp_bottleneck_create(
-                &(struct nsp_bottleneck_config){ .rate_bitps = changes.bitps[0],
-                                                 .unit = NSP_QUEUE_PKTS,
-                                                 .limit = PKTS },
-                NULL, &b),
-            0);
-        for (uint32_t i = 0; i < PKTS; i++) {
-            pkts[i] = (struct nsp_pkt){
-                .ip_bytes = 1 + nsp_prng_below(&random, 3000),
-            };
-            CHECK(nsp_bottleneck_enqueue(b, 0, &pkts[i]) == NULL);
-        }
-        for (uint32_t i = 1; i < changes.count; i++) {
-            done += nsp_bottleneck_dequeue(b, changes.at_ns[i], out + done,
-                                           PKTS - done);
-            CHECK_EQ(
-                nsp_bottleneck_set_rate(b, changes.at_ns[i], changes.bitps[i]),
-                0);
-        }
-        done += nsp_bottleneck_dequeue(b, SECOND, out + done, PKTS - done);
-        CHECK_EQ(done, PKTS);
-        ticking.spare = changed_rate(0, &changes);
-        for (uint32_t i = 0; i < PKTS; i++) {
-            CHECK(out[i] == &pkts[i]);
-            CHECK_EQ(pkts[i].timer.due_ns,
-                     tick_send(&ticking, 0, pkts[i].ip_bytes, changed_rate,
-                               &changes));
-        }
-        nsp_bottleneck_destroy(b);
-    }
-}
-
 TEST(bottleneck_refuses_rates_that_it_cannot_have)
 {
     static const uint64_t at_ns[] = { MS };
@@ -393,17 +324,12 @@ TEST(bottleneck_refuses_rates_that_it_cannot_have)
     struct nsp_bottleneck_config cfg = { .rate_bitps = 8 };
     struct nsp_bottleneck *b = NULL;
 
-    CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), 0);
-    CHECK_EQ(nsp_bottleneck_set_rate(b, 0, 7), -EINVAL);
-    CHECK_EQ(nsp_bottleneck_set_rate(b, 0, NSP_RATE_BITPS_MAX + 1), -EINVAL);
-    nsp_bottleneck_destroy(b);
-
-    cfg.plan = plan;
+    cfg.plan = plan; /* Both. */
     CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), -EINVAL);
-    cfg.rate_bitps = 0;
-    CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), 0);
-    CHECK_EQ(nsp_bottleneck_set_rate(b, 0, 8), -EINVAL);
-    nsp_bottleneck_destroy(b);
+    cfg = (struct nsp_bottleneck_config){ .rate_bitps = 7 };
+    CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), -EINVAL);
+    cfg.rate_bitps = NSP_RATE_BITPS_MAX + 1;
+    CHECK_EQ(nsp_bottleneck_create(&cfg, NULL, &b), -EINVAL);
     nsp_rate_plan_unref(plan);
 }
 
@@ -542,7 +468,6 @@ TEST_MAIN(
     cmocka_unit_test(schedule_agrees_with_a_link_that_ticks),
     cmocka_unit_test(trace_agrees_with_one_that_visits_every_opportunity),
     cmocka_unit_test(trace_serves_from_its_start_on),
-    cmocka_unit_test(bottleneck_changes_its_rate_exactly),
     cmocka_unit_test(bottleneck_takes_a_plan_in_place_of_a_rate),
     cmocka_unit_test(bottleneck_refuses_rates_that_it_cannot_have),
     cmocka_unit_test(

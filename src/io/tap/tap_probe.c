@@ -186,7 +186,7 @@ probe_rules(const struct probe *probe)
     else
         nsp_device_report(
             &probe->to, "tap-rules", NSP_PROBE_OK, "",
-            "the kernel decides by rules that only pass, drop or count");
+            "the kernel decides by rules that only pass, drop, limit or count");
 }
 
 void
