@@ -221,6 +221,16 @@ set_first_queue(struct nsp_cli *cli, struct request *r, const char *text)
 }
 
 static int
+refuse_scenario(struct nsp_cli *cli)
+{
+    return nsp_cli_usage(
+        cli,
+        "write it to a policy, nsp-policy(5), and start that with 'nsp run'; a "
+        "rate alone may change here: --rate schedule=10s:9mbit/5s:1mbit",
+        "--scenario: steps that change several effects do not fit on one line");
+}
+
+static int
 take_option(struct nsp_cli *cli, struct request *r, enum option option,
             const char *value)
 {
@@ -269,13 +279,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
                                    "give the time in which you can tell",
                                    &r->job.confirm_ns);
     case OPT_SCENARIO:
-        return nsp_cli_usage(
-            cli,
-            "write it to a policy, nsp-policy(5), and start that with 'nsp "
-            "run'; a rate alone may change here: --rate "
-            "schedule=10s:9mbit/5s:1mbit",
-            "--scenario: steps that change several effects do not fit on one "
-            "line");
+        return refuse_scenario(cli);
     case OPT_YES:
         r->job.goes_on = true;
         return NSP_EXIT_OK;
