@@ -101,7 +101,7 @@ static void
 need(const struct emission *e, int32_t bytes)
 {
     nsp_bpf_move(e->p, R1, R2);
-    nsp_bpf_put(e->p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, bytes);
+    nsp_bpf_put(e->p, BPF_ALU64 | BPF_ADD, R1, R0, 0, bytes);
     nsp_bpf_jump_if_reg(e->p, BPF_JGT, R1, R3, e->lookup->miss);
 }
 

@@ -41,7 +41,7 @@ nsp_bpf_put_ip_bytes(struct nsp_bpf_program *p, enum nsp_ebpf_type type,
                 NSP_BPF_ETHERNET_BYTES);
     nsp_bpf_jump_if(p, BPF_JGT, R9, PADDED_BYTES_MAX, done);
     nsp_bpf_move(p, R1, R2);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, LENGTHS_END);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, R1, R0, 0, LENGTHS_END);
     nsp_bpf_jump_if_reg(p, BPF_JGT, R1, R3, unknown);
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2,
                 NSP_BPF_ETHERNET_BYTES - 2, 0);
@@ -54,7 +54,7 @@ nsp_bpf_put_ip_bytes(struct nsp_bpf_program *p, enum nsp_ebpf_type type,
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_H, R1, R2,
                 NSP_BPF_ETHERNET_BYTES + 4, 0);
     nsp_bpf_put(p, BPF_ALU | BPF_END | BPF_TO_BE, R1, R0, 0, 16);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R1, R0, 0, IPV6_BYTES);
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, R1, R0, 0, IPV6_BYTES);
     nsp_bpf_place(p, told);
     nsp_bpf_jump_if(p, BPF_JEQ, R1, 0, done);
     nsp_bpf_jump_if_reg(p, BPF_JGE, R1, R9, done);

@@ -306,7 +306,7 @@ put_flow(struct walk *w)
     nsp_bpf_jump_if(w->p, BPF_JEQ, R2, NSP_OFFLOAD_NO_RULE,
                     label(w, OWN_FATE + FATE_NONE));
     w->reaches[FATE_NONE] = true;
-    nsp_bpf_put(w->p, BPF_ALU | BPF_ADD | BPF_K, R2, R0, 0, (int32_t)first);
+    nsp_bpf_put(w->p, BPF_ALU | BPF_ADD, R2, R0, 0, (int32_t)first);
     nsp_bpf_put(w->p, BPF_STX | BPF_MEM | BPF_W, FRAME, R2,
                 word_at(w, WORD_DECIDER), 0);
     nsp_bpf_jump_if(w->p, BPF_JEQ, R8, NSP_OFFLOAD_DROP,

@@ -78,7 +78,7 @@ nsp_bpf_put_price(struct nsp_bpf_program *p, int buckets_fd,
     nsp_bpf_put(p, BPF_ALU64 | BPF_RSH | BPF_K, R1, R0, 0, bucket->cost_shift);
     nsp_bpf_set64(p, R2, bucket->burst_ns);
     nsp_bpf_load_map(p, R3, BPF_PSEUDO_MAP_VALUE, buckets_fd);
-    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD | BPF_K, R3, R0, 0,
+    nsp_bpf_put(p, BPF_ALU64 | BPF_ADD, R3, R0, 0,
                 (int32_t)(bucket->index * sizeof(uint64_t)));
 }
 
