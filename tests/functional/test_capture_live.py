@@ -347,17 +347,20 @@ def test_signals_end_it_with_every_packet_written(near, tmp_path, number):
     assert len(read(path, "frame.number")) == 500
 
 
+MOST_OF_BLOCK = 200  # Bytes of a datagram that send() sends, in a file.
+
+
 def test_a_killed_one_leaves_what_it_had_written(near, tmp_path):
     assert answers_in_time(near)
     path = tmp_path / "k.pcapng"
     capture = Capture(near, "-i", "v0", "--filter", "udp", "-w", path)
     send(near, count=200)
     until = time.monotonic() + PATIENCE
-    while path.stat().st_size < 200 * 100:
+    while path.stat().st_size < 100 * MOST_OF_BLOCK:
         assert time.monotonic() < until
     capture.process.kill()
     capture.process.communicate()
-    assert len(read(path, "frame.number")) == 200
+    assert len(read(path, "frame.number")) >= 100
 
 
 def test_what_does_not_fit_the_buffer_is_counted(near, tmp_path):

@@ -10,6 +10,7 @@ it runs on the near one:
 """
 
 import json
+import os
 import signal
 import time
 
@@ -290,7 +291,8 @@ def test_goes_on_after_its_queues_have_overflowed(wire, closed):
     echo.communicate()
     end = shape.end()
     assert end["result"] == "stopped"
-    if closed:
+    # Only root may read what the kernel says of netfilter's queues.
+    if closed and (wire.name != "nfqueue" or os.geteuid() == 0):
         assert end["kernel_dropped_pkts"] > 0
 
 

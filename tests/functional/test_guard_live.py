@@ -14,7 +14,7 @@ import time
 import pytest
 
 from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
-                        near, ping)  # noqa: F401
+                        near, ping, works_here)  # noqa: F401
 from test_run_live import Run
 from test_shape_live import NSP, Shape
 
@@ -284,6 +284,8 @@ rules: [ {rule} ]
 """
 
 
+@pytest.mark.skipif(not works_here("tap"),
+                    reason="'nsp doctor --backend tap' finds things missing")
 def test_knows_what_a_connection_cannot_bear(login, tmp_path):
     path = tmp_path / "policy.yaml"
     command = (NSP, "run", "--control", "''", *BRIEF, str(path))
