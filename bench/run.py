@@ -305,20 +305,21 @@ DELAY_WAYS = {"": ((), ((0.5, 50), (0.99, 300))),
 
 
 class DelayRound:
-    """Delays of the untouched path, of ours one way or the other, and of a bare
-    ppoll(), and how much time the host of this machine took away meanwhile."""
+    """Delays of the untouched path, of ours one way or the other, with how much
+    time the host of this machine took away meanwhile, and of a bare ppoll()."""
 
     def __init__(self, args, ms):
-        stolen_before, all_before = stolen_jiffies()
         with Untouched():
             self.untouched = delays_us(udp_flow(args, 500, 172, 1))
-        self.ours = {}
+        self.ours, self.stolen = {}, {}
         for way, (options, _) in DELAY_WAYS.items():
             with nsp(args, "--filter", "udp", "--delay", f"{ms}ms", *options):
+                stolen_before, all_before = stolen_jiffies()
                 self.ours[way] = delays_us(udp_flow(args, 500, 172, 1))
-        stolen, all_ = stolen_jiffies()
+                stolen, all_ = stolen_jiffies()
+            self.stolen[way] = (100 * (stolen - stolen_before) /
+                                (all_ - all_before))
         self.ppoll = timer_lateness_us(args, 1)
-        self.stolen = 100 * (stolen - stolen_before) / (all_ - all_before)
 
 
 def add_delay_error(table, rounds, ms, way, share, most, which, judged):
@@ -344,25 +345,27 @@ def measure_delay(args, table):
     printed for all."""
     for ms in 1, 10, 100:
         rounds = [DelayRound(args, ms) for _ in range(DELAY_ROUNDS)]
-        quiet = [one for one in rounds if one.stolen == 0]
-        judged = len(quiet) >= QUIET_ROUNDS
         for way, (_, limits) in DELAY_WAYS.items():
-            for share, most in limits:
-                add_delay_error(table, rounds, ms, way, share, most, "",
-                                not judged)
-                if judged:
-                    add_delay_error(table, quiet, ms, way, share, most,
-                                    ", %d of %d rounds" % (len(quiet),
-                                                           len(rounds)), True)
-            early = min(percentile(one.ours[way], 0.01)
-                        for one in rounds) - ms * 1000
-            table.add("delay beyond %d ms%s, p1, us" % (ms, way),
-                      "%+.0f" % early, "", "", ">= 0", early >= 0)
-            table.add("  p99, us, each round", " ".join(
-                "%.0f" % (percentile(one.ours[way], 0.99) - ms * 1000)
-                for one in rounds))
-        table.add("  time stolen by the host, %, each round", " ".join(
-            "%.1f" % one.stolen for one in rounds))
+            add_delay_way(table, rounds, ms, way, limits)
+
+
+def add_delay_way(table, rounds, ms, way, limits):
+    quiet = [one for one in rounds if one.stolen[way] == 0]
+    judged = len(quiet) >= QUIET_ROUNDS
+    for share, most in limits:
+        add_delay_error(table, rounds, ms, way, share, most, "", not judged)
+        if judged:
+            add_delay_error(table, quiet, ms, way, share, most,
+                            ", %d of %d rounds" % (len(quiet), len(rounds)),
+                            True)
+    early = min(percentile(one.ours[way], 0.01) for one in rounds) - ms * 1000
+    table.add("delay beyond %d ms%s, p1, us" % (ms, way), "%+.0f" % early, "",
+              "", ">= 0", early >= 0)
+    table.add("  p99, us, each round", " ".join(
+        "%.0f" % (percentile(one.ours[way], 0.99) - ms * 1000)
+        for one in rounds))
+    table.add("  time stolen by the host, %, each round", " ".join(
+        "%.1f" % one.stolen[way] for one in rounds))
 
 
 def columns_of(args, program):
