@@ -30,8 +30,8 @@ struct nsp_host_part {
 /* What struct nsp_io_config's 'device' points to. Every part has the functions
  * that live devices may leave out, but for 'retain'; of two, the first has
  * wait_with and the second ready_fd. They are opened in this order, and the
- * kernel closes in it the files of a process that is killed: what is lost in
- * between is least where the one that takes long to go comes last. */
+ * kernel closes the files of a process that is killed from the last to the
+ * first: least is lost where the one that takes long to go was opened first. */
 struct nsp_host_config {
     struct nsp_host_part parts[NSP_HOST_PARTS_MAX];
     uint32_t part_count;

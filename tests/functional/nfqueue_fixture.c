@@ -328,6 +328,52 @@ fixture_fork(void (*body)(void *context), void *context)
     return child;
 }
 
+/* --- Files that outlive their process ------------------------------------- */
+
+static int heir_ends[2]; /* A pipe: the heir reads until it is closed. */
+
+struct legator {
+    void (*open)(void *context);
+    void *context;
+};
+
+static void
+open_and_be_killed(void *opaque)
+{
+    const struct legator *legator = opaque;
+    pid_t heir;
+    char none;
+
+    legator->open(legator->context);
+    heir = fork();
+    CHILD_CHECK(heir >= 0);
+    if (heir == 0) {
+        close(heir_ends[1]);
+        _exit(read(heir_ends[0], &none, 1) != 0);
+    }
+    kill(getpid(), SIGKILL);
+}
+
+void
+fixture_kill_with_heir(void (*open)(void *context), void *context)
+{
+    struct legator legator = { open, context };
+    pid_t child;
+    int status;
+
+    CHECK_EQ(pipe(heir_ends), 0);
+    child = fixture_fork(open_and_be_killed, &legator);
+    CHECK_EQ(waitpid(child, &status, 0), child);
+    CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    close(heir_ends[0]);
+}
+
+void
+fixture_end_heir(void)
+{
+    close(heir_ends[1]);
+}
+
 uint32_t
 fixture_count_queues(void)
 {

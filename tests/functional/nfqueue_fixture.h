@@ -87,4 +87,10 @@ pid_t fixture_fork(void (*body)(void *context), void *context);
         }                                                                      \
     } while (0)
 
+/* Runs 'open' in a child, kills that, and returns when it is dead. Another
+ * process then holds all that the child had open until the heir is ended, or
+ * the test is. */
+void fixture_kill_with_heir(void (*open)(void *context), void *context);
+void fixture_end_heir(void);
+
 #endif /* NSP_TESTS_FUNCTIONAL_NFQUEUE_FIXTURE_H */

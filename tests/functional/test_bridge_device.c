@@ -3,6 +3,7 @@
 
 #include <linux/if_ether.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "netshaper/filter.h"
 #include "tests/lib/failing_alloc.h"
@@ -160,6 +161,39 @@ TEST(bridge_loses_nothing_when_stopped)
     for (unsigned i = 0; i < 100; i++)
         wire_hear(1, &frame);
     wire_hear_nothing(1);
+}
+
+static void
+open_for_long(void *context)
+{
+    const struct nsp_io_config *cfg = context;
+    struct nsp_diag diag;
+    struct nsp_pkt *pkt;
+
+    CHILD_CHECK(nsp_bridge_ops.open(cfg, &wire_device, &diag) == NSP_OK);
+    CHILD_CHECK(
+        nsp_bridge_ops.rx_burst(wire_device, 0, wire_now_ns(), &pkt, 1) == 0);
+}
+
+/* Before its sockets are closed, which takes the kernel a while. */
+TEST(bridge_is_passed_by_as_soon_as_it_is_dead)
+{
+    struct nsp_io_config cfg = wire_begin();
+
+    wire_open(&cfg); /* To be skipped where it must. */
+    nsp_bridge_ops.close(wire_device);
+    wire_device = NULL;
+    fixture_kill_with_heir(open_for_long, &cfg);
+    for (int from = 0; from < 2; from++) {
+        struct wire_frame sent, heard;
+
+        wire_build_plain(&sent, 7);
+        wire_put(from, &sent);
+        wire_hear(!from, &heard);
+        CHECK_MEM_EQ(heard.bytes, sent.bytes, sent.length);
+    }
+    fixture_end_heir();
+    wire_open(&cfg); /* Takes it over, to be closed. */
 }
 
 TEST(bridge_refuses_nonsense)
@@ -332,6 +366,7 @@ main(void)
             bridge_lends_no_more_than_it_was_opened_for_and_the_kernel_counts),
         BRIDGE_TEST(bridge_injects_both_ways),
         BRIDGE_TEST(bridge_loses_nothing_when_stopped),
+        BRIDGE_TEST(bridge_is_passed_by_as_soon_as_it_is_dead),
         BRIDGE_TEST(bridge_refuses_nonsense),
         BRIDGE_TEST(bridge_survives_every_allocation_that_can_fail),
         BRIDGE_TEST(bridge_polls_busily_where_asked_to),

@@ -141,6 +141,37 @@ TEST(tap_lets_go_of_the_network_when_killed)
     }
 }
 
+static void
+open_for_long(void *context)
+{
+    const struct nsp_io_config *cfg = context;
+    struct nsp_diag diag;
+
+    CHILD_CHECK(nsp_tap_ops.open(cfg, &tap_device, &diag) == NSP_OK);
+    CHILD_CHECK(tap_is_empty());
+}
+
+/* Before its files are closed, which takes the kernel a while. */
+TEST(tap_is_passed_by_as_soon_as_it_is_dead)
+{
+    struct nsp_io_config cfg = tap_begin();
+    const uint64_t end_ns =
+        tap_now_ns() + TAP_PATIENCE_S * UINT64_C(1000000000);
+
+    tap_open_ends();
+    tap_open(&cfg); /* To be skipped where it must. */
+    tap_close();
+    fixture_kill_with_heir(open_for_long, &cfg);
+    CHECK_EQ(tap_count(), 1);
+    tap_ask("question");
+    fixture_hear(tap_router, "question");
+    tap_answer("answer");
+    fixture_hear(tap_client, "answer");
+    fixture_end_heir();
+    while (tap_count() > 0)
+        CHECK(tap_now_ns() < end_ns);
+}
+
 TEST(tap_refuses_an_interface_that_is_taken)
 {
     struct nsp_io_config cfg = tap_begin();
@@ -263,6 +294,7 @@ main(void)
         TAP_TEST(tap_lets_nothing_by_when_it_hangs_and_fails_closed),
         TAP_TEST(tap_works_with_clsact_filters_too),
         TAP_TEST(tap_lets_go_of_the_network_when_killed),
+        TAP_TEST(tap_is_passed_by_as_soon_as_it_is_dead),
         TAP_TEST(tap_refuses_an_interface_that_is_taken),
         TAP_TEST(tap_refuses_nonsense),
         TAP_TEST(tap_survives_every_allocation_that_can_fail),

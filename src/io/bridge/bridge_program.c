@@ -36,13 +36,11 @@ enum label {
 static_assert(LABEL_OFFLOAD + NSP_BPF_OFFLOAD_LABELS <= NSP_BPF_LABELS_MAX,
               "room for labels");
 
-/* The rules' room on the stack is below a key of our own. */
-#define KEY_OFF (-8)
 static const struct nsp_bpf_offload_exits offload_exits = {
     .ask = LABEL_WANTED,
     .pass = LABEL_PASS,
     .first_label = LABEL_OFFLOAD,
-    .stack_off = KEY_OFF - NSP_BPF_OFFLOAD_STACK_BYTES,
+    .stack_off = -NSP_BPF_OFFLOAD_STACK_BYTES,
 };
 
 /* Frames that the switches at both ends keep to themselves pass. */
@@ -72,6 +70,7 @@ put_alive(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
     nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
     nsp_bpf_move(p, R9, R8);
+    nsp_beats_put_death_test(p, LABEL_LATE);
     if (steer->workers > 1) {
         nsp_bpf_move(p, R1, R7);
         nsp_bpf_put(p, BPF_ALU64 | BPF_MOD | BPF_K, R1, R0, 0,
@@ -86,17 +85,13 @@ put_alive(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 }
 
 /* Has the rules decide IP packets without tags; others, and those that they do
- * not decide, go on at LABEL_WANTED. Without a socket there is no engine whose
- * rules these are. */
+ * not decide, go on at LABEL_WANTED. They end with the process whose they
+ * are. */
 static void
 put_offload(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
-    nsp_bpf_load_context(p, R1, offsetof(struct xdp_md, rx_queue_index));
-    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_W, FRAME, R1, KEY_OFF, 0);
-    nsp_bpf_load_map(p, R1, BPF_PSEUDO_MAP_FD, steer->sockets_fd);
-    nsp_bpf_point(p, R2, KEY_OFF);
-    nsp_bpf_call(p, BPF_FUNC_map_lookup_elem);
-    nsp_bpf_jump_if64(p, BPF_JEQ, R0, 0, LABEL_PASS);
+    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
+    nsp_beats_put_death_test(p, LABEL_PASS);
 
     nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
     nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));

@@ -16,11 +16,11 @@
  *       there. Others it drops, or lets pass to the stack. Frames that switches
  *       keep to themselves, 01:80:C2:00:00:00 to 0F (spanning tree, pause,
  *       LACP, LLDP), and those that the filter does not match, always pass to
- *       the stack. What rules decide here is dropped, or passes, as long as
- * there is a socket: rules end with the process. tc    At the port's ingress:
- * sends what XDP let pass out of the other port. A frame that takes this way is
- * the stack's, so what is left to do of its checksum and segmentation gets
- * done.
+ *       the stack. What rules decide here is dropped, or passes, until the
+ *       process is dead: they end with it.
+ * tc    At the port's ingress: sends what XDP let pass out of the other port. A
+ *       frame that takes this way is the stack's, so what is left to do of its
+ *       checksum and segmentation gets done.
  *
  * Both are attached so that they outlive the process. */
 

@@ -53,12 +53,13 @@ nsp_beats_open(struct nsp_beats *beats, uint32_t queues, uint32_t hang_ms)
                               memory_order_relaxed);
         say(beats, q, now_ns + START_NS);
     }
-    return 0;
+    return nsp_robust_word_open(&beats->robust, &beats->shared->owner);
 }
 
 void
 nsp_beats_close(struct nsp_beats *beats)
 {
+    nsp_robust_word_close(&beats->robust);
     if (beats->shared)
         nsp_bpf_array_unshare(beats->shared, sizeof *beats->shared);
     if (beats->map_fd >= 0)
@@ -117,6 +118,14 @@ nsp_beats_woken(struct nsp_beats *beats, uint32_t queue)
     atomic_store_explicit(&beat->wake_ns,
                           adapt(beats, queue, wake_ns, latency_ns, now_ns),
                           memory_order_relaxed);
+}
+
+void
+nsp_beats_put_death_test(struct nsp_bpf_program *p, uint32_t dead)
+{
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_W, R1, R8,
+                offsetof(struct nsp_beats_shared, owner), 0);
+    nsp_bpf_jump_if(p, BPF_JSET, R1, NSP_ROBUST_WORD_DEAD, dead);
 }
 
 void

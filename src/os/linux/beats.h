@@ -5,9 +5,10 @@
 #include "base/base.h"
 #include "netshaper/io.h"
 #include "os/linux/bpf_program.h"
+#include "os/linux/robust_word.h"
 
 /* Signs of life, by which eBPF programs tell a process that works from one that
- * hangs.
+ * hangs, or is dead.
  *
  * Problem    Packets must not wait for a worker that was stopped, nor pass by
  *            one that merely waits for a processor; and a worker without work
@@ -16,10 +17,11 @@
  *            that sleeps says so, and the program that sends it a packet sets
  *            the time by which it must have woken. How long that is, its past
  *            wake-ups tell: eight times the longest of late, 10 ms at least.
- * Limits     hang_ms bounds either. Where a program does not know which worker
- *            a packet goes to, workers must not sleep, but wake now and then to
- *            say that they are alive.
- * Threads    Each queue's words are its worker's; late from any. */
+ * Death      is told at once, by a robust futex among the words, and not only
+ * by the files that the kernel closes in the end. Limits     hang_ms bounds
+ * either. Where a program does not know which worker a packet goes to, workers
+ * must not sleep, but wake now and then to say that they are alive. Threads
+ * Each queue's words are its worker's; late from any. */
 
 /* 'until_ns' of a worker that sleeps until a packet comes: the program that
  * sends it one sets a time by which it must have woken. */
@@ -35,11 +37,13 @@ struct nsp_beat {
 struct nsp_beats_shared {
     struct nsp_beat beats[NSP_IO_QUEUES_MAX];
     _Atomic uint64_t late_pkts; /* Met nobody alive. */
+    _Atomic uint32_t owner;     /* NSP_ROBUST_WORD_DEAD: nobody lives. */
 };
 
 struct nsp_beats {
     struct nsp_beats_shared *shared; /* NULL until open. */
     int map_fd;                      /* For programs; -1 when closed. */
+    struct nsp_robust_word robust;   /* shared->owner. */
     uint64_t hang_ns;
     /* When each queue's time to wake was shortened last. */
     uint64_t decayed_ns[NSP_IO_QUEUES_MAX];
@@ -56,6 +60,10 @@ void nsp_beats_alive(struct nsp_beats *beats, uint32_t queue);
 /* Around the sleep of a worker that a packet wakes. */
 void nsp_beats_sleep(struct nsp_beats *beats, uint32_t queue);
 void nsp_beats_woken(struct nsp_beats *beats, uint32_t queue);
+
+/* Writes a test that goes on unless the process is dead, else to 'dead': with
+ * the shared words in R8. Changes R1. */
+void nsp_beats_put_death_test(struct nsp_bpf_program *p, uint32_t dead);
 
 /* Writes a test that goes on while a worker is alive, else to 'late': with the
  * time (bpf_ktime_get_ns) in R0, the shared words in R8, the worker's
