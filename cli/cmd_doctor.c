@@ -173,6 +173,24 @@ report_timers(struct findings *found)
                "use a kernel with CONFIG_HIGH_RES_TIMERS=y for exact delays");
 }
 
+static void
+report_wake_ups(struct findings *found)
+{
+    static const char device[] = "/dev/cpu_dma_latency";
+
+    if (access(device, W_OK) == 0)
+        report(found, "prompt-wake-ups", NSP_PROBE_OK,
+               "processors can be kept from deep sleep while packets are held",
+               "");
+    else if (access(device, F_OK) == 0)
+        report(found, "prompt-wake-ups", NSP_PROBE_DEGRADED,
+               "delays end as late as idle processors wake", "be root");
+    else
+        report(found, "prompt-wake-ups", NSP_PROBE_DEGRADED,
+               "delays end as late as idle processors wake",
+               "use a kernel with CONFIG_CPU_IDLE=y");
+}
+
 /* --- The command --------------------------------------------------------- */
 
 static void
@@ -212,6 +230,7 @@ report_machine(struct findings *found)
     report_user(found);
     report_user_namespaces(found);
     report_timers(found);
+    report_wake_ups(found);
     end_group(found);
 }
 

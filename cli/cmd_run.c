@@ -12,6 +12,7 @@ enum option {
     OPT_WORKERS,
     OPT_CPUS,
     OPT_BUSY_POLL,
+    OPT_DEEP_IDLE,
     OPT_FAIL_CLOSED,
     OPT_NO_OFFLOAD,
     OPT_CONTROL,
@@ -27,6 +28,7 @@ static const struct nsp_option options[] = {
     [OPT_WORKERS] = NSP_OPTION_WORKERS,
     [OPT_CPUS] = NSP_OPTION_CPUS,
     [OPT_BUSY_POLL] = NSP_OPTION_BUSY_POLL,
+    [OPT_DEEP_IDLE] = NSP_OPTION_DEEP_IDLE,
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
                           "drop, not pass, what does not fit the queue", 0 },
     [OPT_NO_OFFLOAD] = { "no-offload", NULL,
@@ -61,6 +63,9 @@ take_option(struct nsp_cli *cli, struct nsp_service_job *job,
         break;
     case OPT_BUSY_POLL:
         job->busy_poll = true;
+        break;
+    case OPT_DEEP_IDLE:
+        job->deep_idle = true;
         break;
     case OPT_CPUS:
         status = nsp_cli_read_cpus(cli, "--cpus", value, job->cpus,

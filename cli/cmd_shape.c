@@ -16,6 +16,7 @@ enum option {
     OPT_WORKERS,
     OPT_CPUS,
     OPT_BUSY_POLL,
+    OPT_DEEP_IDLE,
     OPT_FIRST_QUEUE,
     OPT_FAIL_CLOSED,
     OPT_NO_OFFLOAD,
@@ -40,6 +41,7 @@ static const struct nsp_option options[] = {
     [OPT_WORKERS] = NSP_OPTION_WORKERS,
     [OPT_CPUS] = NSP_OPTION_CPUS,
     [OPT_BUSY_POLL] = NSP_OPTION_BUSY_POLL,
+    [OPT_DEEP_IDLE] = NSP_OPTION_DEEP_IDLE,
     [OPT_FIRST_QUEUE] = { "first-queue", "N", "first NFQUEUE number to use",
                           0 },
     [OPT_FAIL_CLOSED] = { "fail-closed", NULL,
@@ -255,6 +257,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return set_first_queue(cli, r, value);
     case OPT_BUSY_POLL:
         r->job.engine.busy_poll = true;
+        return NSP_EXIT_OK;
+    case OPT_DEEP_IDLE:
+        r->job.engine.deep_idle = true;
         return NSP_EXIT_OK;
     case OPT_CPUS:
         return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,

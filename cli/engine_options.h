@@ -25,6 +25,10 @@
     {                                                                          \
         "busy-poll", NULL, "stay awake while packets are held", 0              \
     }
+#define NSP_OPTION_DEEP_IDLE                                                   \
+    {                                                                          \
+        "deep-idle", NULL, "let processors sleep deeply meanwhile", 0          \
+    }
 #define NSP_OPTION_YES                                                         \
     {                                                                          \
         "yes", NULL, "go on though it cuts off your own connection", 'y'       \

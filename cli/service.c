@@ -279,6 +279,7 @@ start_engine(struct nsp_service *s)
     cfg.workers = s->job->workers;
     cfg.seed = s->job->seed;
     cfg.busy_poll = s->job->busy_poll;
+    cfg.deep_idle = s->job->deep_idle;
     cfg.no_offload = s->job->no_offload;
     cfg.policy_may_change = true;
     cfg.cpu_count = s->job->cpu_count;

@@ -26,7 +26,7 @@ struct nsp_service_job {
     uint32_t cpu_count;
     uint64_t confirm_ns; /* Policies are taken back unless confirmed; 0: no. */
     bool goes_on;        /* Though it may cut off who starts it. */
-    bool no_offload, fail_closed, busy_poll, quiet;
+    bool no_offload, fail_closed, busy_poll, deep_idle, quiet;
 };
 
 /* Runs it with 'file', which it takes over. Returns the exit status. */

@@ -225,6 +225,11 @@ struct nsp_engine_config {
                          * each. */
     bool busy_poll; /* Workers stay awake while they hold packets, for delays
                      * exact to microseconds; a processor for each. */
+    bool deep_idle; /* Idle processors may sleep deeply while packets are held,
+                     * which spares power and makes waits end later. Else, where
+                     * the system lets it, the engine asks that they wake
+                     * promptly, from before something is due until a second
+                     * after. */
     uint64_t seed;  /* Of every random effect; 0 is a seed like any other. In
                      * virtual time what a packet meets depends on it, the
                      * rule's name, the packet's flow and its place therein;

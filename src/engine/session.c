@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/diag.h"
-#include "engine/pacer.h"
+#include "engine/waits.h"
 
 /* Waits that may fail in a row before the loop gives up. */
 #define WAIT_ERRORS_MAX 100u
@@ -209,13 +209,14 @@ must_end(struct nsp_session *s, uint64_t now_ns, uint64_t deadline_ns)
 /* Sleeps as long as nothing is due. Returns 0 or a negative errno. */
 static int
 sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
-                struct nsp_pacer *pacer, uint64_t now_ns, uint64_t due_ns)
+                struct nsp_waits *waits, uint64_t now_ns, uint64_t deadline_ns)
 {
     const struct nsp_clock *clock = &s->config->clock;
-    uint64_t until_ns = nsp_pacer_sleep_until_ns(pacer, now_ns, due_ns);
+    uint64_t due_ns = nsp_worker_due_ns(w);
+    uint64_t until_ns = nsp_waits_until_ns(waits, now_ns, due_ns, deadline_ns);
     int err;
 
-    if (s->config->user.busy_poll && nsp_worker_due_ns(w) != NSP_TIME_NEVER)
+    if (s->config->user.busy_poll && due_ns != NSP_TIME_NEVER)
         return 0;
     if (until_ns <= now_ns || !nsp_mailbox_sleep(&w->mailbox))
         return 0;
@@ -224,7 +225,7 @@ sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
                                                   : until_ns - now_ns);
     nsp_mailbox_awake(&w->mailbox);
     w->counted.wakeups++;
-    nsp_pacer_woke(pacer, until_ns, clock->now_ns(clock->context));
+    nsp_waits_woke(waits, until_ns, clock->now_ns(clock->context));
     return err;
 }
 
@@ -234,10 +235,10 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
     const struct nsp_clock *clock = &s->config->clock;
     uint64_t now_ns = clock->now_ns(clock->context);
     uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
-    struct nsp_pacer pacer;
+    struct nsp_waits waits;
     uint32_t errors = 0;
 
-    nsp_pacer_init(&pacer);
+    nsp_waits_open(&waits, s->plan.holds && !s->config->user.deep_idle);
     while (!must_end(s, now_ns, deadline_ns)) {
         uint32_t moved = nsp_worker_poll(w, now_ns);
         int err;
@@ -247,13 +248,13 @@ loop_live(struct nsp_session *s, struct nsp_worker *w)
             continue;
         if (device_failed(s))
             break;
-        err = sleep_until_due(s, w, &pacer, now_ns,
-                              nsp_min_u64(nsp_worker_due_ns(w), deadline_ns));
+        err = sleep_until_due(s, w, &waits, now_ns, deadline_ns);
         errors = err < 0 ? errors + 1 : 0;
         if (too_many_errors(s, errors, err))
             break;
         now_ns = clock->now_ns(clock->context);
     }
+    nsp_waits_close(&waits);
 }
 
 /* Calls the user's timer, during which this worker counts as one that does not

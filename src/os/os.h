@@ -52,6 +52,22 @@ struct nsp_thread_cpus {
 int nsp_thread_get_cpus(struct nsp_thread_cpus *ret) NSP_MUSTCHECK;
 int nsp_thread_set_cpus(const struct nsp_thread_cpus *cpus) NSP_MUSTCHECK;
 
+/* What idle processors may take to wake: the deeper one sleeps, the longer.
+ * That holds for the whole machine, so it is asked only for as long as
+ * something depends on it, and ends with the process at the latest. */
+struct nsp_cpu_latency {
+    int fd; /* -1: this process may not ask. */
+    int32_t prompt_us;
+};
+
+/* Asks nothing yet; nor do the calls below where the system does not let this
+ * process ask (Linux: only root may), or knows no such thing. */
+void nsp_cpu_latency_open(struct nsp_cpu_latency *ret);
+void nsp_cpu_latency_close(struct nsp_cpu_latency *latency);
+
+/* Asks that idle processors wake promptly, or asks no more. */
+void nsp_cpu_latency_set(const struct nsp_cpu_latency *latency, bool prompt);
+
 /* Lets another thread run. */
 void nsp_thread_yield(void);
 

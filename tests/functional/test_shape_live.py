@@ -3,7 +3,9 @@
 
 import json
 import os
+import pathlib
 import signal
+import struct
 import subprocess
 
 import pytest
@@ -94,6 +96,44 @@ def connect(near):
             (far, "ip link set v1 up"), (near, "ip link set v0 up")):
         done = host.run(*command.split())
         assert done.returncode == 0, done.stderr
+
+
+LATENCY = "/dev/cpu_dma_latency"
+
+
+MAY_ASK = pytest.mark.skipif(not os.access(LATENCY, os.W_OK),
+                             reason="may not ask how soon processors wake")
+
+
+def open_files(process):
+    files = pathlib.Path(f"/proc/{process.pid}/fd")
+    return {os.readlink(file) for file in files.iterdir()}
+
+
+@MAY_ASK
+@pytest.mark.parametrize("options, asks", [
+    (["--delay", "40ms"], True), (["--rate", "1mbit"], True),
+    (["--delay", "40ms", "--deep-idle"], False), (["--drop"], False)])
+def test_may_ask_processors_to_wake_promptly_where_packets_are_held(
+        near, options, asks):
+    shape = Shape(near, "--direction", "inbound", "--filter", "icmp", *options)
+    assert ping(near, 3) == (0 if "--drop" in options else 3)
+    assert (LATENCY in open_files(shape.process)) == asks
+    shape.end()
+
+
+@MAY_ASK
+def test_asks_while_packets_are_held(near):
+    """Others on the machine may ask, too: seen is only that somebody does."""
+    shape = Shape(near, "--direction", "inbound", "--filter", "icmp",
+                  "--delay", "1500ms")
+    pinging = near.start("ping", "-c", "1", "-W", "5", FAR)
+    asked = False
+    while pinging.poll() is None and not asked:
+        asked = struct.unpack("i", open(LATENCY, "rb").read(4))[0] <= 20
+    assert asked
+    assert pinging.wait(PATIENCE) == 0
+    shape.end()
 
 
 # Says a datagram a millisecond, and goes on when the way is gone.
