@@ -16,7 +16,9 @@ struct nsp_explain {
     uint64_t packets;
     struct nsp_rule_placement *placements; /* Of each rule, at a tap; NULL where
                                             * none is needed. */
-    bool failed;                           /* No memory. */
+    uint32_t *hidden; /* Of each rule, which decides its packets, as
+                       * nsp_policy_find_hidden() tells. */
+    bool failed;      /* No memory. */
 };
 
 /* Prints what runs where: which device takes packets at each hook, and why; of

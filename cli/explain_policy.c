@@ -6,6 +6,7 @@
 #include "cli/diag_print.h"
 #include "cli/effect_text.h"
 #include "config/units.h"
+#include "netshaper/explain.h"
 
 static const uint32_t hooks[] = { NSP_HOOK_INPUT, NSP_HOOK_OUTPUT,
                                   NSP_HOOK_FORWARD };
@@ -81,15 +82,16 @@ nsp_explain_rule_actions(const struct nsp_rule *rule, char *ret, size_t bytes)
 /* The hooks whose packets 'rule' may match. Of packets that are forwarded,
  * filters do not say. */
 static uint32_t
-hooks_of(const struct nsp_policy_file *file, uint32_t index)
+hooks_of(const struct nsp_explain *e, uint32_t index)
 {
     struct nsp_filter_needs needs = { .inbound = true, .outbound = true };
+    const struct nsp_policy_file *file = e->file;
     const struct nsp_rule *rule = &file->rules[index];
     uint32_t at = file->hooks;
 
     if (file->filters[index])
         nsp_filter_get_needs(file->filters[index], &needs);
-    if (needs.never)
+    if (needs.never || e->hidden[index] != NSP_HIDDEN_BY_NONE)
         return 0;
     if (!needs.inbound || rule->apply == NSP_APPLY_OUTBOUND)
         at &= ~(uint32_t)NSP_HOOK_INPUT;
@@ -98,6 +100,27 @@ hooks_of(const struct nsp_policy_file *file, uint32_t index)
     if (rule->apply != NSP_APPLY_BOTH)
         at &= ~(uint32_t)NSP_HOOK_FORWARD;
     return at;
+}
+
+/* Why no packet ever comes to rule 'index', or matches it; NULL if some may. */
+static const char *
+why_never(const struct nsp_explain *e, uint32_t index, char ret[128])
+{
+    struct nsp_filter_needs needs = { .never = false };
+    uint32_t by = e->hidden[index];
+    char name[64];
+
+    if (e->file->filters[index])
+        nsp_filter_get_needs(e->file->filters[index], &needs);
+    if (needs.never)
+        return "its tests contradict each other";
+    if (by == NSP_HIDDEN_BY_NONE)
+        return NULL;
+    if (by == NSP_HIDDEN_BY_SEVERAL)
+        return "rules before it decide all of its packets";
+    snprintf(ret, 128, "rule %s decides all of its packets",
+             nsp_explain_rule_name(e->file, by, name));
+    return ret;
 }
 
 /* Whether the device at 'hook' may decide by rules in the kernel. */
@@ -146,8 +169,8 @@ static void
 write_rule(struct nsp_explain *e, uint32_t index)
 {
     const struct nsp_rule *rule = &e->file->rules[index];
-    uint32_t at = hooks_of(e->file, index);
-    char text[512], name[64];
+    uint32_t at = hooks_of(e, index);
+    char text[512], name[64], never[128];
 
     nsp_json_begin_object(&e->json, NULL);
     nsp_json_string(&e->json, "rule",
@@ -155,6 +178,7 @@ write_rule(struct nsp_explain *e, uint32_t index)
     nsp_explain_rule_actions(rule, text, sizeof text);
     nsp_json_string(&e->json, "does", text);
     nsp_json_bool(&e->json, "enabled", e->file->notes[index].enabled);
+    nsp_json_string(&e->json, "never", why_never(e, index, never));
     nsp_json_begin_array(&e->json, "runs");
     for (size_t i = 0; i < HOOKS; i++) {
         if ((at & hooks[i]) == 0)
@@ -184,8 +208,9 @@ print_rule(const struct nsp_explain *e, uint32_t index)
 {
     const struct nsp_rule *rule = &e->file->rules[index];
     const struct nsp_policy_note *note = &e->file->notes[index];
-    uint32_t at = hooks_of(e->file, index);
-    char text[512], name[64];
+    uint32_t at = hooks_of(e, index);
+    char text[512], name[64], never[128];
+    const char *why = why_never(e, index, never);
 
     nsp_explain_rule_actions(rule, text, sizeof text);
     printf("%s%s%s: %s\n", nsp_cli_paint(e->cli, NSP_PAINT_BOLD),
@@ -195,8 +220,8 @@ print_rule(const struct nsp_explain *e, uint32_t index)
     for (size_t i = 0; i < HOOKS; i++)
         if ((at & hooks[i]) != 0)
             print_hook(e, i);
-    printf("%s%s%s\n", at == 0 ? " no hook" : "",
-           note->enabled ? "" : ", not enabled",
+    printf("%s%s%s%s%s\n", at == 0 ? " no hook" : "", why ? ": " : "",
+           why ? why : "", note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
     for (size_t i = 0; i < HOOKS; i++)
         if ((at & hooks[i]) != 0 && may_decide_in_kernel(e, hooks[i]))
@@ -228,6 +253,31 @@ place_rules(struct nsp_explain *e, const struct nsp_engine_config *cfg)
     return done;
 }
 
+/* Fills in e->hidden: a rule that is not always in force hides none. Returns
+ * false without memory. */
+static bool
+find_hidden(struct nsp_explain *e)
+{
+    struct nsp_policy_spec spec = e->file->spec;
+    struct nsp_rule *rules = calloc(spec.rule_count + 1u, sizeof *rules);
+    bool done;
+
+    e->hidden = calloc(spec.rule_count + 1u, sizeof *e->hidden);
+    done = rules && e->hidden;
+    for (uint32_t i = 0; done && i < spec.rule_count; i++) {
+        const struct nsp_policy_note *note = &e->file->notes[i];
+
+        rules[i] = e->file->rules[i];
+        rules[i].disabled =
+            !note->enabled || !nsp_schedule_is_always(&note->when);
+    }
+    spec.rules = rules;
+    if (done)
+        nsp_policy_find_hidden(&spec, e->file->filters, e->hidden);
+    free(rules);
+    return done;
+}
+
 static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
 {
@@ -237,8 +287,8 @@ find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
     if (nsp_engine_place(&cfg, "true", e->places.list, &e->places.count,
                          ret_refused) != NSP_OK)
         e->places.count = 0;
-    if (e->places.count > 0 && !place_rules(e, &cfg))
-        e->failed = true;
+    e->failed =
+        !find_hidden(e) || (e->places.count > 0 && !place_rules(e, &cfg));
 }
 
 static void
@@ -341,7 +391,7 @@ nsp_explain_policy(struct nsp_explain *e)
 
     find_places(e, &refused);
     if (e->failed)
-        return;
+        goto out;
     if (e->cli->json) {
         write_places(e, &refused);
         write_spared(e);
@@ -361,6 +411,9 @@ nsp_explain_policy(struct nsp_explain *e)
         nsp_json_end(&e->json);
     else
         print_whole(e);
+out:
+    free(e->hidden);
     free(e->placements);
+    e->hidden = NULL;
     e->placements = NULL;
 }
