@@ -226,6 +226,8 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     take_snapshot(w);
     moved = nsp_stages_receive(w);
     moved += nsp_stages_release_due(w);
+    if (moved > 0 && !w->virtual_time) /* Before anything takes time. */
+        nsp_outlet_flush(w);
     n = w->ops->rx_burst(w->io, w->queue, now_ns, pkts, NSP_BURST_MAX);
     if (n > 0)
         decide_burst(w, pkts, n);
