@@ -60,6 +60,7 @@ struct nsp_flow_table {
     uint32_t capacity, fresh, free;
     uint32_t half_open_max;
     uint32_t age_hand, evict_hand;
+    uint32_t age_ms, age_left; /* Places not looked at in this millisecond. */
     struct nsp_flow_list half_open, done;
     uint32_t timeout_ms[NSP_FLOW_KIND_L4 + 1][NSP_FLOW_STATES];
     struct nsp_flow_secret secret;

@@ -408,6 +408,19 @@ go_on_steadily(struct nsp_flow *flow, enum nsp_flow_way way,
     return true;
 }
 
+/* Takes a packet of a flow that is not TCP and has packets of one way alone, if
+ * it is one more. */
+static NSP_ALWAYS_INLINE bool
+go_on_one_way(struct nsp_flow *flow, enum nsp_flow_way way,
+              const struct nsp_pkt *pkt, struct now now)
+{
+    if (flow->state != NSP_FLOW_NEW || way != nsp_flow_origin(flow))
+        return false;
+    count(flow, way, pkt, now);
+    flow->flags |= NSP_FLOW_ACTIVE;
+    return true;
+}
+
 static NSP_ALWAYS_INLINE void
 update(struct nsp_flow_table *table, struct nsp_flow *flow,
        enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
@@ -422,6 +435,8 @@ update(struct nsp_flow_table *table, struct nsp_flow *flow,
         begin_again(table, flow, way, pkt, now);
         return;
     }
+    if (go_on_one_way(flow, way, pkt, now))
+        return;
     if (flow->state != NSP_FLOW_ESTABLISHED ||
         (flow->flags & NSP_FLOW_CONFIRMED) == 0 ||
         !go_on_steadily(flow, way, pkt, now))
@@ -481,7 +496,13 @@ nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns, uint32_t max)
     struct now now = now_of(now_ns);
     uint32_t removed = 0;
 
-    max = nsp_min_u32(max, table->fresh);
+    /* Nothing expires within a millisecond: times are kept in these. */
+    if (table->age_ms != now.ms) {
+        table->age_ms = now.ms;
+        table->age_left = table->fresh;
+    }
+    max = nsp_min_u32(max, table->age_left);
+    table->age_left -= max;
     for (uint32_t i = 0; i < max; i++) {
         struct nsp_flow *flow;
 

@@ -97,7 +97,8 @@ void nsp_flow_table_track_burst(struct nsp_flow_table *table,
                                 uint64_t now_ns, struct nsp_flow_hit ret[]);
 
 /* Looks at the next 'max' places of the table and removes flows that timed out;
- * returns how many. With two for each packet tracked, and some more when there
+ * returns how many. In one millisecond it goes round once, as no more can time
+ * out. With two for each packet tracked, and some more when there
  * is nothing else to do, a table keeps no more dead flows than live ones. */
 uint32_t nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns,
                             uint32_t max);
