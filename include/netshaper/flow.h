@@ -34,10 +34,6 @@ struct nsp_flow_view {
     uint8_t window_scale; /* TCP: shift of the windows that the packet's sender
                            * announces after its SYN; 0 where none was agreed,
                            * or the opening was not seen. */
-    uint64_t stream;      /* A number that the flow's packets of one direction
-                           * have in common. */
-    uint64_t number;      /* Which of them the packet is, from 1, modulo
-                           * 2^32. */
 };
 
 NSP_END_DECLS

@@ -106,6 +106,7 @@ log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
 /* A packet among the rules that act on it. */
 struct journey {
     struct nsp_pkt *pkt;
+    const struct nsp_flow_hit *hit; /* Its flow, where flows are tracked. */
     const uint32_t *rules;
     uint32_t count, at; /* The one that acts now. */
     uint32_t copy;      /* Which copy of its packet it is, from 1; 0: none. */
@@ -118,26 +119,6 @@ struct copies {
     uint64_t enter_ns, spacing_ns;
     struct nsp_wheel_node *first; /* Of their timers. */
 };
-
-/* In virtual time what a packet draws depends on nothing but the seed, the
- * rule, its flow and which packet of that it is; live, where no two runs are
- * alike, on how many the rule has met. */
-static struct nsp_prng *
-numbers_for(const struct nsp_worker *w, const struct journey *j,
-            const struct nsp_effects_plan *plan, struct nsp_rule_state *state,
-            struct nsp_prng *own)
-{
-    const struct nsp_flow_view *flow = j->pkt->flow;
-
-    if (!w->virtual_time || !plan->draws)
-        return &state->random;
-    if (flow)
-        nsp_prng_init(own, state->key ^ flow->stream,
-                      flow->number << 16 | j->copy);
-    else
-        nsp_prng_init(own, state->key, j->pkt->arrival_ns << 16 | j->copy);
-    return own;
-}
 
 /* Takes copies of the packet for later; it has passed its rule's gates. */
 static void
@@ -161,22 +142,24 @@ set_copies_aside(struct nsp_worker *w, const struct journey *j,
     *end = NULL;
 }
 
-/* Adds the stage that the way through the effects and the class make. */
+/* Adds the stage that the way through the effects and the class of the rule
+ * make, if they hold the packet up. */
 static void
-add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t index,
+add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t class_index,
           const struct nsp_way *way)
 {
-    const struct nsp_snapshot *snapshot = w->snapshot;
-    uint32_t class_index =
-        nsp_policy_get_rule(snapshot->policy, index)->class_index;
-    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
+    struct nsp_pkt_stage *stage;
 
+    if (class_index == NSP_CLASS_NONE && way->enter_ns <= pkt->arrival_ns &&
+        way->delay_ns == 0 && !way->windows)
+        return;
+    stage = nsp_stages_next(pkt);
     stage->enter_ns = way->enter_ns > pkt->arrival_ns ? way->enter_ns : 0;
     stage->delay_ns = way->delay_ns;
-    stage->rule_slot = snapshot->rule_slots[index];
+    stage->rule_slot = pkt->rule;
     stage->class_slot = class_index == NSP_CLASS_NONE
                             ? NSP_SLOT_NONE
-                            : snapshot->class_slots[class_index];
+                            : w->snapshot->class_slots[class_index];
     stage->windows = way->windows;
     stage->keep_order = way->keep_order;
     nsp_stages_add(pkt);
@@ -195,31 +178,44 @@ add_extra_delay(struct nsp_pkt *pkt)
     nsp_stages_add(pkt);
 }
 
+/* Written member by member: most of 'own' is seldom used. */
+static void
+begin_meeting(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
+              struct nsp_meeting *ret)
+{
+    ret->w = w;
+    ret->pkt = j->pkt;
+    ret->hit = j->hit;
+    ret->copy = j->copy;
+    ret->plan = nsp_ruleset_effects(w->snapshot->ruleset, j->rules[j->at]);
+    ret->rule = nsp_state_rule(&w->states, j->pkt->rule);
+    ret->state = &ret->rule->effects;
+    ret->changes = &j->changes;
+    ret->way.enter_ns = enter_ns;
+    ret->way.delay_ns = 0;
+    ret->way.windows = ret->way.keep_order = false;
+    ret->random = NULL;
+    if (ret->plan && ret->plan->identity != ret->state->identity)
+        nsp_effects_state_begin(ret->state, ret->plan, j->pkt->arrival_ns,
+                                w->config->user.seed, ret->rule->stream);
+}
+
 #define FROM_GATES UINT64_MAX
 
 /* Takes the packet through the effects of its rule, from the gates or, of a
  * copy that has entered at 'enter_ns', from behind them. Copies of it are set
  * aside in 'ret', if it can have any. Returns whether it is still there. */
 static bool
-impair(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
-       struct copies *ret)
+impair(struct nsp_worker *w, struct journey *j, uint32_t class_index,
+       uint64_t enter_ns, struct copies *ret)
 {
-    uint32_t index = j->rules[j->at], count;
-    struct nsp_rule_state *state = nsp_state_rule(&w->states, j->pkt->rule);
-    struct nsp_prng own;
-    struct nsp_meeting m = {
-        .w = w,
-        .pkt = j->pkt,
-        .plan = nsp_ruleset_effects(w->snapshot->ruleset, index),
-        .state = &state->effects,
-        .changes = &j->changes,
-        .way.enter_ns = enter_ns == FROM_GATES ? j->pkt->arrival_ns : enter_ns,
-    };
+    struct nsp_meeting m;
 
+    begin_meeting(w, j, enter_ns == FROM_GATES ? j->pkt->arrival_ns : enter_ns,
+                  &m);
     if (m.plan) {
-        nsp_effects_state_use(m.state, m.plan, j->pkt->arrival_ns,
-                              w->config->user.seed, state->stream);
-        m.random = numbers_for(w, j, m.plan, state, &own);
+        uint32_t count;
+
         if (enter_ns == FROM_GATES && !nsp_impair_enter(&m)) {
             end_here(w, j->pkt, m.reason);
             return false;
@@ -229,7 +225,7 @@ impair(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
             set_copies_aside(w, j, &m, count, ret);
         nsp_impair_leave(&m);
     }
-    add_stage(w, j->pkt, index, &m.way);
+    add_stage(w, j->pkt, class_index, &m.way);
     return true;
 }
 
@@ -262,7 +258,7 @@ act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
     if (rule->edits.which != 0)
         nsp_changes_add_edits(&j->changes, &rule->edits);
     if (rule->has_effects || rule->class_index != NSP_CLASS_NONE)
-        return impair(w, j, FROM_GATES, ret);
+        return impair(w, j, rule->class_index, FROM_GATES, ret);
     return true;
 }
 
@@ -285,14 +281,16 @@ act_on_copies(struct nsp_worker *w, struct copies *copies, uint32_t copy)
 
     for (uint32_t i = 1; node; i++) {
         struct journey j = copies->journey;
+        const struct nsp_policy_rule *rule =
+            nsp_policy_get_rule(w->snapshot->policy, j.rules[j.at]);
+        uint64_t enter_ns =
+            nsp_add_sat_u64(copies->enter_ns, i * copies->spacing_ns);
         bool there;
 
         j.pkt = NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
         j.copy = copy++;
         node = node->next;
-        there = impair(
-            w, &j, nsp_add_sat_u64(copies->enter_ns, i * copies->spacing_ns),
-            NULL);
+        there = impair(w, &j, rule->class_index, enter_ns, NULL);
         for (j.at++; there && j.at < j.count; j.at++)
             there = act_once(w, &j, NULL);
         if (there)
@@ -302,8 +300,8 @@ act_on_copies(struct nsp_worker *w, struct copies *copies, uint32_t copy)
 }
 
 void
-nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt, const uint32_t rules[],
-        uint32_t count)
+nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt,
+        const struct nsp_flow_hit *hit, const uint32_t rules[], uint32_t count)
 {
     struct copies copies[NSP_RULES_PER_PKT_MAX];
     struct journey j;
@@ -311,6 +309,7 @@ nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt, const uint32_t rules[],
     bool there = true;
 
     j.pkt = pkt;
+    j.hit = hit;
     j.rules = rules;
     j.count = count;
     j.copy = 0;

@@ -339,12 +339,10 @@ nsp_effects_plan_fini(struct nsp_effects_plan *plan)
 }
 
 void
-nsp_effects_state_use(struct nsp_effects_state *state,
-                      const struct nsp_effects_plan *plan, uint64_t now_ns,
-                      uint64_t seed, uint64_t stream)
+nsp_effects_state_begin(struct nsp_effects_state *state,
+                        const struct nsp_effects_plan *plan, uint64_t now_ns,
+                        uint64_t seed, uint64_t stream)
 {
-    if (state->identity == plan->identity)
-        return;
     *state = (struct nsp_effects_state){
         .identity = plan->identity,
         .cutoff.start_ns = now_ns,

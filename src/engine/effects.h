@@ -87,10 +87,10 @@ int nsp_effects_plan_init(struct nsp_effects_plan *plan,
 /* Accepts a zeroed one. */
 void nsp_effects_plan_fini(struct nsp_effects_plan *plan);
 
-/* Makes 'state' that of 'plan', begun at 'now_ns', if it is another's. Its
- * generators are number 'stream' and following of 'seed'. */
-void nsp_effects_state_use(struct nsp_effects_state *state,
-                           const struct nsp_effects_plan *plan, uint64_t now_ns,
-                           uint64_t seed, uint64_t stream);
+/* Makes 'state' that of 'plan', begun at 'now_ns'. Its generators are number
+ * 'stream' and following of 'seed'. */
+void nsp_effects_state_begin(struct nsp_effects_state *state,
+                             const struct nsp_effects_plan *plan,
+                             uint64_t now_ns, uint64_t seed, uint64_t stream);
 
 #endif /* NSP_ENGINE_EFFECTS_H */

@@ -56,31 +56,36 @@ nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
     if (!flows->table)
         return;
     flows->caches = plan != NULL;
-    flows->reads =
-        flows->filter_reads || nsp_policy_reads_flows(policy) ||
-        (flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW));
-    flows->tracks = plan || flows->reads;
+    flows->reads = flows->filter_reads || nsp_policy_reads_flows(policy);
+    flows->draws =
+        flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW);
+    flows->tracks = plan || flows->reads || flows->draws;
     if (plan)
         nsp_flow_cache_use(flows->cache, plan);
 }
 
-/* A view needs the second line of its flow, which finding it did not fetch: all
- * are asked for at once. */
+/* Views, and who draws, need the second line of a flow, which finding it did
+ * not fetch: all are asked for at once. */
 static void
-read_views(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
-           uint64_t now_ns)
+fetch_second_lines(const struct nsp_flows *flows, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (flows->hits[i].flow)
             nsp_prefetch(&flows->hits[i].flow->first_ns);
     }
+}
+
+static void
+read_views(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
+           uint64_t now_ns)
+{
     for (uint32_t i = 0; i < n; i++) {
         const struct nsp_flow_hit *hit = &flows->hits[i];
 
         if (!hit->flow)
             continue;
-        nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, hit->number,
-                           now_ns, &flows->views[i]);
+        nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns,
+                           &flows->views[i]);
         pkts[i]->flow = &flows->views[i];
     }
 }
@@ -94,6 +99,8 @@ nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
     if (!flows->tracks)
         return;
     nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
+    if (flows->reads || flows->draws)
+        fetch_second_lines(flows, n);
     if (flows->reads)
         read_views(flows, pkts, n, now_ns);
     nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);

@@ -11,11 +11,12 @@ struct nsp_flows {
     struct nsp_flow_table *table; /* NULL: flows are not tracked. */
     struct nsp_flow_cache *cache;
     bool tracks, reads, caches; /* With the policy in force. */
+    bool draws;                 /* Effects do, by flow. */
     bool filter_reads;          /* The start filter does. */
-    bool virtual_time;          /* Effects draw by flow. */
+    bool virtual_time;
 
     /* Of the burst. */
-    struct nsp_flow_hit hits[NSP_BURST_MAX];
+    struct nsp_flow_hit hits[NSP_BURST_MAX]; /* Where flows are tracked. */
     struct nsp_flow_view views[NSP_BURST_MAX];
 };
 

@@ -7,17 +7,59 @@
 
 #define ECN_CE 3u
 
+/* What nsp_impair_enter() and each half of nsp_impair_leave() deal with. */
+#define GATES                                                                  \
+    (NSP_EFFECT_CUTOFF | NSP_EFFECT_FLAP | NSP_EFFECT_MTU |                    \
+     NSP_EFFECT_SYN_LOSS | NSP_EFFECT_LOSS | NSP_EFFECT_TCP_RESET |            \
+     NSP_EFFECT_THROTTLE)
+#define CHANGES (NSP_EFFECT_TAMPER | NSP_EFFECT_TCP_WINDOW)
+#define DELAYS                                                                 \
+    (NSP_EFFECT_WINDOWS | NSP_EFFECT_DELAY | NSP_EFFECT_ACK_DELAY |            \
+     NSP_EFFECT_REORDER)
+
 static bool
 has(const struct nsp_meeting *m, enum nsp_effect effect)
 {
     return (m->plan->set & effect) != 0;
 }
 
+/* In virtual time what a packet draws depends on nothing but the seed, the
+ * rule, its flow and which packet of that it is; live, where no two runs are
+ * alike, on how many the rule has met. */
+static void
+begin_numbers(struct nsp_meeting *m)
+{
+    const struct nsp_flow_hit *hit = m->hit;
+
+    m->random = &m->own;
+    if (!m->w->virtual_time || !m->plan->draws)
+        m->random = &m->rule->random;
+    else if (hit->flow)
+        nsp_prng_init(
+            &m->own,
+            m->rule->key ^
+                nsp_flow_stream(hit->flow, (enum nsp_flow_way)hit->way),
+            (uint64_t)hit->number << 16 | m->copy);
+    else
+        nsp_prng_init(&m->own, m->rule->key,
+                      m->pkt->arrival_ns << 16 | m->copy);
+}
+
+/* The packet's random numbers: sought when first asked for, as many effects
+ * have nothing to ask about most packets. */
+static inline struct nsp_prng *
+numbers(struct nsp_meeting *m)
+{
+    if (!m->random)
+        begin_numbers(m);
+    return m->random;
+}
+
 /* Draws only where the effect spares at all. */
 static bool
-spares(const struct nsp_meeting *m, nsp_spared below)
+spares(struct nsp_meeting *m, nsp_spared below)
 {
-    return below != 0 && nsp_chance_draw(m->random) < below;
+    return below != 0 && nsp_chance_draw(numbers(m)) < below;
 }
 
 static bool
@@ -107,7 +149,7 @@ meet_loss(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
 {
     const struct nsp_edits ce = { .which = NSP_EDIT_ECN, .ecn = ECN_CE };
 
-    if (!nsp_loss_decide(loss, state, m->pkt->arrival_ns, m->random))
+    if (!nsp_loss_decide(loss, state, m->pkt->arrival_ns, numbers(m)))
         return true;
     if (!marks || !nsp_pkt_is_ecn_capable(m->pkt))
         return drop(m, reason);
@@ -135,7 +177,7 @@ meet_reset(struct nsp_meeting *m)
     bool sent = false;
 
     if (m->pkt->l4 != NSP_L4_TCP || (reset->once && m->state->was_reset) ||
-        !nsp_chance_decide(&m->plan->reset, &m->state->reset, m->random))
+        !nsp_chance_decide(&m->plan->reset, &m->state->reset, numbers(m)))
         return true;
     if (reset->ends != NSP_TCP_RESET_RECEIVER)
         sent |= send_rst(m, NSP_REPLY_TO_SENDER);
@@ -172,6 +214,8 @@ nsp_impair_enter(struct nsp_meeting *m)
     const struct nsp_effects_plan *plan = m->plan;
     struct nsp_effects_state *state = m->state;
 
+    if ((plan->set & GATES) == 0)
+        return true;
     if (has(m, NSP_EFFECT_CUTOFF) && !meet_cutoff(m))
         return false;
     if (has(m, NSP_EFFECT_FLAP) && !meet_flap(m))
@@ -197,12 +241,12 @@ note_changes(struct nsp_meeting *m)
     uint32_t most = m->plan->tcp_window.max_bytes;
 
     if (has(m, NSP_EFFECT_TAMPER) &&
-        nsp_chance_decide(&m->plan->damage, &m->state->damage, m->random)) {
+        nsp_chance_decide(&m->plan->damage, &m->state->damage, numbers(m))) {
         struct nsp_damage *damage = &changes->damages[changes->damage_count++];
 
         assert(changes->damage_count <= NSP_RULES_PER_PKT_MAX);
         damage->tamper = &m->plan->tamper;
-        nsp_prng_init(&damage->random, nsp_prng_next(m->random), 0);
+        nsp_prng_init(&damage->random, nsp_prng_next(numbers(m)), 0);
     }
     if (has(m, NSP_EFFECT_TCP_WINDOW) &&
         !spares(m, m->plan->spared.tcp_window) &&
@@ -229,7 +273,7 @@ find_delay(struct nsp_meeting *m)
         has(m, NSP_EFFECT_WINDOWS) && !spares(m, plan->spared.windows);
     if (has(m, NSP_EFFECT_DELAY) && !spares(m, plan->spared.delay)) {
         m->way.delay_ns = nsp_delay_depart_ns(&plan->delay, &m->state->delay,
-                                              now_ns, m->random) -
+                                              now_ns, numbers(m)) -
                           now_ns;
         m->way.keep_order = plan->delay.keep_order;
     }
@@ -240,10 +284,10 @@ find_delay(struct nsp_meeting *m)
         return;
     if (plan->reorder.gap != 0)
         overtakes =
-            nsp_reorder_decide(&plan->reorder, &m->state->reorder, m->random);
+            nsp_reorder_decide(&plan->reorder, &m->state->reorder, numbers(m));
     else
         m->way.delay_ns +=
-            nsp_reorder_late_ns(&plan->reorder, &m->state->reorder, m->random);
+            nsp_reorder_late_ns(&plan->reorder, &m->state->reorder, numbers(m));
     if (overtakes) {
         m->way.delay_ns = 0;
         m->way.keep_order = false;
@@ -258,14 +302,16 @@ nsp_impair_copies(struct nsp_meeting *m)
         (m->pkt->l3 != NSP_L3_IPV4 && m->pkt->l3 != NSP_L3_IPV6))
         return 0;
     return nsp_duplicate_decide(&m->plan->duplicate, &m->state->duplicate,
-                                m->random);
+                                numbers(m));
 }
 
 void
 nsp_impair_leave(struct nsp_meeting *m)
 {
-    note_changes(m);
-    find_delay(m);
+    if ((m->plan->set & CHANGES) != 0)
+        note_changes(m);
+    if ((m->plan->set & DELAYS) != 0)
+        find_delay(m);
 }
 
 /* --- Changes -------------------------------------------------------------- */

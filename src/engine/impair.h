@@ -40,12 +40,17 @@ struct nsp_way {
 struct nsp_meeting {
     struct nsp_worker *w;
     struct nsp_pkt *pkt;
+    const struct nsp_flow_hit *hit; /* Its flow, where flows are tracked. */
+    uint32_t copy; /* Which copy of its packet it is, from 1; 0: none. */
     const struct nsp_effects_plan *plan;
-    struct nsp_effects_state *state;
-    struct nsp_prng *random; /* What it draws comes from here. */
+    struct nsp_rule_state *rule;
+    struct nsp_effects_state *state; /* The rule's. */
     struct nsp_changes *changes;
     struct nsp_way way;
     enum nsp_drop_reason reason; /* Of its end here. */
+    struct nsp_prng *random;     /* What it draws comes from here; NULL: it has
+                                  * drawn nothing yet. */
+    struct nsp_prng own;
 };
 
 /* Takes the packet past the effects that may drop it, with 'way.enter_ns' set

@@ -76,8 +76,10 @@ call_back(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     if ((w->ops->caps & NSP_IO_LOOKS_ONLY) != 0) /* They are on their way. */
         memset(w->verdicts, 0, n * sizeof w->verdicts[0]);
     for (uint32_t i = 0; i < n; i++)
-        if (obey(w, pkts[i], held_bytes[i], &w->verdicts[i]))
+        if (obey(w, pkts[i], held_bytes[i], &w->verdicts[i])) {
+            w->flows.hits[kept] = w->flows.hits[i];
             pkts[kept++] = pkts[i];
+        }
     return kept;
 }
 
@@ -164,7 +166,8 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     if (w->settles)
         nsp_settle_note(w, pkts, matched);
     for (uint32_t i = 0; i < matched; i++)
-        nsp_act(w, pkts[i], w->matches.rules[i], w->matches.count[i]);
+        nsp_act(w, pkts[i], &w->flows.hits[i], w->matches.rules[i],
+                w->matches.count[i]);
 }
 
 static void

@@ -86,14 +86,21 @@ nsp_flow_is_done(const struct nsp_flow *flow)
     return flow->state >= NSP_FLOW_TIME_WAIT;
 }
 
-/* The flow as packet 'number' of 'way' finds it at 'now_ns'. Written member by
- * member where it is to be: a copy would wait for each of them to be stored. */
-static inline void
-nsp_flow_read_view(const struct nsp_flow *flow, enum nsp_flow_way way,
-                   uint32_t number, uint64_t now_ns, struct nsp_flow_view *ret)
+/* A number that the flow's packets of one way have in common, and no others. */
+static inline uint64_t
+nsp_flow_stream(const struct nsp_flow *flow, enum nsp_flow_way way)
 {
     uint64_t hash = (uint64_t)flow->hash.half[0] << 32 | flow->hash.half[1];
 
+    return (hash ^ flow->first_ns) * 2 + way;
+}
+
+/* The flow as a packet of 'way' finds it at 'now_ns'. Written member by member
+ * where it is to be: a copy would wait for each of them to be stored. */
+static inline void
+nsp_flow_read_view(const struct nsp_flow *flow, enum nsp_flow_way way,
+                   uint64_t now_ns, struct nsp_flow_view *ret)
+{
     ret->pkts =
         nsp_flow_pkts(flow, NSP_FLOW_LOW) + nsp_flow_pkts(flow, NSP_FLOW_HIGH);
     ret->bytes = flow->bytes[NSP_FLOW_LOW] + flow->bytes[NSP_FLOW_HIGH];
@@ -101,8 +108,6 @@ nsp_flow_read_view(const struct nsp_flow *flow, enum nsp_flow_way way,
     ret->state = flow->state;
     ret->is_reply = way != nsp_flow_origin(flow);
     ret->window_scale = nsp_flow_window_scale(flow, way);
-    ret->stream = (hash ^ flow->first_ns) * 2 + way;
-    ret->number = number;
 }
 
 #endif /* NSP_FLOW_FLOW_H */

@@ -96,11 +96,10 @@ static inline const struct nsp_flow_view *
 random_flow_view(struct nsp_prng *prng, const struct nsp_pkt *pkt)
 {
     static const struct nsp_flow_view views[] = {
-        { 1, 40, 0, NSP_FLOW_SYN_SENT, 0, 0, 0, 0 },
-        { 2, 300, 3, NSP_FLOW_ESTABLISHED, 1, 0, 0, 0 },
-        { 17, 0xffff, 256, NSP_FLOW_ESTABLISHED, 0, 0, 0, 0 },
-        { UINT64_C(1) << 33, UINT64_MAX, UINT64_MAX, NSP_FLOW_CLOSED, 1, 0, 0,
-          0 },
+        { 1, 40, 0, NSP_FLOW_SYN_SENT, 0, 0 },
+        { 2, 300, 3, NSP_FLOW_ESTABLISHED, 1, 0 },
+        { 17, 0xffff, 256, NSP_FLOW_ESTABLISHED, 0, 0 },
+        { UINT64_C(1) << 33, UINT64_MAX, UINT64_MAX, NSP_FLOW_CLOSED, 1, 0 },
     };
     uint64_t i = nsp_prng_next(prng) >> 32 & 7;
 

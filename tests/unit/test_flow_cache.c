@@ -103,7 +103,7 @@ random_burst(struct traffic *t, struct nsp_flow_table *table, uint64_t now_ns)
         if (!t->hits[i].flow)
             continue;
         nsp_flow_read_view(t->hits[i].flow, (enum nsp_flow_way)t->hits[i].way,
-                           t->hits[i].number, now_ns, &t->views[i]);
+                           now_ns, &t->views[i]);
         t->pkts[i]->flow = &t->views[i];
         if ((t->pkts[i]->flags & NSP_PKT_MODIFIED) != 0)
             edit(t->pkts[i]);

@@ -220,8 +220,7 @@ compare(const struct model_flow *model, const struct nsp_flow_hit *hit,
     bool model_reversed = (model->tcp.flags & NSP_FLOW_ORIGIN) != 0;
     struct nsp_flow_view view;
 
-    nsp_flow_read_view(flow, (enum nsp_flow_way)hit->way, hit->number, now_ns,
-                       &view);
+    nsp_flow_read_view(flow, (enum nsp_flow_way)hit->way, now_ns, &view);
     CHECK_EQ(flow->state, model->tcp.state);
     CHECK_EQ(nsp_flow_pkts(flow, same), model->pkts[0]);
     CHECK_EQ(nsp_flow_pkts(flow, other), model->pkts[1]);
