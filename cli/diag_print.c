@@ -196,3 +196,18 @@ nsp_diag_print_warning(FILE *to, const struct nsp_diag *diag,
 {
     print_as(to, "warning", YELLOW, diag, source_name, source, color);
 }
+
+static void
+print_log(void *context, enum nsp_log_level level, const char *message)
+{
+    (void)context;
+    if (level > NSP_LOG_WARNING)
+        return;
+    flockfile(stderr);
+    fprintf(stderr, "nsp: %s: ", level == NSP_LOG_ERROR ? "error" : "warning");
+    nsp_print_safe(stderr, message);
+    putc('\n', stderr);
+    funlockfile(stderr);
+}
+
+const struct nsp_log_sink nsp_log_to_stderr = { .write = print_log };

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "netshaper/diag.h"
+#include "netshaper/env.h"
 
 /* Diagnostics as a human reads them:
  *
@@ -25,6 +26,10 @@ void nsp_diag_print(FILE *to, const struct nsp_diag *diag,
 void nsp_diag_print_warning(FILE *to, const struct nsp_diag *diag,
                             const char *source_name, const char *source,
                             bool color);
+
+/* What an engine logs while it runs, as such lines to standard error: warnings
+ * and errors, and nothing less. */
+extern const struct nsp_log_sink nsp_log_to_stderr;
 
 /* Prints 'text' with everything unprintable made visible. */
 void nsp_print_safe(FILE *to, const char *text);

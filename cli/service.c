@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "cli/clock.h"
+#include "cli/diag_print.h"
 #include "cli/guard.h"
 #include "cli/service_state.h"
 
@@ -272,6 +273,7 @@ start_engine(struct nsp_service *s)
     struct nsp_diag diag;
     int result;
 
+    cfg.log = nsp_log_to_stderr;
     cfg.bridge.fail_closed = s->job->fail_closed;
     cfg.bridge.take_all = s->job->no_offload;
     cfg.nfqueue.fail_closed = s->job->fail_closed;

@@ -10,6 +10,7 @@
 
 #include "cli/capture.h"
 #include "cli/clock.h"
+#include "cli/diag_print.h"
 #include "cli/guard.h"
 #include "cli/interfaces.h"
 
@@ -312,6 +313,7 @@ nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
 
     if (!job->engine.pcapfile.in_path) {
         job->engine.filters = &live;
+        job->engine.log = nsp_log_to_stderr;
         status = guard_session(cli, job);
         if (status != NSP_EXIT_OK)
             return status;

@@ -330,7 +330,7 @@ open_sockets(struct nsp_io *io, struct nsp_diag *reterr)
     io->counters_fd = nsp_nfq_counters_open();
     if (io->counters_fd < 0)
         nsp_log_write(
-            &io->log, NSP_LOG_WARNING,
+            &io->log, NSP_LOG_INFO,
             "nfqueue: /proc/net/netfilter/nfnetlink_queue: %s; packets "
             "that the kernel drops will not be counted",
             strerror(-io->counters_fd));
