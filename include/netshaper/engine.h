@@ -114,7 +114,7 @@ enum nsp_tap_attach {
  * nothing behind (with clsact: filters that let everything pass). What overruns
  * the kernel's queue is dropped and counted. */
 struct nsp_tap_config {
-    const char *const *interfaces; /* Names; NULL: all that are up. */
+    const char *const *interfaces; /* Names; NULL: all that are or come up. */
     uint32_t interface_count;      /* Of names, at most 64. */
     uint32_t queue_pkts; /* Kernel's, per worker; 0 is 4096; to 65536. */
     uint32_t hang_ms;    /* Without a sign of life until passed by: 10 to

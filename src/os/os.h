@@ -27,6 +27,12 @@ int nsp_thread_start(struct nsp_thread *thread, void (*entry)(void *argument),
                      void *argument) NSP_MUSTCHECK;
 void nsp_thread_join(struct nsp_thread *thread);
 
+/* The same for a thread to which no signal is delivered: the program's are for
+ * threads that it knows of. */
+int nsp_thread_start_quiet(struct nsp_thread *thread,
+                           void (*entry)(void *argument),
+                           void *argument) NSP_MUSTCHECK;
+
 /* A number that names the calling thread among those alive. */
 uint64_t nsp_thread_self(void);
 

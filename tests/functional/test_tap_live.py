@@ -8,6 +8,7 @@ The network of live_hosts.py; 'near' is where nsp runs:
 """
 
 import json
+import signal
 import time
 
 import pytest
@@ -227,6 +228,85 @@ def test_goes_on_when_one_of_several_interfaces_is_removed(net):
     assert net.run("ip", "link", "delete", "w0").returncode == 0
     assert ping(net, 3) == 3
     assert shape.end()["result"] == "stopped"
+
+
+def add_link(net, name, address, far_address):
+    """One more between the hosts."""
+    far_name = name.replace("w", "x")
+    for host, command in (
+            (net, f"ip link add {name} type veth peer name {far_name} netns "
+             f"{net.far.keeper.pid}"),
+            (net.far, f"ip address add {far_address}/24 dev {far_name}"),
+            (net.far, f"ip link set {far_name} up"),
+            (net, f"ip address add {address}/24 dev {name}"),
+            (net, f"ip link set {name} up")):
+        done = host.run(*command.split())
+        assert done.returncode == 0, done.stderr
+
+
+def wait_until_taken(net, address):
+    """Pings are dropped where they are taken, and answered elsewhere."""
+    until = time.monotonic() + PATIENCE
+    while ping_to(net, address) > 0:
+        assert time.monotonic() < until
+
+
+def answers(net, address):
+    until = time.monotonic() + PATIENCE
+    while ping_to(net, address) == 0:
+        assert time.monotonic() < until
+
+
+@pytest.mark.parametrize("options", [[], ["--no-offload"]])
+def test_takes_interfaces_that_come_up_later(net, options):
+    """By the rules in force, and again when they come back."""
+    shape = Shape(net, "--on", "tap", "--filter", "icmp and ip.DstAddr in "
+                  "{10.81.0.2, 10.82.0.2}", "--drop", *options)
+    for _ in range(2):
+        add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+        wait_until_taken(net, "10.81.0.2")
+        add_link(net, "w1", "10.82.0.1", "10.82.0.2")
+        wait_until_taken(net, "10.82.0.2")
+        assert ping(net, 2) == 2
+        for name in "w0", "w1":
+            assert net.run("ip", "link", "delete", name).returncode == 0
+    add_link(net, "w2", "10.83.0.1", "10.83.0.2")
+    answers(net, "10.83.0.2")
+    out, err = end_with_warnings(shape)
+    assert out["dropped"]["rule"]["pkts"] >= 4
+    assert err == 2 * ("nsp: warning: tap: interface w0 was removed\n"
+                       "nsp: warning: tap: interface w1 was removed\n")
+
+
+def end_with_warnings(shape):
+    shape.process.send_signal(signal.SIGINT)
+    out, err = shape.process.communicate(timeout=PATIENCE)
+    return json.loads(out.splitlines()[-1]), err
+
+
+def test_takes_a_named_interface_that_comes_back_and_no_other(net):
+    add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+    shape = Shape(net, "--on", "tap:v0,w0", "--filter", "icmp", "--drop")
+    assert net.run("ip", "link", "delete", "w0").returncode == 0
+    add_link(net, "w1", "10.82.0.1", "10.82.0.2")
+    answers(net, "10.82.0.2")
+    add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+    wait_until_taken(net, "10.81.0.2")
+    answers(net, "10.82.0.2")
+    assert "came up" not in end_with_warnings(shape)[1]
+
+
+def test_warns_once_of_interfaces_that_come_up_and_cannot_be_taken(net):
+    shape = Shape(net, "--on", "tap", "--filter", "icmp", "--drop")
+    for command in ("ip tuntap add mode tun t0", "ip link set t0 up",
+                    "ip link set t0 mtu 1400", "ip link set t0 down",
+                    "ip link set t0 up"):
+        assert net.run(*command.split()).returncode == 0
+    add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+    wait_until_taken(net, "10.81.0.2")  # By then it was told of t0.
+    assert end_with_warnings(shape)[1] == (
+        "nsp: warning: tap: interface t0 came up and is not taken: its packets "
+        "have no Ethernet header; the nfqueue backend takes them\n")
 
 
 def refusal(host, where):

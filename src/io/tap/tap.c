@@ -39,7 +39,8 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->counters_fd = io->buckets.fd = -1;
+    io->beats.map_fd = io->watcher.watch.fd = io->counters_fd = -1;
+    io->buckets.fd = io->places_fd = -1;
     atomic_init(&io->flows_fd, -1);
     io->allocator = allocator;
     io->log = cfg->log;
@@ -62,8 +63,9 @@ tap_quiesce(struct nsp_io *io)
     if (!io->hooks_gate)
         return; /* Nothing was opened. */
     nsp_gate_lock(io->hooks_gate);
-    while (io->hook_count > 0)
-        nsp_tc_hook_detach(&io->hooks[--io->hook_count]);
+    io->quiesced = true;
+    for (uint32_t i = 0; i < NSP_TAP_HOOKS_MAX; i++)
+        nsp_tc_hook_detach(&io->hooks[i]);
     nsp_gate_unlock(io->hooks_gate);
 }
 
@@ -83,6 +85,7 @@ log_late(const struct nsp_io *io)
 static void
 tap_close(struct nsp_io *io)
 {
+    nsp_tap_watch_end(&io->watcher);
     tap_quiesce(io);
     if (io->beats.shared)
         log_late(io);
@@ -90,7 +93,8 @@ tap_close(struct nsp_io *io)
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_tap_queue_close(&io->queues[i]);
     nsp_tap_link_close(&io->link);
-    nsp_link_watch_close(&io->watch);
+    if (io->places_fd >= 0)
+        close(io->places_fd);
     if (io->counters_fd >= 0)
         close(io->counters_fd);
     nsp_beats_close(&io->beats);
@@ -144,51 +148,15 @@ tap_wake(struct nsp_io *io)
         nsp_wakeup_set(&io->queues[i].wakeup);
 }
 
-/* --- Interfaces that go away ---------------------------------------------- */
-
-static void
-end_device(struct nsp_io *io, int err, const char *name)
-{
-    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0)
-        return;
-    memcpy(io->lost, name, sizeof io->lost);
-    atomic_store_explicit(&io->status, err, memory_order_release);
-    tap_wake(io);
-}
-
-static void
-take_news(void *context, const struct nsp_link_news *news)
-{
-    struct nsp_io *io = context;
-
-    if (news->ifindex == io->link.ifindex && (news->removed || !news->up))
-        end_device(io, news->removed ? -ENODEV : -ENETDOWN, io->link.name);
-    if (!news->removed)
-        return;
-    for (uint32_t i = 0; i < io->interface_count; i++) {
-        struct nsp_tap_interface *interface = &io->interfaces[i];
-
-        if (interface->ifindex != news->ifindex)
-            continue;
-        interface->ifindex = 0;
-        nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "tap: interface %s was removed", interface->name);
-        if (--io->interfaces_left == 0)
-            end_device(io, -ENODEV, interface->name);
-    }
-}
-
 /* --- Waiting -------------------------------------------------------------- */
 
 static int
-sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
-         uint64_t timeout_ns, int other_fd)
+sleep_on(struct nsp_tap_queue *queue, bool readable, uint64_t timeout_ns,
+         int other_fd)
 {
     struct pollfd fds[] = {
         { .fd = queue->wakeup.fd, .events = POLLIN },
         { .fd = readable ? queue->config.fd : -1, .events = POLLIN },
-        { .fd = queue->config.index == 0 ? io->watch.fd : -1,
-          .events = POLLIN },
         { .fd = other_fd, .events = POLLIN },
     };
     struct timespec ts = {
@@ -204,8 +172,6 @@ sleep_on(struct nsp_io *io, struct nsp_tap_queue *queue, bool readable,
     if (fds[0].revents != 0 &&
         read(queue->wakeup.fd, &value, sizeof value) < 0 && errno != EAGAIN)
         return -errno;
-    if (fds[2].revents != 0)
-        nsp_link_watch_read(&io->watch, take_news, io);
     return n > 0;
 }
 
@@ -227,7 +193,7 @@ tap_wait_with(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns, int fd)
 
         if (sound)
             nsp_beats_sleep(&io->beats, queue);
-        result = sleep_on(io, q, readable, slice_ns, fd);
+        result = sleep_on(q, readable, slice_ns, fd);
         if (sound)
             nsp_beats_woken(&io->beats, queue);
         else

@@ -3,13 +3,15 @@
 #include "io/tap/tap_link.h"
 #include "io/tap/tap_program.h"
 #include "io/tap/tap_queue.h"
+#include "io/tap/tap_watch.h"
+#include "netshaper/engine.h"
 #include "netshaper/io.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_police.h"
-#include "os/linux/link_watch.h"
 #include "os/linux/tc_hook.h"
 
-/* The device itself: opened by tap_open.c, served by tap.c. */
+/* The device itself: opened by tap_open.c and tap_attach.c, served by tap.c,
+ * and told of interfaces by tap_watch.c. */
 #define NSP_TAP_HOOKS_MAX (2u * NSP_TAP_INTERFACES_MAX)
 
 struct nsp_io {
@@ -18,24 +20,32 @@ struct nsp_io {
     bool fail_closed;
     struct nsp_beats beats;
 
+    /* By slot. One has a name as long as it belongs to that interface, and a
+     * number while there is such a one. */
     struct nsp_tap_link link;
     struct nsp_tap_interface interfaces[NSP_TAP_INTERFACES_MAX];
-    uint32_t interface_count;
     struct nsp_tap_origin origins[NSP_TAP_INTERFACES_MAX];
+    uint32_t interfaces_left;
+    bool takes_all; /* Interfaces, also those to come. */
 
-    struct nsp_tc_hook back; /* At the TAP. */
+    /* Programs: at the TAP, and by slot at both hooks of an interface. Those
+     * are all made like 'divert'. */
+    struct nsp_tc_hook back;
     struct nsp_tc_hook hooks[NSP_TAP_HOOKS_MAX];
-    struct nsp_tap_divert diverts[NSP_TAP_HOOKS_MAX]; /* Their programs. */
-    uint32_t hook_count;
-    struct nsp_gate *hooks_gate; /* Around changes of hooks. */
+    struct nsp_tap_divert divert;
+    enum nsp_tc_method method;
+    uint32_t hooks_taken; /* Set of enum nsp_hook. */
+    bool skip_loopback_input;
+    int places_fd; /* What the program at the TAP knows of slots. */
+    bool quiesced;
+    struct nsp_gate *hooks_gate; /* Around changes of all these. */
 
     bool superpackets; /* Are welcome now. */
     struct nsp_bpf_buckets buckets;
     _Atomic int flows_fd;            /* Verdicts of flows; -1: none yet. */
     struct nsp_bpf_offload *offload; /* In force; NULL: none. */
 
-    struct nsp_link_watch watch; /* Read by worker 0. */
-    uint32_t interfaces_left;
+    struct nsp_tap_watcher watcher;
     char lost[IF_NAMESIZE]; /* The last interface to go. */
     _Atomic int status;     /* Published behind 'lost'. */
 
@@ -49,6 +59,24 @@ struct nsp_io {
  * count. Returns as in struct nsp_io_ops; either way it is to be closed. */
 int nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                         struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* An error of the system at 'step', for a human; returns its result. */
+int nsp_tap_fail(struct nsp_diag *reterr, int err, const char *step);
+
+/* Attaches the programs of the TAP, and of the interfaces in the first slots.
+ * Returns as above. */
+int nsp_tap_attach(struct nsp_io *io, const struct nsp_io_config *cfg,
+                   const struct nsp_tap_config *device,
+                   struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Takes packets of the interface of 'slot', whose hooks are free. Returns as
+ * above; nothing is then attached. */
+int nsp_tap_take_interface(struct nsp_io *io, uint32_t slot,
+                           struct nsp_diag *reterr) NSP_MUSTCHECK;
+void nsp_tap_leave_interface(struct nsp_io *io, uint32_t slot);
+
+/* What the program of a hook is made of: of 'divert', and of its place. */
+struct nsp_tap_divert nsp_tap_divert_at(const struct nsp_io *io, uint32_t hook);
 
 /* As in struct nsp_io_ops (tap_offload.c). */
 int nsp_tap_offload(struct nsp_io *io,

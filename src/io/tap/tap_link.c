@@ -138,6 +138,12 @@ nsp_tap_link_close(struct nsp_tap_link *link)
     }
 }
 
+bool
+nsp_tap_link_is_ours(const char *name)
+{
+    return strncmp(name, "nsp", 3) == 0 && name[3] >= '0' && name[3] <= '9';
+}
+
 /* --- The machine's -------------------------------------------------------- */
 
 /* What netlink says of a link. */
@@ -173,19 +179,13 @@ struct search {
 };
 
 static bool
-is_tap_of_ours(const char *name)
-{
-    return strncmp(name, "nsp", 3) == 0 && name[3] >= '0' && name[3] <= '9';
-}
-
-static bool
 is_wanted(const struct search *search, const struct ifinfomsg *info,
           const struct link_attributes *link)
 {
     if (search->name)
         return strcmp(search->name, link->name) == 0;
     return (info->ifi_flags & IFF_UP) != 0 && !link->has_master &&
-           !is_tap_of_ours(link->name);
+           !nsp_tap_link_is_ours(link->name);
 }
 
 static int

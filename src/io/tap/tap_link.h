@@ -52,6 +52,9 @@ struct nsp_tap_interface {
 int nsp_tap_interface_find(const char *name,
                            struct nsp_tap_interface *ret) NSP_MUSTCHECK;
 
+/* Tells whether an interface is the TAP of a device. */
+bool nsp_tap_link_is_ours(const char *name);
+
 /* Stores those that are up, have Ethernet headers, and are no part of another
  * (port of a bridge or bond); at most 'max'. Returns how many, or a negative
  * errno. */

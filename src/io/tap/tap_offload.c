@@ -8,22 +8,23 @@
 #include "os/linux/bpf_call.h"
 #include "os/linux/bpf_flows.h"
 
-/* Loads the program of each hook that decides by 'offload'. Returns 0, or a
- * negative errno with nothing loaded. */
+/* Loads the program of each hook that has one. Returns 0, or a negative errno
+ * with nothing loaded. */
 static int
-load_programs(const struct nsp_io *io, struct nsp_bpf_offload *offload,
-              int ret_fds[])
+load_programs(const struct nsp_io *io, int ret_fds[])
 {
-    for (uint32_t i = 0; i < io->hook_count; i++) {
-        struct nsp_tap_divert divert = io->diverts[i];
+    for (uint32_t i = 0; i < NSP_TAP_HOOKS_MAX; i++) {
+        const struct nsp_tap_divert divert = nsp_tap_divert_at(io, i);
 
-        divert.offload = offload;
-        divert.superpackets = io->superpackets;
+        ret_fds[i] = -1;
+        if (!io->hooks[i].attached)
+            continue;
         ret_fds[i] = nsp_tap_load_divert(&divert, &io->allocator, NULL, 0);
         if (ret_fds[i] >= 0)
             continue;
         for (uint32_t j = 0; j < i; j++)
-            close(ret_fds[j]);
+            if (ret_fds[j] >= 0)
+                close(ret_fds[j]);
         return ret_fds[i];
     }
     return 0;
@@ -33,9 +34,12 @@ load_programs(const struct nsp_io *io, struct nsp_bpf_offload *offload,
 static void
 replace_programs(struct nsp_io *io, const int fds[])
 {
-    for (uint32_t i = 0; i < io->hook_count; i++) {
-        int err = nsp_tc_hook_replace(&io->hooks[i], fds[i]);
+    for (uint32_t i = 0; i < NSP_TAP_HOOKS_MAX; i++) {
+        int err;
 
+        if (fds[i] < 0)
+            continue;
+        err = nsp_tc_hook_replace(&io->hooks[i], fds[i]);
         if (err < 0)
             nsp_log_write(&io->log, NSP_LOG_INFO,
                           "tap: the program at interface %" PRIu32
@@ -43,6 +47,26 @@ replace_programs(struct nsp_io *io, const int fds[])
                           io->hooks[i].ifindex, strerror(-err));
         close(fds[i]);
     }
+}
+
+/* Has all programs, those to come included, decide by 'next'. On failure they
+ * are as before. */
+static int
+change_programs(struct nsp_io *io, struct nsp_bpf_offload *next)
+{
+    const struct nsp_tap_divert before = io->divert;
+    int fds[NSP_TAP_HOOKS_MAX], err;
+
+    nsp_gate_lock(io->hooks_gate);
+    io->divert.offload = next;
+    io->divert.superpackets = io->superpackets;
+    err = load_programs(io, fds);
+    if (err == 0)
+        replace_programs(io, fds);
+    else
+        io->divert = before;
+    nsp_gate_unlock(io->hooks_gate);
+    return err;
 }
 
 /* What passes is to pass only while the engine is alive: with 'fail_closed' it
@@ -77,17 +101,12 @@ nsp_tap_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                 struct nsp_offload_counters ret_last[])
 {
     struct nsp_bpf_offload *next = NULL;
-    int fds[NSP_TAP_HOOKS_MAX], err = 0;
+    int err = 0;
 
     if (request->count > 0 || request->complete || request->flow_rules > 0)
         err = create(io, request, &next);
-    if (err < 0)
-        return err;
-    nsp_gate_lock(io->hooks_gate);
-    err = load_programs(io, next, fds);
     if (err == 0)
-        replace_programs(io, fds);
-    nsp_gate_unlock(io->hooks_gate);
+        err = change_programs(io, next);
     if (err < 0) {
         nsp_bpf_offload_destroy(next);
         return err;

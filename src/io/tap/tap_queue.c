@@ -188,7 +188,8 @@ origin_of(const struct nsp_tap_queue *queue, uint16_t tag)
     uint32_t slot = tag / 2u - 1u; /* A tag below 2 is none of ours. */
 
     if (slot >= NSP_TAP_INTERFACES_MAX ||
-        queue->config.origins[slot].ifindex == 0)
+        atomic_load_explicit(&queue->config.origins[slot].ifindex,
+                             memory_order_relaxed) == 0)
         return NULL;
     return &queue->config.origins[slot];
 }
@@ -197,15 +198,17 @@ static void
 fill_place(struct nsp_pkt *pkt, const struct nsp_tap_origin *origin,
            uint16_t tag)
 {
+    uint32_t ifindex =
+        atomic_load_explicit(&origin->ifindex, memory_order_relaxed);
     bool ingress = tag & 1;
 
     pkt->hook = ingress ? NSP_HOOK_INPUT : NSP_HOOK_OUTPUT;
     pkt->direction = ingress ? NSP_INBOUND : NSP_OUTBOUND;
     if (ingress)
-        pkt->in_ifindex = origin->ifindex;
+        pkt->in_ifindex = ifindex;
     else
-        pkt->out_ifindex = origin->ifindex;
-    if (origin->loopback)
+        pkt->out_ifindex = ifindex;
+    if (atomic_load_explicit(&origin->loopback, memory_order_relaxed))
         pkt->flags |= NSP_PKT_LOOPBACK;
 }
 

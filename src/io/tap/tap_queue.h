@@ -33,10 +33,11 @@
 #define NSP_TAP_TAG_BYTES  4u
 #define NSP_TAP_DATA_OFF   (NSP_TAP_VNET_BYTES + NSP_TAP_TAG_BYTES)
 
-/* What is known of a place where packets are taken. */
+/* What is known of a place where packets are taken. It stays as it is as long
+ * as such packets may come, while others may be added. */
 struct nsp_tap_origin {
-    uint32_t ifindex; /* 0: there is none. */
-    bool loopback;
+    _Atomic uint32_t ifindex; /* 0: there is none. */
+    atomic_bool loopback;
 };
 
 struct nsp_tap_queue_config {

@@ -3,6 +3,7 @@
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -53,6 +54,14 @@ take_attribute(const struct nlattr *attribute, void *opaque)
     struct nsp_link_news *news = opaque;
 
     switch (mnl_attr_get_type(attribute)) {
+    case IFLA_IFNAME:
+        if (mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0)
+            snprintf(news->name, sizeof news->name, "%s",
+                     mnl_attr_get_str(attribute));
+        break;
+    case IFLA_MASTER:
+        news->has_master = true;
+        break;
     case IFLA_MTU:
         if (mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
             news->mtu = mnl_attr_get_u32(attribute);
@@ -80,6 +89,7 @@ read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
     news.ifindex = (uint32_t)info->ifi_index;
     news.removed = message->nlmsg_type == RTM_DELLINK;
     news.up = (info->ifi_flags & IFF_UP) != 0;
+    news.type = info->ifi_type;
     if (message->nlmsg_type == RTM_NEWLINK)
         (void)mnl_attr_parse(message, sizeof *info, take_attribute, &news);
     if (news.removed || message->nlmsg_type == RTM_NEWLINK)

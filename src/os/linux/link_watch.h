@@ -1,5 +1,7 @@
 #ifndef NSP_OS_LINUX_LINK_WATCH_H
 #define NSP_OS_LINUX_LINK_WATCH_H
+#include <net/if.h>
+
 #include "base/base.h"
 
 /* What becomes of interfaces while packets are taken there.
@@ -14,9 +16,12 @@ struct nsp_link_news {
     uint32_t ifindex;
     bool removed; /* Then the rest is not known. */
     bool up;
-    uint32_t mtu;         /* 0: not told. */
-    uint32_t xdp_prog_id; /* Of the XDP program there; 0 without one. */
-    bool tells_xdp;       /* Else 'xdp_prog_id' is not known. */
+    char name[IF_NAMESIZE]; /* Empty: not told. */
+    uint16_t type;          /* ARPHRD_*. */
+    bool has_master;        /* It is a part of another (bridge or bond). */
+    uint32_t mtu;           /* 0: not told. */
+    uint32_t xdp_prog_id;   /* Of the XDP program there; 0 without one. */
+    bool tells_xdp;         /* Else 'xdp_prog_id' is not known. */
 };
 typedef void nsp_link_news_fn(void *context, const struct nsp_link_news *news);
 

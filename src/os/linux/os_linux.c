@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
@@ -61,6 +62,20 @@ nsp_thread_start(struct nsp_thread *thread, void (*entry)(void *argument),
         return -err;
     thread->handle = (uintptr_t)handle;
     return 0;
+}
+
+int
+nsp_thread_start_quiet(struct nsp_thread *thread, void (*entry)(void *argument),
+                       void *argument)
+{
+    sigset_t all, before;
+    int err;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    err = nsp_thread_start(thread, entry, argument);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return err;
 }
 
 void

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "os/linux/robust_word.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -43,20 +41,6 @@ live(void *argument)
     (void)syscall(SYS_set_robust_list, NULL, sizeof owned.head);
 }
 
-/* The program's signals are for its own threads. */
-static int
-start(struct nsp_robust_word *robust)
-{
-    sigset_t all, before;
-    int err;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    err = nsp_thread_start(&robust->thread, live, robust);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return err;
-}
-
 int
 nsp_robust_word_open(struct nsp_robust_word *robust, _Atomic uint32_t *word)
 {
@@ -67,7 +51,7 @@ nsp_robust_word_open(struct nsp_robust_word *robust, _Atomic uint32_t *word)
     robust->word = word;
     atomic_init(&robust->ending, false);
     atomic_store(word, 0);
-    err = start(robust);
+    err = nsp_thread_start_quiet(&robust->thread, live, robust);
     if (err < 0) {
         nsp_wakeup_close(&robust->end);
         robust->word = NULL;
