@@ -217,8 +217,8 @@ status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
 
 static const struct nsp_io_ops source = {
     .name = "source",
-    .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_HOLDS_INPUT | NSP_IO_HOLDS_OUTPUT |
-            NSP_IO_HOLDS_FORWARD,
+    .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_AHEAD_OF_TIME | NSP_IO_HOLDS_INPUT |
+            NSP_IO_HOLDS_OUTPUT | NSP_IO_HOLDS_FORWARD,
     .open = open_source,
     .close = close_source,
     .rx_burst = rx_burst,

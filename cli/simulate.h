@@ -46,7 +46,7 @@ struct nsp_simulate_notes {
 };
 
 /* An nsp_fates_fn; 'context' is a struct nsp_simulate_notes. */
-void nsp_simulate_take_fates(void *context, uint32_t worker, uint64_t now_ns,
+void nsp_simulate_take_fates(void *context, uint32_t worker,
                              const struct nsp_fate fates[], uint32_t count);
 
 /* --- Results -------------------------------------------------------------- */

@@ -47,9 +47,9 @@ put_effects(char *at, uint8_t effects)
 }
 
 static void
-write_note(char *at, const struct nsp_fate *fate, uint64_t now_ns)
+write_note(char *at, const struct nsp_fate *fate)
 {
-    uint64_t delay_ns = now_ns - fate->pkt->arrival_ns;
+    uint64_t delay_ns = fate->at_ns - fate->pkt->arrival_ns;
 
     at = stpcpy(at, "rule=");
     at = stpcpy(at, fate->rule ? fate->rule : "-");
@@ -65,12 +65,11 @@ write_note(char *at, const struct nsp_fate *fate, uint64_t now_ns)
 /* --- Drops ---------------------------------------------------------------- */
 
 static void
-list_drop(const struct nsp_simulate_notes *notes, const struct nsp_fate *fate,
-          uint64_t now_ns)
+list_drop(const struct nsp_simulate_notes *notes, const struct nsp_fate *fate)
 {
     const char *reason =
         nsp_drop_reason_name((enum nsp_drop_reason)fate->reason);
-    uint64_t at_ns = now_ns - NSP_PCAPFILE_START_NS;
+    uint64_t at_ns = fate->at_ns - NSP_PCAPFILE_START_NS;
     struct nsp_json json;
 
     if (!notes->json) {
@@ -96,8 +95,7 @@ list_drop(const struct nsp_simulate_notes *notes, const struct nsp_fate *fate,
 /* --- Fates ---------------------------------------------------------------- */
 
 static void
-note_time(struct nsp_timeline *timeline, const struct nsp_fate *fate,
-          uint64_t now_ns)
+note_time(struct nsp_timeline *timeline, const struct nsp_fate *fate)
 {
     const struct nsp_pkt *pkt = fate->pkt;
     uint64_t arrival_ns = pkt->arrival_ns - NSP_PCAPFILE_START_NS;
@@ -107,12 +105,12 @@ note_time(struct nsp_timeline *timeline, const struct nsp_fate *fate,
                           pkt->charged_bytes);
     else
         nsp_timeline_deliver(timeline, pkt->device_ref, arrival_ns,
-                             now_ns - NSP_PCAPFILE_START_NS,
+                             fate->at_ns - NSP_PCAPFILE_START_NS,
                              pkt->charged_bytes);
 }
 
 void
-nsp_simulate_take_fates(void *context, uint32_t worker, uint64_t now_ns,
+nsp_simulate_take_fates(void *context, uint32_t worker,
                         const struct nsp_fate fates[], uint32_t count)
 {
     struct nsp_simulate_notes *notes = context;
@@ -122,16 +120,16 @@ nsp_simulate_take_fates(void *context, uint32_t worker, uint64_t now_ns,
     for (uint32_t i = 0; i < count; i++) {
         bytes += RECORD_HEADER_BYTES + fates[i].pkt->cap_bytes;
         if (!fates[i].dropped) {
-            notes->last_ns = now_ns;
+            notes->last_ns = fates[i].at_ns;
             if (notes->comments) {
-                write_note(notes->notes[i], &fates[i], now_ns);
+                write_note(notes->notes[i], &fates[i]);
                 fates[i].pkt->note = notes->notes[i];
             }
         } else if (notes->drops) {
-            list_drop(notes, &fates[i], now_ns);
+            list_drop(notes, &fates[i]);
         }
         if (notes->timeline)
-            note_time(notes->timeline, &fates[i], now_ns);
+            note_time(notes->timeline, &fates[i]);
     }
     atomic_store_explicit(
         &notes->pkts,

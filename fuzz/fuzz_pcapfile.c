@@ -50,6 +50,7 @@ send_oldest(const struct nsp_io_ops *ops, struct nsp_io *io, uint64_t *hash,
     bool refused = false;
 
     *hash = mix_packet(*hash, held[0]);
+    held[0]->timer.due_ns = held[0]->arrival_ns;
     FUZZ_CHECK(ops->tx_burst(io, 0, held[0]->arrival_ns, held, 1, &refused) ==
                0);
     for (uint32_t i = 1; i < n; i++)

@@ -63,13 +63,14 @@ struct nsp_fate {
     uint8_t effects;     /* Set of enum nsp_fate_effect. */
     bool dropped;
     uint8_t reason; /* enum nsp_drop_reason, of a dropped one. */
+    uint64_t at_ns; /* When it leaves, of the engine's clock. */
 };
 
-/* A burst of 'count' packets, at most NSP_BURST_MAX, that leave worker 'worker'
- * at 'now_ns'; called on that worker's thread, in the order in which they
- * leave. Notes must stay valid until its next call. Runs on the hot path, as
- * the packet callback does. */
-typedef void nsp_fates_fn(void *context, uint32_t worker, uint64_t now_ns,
+/* A burst of 'count' packets, at most NSP_BURST_MAX, that leave worker
+ * 'worker'; called on that worker's thread, in the order in which they leave.
+ * Notes must stay valid until its next call. Runs on the hot path, as the
+ * packet callback does. */
+typedef void nsp_fates_fn(void *context, uint32_t worker,
                           const struct nsp_fate fates[], uint32_t count);
 
 NSP_END_DECLS

@@ -36,6 +36,10 @@ enum nsp_io_cap {
     NSP_IO_LOOKS_ONLY = 1 << 8, /* Lends copies of packets that go on by
                                  * themselves: none is dropped, held, edited or
                                  * answered, and no policy may ask for it. */
+    NSP_IO_AHEAD_OF_TIME = 1 << 9, /* In virtual time: may be asked for packets
+                                    * before they arrive, as that depends on
+                                    * nothing that is sent, and told of several
+                                    * moments at once. Has no retain. */
 };
 
 #define NSP_IO_QUEUES_MAX 16u
@@ -174,8 +178,9 @@ struct nsp_io_ops {
     /* Moves up to 'max' (<= NSP_BURST_MAX) packets from 'queue' to the caller
      * without blocking, unparsed, stamped with the time they arrived, none
      * earlier than the one before; 'now_ns' where the device cannot tell. In
-     * virtual time only those that have arrived by 'now_ns'; a live device may
-     * also have some that came since. Bytes at 'data' stay valid until the next
+     * virtual time only those that have arrived by 'now_ns', which may be ahead
+     * of what is sent next (NSP_IO_AHEAD_OF_TIME); a live device may also
+     * have some that came since. Bytes at 'data' stay valid until the next
      * rx_burst on the queue, or until the packet goes back if it was retained.
      * Never fails: a device error shows in 'status'. */
     uint32_t (*rx_burst)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
@@ -183,7 +188,8 @@ struct nsp_io_ops {
 
     /* Takes back and sends all 'n' packets at 'now_ns', in order, and returns
      * how many the device refused: those are gone, and the engine counts them
-     * as dropped (tx-failed); refused[i] is then set to true for each. */
+     * as dropped (tx-failed); refused[i] is then set to true for each. With
+     * NSP_IO_AHEAD_OF_TIME each is sent at its timer.due_ns, by 'now_ns'. */
     uint32_t (*tx_burst)(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                          struct nsp_pkt *const pkts[], uint32_t n,
                          bool ret_refused[]);

@@ -153,7 +153,8 @@ struct nsp_pkt {
     uint64_t device_ref; /* The device's own name for it. */
 
     /* The engine's, while it owns the packet. */
-    struct nsp_wheel_node timer; /* When the current stage lets it go. */
+    struct nsp_wheel_node timer; /* When the current stage lets it go, at last
+                                  * when it leaves. */
     uint64_t extra_delay_ns;     /* Of the callback's verdict. */
     uint32_t rule;               /* The deciding one, by its slot. */
     uint32_t charged_bytes;      /* IP bytes it was counted with on arrival. */

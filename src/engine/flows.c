@@ -76,6 +76,18 @@ fetch_second_lines(const struct nsp_flows *flows, uint32_t n)
 }
 
 static void
+name_streams(struct nsp_flows *flows, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        struct nsp_flow_hit *hit = &flows->hits[i];
+
+        if (hit->flow)
+            hit->stream =
+                nsp_flow_stream(hit->flow, (enum nsp_flow_way)hit->way);
+    }
+}
+
+static void
 read_views(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
            uint64_t now_ns)
 {
@@ -101,7 +113,35 @@ nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
     nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
     if (flows->reads || flows->draws)
         fetch_second_lines(flows, n);
+    if (flows->draws)
+        name_streams(flows, n);
     if (flows->reads)
         read_views(flows, pkts, n, now_ns);
     nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
+}
+
+void
+nsp_flows_track_ahead(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+                      uint32_t n, uint64_t now_ns)
+{
+    struct nsp_flow_view *views = flows->reads ? flows->views : NULL;
+
+    for (uint32_t i = 0; i < n; i++)
+        pkts[i]->flow = NULL;
+    if (!flows->tracks)
+        return;
+    nsp_flow_table_track_arrivals(flows->table, pkts, n, now_ns, views,
+                                  flows->hits);
+    for (uint32_t i = 0; views && i < n; i++)
+        if (flows->hits[i].flow)
+            pkts[i]->flow = &views[i];
+    nsp_flow_table_age(flows->table,
+                       nsp_max_u64(now_ns, pkts[n - 1]->arrival_ns),
+                       AGE_PER_PKT * n);
+}
+
+bool
+nsp_flows_can_track_ahead(const struct nsp_flows *flows, uint32_t n)
+{
+    return !flows->tracks || nsp_flow_table_has_room(flows->table, n);
 }

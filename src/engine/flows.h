@@ -35,4 +35,14 @@ void nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy);
 void nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
                      uint32_t n, uint64_t now_ns);
 
+/* The same for packets that arrive at several moments from 'now_ns' on, within
+ * NSP_FLOWS_AHEAD_NS, as if each had been tracked alone: if can_track_ahead. */
+void nsp_flows_track_ahead(struct nsp_flows *flows,
+                           struct nsp_pkt *const pkts[], uint32_t n,
+                           uint64_t now_ns);
+bool nsp_flows_can_track_ahead(const struct nsp_flows *flows, uint32_t n);
+
+/* Less than any flow takes to time out. */
+#define NSP_FLOWS_AHEAD_NS (NSP_NS_PER_SECOND / 2)
+
 #endif /* NSP_ENGINE_FLOWS_H */

@@ -35,11 +35,8 @@ begin_numbers(struct nsp_meeting *m)
     if (!m->w->virtual_time || !m->plan->draws)
         m->random = &m->rule->random;
     else if (hit->flow)
-        nsp_prng_init(
-            &m->own,
-            m->rule->key ^
-                nsp_flow_stream(hit->flow, (enum nsp_flow_way)hit->way),
-            (uint64_t)hit->number << 16 | m->copy);
+        nsp_prng_init(&m->own, m->rule->key ^ hit->stream,
+                      (uint64_t)hit->number << 16 | m->copy);
     else
         nsp_prng_init(&m->own, m->rule->key,
                       m->pkt->arrival_ns << 16 | m->copy);

@@ -167,8 +167,9 @@ tell_fates(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
             .effects = effects_on(pkts[i]),
             .dropped = dropped,
             .reason = (uint8_t)reason,
+            .at_ns = pkts[i]->timer.due_ns,
         };
-    user->fates(user->fates_context, w->queue, w->now_ns, fates, n);
+    user->fates(user->fates_context, w->queue, fates, n);
 }
 
 /* --- Ways out ------------------------------------------------------------ */
@@ -218,7 +219,8 @@ send_copy(struct nsp_worker *w, struct nsp_pkt *pkt)
     if (w->config->user.fates)
         tell_fates(w, &pkt, 1, false, NSP_DROP_RULE);
     count_delivered(w, &charge);
-    if (w->ops->inject(w->io, w->queue, w->now_ns, pkt->data + pkt->l3_off,
+    if (w->ops->inject(w->io, w->queue, pkt->timer.due_ns,
+                       pkt->data + pkt->l3_off,
                        nsp_min_u32(pkt->ip_bytes, held_bytes), false, pkt) < 0)
         count_refused(w, &charge);
     nsp_copies_release(&w->copies, pkt);
@@ -257,6 +259,7 @@ flush_tx(struct nsp_worker *w)
 void
 nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
+    pkt->timer.due_ns = w->now_ns;
     w->tx_has_copies |= is_copy(pkt);
     w->tx[w->tx_count++] = pkt;
     if (w->tx_count == NSP_BURST_MAX)
@@ -277,8 +280,11 @@ nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
                 enum nsp_drop_reason reason)
 {
     count_dropped(w, pkt, reason);
-    if (w->config->user.fates)
+    if (w->config->user.fates) {
+        pkt->timer.due_ns = w->now_ns;
+        flush_tx(w); /* What left before is told before. */
         tell_fates(w, &pkt, 1, true, reason);
+    }
     if (is_copy(pkt)) {
         nsp_copies_release(&w->copies, pkt);
         return;

@@ -20,6 +20,16 @@ static const struct nsp_thread_timing prompt = { .slack_ns = 1,
 /* Between looks at whether the inflow has stopped. */
 #define QUIESCE_WAIT_NS UINT64_C(1000000)
 
+/* Callbacks see the packets of one moment; workers, those of each other, when
+ * their time has come. */
+static bool
+takes_ahead(const struct nsp_session *s)
+{
+    return s->virtual_time && (s->ops->caps & NSP_IO_AHEAD_OF_TIME) != 0 &&
+           !s->ops->retain && s->config->user.workers == 1 &&
+           !s->config->user.callback;
+}
+
 static int
 open_workers(struct nsp_session *s, struct nsp_diag *reterr)
 {
@@ -45,6 +55,7 @@ open_workers(struct nsp_session *s, struct nsp_diag *reterr)
             .queue = q,
             .holdable = s->plan.holdable,
             .virtual_time = s->virtual_time,
+            .ahead = takes_ahead(s),
             .peers = s->workers,
             .peer_count = s->config->user.workers,
         };
@@ -288,7 +299,9 @@ loop_virtual(struct nsp_session *s, struct nsp_worker *w)
 
         if (now_ns == timer_ns)
             timer_ns = call_timer(s, w, began_ns, now_ns);
-        moved = nsp_worker_poll(w, now_ns);
+        moved =
+            nsp_worker_run_until(w, now_ns, nsp_min_u64(deadline_ns, timer_ns));
+        now_ns = w->now_ns;
         next_ns = s->ops->next_rx_ns(s->io, w->queue);
         if (moved == 0 && device_failed(s))
             return;

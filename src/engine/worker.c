@@ -8,6 +8,11 @@
  *                         |                         |
  *                         +------------> tx <-------+
  *
+ * In virtual time a burst of arrivals comes from several moments, a packet or
+ * two at each, and what it costs to take and parse one is shared: time goes
+ * from arrival to arrival, and lets go what is due on the way, while the burst
+ * lasts.
+ *
  * Counters are published at the end of an iteration, when the accounting
  * identity holds again: of each, but in virtual time of some. */
 #include "engine/worker.h"
@@ -130,23 +135,48 @@ match_rules(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
                            by_flow ? &flows : NULL, &w->matches);
 }
 
+/* Delivers a burst that no rule has to see. */
+static void
+pass_on(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    if (!w->ahead && !w->config->user.fates) {
+        nsp_outlet_flush(w); /* What was released before goes first. */
+        nsp_outlet_send_burst(w, pkts, n);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        nsp_outlet_deliver(w, pkts[i]);
+}
+
+static bool
+has_rules(const struct nsp_worker *w)
+{
+    return nsp_policy_rule_count(w->snapshot->policy) > 0 ||
+           w->config->user.callback;
+}
+
+/* Which packets of a burst match the start filter. */
+static uint64_t
+match_start(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    w->filter_context.timestamp = (int64_t)w->now_ns;
+    return nsp_filter_match_burst(w->filter, pkts, n, &w->filter_context);
+}
+
+/* Decides a burst of parsed packets. */
 static void
 decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
 {
     uint64_t hits;
     uint32_t matched = 0;
 
-    nsp_pkt_parse_burst(pkts, n);
     nsp_outlet_count_in(w, pkts, n);
     nsp_flows_track(&w->flows, pkts, n, w->now_ns);
-    w->filter_context.timestamp = (int64_t)w->now_ns;
-    hits = nsp_filter_match_burst(w->filter, pkts, n, &w->filter_context);
+    hits = match_start(w, pkts, n);
 
-    if (nsp_policy_rule_count(w->snapshot->policy) == 0 &&
-        !w->config->user.callback) {
+    if (!has_rules(w)) {
         w->counted.matched_pkts += nsp_popcount_u64(hits);
-        nsp_outlet_flush(w); /* What was released before goes first. */
-        nsp_outlet_send_burst(w, pkts, n);
+        pass_on(w, pkts, n);
         return;
     }
 
@@ -170,6 +200,32 @@ decide_burst(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
                 w->matches.count[i]);
 }
 
+/* Finds the rules of a burst of parsed packets that arrive at several moments.
+ * Returns which of them have any: the start filter matches these. */
+static uint64_t
+find_rules(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
+{
+    struct nsp_pkt *matched[NSP_BURST_MAX];
+    uint32_t count = 0;
+    uint64_t hits;
+
+    nsp_outlet_count_in(w, pkts, n);
+    nsp_flows_track_ahead(&w->flows, pkts, n, w->now_ns);
+    hits = match_start(w, pkts, n);
+    w->counted.matched_pkts += nsp_popcount_u64(hits);
+    if (!has_rules(w))
+        return 0;
+    for (uint64_t rest = hits; rest != 0; rest &= rest - 1) {
+        uint32_t i = nsp_ctz_u64(rest);
+
+        w->flows.hits[count] = w->flows.hits[i];
+        matched[count++] = pkts[i];
+    }
+    note_essential(w, matched, count);
+    match_rules(w, matched, count);
+    return hits;
+}
+
 static void
 publish(struct nsp_worker *w)
 {
@@ -190,12 +246,16 @@ publish_some(struct nsp_worker *w, uint32_t pkts)
 static void
 use_snapshot(struct nsp_worker *w, const struct nsp_snapshot *snapshot)
 {
+    struct nsp_filter_needs needs;
+
     publish(w); /* Who looks which slots are free sees what they hold. */
     w->snapshot = snapshot;
     w->taken_ns = w->now_ns;
     w->adopted = 0;
     w->adopts = true;
     nsp_flows_use(&w->flows, snapshot->policy);
+    nsp_filter_get_needs(w->filter, &needs);
+    w->reads_time = needs.timestamp || nsp_policy_reads_time(snapshot->policy);
 }
 
 /* Takes up the snapshot published last: from here to the next call nothing of
@@ -219,6 +279,28 @@ take_snapshot(struct nsp_worker *w)
         atomic_store(&w->generation, w->snapshot->generation);
 }
 
+/* Takes up to 'max' packets that have arrived by 'now_ns', and parses them. */
+static uint32_t
+take(struct nsp_worker *w, uint64_t now_ns, struct nsp_pkt *ret[], uint32_t max)
+{
+    uint32_t n = w->ops->rx_burst(w->io, w->queue, now_ns, ret, max);
+
+    nsp_pkt_parse_burst(ret, n);
+    return n;
+}
+
+/* The same behind those that were taken before. */
+static uint32_t
+take_rest(struct nsp_worker *w, struct nsp_pkt *ret[])
+{
+    uint32_t n = w->early_count;
+
+    for (uint32_t i = 0; i < n; i++)
+        ret[i] = w->early[i];
+    w->early_count = 0;
+    return n + take(w, w->now_ns, ret + n, NSP_BURST_MAX - n);
+}
+
 uint32_t
 nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
 {
@@ -231,7 +313,7 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     moved += nsp_stages_release_due(w);
     if (moved > 0 && !w->virtual_time) /* Before anything takes time. */
         nsp_outlet_flush(w);
-    n = w->ops->rx_burst(w->io, w->queue, now_ns, pkts, NSP_BURST_MAX);
+    n = take_rest(w, pkts);
     if (n > 0)
         decide_burst(w, pkts, n);
     nsp_outlet_flush(w);
@@ -240,6 +322,108 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
     publish_some(w, n + moved);
     nsp_stages_post(w);
     return n + moved;
+}
+
+/* --- Ahead of time -------------------------------------------------------- */
+
+/* Lets go what is due before 'to_ns', when it is due. */
+static uint32_t
+release_before(struct nsp_worker *w, uint64_t to_ns)
+{
+    uint64_t due_ns;
+    uint32_t moved = 0;
+
+    while ((due_ns = nsp_worker_due_ns(w)) < to_ns) {
+        w->now_ns = nsp_max_u64(w->now_ns, due_ns);
+        moved += nsp_stages_release_due(w);
+    }
+    return moved;
+}
+
+/* Acts on 'n' packets that have arrived now. Bit i of 'hits' tells which match
+ * the start filter, the first as number 'at' of those that do. Returns the
+ * number after the last of them. */
+static uint32_t
+act_on_hits(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
+            uint64_t hits, uint32_t at)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if ((hits >> i & 1) == 0)
+            nsp_outlet_deliver(w, pkts[i]);
+    for (uint32_t i = 0; i < n; i++)
+        if ((hits >> i & 1) != 0) {
+            nsp_act(w, pkts[i], &w->flows.hits[at], w->matches.rules[at],
+                    w->matches.count[at]);
+            at++;
+        }
+    return at;
+}
+
+/* Decides packets of several moments, and acts on each when it arrives, after
+ * what is due by then. Returns how many packets moved. */
+static uint32_t
+decide_ahead(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
+{
+    uint64_t hits = find_rules(w, pkts, n);
+    uint32_t moved = n, acted = 0, run;
+
+    for (uint32_t i = 0; i < n; i += run) {
+        moved += release_before(w, pkts[i]->arrival_ns);
+        w->now_ns = nsp_max_u64(w->now_ns, pkts[i]->arrival_ns);
+        moved += nsp_stages_release_due(w);
+        for (run = 1; i + run < n && pkts[i + run]->arrival_ns <= w->now_ns;)
+            run++;
+        acted = act_on_hits(w, pkts + i, run, hits >> i, acted);
+    }
+    return moved;
+}
+
+/* Of 'n' packets, the first that arrives with the last. */
+static uint32_t
+first_with_last(const struct nsp_worker *w, struct nsp_pkt *const pkts[],
+                uint32_t n)
+{
+    uint64_t last_ns = nsp_max_u64(w->now_ns, pkts[n - 1]->arrival_ns);
+    uint32_t first = n - 1;
+
+    while (first > 0 &&
+           nsp_max_u64(w->now_ns, pkts[first - 1]->arrival_ns) == last_ns)
+        first--;
+    return first;
+}
+
+static bool
+may_go_ahead(const struct nsp_worker *w)
+{
+    return w->ahead && !w->reads_time && !w->settles &&
+           nsp_flows_can_track_ahead(&w->flows, NSP_BURST_MAX);
+}
+
+/* With the last of a burst may come more, for which the device has room when it
+ * has what left before: they are polled for. */
+uint32_t
+nsp_worker_run_until(struct nsp_worker *w, uint64_t now_ns, uint64_t until_ns)
+{
+    struct nsp_pkt *pkts[NSP_BURST_MAX];
+    uint32_t n = 0, last, moved = 0;
+
+    w->now_ns = now_ns;
+    take_snapshot(w);
+    if (may_go_ahead(w))
+        n = take(w, nsp_min_u64(until_ns - 1, now_ns + NSP_FLOWS_AHEAD_NS),
+                 pkts, NSP_BURST_MAX);
+    if (n == 0)
+        return nsp_worker_poll(w, now_ns);
+    last = first_with_last(w, pkts, n);
+    if (last > 0)
+        moved = decide_ahead(w, pkts, last);
+    moved += release_before(w, pkts[last]->arrival_ns);
+    nsp_outlet_flush(w);
+    w->unpublished += moved;
+    w->early = pkts + last;
+    w->early_count = n - last;
+    return moved +
+           nsp_worker_poll(w, nsp_max_u64(w->now_ns, pkts[last]->arrival_ns));
 }
 
 uint64_t

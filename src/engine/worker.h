@@ -34,6 +34,7 @@ struct nsp_worker {
     uint32_t queue;
     uint32_t holdable; /* Set of enum nsp_hook, 0 bit: none. */
     bool virtual_time;
+    bool ahead;               /* Takes packets before their time. */
     struct nsp_worker *peers; /* All workers, this one at 'queue'. */
     uint32_t peer_count;
     bool settles;                      /* The kernel may be told of flows. */
@@ -44,6 +45,7 @@ struct nsp_worker {
     uint64_t now_ns;
     const struct nsp_snapshot *snapshot; /* Of this iteration. */
     uint64_t taken_ns;                   /* When it was taken up. */
+    bool reads_time;                     /* Filters do. */
     uint32_t adopted;            /* Its classes that have their rates. */
     bool adopts;                 /* Others have not yet. */
     _Atomic uint64_t generation; /* The last taken up for good; 0: none yet. */
@@ -57,6 +59,9 @@ struct nsp_worker {
 
     struct nsp_mailbox mailbox;
     struct nsp_outbox outboxes[NSP_IO_QUEUES_MAX]; /* One for each peer. */
+
+    struct nsp_pkt **early; /* Taken before the poll that they are for. */
+    uint32_t early_count;
 
     /* Packets on their way out of this iteration. */
     struct nsp_pkt *tx[NSP_BURST_MAX];
@@ -85,6 +90,13 @@ void nsp_worker_fini(struct nsp_worker *worker);
 /* Takes one burst from the device and decides each packet; then lets go what is
  * due, and sends. Returns how many packets moved. */
 uint32_t nsp_worker_poll(struct nsp_worker *worker, uint64_t now_ns);
+
+/* In virtual time: does what calls of poll would at 'now_ns' and following
+ * moments before 'until_ns' when something arrives or is due, with packets that
+ * the device gives ahead of their time. At least one; the last is 'now_ns' of
+ * the worker afterwards. Returns how many packets moved. */
+uint32_t nsp_worker_run_until(struct nsp_worker *worker, uint64_t now_ns,
+                              uint64_t until_ns);
 
 /* The earliest time at which something held is due, or NSP_TIME_NEVER. */
 uint64_t nsp_worker_due_ns(const struct nsp_worker *worker);

@@ -468,6 +468,19 @@ take(struct nsp_flow_table *table, const struct search *search,
 
 /* --- Public --------------------------------------------------------------- */
 
+static NSP_ALWAYS_INLINE void
+begin_track(struct nsp_flow_table *table, struct nsp_pkt *const pkts[],
+            uint32_t n, struct search searches[], struct nsp_flow_hit ret[])
+{
+    assert(n <= NSP_BURST_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        if (begin_search(table, pkts[i], &searches[i]))
+            nsp_prefetch(searches[i].bucket);
+    }
+    guess_all(table, searches, n);
+    table->hits = ret;
+}
+
 void
 nsp_flow_table_track_burst(struct nsp_flow_table *table,
                            struct nsp_pkt *const pkts[], uint32_t n,
@@ -476,18 +489,61 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
     struct search searches[NSP_BURST_MAX];
     struct now now = now_of(now_ns);
 
-    assert(n <= NSP_BURST_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        if (begin_search(table, pkts[i], &searches[i]))
-            nsp_prefetch(searches[i].bucket);
-    }
-    guess_all(table, searches, n);
-    table->hits = ret;
+    begin_track(table, pkts, n, searches, ret);
     for (uint32_t i = 0; i < n; i++) {
         table->hit_count = i;
         ret[i] = take(table, &searches[i], pkts[i], now);
     }
     table->hit_count = 0;
+}
+
+/* What packets of one moment find of their flows, when all have been counted.
+ */
+static void
+look(struct nsp_flow_hit hits[], uint32_t n, uint64_t now_ns,
+     struct nsp_flow_view views[])
+{
+    for (uint32_t i = 0; i < n; i++) {
+        enum nsp_flow_way way = (enum nsp_flow_way)hits[i].way;
+
+        if (!hits[i].flow)
+            continue;
+        hits[i].stream = nsp_flow_stream(hits[i].flow, way);
+        if (views)
+            nsp_flow_read_view(hits[i].flow, way, now_ns, &views[i]);
+    }
+}
+
+void
+nsp_flow_table_track_arrivals(struct nsp_flow_table *table,
+                              struct nsp_pkt *const pkts[], uint32_t n,
+                              uint64_t now_ns, struct nsp_flow_view views[],
+                              struct nsp_flow_hit ret[])
+{
+    struct search searches[NSP_BURST_MAX];
+    uint32_t end = 0;
+
+    begin_track(table, pkts, n, searches, ret);
+    for (uint32_t i = 0; i < n; i++)
+        if (searches[i].guess)
+            nsp_prefetch(&searches[i].guess->first_ns);
+    for (uint32_t i = 0; i < n; i = end) {
+        struct now now = now_of(nsp_max_u64(now_ns, pkts[i]->arrival_ns));
+
+        for (; end < n && pkts[end]->arrival_ns <= now.ns; end++) {
+            table->hit_count = end;
+            ret[end] = take(table, &searches[end], pkts[end], now);
+        }
+        look(ret + i, end - i, now.ns, views ? views + i : NULL);
+    }
+    table->hit_count = 0;
+}
+
+bool
+nsp_flow_table_has_room(const struct nsp_flow_table *table, uint32_t n)
+{
+    return table->stats.flows + n <= table->capacity &&
+           table->half_open.count + n <= table->half_open_max;
 }
 
 uint32_t

@@ -77,6 +77,7 @@ struct nsp_flow_hit {
                             * Good until the next burst. */
     uint32_t number; /* Which packet of its way it is, from 1, modulo 2^32. */
     uint8_t way;     /* enum nsp_flow_way of the packet. */
+    uint64_t stream; /* nsp_flow_stream(), where that is asked for. */
 };
 
 /* Returns 0, -EINVAL for a field outside its range, or -ENOMEM; '*ret' is then
@@ -95,6 +96,19 @@ size_t nsp_flow_table_bytes(uint32_t capacity_flows);
 void nsp_flow_table_track_burst(struct nsp_flow_table *table,
                                 struct nsp_pkt *const pkts[], uint32_t n,
                                 uint64_t now_ns, struct nsp_flow_hit ret[]);
+
+/* The same for packets of several moments: each at its arrival, but none before
+ * 'now_ns', and none so late that a flow of the burst times out. 'views' may be
+ * NULL; else each packet's says how it found its flow. Sets 'stream' of hits.
+ */
+void nsp_flow_table_track_arrivals(struct nsp_flow_table *table,
+                                   struct nsp_pkt *const pkts[], uint32_t n,
+                                   uint64_t now_ns,
+                                   struct nsp_flow_view views[],
+                                   struct nsp_flow_hit ret[]);
+
+/* Whether 'n' more flows can begin before any has to go for them. */
+bool nsp_flow_table_has_room(const struct nsp_flow_table *table, uint32_t n);
 
 /* Looks at the next 'max' places of the table and removes flows that timed out;
  * returns how many. In one millisecond it goes round once, as no more can time

@@ -320,7 +320,7 @@ plan_flows(struct nsp_policy *policy, const struct nsp_classifier_rule rules[])
 }
 
 static void
-note_flow_reads(struct nsp_policy *policy)
+note_reads(struct nsp_policy *policy)
 {
     for (uint32_t i = 0; i < policy->rule_count; i++) {
         struct nsp_filter_needs needs;
@@ -330,6 +330,7 @@ note_flow_reads(struct nsp_policy *policy)
             continue;
         nsp_filter_get_needs(policy->rules[i].filter, &needs);
         policy->reads_flows |= needs.flow;
+        policy->reads_time |= needs.timestamp;
     }
 }
 
@@ -340,7 +341,7 @@ index_rules(struct nsp_policy *policy)
     struct nsp_classifier_rule *rules;
     int err;
 
-    note_flow_reads(policy);
+    note_reads(policy);
     if (policy->rule_count <= WALK_RULES_MAX)
         return NSP_OK;
     rules = nsp_alloc(&policy->allocator, policy->rule_count, sizeof rules[0]);
@@ -459,6 +460,12 @@ bool
 nsp_policy_reads_flows(const struct nsp_policy *policy)
 {
     return policy->reads_flows;
+}
+
+bool
+nsp_policy_reads_time(const struct nsp_policy *policy)
+{
+    return policy->reads_time;
 }
 
 bool

@@ -108,6 +108,9 @@ uint8_t nsp_policy_spared(const struct nsp_policy *policy);
 /* Whether some rule reads what a flow table knows, in its filter or to act. */
 bool nsp_policy_reads_flows(const struct nsp_policy *policy);
 
+/* Whether the filter of some rule reads what time it is. */
+bool nsp_policy_reads_time(const struct nsp_policy *policy);
+
 /* Whether the effects of some rule have one of 'needs', a set of enum nsp_need.
  */
 bool nsp_policy_needs(const struct nsp_policy *policy, uint32_t needs);

@@ -12,7 +12,7 @@ struct nsp_policy {
     atomic_uint refs;
     struct nsp_classifier *classifier; /* NULL: walk over the rules. */
     struct nsp_flow_plan *flow_plan;   /* NULL: rules are few. */
-    bool reads_flows;
+    bool reads_flows, reads_time;
     uint8_t spared;
     uint32_t rule_count, class_count;
     struct nsp_policy_rule *rules;

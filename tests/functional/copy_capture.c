@@ -15,6 +15,8 @@ copy(const struct nsp_io_ops *ops, struct nsp_io *io)
     while ((now_ns = ops->next_rx_ns(io, 0)) != NSP_TIME_NEVER) {
         uint32_t n = ops->rx_burst(io, 0, now_ns, pkts, NSP_BURST_MAX);
 
+        for (uint32_t i = 0; i < n; i++)
+            pkts[i]->timer.due_ns = now_ns;
         if (ops->tx_burst(io, 0, now_ns, pkts, n, refused) > 0)
             break;
     }

@@ -193,8 +193,10 @@ pass_all(struct nsp_io *io)
         uint32_t n = ops()->rx_burst(io, 0, now_ns, pkts, NSP_BURST_MAX);
 
         CHECK(n > 0);
-        for (uint32_t i = 0; i < n; i++)
+        for (uint32_t i = 0; i < n; i++) {
             CHECK_EQ(pkts[i]->arrival_ns, now_ns);
+            pkts[i]->timer.due_ns = now_ns;
+        }
         CHECK_EQ(ops()->tx_burst(io, 0, now_ns, pkts, n, refused), 0);
         total += n;
     }

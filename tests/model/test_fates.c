@@ -52,8 +52,8 @@ own_name(const char *name)
 }
 
 static void
-note(void *context, uint32_t worker, uint64_t now_ns,
-     const struct nsp_fate fates[], uint32_t count)
+note(void *context, uint32_t worker, const struct nsp_fate fates[],
+     uint32_t count)
 {
     CHECK(context == told);
     CHECK_EQ(worker, 0);
@@ -67,7 +67,7 @@ note(void *context, uint32_t worker, uint64_t now_ns,
         told[told_count++] = (struct told){
             .rule = own_name(fates[i].rule),
             .arrival_ns = pkt->arrival_ns,
-            .at_ns = now_ns,
+            .at_ns = fates[i].at_ns,
             .tag = frame_tag(&frame),
             .effects = fates[i].effects,
             .dropped = fates[i].dropped,

@@ -179,6 +179,34 @@ TEST(pcapfile_reads_seconds_after_2038)
     check_end(pcap);
 }
 
+TEST(pcapfile_gives_packets_ahead_and_sends_each_at_its_time)
+{
+    struct nsp_pkt *pkts[2];
+    bool refused[2] = { false };
+    struct nsp_io *io;
+    pcap_t *pcap;
+
+    pcap_begin(&b, false, PCAP_US, 1);
+    pcap_packet(&b, 1, 0, "x", 1, 1);
+    pcap_packet(&b, 2, 0, "y", 1, 1);
+    save(&b, b.used);
+    io = open_files(out_path);
+    CHECK(ops()->caps & NSP_IO_AHEAD_OF_TIME);
+    CHECK_EQ(ops()->rx_burst(io, 0, NSP_TIME_NEVER - 1, pkts, 2), 2);
+    CHECK_EQ(pkts[0]->arrival_ns, NSP_PCAPFILE_START_NS);
+    CHECK_EQ(pkts[1]->arrival_ns, NSP_PCAPFILE_START_NS + SECOND);
+    for (uint64_t i = 0; i < 2; i++)
+        pkts[i]->timer.due_ns = pkts[i]->arrival_ns + i * SECOND;
+    CHECK_EQ(ops()->tx_burst(io, 0, NSP_PCAPFILE_START_NS + 5 * SECOND, pkts, 2,
+                             refused),
+             0);
+    ops()->close(io);
+    pcap = read_output();
+    check_next(pcap, SECOND, "x", 1, 1);
+    check_next(pcap, 3 * SECOND, "y", 1, 1);
+    check_end(pcap);
+}
+
 TEST(pcapfile_with_no_packets_ends_at_once)
 {
     struct nsp_io *io;
@@ -315,6 +343,8 @@ main(void)
         cmocka_unit_test(pcapfile_takes_the_direction_from_cooked_headers),
         cmocka_unit_test(pcapfile_lets_no_packet_arrive_before_another),
         cmocka_unit_test(pcapfile_reads_seconds_after_2038),
+        cmocka_unit_test(
+            pcapfile_gives_packets_ahead_and_sends_each_at_its_time),
         cmocka_unit_test(pcapfile_with_no_packets_ends_at_once),
         cmocka_unit_test(pcapfile_stops_reading_when_quiesced),
         cmocka_unit_test(pcapfile_waits_with_packets_that_find_no_room),

@@ -10,8 +10,10 @@
 const struct nsp_io_ops *
 nsp_memory_get_ops(const struct nsp_memory *memory)
 {
-    return memory && memory->io.virtual_time ? &nsp_memory_virtual_ops
-                                             : &nsp_memory_ops;
+    if (!memory || !memory->io.virtual_time)
+        return &nsp_memory_ops;
+    return memory->io.repeat != 0 ? &nsp_memory_repeat_ops
+                                  : &nsp_memory_virtual_ops;
 }
 
 static int
@@ -226,6 +228,20 @@ memory_tx_burst(struct nsp_io *io, uint32_t queue_index, uint64_t now_ns,
     return 0;
 }
 
+static uint32_t
+memory_virtual_tx_burst(struct nsp_io *io, uint32_t queue_index,
+                        uint64_t now_ns, struct nsp_pkt *const pkts[],
+                        uint32_t n, bool ret_refused[])
+{
+    (void)now_ns;
+    (void)ret_refused;
+    for (uint32_t i = 0; i < n; i++)
+        NSP_CONTAINER_OF(pkts[i], struct nsp_memory_slot, pkt)->at_ns =
+            pkts[i]->timer.due_ns;
+    push_all(&io->queues[queue_index].tx, pkts, n);
+    return 0;
+}
+
 static void
 memory_drop_burst(struct nsp_io *io, uint32_t queue_index,
                   struct nsp_pkt *const pkts[], uint32_t n)
@@ -381,34 +397,35 @@ memory_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
     (NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT | NSP_IO_HOLDS_INPUT |              \
      NSP_IO_HOLDS_OUTPUT | NSP_IO_HOLDS_FORWARD)
 
+#define MEMORY_COMMON                                                          \
+    .name = "memory", .open = memory_open, .close = memory_close,              \
+    .drop_burst = memory_drop_burst, .inject = memory_inject,                  \
+    .quiesce = memory_quiesce, .read_stats = memory_read_stats,                \
+    .status = memory_status
+
+#define MEMORY_VIRTUAL                                                         \
+    MEMORY_COMMON, .rx_burst = memory_virtual_rx_burst,                        \
+                   .wake = memory_virtual_wake,                                \
+                   .next_rx_ns = memory_next_rx_ns
+
 const struct nsp_io_ops nsp_memory_ops = {
-    .name = "memory",
+    MEMORY_COMMON,
     .caps = MEMORY_CAPS,
-    .open = memory_open,
-    .close = memory_close,
     .rx_burst = memory_rx_burst,
     .tx_burst = memory_tx_burst,
-    .drop_burst = memory_drop_burst,
-    .inject = memory_inject,
     .wait = memory_wait,
     .wake = memory_wake,
-    .quiesce = memory_quiesce,
-    .read_stats = memory_read_stats,
-    .status = memory_status,
 };
 
 const struct nsp_io_ops nsp_memory_virtual_ops = {
-    .name = "memory",
+    MEMORY_VIRTUAL,
+    .caps = MEMORY_CAPS | NSP_IO_VIRTUAL_TIME | NSP_IO_AHEAD_OF_TIME,
+    .tx_burst = memory_virtual_tx_burst,
+};
+
+/* Frames come again when they have been sent. */
+const struct nsp_io_ops nsp_memory_repeat_ops = {
+    MEMORY_VIRTUAL,
     .caps = MEMORY_CAPS | NSP_IO_VIRTUAL_TIME,
-    .open = memory_open,
-    .close = memory_close,
-    .rx_burst = memory_virtual_rx_burst,
     .tx_burst = memory_tx_burst,
-    .drop_burst = memory_drop_burst,
-    .inject = memory_inject,
-    .wake = memory_virtual_wake,
-    .next_rx_ns = memory_next_rx_ns,
-    .quiesce = memory_quiesce,
-    .read_stats = memory_read_stats,
-    .status = memory_status,
 };

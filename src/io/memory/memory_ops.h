@@ -8,6 +8,7 @@
  * Both are called "memory". */
 extern const struct nsp_io_ops nsp_memory_ops;
 extern const struct nsp_io_ops nsp_memory_virtual_ops;
+extern const struct nsp_io_ops nsp_memory_repeat_ops;
 
 /* Returns the table that fits 'memory'; NULL gets the live one, whose open then
  * says what is missing. */

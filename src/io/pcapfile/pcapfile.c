@@ -237,13 +237,13 @@ epoch_of(const struct nsp_io *io, uint64_t now_ns)
 }
 
 static bool
-write_packet(struct nsp_io *io, uint64_t now_ns, const struct nsp_pkt *pkt)
+write_packet(struct nsp_io *io, const struct nsp_pkt *pkt)
 {
     struct nsp_pcapng_packet packet = {
         .data = pkt->data,
         .data_bytes = pkt->cap_bytes,
         .wire_bytes = pkt->wire_bytes,
-        .epoch_ns = epoch_of(io, now_ns),
+        .epoch_ns = epoch_of(io, pkt->timer.due_ns),
         .direction = pkt->direction,
         .comment = pkt->note,
     };
@@ -258,8 +258,9 @@ pcapfile_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
     uint32_t refused = 0;
 
     (void)queue;
+    (void)now_ns;
     for (uint32_t i = 0; i < n; i++) {
-        if (!write_packet(io, now_ns, pkts[i])) {
+        if (!write_packet(io, pkts[i])) {
             ret_refused[i] = true;
             refused++;
         }
@@ -541,8 +542,9 @@ pcapfile_probe(nsp_probe_fn *report, void *context)
 extern const struct nsp_io_ops nsp_pcapfile_ops;
 const struct nsp_io_ops nsp_pcapfile_ops = {
     .name = "pcapfile",
-    .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT |
-            NSP_IO_HOLDS_INPUT | NSP_IO_HOLDS_OUTPUT | NSP_IO_HOLDS_FORWARD,
+    .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_AHEAD_OF_TIME | NSP_IO_CAN_MODIFY |
+            NSP_IO_CAN_INJECT | NSP_IO_HOLDS_INPUT | NSP_IO_HOLDS_OUTPUT |
+            NSP_IO_HOLDS_FORWARD,
     .open = pcapfile_open,
     .close = pcapfile_close,
     .rx_burst = pcapfile_rx_burst,
