@@ -6,11 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "netshaper/engine.h"
+
 void
 nsp_checks_fini(struct nsp_checks *checks)
 {
     free(checks->list);
     *checks = (struct nsp_checks){ 0 };
+}
+
+int
+nsp_checks_result(const struct nsp_checks *checks)
+{
+    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
 }
 
 static struct nsp_check *
@@ -75,6 +83,15 @@ nsp_checks_add_exact(struct nsp_checks *checks, const char *effect,
 
     check->by_chance = false;
     return check;
+}
+
+struct nsp_check *
+nsp_checks_add_pkts(struct nsp_checks *checks, const char *effect,
+                    const char *quantity, double configured, double achieved)
+{
+    return nsp_checks_add_exact(
+        checks, effect, quantity, NSP_UNIT_PKTS, configured, achieved,
+        (struct nsp_interval){ configured, configured });
 }
 
 struct nsp_check *

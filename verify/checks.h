@@ -50,6 +50,9 @@ struct nsp_checks {
 
 void nsp_checks_fini(struct nsp_checks *checks);
 
+/* NSP_OK, or NSP_NO_MEMORY where one had no place. */
+int nsp_checks_result(const struct nsp_checks *checks);
+
 /* A check without randomness: passes inside 'allowed'. Returns it, for a note;
  * never NULL. */
 struct nsp_check *nsp_checks_add_exact(struct nsp_checks *checks,
@@ -57,6 +60,11 @@ struct nsp_check *nsp_checks_add_exact(struct nsp_checks *checks,
                                        enum nsp_check_unit unit,
                                        double configured, double achieved,
                                        struct nsp_interval allowed);
+
+/* Packets that must be as many as configured. */
+struct nsp_check *nsp_checks_add_pkts(struct nsp_checks *checks,
+                                      const char *effect, const char *quantity,
+                                      double configured, double achieved);
 
 /* One that chance takes part in: passes inside 'allowed'; 'confidence' is what
  * the measurement could mean. */

@@ -28,9 +28,8 @@ judge_exact(const struct nsp_hits *hits, const struct nsp_loss_config *cfg,
                          hits->are_losses ? "packets lost" : "packets hit",
                          NSP_UNIT_PKTS, expected, met,
                          (struct nsp_interval){ expected, expected });
-    nsp_checks_add_exact(checks, hits->effect, "packets treated otherwise",
-                         NSP_UNIT_PKTS, 0, wrong,
-                         (struct nsp_interval){ 0, 0 });
+    nsp_checks_add_pkts(checks, hits->effect, "packets treated otherwise", 0,
+                        wrong);
 }
 
 /* A count of dependent events varies by more than a binomial's. */

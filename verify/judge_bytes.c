@@ -10,29 +10,6 @@
 
 enum { TCP = 6, SYN = 0x02, RST = 0x04, ACK = 0x10 };
 
-static int
-done(const struct nsp_checks *checks)
-{
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
-}
-
-static void
-add_zero(struct nsp_checks *checks, const char *effect, const char *quantity,
-         double achieved)
-{
-    nsp_checks_add_exact(checks, effect, quantity, NSP_UNIT_PKTS, 0, achieved,
-                         (struct nsp_interval){ 0, 0 });
-}
-
-static void
-add_equal(struct nsp_checks *checks, const char *effect, const char *quantity,
-          double configured, double achieved)
-{
-    nsp_checks_add_exact(checks, effect, quantity, NSP_UNIT_PKTS, configured,
-                         achieved,
-                         (struct nsp_interval){ configured, configured });
-}
-
 /* Finds a packet that 'wants' takes and runs a trial of it. Returns NSP_OK with
  * '*ret' to be finished, NSP_NOT_FOUND having said so in 'checks', or what the
  * trial says. */
@@ -68,7 +45,7 @@ judge_missing(const char *effect, const struct nsp_trial *trial, uint32_t ppm,
     nsp_judge_chance(&(struct nsp_hits){ effect, false, hit, trial->pkts }, ppm,
                      correlation_ppm, checks);
     free(hit);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Resets --------------------------------------------------------------- */
@@ -98,14 +75,14 @@ nsp_judge_tcp_reset(const struct nsp_subject *subject,
         return result == NSP_NOT_FOUND ? NSP_OK : result;
     hits = (double)trial.pkts - (double)trial.left_pkts;
     if (reset->once)
-        add_equal(checks, "tcp-reset", "packets hit", 1, hits);
+        nsp_checks_add_pkts(checks, "tcp-reset", "packets hit", 1, hits);
     else
         result = judge_missing("tcp-reset", &trial, reset->ppm,
                                reset->correlation_ppm, checks);
-    add_equal(checks, "tcp-reset", "RSTs sent", ends * hits,
-              (double)trial.injected_pkts);
+    nsp_checks_add_pkts(checks, "tcp-reset", "RSTs sent", ends * hits,
+                        (double)trial.injected_pkts);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 /* --- Damage --------------------------------------------------------------- */
@@ -205,10 +182,10 @@ nsp_judge_tamper(const struct nsp_subject *subject, struct nsp_checks *checks,
         return result == NSP_NOT_FOUND ? NSP_OK : result;
     result = judge_missing("tamper", &trial, tamper->ppm,
                            tamper->correlation_ppm, checks);
-    add_zero(checks, "tamper", "packets damaged otherwise",
-             (double)trial.wrong_pkts);
+    nsp_checks_add_pkts(checks, "tamper", "packets damaged otherwise", 0,
+                        (double)trial.wrong_pkts);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 /* --- Windows of TCP ------------------------------------------------------- */
@@ -249,13 +226,13 @@ nsp_judge_tcp_window(const struct nsp_subject *subject,
     result = run_on(&of, "tcp-window", 64, is_open_tcp, checks, &trial, reterr);
     if (result != NSP_OK)
         return result == NSP_NOT_FOUND ? NSP_OK : result;
-    add_zero(checks, "tcp-window", "packets changed wrongly",
-             (double)trial.wrong_pkts);
+    nsp_checks_add_pkts(checks, "tcp-window", "packets changed wrongly", 0,
+                        (double)trial.wrong_pkts);
     if (window->max_bytes < UINT16_MAX)
         result = judge_missing("window-spared", &trial, window->spared_ppm, 0,
                                checks);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 /* --- Sizes ---------------------------------------------------------------- */
@@ -304,8 +281,8 @@ nsp_judge_mtu(const struct nsp_subject *subject, struct nsp_checks *checks,
     result = run_size(&of, mtu->max_bytes, checks, &trial, reterr);
     if (result != NSP_OK)
         return result == NSP_NOT_FOUND ? NSP_OK : result;
-    add_equal(checks, "mtu", "packets that fit", trial.pkts,
-              (double)trial.left_pkts);
+    nsp_checks_add_pkts(checks, "mtu", "packets that fit", trial.pkts,
+                        (double)trial.left_pkts);
     nsp_trial_fini(&trial);
 
     result = run_size(&of, mtu->max_bytes + 1, checks, &trial, reterr);
@@ -314,12 +291,12 @@ nsp_judge_mtu(const struct nsp_subject *subject, struct nsp_checks *checks,
     result =
         judge_missing("mtu", &trial, NSP_PPM_ONE - mtu->spared_ppm, 0, checks);
     if (mtu->excess == NSP_MTU_ANSWER)
-        add_equal(checks, "mtu", "answers",
-                  (double)trial.pkts - (double)trial.left_pkts,
-                  (double)trial.injected_pkts);
+        nsp_checks_add_pkts(checks, "mtu", "answers",
+                            (double)trial.pkts - (double)trial.left_pkts,
+                            (double)trial.injected_pkts);
     if (mtu->excess == NSP_MTU_TRUNCATE)
-        add_zero(checks, "mtu", "packets cut wrongly",
-                 (double)trial.wrong_pkts);
+        nsp_checks_add_pkts(checks, "mtu", "packets cut wrongly", 0,
+                            (double)trial.wrong_pkts);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }

@@ -93,8 +93,7 @@ judge_trace(const struct nsp_delay_config *cfg, const struct nsp_trial *trial,
                       nsp_delay_trace_at(cfg, n, sent_ns - first_ns)) > 0.5;
         n++;
     }
-    nsp_checks_add_exact(checks, EFFECT, "packets off the trace", NSP_UNIT_PKTS,
-                         0, wrong, (struct nsp_interval){ 0, 0 });
+    nsp_checks_add_pkts(checks, EFFECT, "packets off the trace", 0, wrong);
 }
 
 /* --- With ------------------------------------------------------------------
@@ -264,5 +263,5 @@ nsp_judge_delay(const struct nsp_subject *subject,
     else
         judge_constant(cfg, &delays, checks);
     release(&delays);
-    return checks->out_of_memory ? NSP_NO_MEMORY : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }

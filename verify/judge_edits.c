@@ -75,13 +75,12 @@ run_edits(const struct nsp_subject *subject, const char *quantity,
                              &trial, reterr);
     if (result != NSP_OK)
         return result;
-    nsp_check_note(nsp_checks_add_exact(
-                       checks, "edits", quantity, NSP_UNIT_PKTS, 0,
-                       (double)trial.wrong_pkts, (struct nsp_interval){ 0, 0 }),
+    nsp_check_note(nsp_checks_add_pkts(checks, "edits", quantity, 0,
+                                       (double)trial.wrong_pkts),
                    "fields and checksums of %llu packets",
                    (unsigned long long)trial.left_pkts);
     nsp_trial_fini(&trial);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }
 
 static bool
@@ -137,9 +136,8 @@ nsp_judge_action(const struct nsp_subject *subject, struct nsp_checks *checks,
 
     if (result != NSP_OK)
         return result;
-    nsp_checks_add_exact(checks, effect, "packets let through", NSP_UNIT_PKTS,
-                         0, (double)trial.left_pkts,
-                         (struct nsp_interval){ 0, 0 });
+    nsp_checks_add_pkts(checks, effect, "packets let through", 0,
+                        (double)trial.left_pkts);
     if (rejects && is_rst(&subject->packet.fields))
         nsp_checks_add_not_tested(checks, effect, "answers",
                                   "a TCP RST is never answered, and no other "
@@ -149,5 +147,5 @@ nsp_judge_action(const struct nsp_subject *subject, struct nsp_checks *checks,
                              trial.pkts, (double)trial.injected_pkts,
                              (struct nsp_interval){ trial.pkts, trial.pkts });
     nsp_trial_fini(&trial);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }

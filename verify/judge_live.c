@@ -13,12 +13,6 @@
 #define ENDS           10
 #define RATE_PKTS_MIN  100
 
-static int
-done(const struct nsp_checks *checks)
-{
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
-}
-
 /* --- Losses --------------------------------------------------------------- */
 
 int
@@ -33,7 +27,7 @@ nsp_judge_live_loss(const struct nsp_subject *subject,
     if (subject->effects->loss.kind == NSP_LOSS_TIMED) {
         nsp_checks_add_not_tested(checks, "loss", "rate",
                                   "it depends on the exact times of packets");
-        return done(checks);
+        return nsp_checks_result(checks);
     }
     return nsp_judge_loss(subject, &as_virtual, checks);
 }
@@ -156,7 +150,7 @@ nsp_judge_live_delay(const struct nsp_subject *subject,
     judge_delays(&subject->effects->delay, x, (size_t)n, &model, checks);
     nsp_delay_model_fini(&model);
     free(x);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Rates ---------------------------------------------------------------- */
@@ -178,7 +172,7 @@ nsp_judge_live_rate(const struct nsp_subject *subject,
     if (left < RATE_PKTS_MIN) {
         nsp_checks_add_not_tested(checks, "rate", "rate",
                                   "too few packets came");
-        return done(checks);
+        return nsp_checks_result(checks);
     }
     for (uint32_t i = 0; i < trial->pkts; i++) {
         if (trial->received_ns[i] == 0)
@@ -195,7 +189,7 @@ nsp_judge_live_rate(const struct nsp_subject *subject,
                                            0, RATE_TOLERANCE * configured),
                    "1 %%; offered twice as much, %u bytes each",
                    (unsigned)trial->bytes);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Edits and actions ---------------------------------------------------- */
@@ -224,20 +218,18 @@ nsp_judge_live_edits(const struct nsp_subject *subject,
     else if (nsp_live_count_received(trial) == 0)
         nsp_checks_add_not_tested(checks, "edits", "all", "no packet came");
     else
-        nsp_check_note(
-            nsp_checks_add_exact(checks, "edits", "packets edited wrongly",
-                                 NSP_UNIT_PKTS, 0, (double)trial->wrong_pkts,
-                                 (struct nsp_interval){ 0, 0 }),
-            "DSCP, ECN and TTL as the receiver sees them");
-    return done(checks);
+        nsp_check_note(nsp_checks_add_pkts(checks, "edits",
+                                           "packets edited wrongly", 0,
+                                           (double)trial->wrong_pkts),
+                       "DSCP, ECN and TTL as the receiver sees them");
+    return nsp_checks_result(checks);
 }
 
 int
 nsp_judge_live_action(const struct nsp_live_trial *trial,
                       struct nsp_checks *checks)
 {
-    nsp_checks_add_exact(checks, "drop", "packets let through", NSP_UNIT_PKTS,
-                         0, nsp_live_count_received(trial),
-                         (struct nsp_interval){ 0, 0 });
-    return done(checks);
+    nsp_checks_add_pkts(checks, "drop", "packets let through", 0,
+                        nsp_live_count_received(trial));
+    return nsp_checks_result(checks);
 }

@@ -13,21 +13,6 @@
 #define THROTTLE_TOLERANCE 0.01
 #define HELD_PKTS          2 /* May be under way at either end. */
 
-static int
-done(const struct nsp_checks *checks)
-{
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
-}
-
-static void
-add_equal(struct nsp_checks *checks, const char *effect, const char *quantity,
-          double configured, double achieved)
-{
-    nsp_checks_add_exact(checks, effect, quantity, NSP_UNIT_PKTS, configured,
-                         achieved,
-                         (struct nsp_interval){ configured, configured });
-}
-
 /* A time that is right to the slack. */
 static void
 add_time(struct nsp_checks *checks, const char *effect, const char *quantity,
@@ -62,7 +47,7 @@ judge_hits(const char *effect, const struct nsp_live_trial *trial,
     nsp_judge_chance(&(struct nsp_hits){ effect, false, hit, trial->pkts }, ppm,
                      correlation_ppm, checks);
     free(hit);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 static bool
@@ -100,8 +85,8 @@ nsp_judge_live_duplicate(const struct nsp_subject *subject,
     nsp_sort_doubles(late, n);
     result = judge_hits("duplicate", trial, is_copied, 0, cfg->ppm,
                         cfg->correlation_ppm, checks);
-    add_equal(checks, "duplicate", "copies", (double)n * cfg->copies,
-              (double)trial->copied_pkts);
+    nsp_checks_add_pkts(checks, "duplicate", "copies", (double)n * cfg->copies,
+                        (double)trial->copied_pkts);
     if (n > 0)
         add_time(checks, "duplicate", "time to the last copy",
                  (double)(cfg->copies * cfg->spacing_ns),
@@ -131,7 +116,7 @@ judge_early(const struct nsp_subject *subject,
         hit[i] = !is_later(trial, i, middle_ns);
     nsp_judge_gaps(&subject->effects->reorder, hit, trial->pkts, checks);
     free(hit);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* Half of those that are late are so by more than half of the longest time. */
@@ -155,7 +140,7 @@ nsp_judge_live_reorder(const struct nsp_subject *subject,
     else
         return judge_hits("reorder", trial, is_later, longest_ns / 2,
                           cfg->ppm / 2, 0, checks);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Damage --------------------------------------------------------------- */
@@ -179,7 +164,7 @@ nsp_judge_live_tamper(const struct nsp_subject *subject,
     nsp_checks_add_not_tested(checks, "tamper", "all",
                               "what a receiver of UDP gets does not tell: "
                               "judged in virtual time only");
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- What lets only so much through --------------------------------------- */
@@ -204,7 +189,7 @@ nsp_judge_live_throttle(const struct nsp_subject *subject,
             floor(expected), nsp_live_count_received(trial),
             (struct nsp_interval){ expected - slack, expected + slack }),
         "1 %% and %d packets; burst + queue + rate x time", HELD_PKTS);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* By bytes to the packet; by time but for those sent within the slack. */
@@ -230,11 +215,12 @@ nsp_judge_live_cutoff(const struct nsp_subject *subject,
         wrong += is_cut != (trial->received_ns[i] == 0);
     }
     if (cut > 0)
-        add_equal(checks, "cut-off", "packets treated otherwise", 0, wrong);
+        nsp_checks_add_pkts(checks, "cut-off", "packets treated otherwise", 0,
+                            wrong);
     else
         nsp_checks_add_not_tested(checks, "cut-off", "all",
                                   "it comes after more than all test packets");
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- What comes and goes -------------------------------------------------- */
@@ -264,7 +250,7 @@ nsp_judge_live_flap(const struct nsp_subject *subject,
     if (counts[0] == 0 || counts[1] == 0) {
         nsp_checks_add_not_tested(checks, "flap", "all",
                                   "it was not seen to go up and down");
-        return done(checks);
+        return nsp_checks_result(checks);
     }
     gap_ns = (trial->sent_ns[trial->pkts - 1] - trial->sent_ns[0]) /
              (trial->pkts - 1);
@@ -272,7 +258,7 @@ nsp_judge_live_flap(const struct nsp_subject *subject,
              sums[0] / counts[0], NSP_LIVE_SLACK_NS + (double)gap_ns);
     add_time(checks, "flap", "mean time down", (double)times_ns[1],
              sums[1] / counts[1], NSP_LIVE_SLACK_NS + (double)gap_ns);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* How far packets come from the nearest window; those without windows are a
@@ -297,13 +283,14 @@ nsp_judge_live_windows(const struct nsp_subject *subject,
         off[n++] = fabs(remainder(
             (double)(int64_t)(trial->received_ns[i] - first_ns), interval_ns));
     }
-    add_equal(checks, "windows", "packets that came", trial->pkts, (double)n);
+    nsp_checks_add_pkts(checks, "windows", "packets that came", trial->pkts,
+                        (double)n);
     nsp_sort_doubles(off, n);
     if (n > 0)
         add_time(checks, "windows", "median time from a window", 0,
                  nsp_quantile(off, n, 0.5), NSP_LIVE_SLACK_NS);
     free(off);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* What comes in the last whole periods of the trial. */
@@ -331,7 +318,7 @@ nsp_judge_live_rate_plan(const struct nsp_subject *subject,
                                 PLAN_TOLERANCE * rate +
                                     HELD_PKTS * charged * 8 / seconds),
         "2 %% and %d packets, of whole periods", HELD_PKTS);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Sizes ---------------------------------------------------------------- */
@@ -346,8 +333,8 @@ nsp_judge_live_mtu(const struct nsp_subject *subject,
     double lost = (double)excess->pkts - nsp_live_count_received(excess);
     int result;
 
-    add_equal(checks, "mtu", "packets that fit", fits->pkts,
-              nsp_live_count_received(fits));
+    nsp_checks_add_pkts(checks, "mtu", "packets that fit", fits->pkts,
+                        nsp_live_count_received(fits));
     /* The checksum of one that was cut is wrong. */
     result = judge_hits("mtu", excess, is_missing, 0,
                         NSP_PPM_ONE - mtu->spared_ppm, 0, checks);

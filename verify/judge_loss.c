@@ -25,7 +25,7 @@ nsp_judge_accounts(const struct nsp_trial *trial, struct nsp_checks *checks)
         nsp_check_note(check,
                        "%u more rules act on these packets, and were left out",
                        (unsigned)trial->left_out);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }
 
 /* 'cfg' is one of the subject's. */
@@ -44,7 +44,7 @@ judge_loss(const char *effect, const struct nsp_loss_config *cfg,
     nsp_judge_hits(&(struct nsp_hits){ effect, true, lost, trial->pkts }, cfg,
                    &model, checks);
     free(lost);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }
 
 int
@@ -113,9 +113,8 @@ measure_loss(const struct nsp_subject *subject, const char *effect,
     if (result != NSP_OK)
         return result;
     if (of.look)
-        nsp_checks_add_exact(checks, effect, "packets dropped", NSP_UNIT_PKTS,
-                             0, (double)trial.pkts - (double)trial.left_pkts,
-                             (struct nsp_interval){ 0, 0 });
+        nsp_checks_add_pkts(checks, effect, "packets dropped", 0,
+                            (double)trial.pkts - (double)trial.left_pkts);
     result = judge_loss(effect, cfg, &trial, checks);
     nsp_trial_fini(&trial);
     return result;

@@ -66,9 +66,8 @@ nsp_judge_gaps(const struct nsp_reorder_config *cfg, const bool *hit,
         since = 0;
         hits++;
     }
-    nsp_checks_add_exact(checks, EFFECT, "packets at once too soon",
-                         NSP_UNIT_PKTS, 0, too_soon,
-                         (struct nsp_interval){ 0, 0 });
+    nsp_checks_add_pkts(checks, EFFECT, "packets at once too soon", 0,
+                        too_soon);
     if (cfg->correlation_ppm != 0) {
         nsp_checks_add_shown(checks, EFFECT, "share at once", NSP_UNIT_SHARE,
                              hits / n);
@@ -187,7 +186,7 @@ nsp_judge_reorder(const struct nsp_subject *subject, struct nsp_checks *checks,
     result = subject->effects->reorder.gap != 0
                  ? measure_gaps(&of, &bare, checks, reterr)
                  : measure_late(&of, checks, reterr);
-    return result == NSP_OK && checks->out_of_memory ? NSP_NO_MEMORY : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 /* --- Copies --------------------------------------------------------------- */
@@ -216,11 +215,10 @@ judge_copies(const struct nsp_duplicate_config *cfg,
         checks, "duplicate", "copies", NSP_UNIT_PKTS, copied * cfg->copies,
         (double)trial->copied_pkts,
         (struct nsp_interval){ copied * cfg->copies, copied * cfg->copies });
-    nsp_checks_add_exact(checks, "duplicate", "packets at other times",
-                         NSP_UNIT_PKTS, 0, wrong,
-                         (struct nsp_interval){ 0, 0 });
+    nsp_checks_add_pkts(checks, "duplicate", "packets at other times", 0,
+                        wrong);
     free(hit);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }
 
 /* Packets so far apart that all copies of one have left before the next. */

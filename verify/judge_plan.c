@@ -169,5 +169,5 @@ nsp_judge_rate_plan(const struct nsp_subject *subject,
         return result;
     judge_windows(plan, charged, &trial, checks);
     nsp_trial_fini(&trial);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }

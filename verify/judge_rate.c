@@ -190,7 +190,7 @@ nsp_judge_rate(const struct nsp_subject *subject, struct nsp_checks *checks,
     judge_rate(subject, packet.bytes, &trial, delay_sd_ns, checks);
     judge_queue(subject, packet.bytes, &trial, checks);
     nsp_trial_fini(&trial);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }
 
 /* --- A limit that drops --------------------------------------------------- */
@@ -236,5 +236,5 @@ nsp_judge_limit(const struct nsp_subject *subject, struct nsp_checks *checks,
                        (struct nsp_interval){ expected - 2, expected + 1 }),
                    "burst + rate x time, less what does not fill a packet");
     nsp_trial_fini(&trial);
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
+    return nsp_checks_result(checks);
 }

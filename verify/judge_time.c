@@ -17,21 +17,6 @@
 
 enum { TCP = 6, SYN = 0x02, FIN = 0x01, RST = 0x04, ACK = 0x10 };
 
-static int
-done(const struct nsp_checks *checks)
-{
-    return checks->out_of_memory ? NSP_NO_MEMORY : NSP_OK;
-}
-
-static void
-add_equal(struct nsp_checks *checks, const char *effect, const char *quantity,
-          double configured, double achieved)
-{
-    nsp_checks_add_exact(checks, effect, quantity, NSP_UNIT_PKTS, configured,
-                         achieved,
-                         (struct nsp_interval){ configured, configured });
-}
-
 static uint64_t
 since_start(const struct nsp_trial *trial, uint32_t i)
 {
@@ -94,7 +79,8 @@ judge_fixed_windows(const struct nsp_subject *subject,
         bytes += size;
         wrong += trial->left_ns[i] != NSP_TRIAL_START_NS + opens * interval_ns;
     }
-    add_equal(checks, "windows", "packets not in their window", 0, wrong);
+    nsp_checks_add_pkts(checks, "windows", "packets not in their window", 0,
+                        wrong);
 }
 
 /* F of an interval, evenly from min to max. */
@@ -139,7 +125,7 @@ judge_random_windows(const struct nsp_subject *subject,
                        (struct nsp_interval){ 0, limit }),
                    "from even ones; 1.63 / sqrt(n), n %zu", n);
     free(intervals);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* Of fixed windows, as many packets as nearly fill them; of others, so many
@@ -176,7 +162,7 @@ measure_windows(const struct nsp_subject *of, uint64_t gap_ns,
     else
         result = judge_random_windows(of, &trial, checks);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 int
@@ -200,7 +186,7 @@ nsp_judge_windows(const struct nsp_subject *subject, struct nsp_checks *checks,
                                   "pass unseen");
     else
         return measure_windows(&of, gap_ns, checks, reterr);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- A link that flaps ---------------------------------------------------- */
@@ -240,7 +226,7 @@ judge_schedule(const struct nsp_flap_config *flap,
             expected_ns = 0;
         wrong += trial->left_ns[i] != expected_ns;
     }
-    add_equal(checks, "flap", "packets treated otherwise", 0, wrong);
+    nsp_checks_add_pkts(checks, "flap", "packets treated otherwise", 0, wrong);
 }
 
 /* A link of exponential times that is looked at every 'gap' is a chain of two
@@ -265,7 +251,7 @@ judge_exponential(const struct nsp_flap_config *flap,
     nsp_judge_hits(&(struct nsp_hits){ "flap", false, down, trial->pkts }, NULL,
                    &model, checks);
     free(down);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 int
@@ -296,7 +282,7 @@ nsp_judge_flap(const struct nsp_subject *subject, struct nsp_checks *checks,
     else
         result = judge_exponential(flap, &trial, checks);
     nsp_trial_fini(&trial);
-    return result == NSP_OK ? done(checks) : result;
+    return result == NSP_OK ? nsp_checks_result(checks) : result;
 }
 
 /* --- Cut off -------------------------------------------------------------- */
@@ -336,7 +322,8 @@ judge_cut(const struct nsp_subject *subject, const struct nsp_trial *trial,
         wrong += trial->left_ns[i] != expected_ns;
     }
     if (stopped > 0)
-        add_equal(checks, "cut-off", "packets treated otherwise", 0, wrong);
+        nsp_checks_add_pkts(checks, "cut-off", "packets treated otherwise", 0,
+                            wrong);
     else
         nsp_checks_add_not_tested(checks, "cut-off", "all",
                                   "it comes after more than all test packets");
@@ -371,7 +358,7 @@ nsp_judge_cutoff(const struct nsp_subject *subject, struct nsp_checks *checks,
         return result;
     judge_cut(&of, &trial, checks);
     nsp_trial_fini(&trial);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- Throttle ------------------------------------------------------------- */
@@ -444,11 +431,11 @@ nsp_judge_throttle(const struct nsp_subject *subject, struct nsp_checks *checks,
                        floor(expected), left,
                        (struct nsp_interval){ expected - 2, expected + 1 }),
                    "burst + queue + rate x time, offered twice as many");
-    add_equal(checks, "throttle", "packets above the rate", 0,
-              count_excess(throttle, &trial, times));
+    nsp_checks_add_pkts(checks, "throttle", "packets above the rate", 0,
+                        count_excess(throttle, &trial, times));
     free(times);
     nsp_trial_fini(&trial);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 /* --- ACKs ----------------------------------------------------------------- */
@@ -483,13 +470,13 @@ judge_ack_delay(const struct nsp_trial *trial, const char *quantity,
         hit[i] = by_ns == 0 && delay_ns > 0;
         wrong += by_ns != delay_ns && !(hit[i] && spared_ppm > 0);
     }
-    add_equal(checks, "ack-delay", quantity, 0, wrong);
+    nsp_checks_add_pkts(checks, "ack-delay", quantity, 0, wrong);
     if (spared_ppm > 0)
         nsp_judge_chance(
             &(struct nsp_hits){ "ack-spared", false, hit, trial->pkts },
             spared_ppm, 0, checks);
     free(hit);
-    return done(checks);
+    return nsp_checks_result(checks);
 }
 
 static int

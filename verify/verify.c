@@ -284,5 +284,5 @@ nsp_verify(const struct nsp_verify_job *job, struct nsp_checks *ret,
         if (!(search.off && search.off[i]))
             result = verify_rule(job, &search, i, ret, reterr);
     }
-    return result == NSP_OK && ret->out_of_memory ? NSP_NO_MEMORY : result;
+    return result == NSP_OK ? nsp_checks_result(ret) : result;
 }
