@@ -13,12 +13,14 @@
 #define MS UINT64_C(1000000)
 
 #define CALM_GAP_NS    (MS / 2)
-#define PHASE_NS       (10000 * MS) /* At most for one measurement. */
+#define PHASE_NS       (10000 * MS) /* For one measurement. */
+#define PHASE_NS_MAX   (40000 * MS) /* Of as few packets as tell something. */
 #define BASELINE_PKTS  500
-#define PKTS_MIN       200
+#define PKTS_MIN       UINT64_C(200)
 #define RATE_PHASE_NS  (3000 * MS)
 #define RATE_PKTS_MAX  60000
 #define RATE_BITPS_MAX UINT64_C(100000000)
+#define SLOW_BITPS     UINT64_C(1000000)
 #define STRAGGLER_NS   (300 * MS)
 #define BIG_PAYLOAD    1400
 #define SMALL_PAYLOAD  64
@@ -113,6 +115,20 @@ measure_baseline(struct nsp_live_rule *live, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
+/* How many packets, 'gap_ns' apart, to measure with for about 'phase_ns'. 0: a
+ * measurement takes too long. */
+static uint32_t
+count_pkts(uint64_t gap_ns, uint64_t phase_ns, uint32_t most)
+{
+    uint64_t pkts = phase_ns / gap_ns;
+
+    if (PKTS_MIN * gap_ns > PHASE_NS_MAX)
+        return 0;
+    if (pkts < PKTS_MIN)
+        pkts = PKTS_MIN;
+    return pkts < most ? (uint32_t)pkts : most;
+}
+
 static int
 measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
                struct nsp_diag *reterr)
@@ -121,22 +137,20 @@ measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
     uint64_t gap_ns =
         2 * nsp_subject_serialise_up_ns(subject, subject->packet.bytes);
     struct nsp_live_trial trial;
-    uint64_t pkts;
+    uint32_t pkts;
     int result;
 
     if (gap_ns < CALM_GAP_NS)
         gap_ns = CALM_GAP_NS;
-    pkts = PHASE_NS / gap_ns;
-    if (pkts > subject->pkts)
-        pkts = subject->pkts;
-    if (pkts < PKTS_MIN) {
+    pkts = count_pkts(gap_ns, PHASE_NS, subject->pkts);
+    if (pkts == 0) {
         nsp_checks_add_not_tested(checks, "rule", "all",
                                   "so slow a link takes too long, live");
         return NSP_OK;
     }
     live->calm = true;
-    result = nsp_live_rule_run(live, true, &subject->packet, gap_ns,
-                               (uint32_t)pkts, &trial, reterr);
+    result = nsp_live_rule_run(live, true, &subject->packet, gap_ns, pkts,
+                               &trial, reterr);
     live->calm = false;
     if (result != NSP_OK)
         return result;
@@ -161,7 +175,8 @@ measure_rate(struct nsp_live_rule *live, struct nsp_checks *checks,
     struct nsp_search search = *subject->search;
     struct nsp_test_packet packet;
     struct nsp_live_trial trial;
-    uint64_t gap_ns, pkts;
+    uint64_t gap_ns;
+    uint32_t pkts;
     const char *why;
     int result;
 
@@ -171,19 +186,19 @@ measure_rate(struct nsp_live_rule *live, struct nsp_checks *checks,
         return NSP_OK;
     }
     search.payload_bytes = BIG_PAYLOAD;
-    if (!nsp_search_packet(&search, subject->index, &packet, &why))
+    /* Large ones, unless it takes too long until enough are through. */
+    if (subject->link->rate_bitps < SLOW_BITPS ||
+        !nsp_search_packet(&search, subject->index, &packet, &why))
         packet = subject->packet;
     gap_ns = nsp_subject_serialise_up_ns(subject, packet.bytes) / 2 + 1;
-    pkts = RATE_PHASE_NS / gap_ns;
-    if (pkts > RATE_PKTS_MAX)
-        pkts = RATE_PKTS_MAX;
-    if (pkts < PKTS_MIN) {
+    pkts = count_pkts(gap_ns, RATE_PHASE_NS, RATE_PKTS_MAX);
+    if (pkts == 0) {
         nsp_checks_add_not_tested(checks, "rate", "rate",
                                   "so slow a link takes too long, live");
         return NSP_OK;
     }
-    result = nsp_live_rule_run(live, true, &packet, gap_ns, (uint32_t)pkts,
-                               &trial, reterr);
+    result =
+        nsp_live_rule_run(live, true, &packet, gap_ns, pkts, &trial, reterr);
     if (result != NSP_OK)
         return result;
     result = nsp_judge_live_rate(subject, &trial, checks);
