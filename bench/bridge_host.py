@@ -7,34 +7,16 @@ moves frames; TCP with all offloads on; then what it costs to be there: time
 added to a ping, processor time without traffic."""
 
 import json
-import pathlib
-import random
 import statistics
 import tempfile
 import time
 
 from hosts import (Program, bulk_gbitps, idle_percent, medians, on, ping_us,
-                   possible, processor_seconds, run)
+                   possible, processor_seconds, run, write_rules)
 
 CLIENT, SERVER = "10.80.0.1", "10.80.0.2"
 PORTS = "to1", "to2"
-RULES = 1000
 WARM_SECONDS = 1
-
-
-def write_policy(folder):
-    """A thousand rules, none of which the traffic matches."""
-    chance = random.Random(1)
-    lines = ["version: 1", "intercept: { bridge: [%s, %s] }" % PORTS, "rules:"]
-    for i in range(RULES):
-        source = "172.%d.%d.0/24" % (chance.randrange(16, 32),
-                                     chance.randrange(256))
-        lines.append('  - { name: r%d, match: "ip.SrcAddr in {%s} and '
-                     'udp.DstPort == %d", action: drop }'
-                     % (i, source, chance.randrange(1024, 65536)))
-    path = pathlib.Path(folder) / "policy.yaml"
-    path.write_text("\n".join(lines) + "\n")
-    return path
 
 
 def rx_pkts(host, interface):
@@ -108,5 +90,5 @@ def measure_bridge(args, table):
     for host, address in ("client", CLIENT), ("server", SERVER):
         run(host, "ip", "address", "add", address + "/24", "dev", "eth0")
     with tempfile.TemporaryDirectory() as folder:
-        measure_small(args, table, write_policy(folder))
+        measure_small(args, table, write_rules(folder, "bridge: [%s, %s]" % PORTS))
     measure_presence(args, table)

@@ -3,6 +3,8 @@ sections run there, and what they measure of it."""
 
 import json
 import os
+import pathlib
+import random
 import signal
 import statistics
 import struct
@@ -12,6 +14,7 @@ import time
 SERVER = "10.79.2.2"
 PINGS = 200
 IDLE_SECONDS = 5
+RULES = 1000
 
 
 def on(host, *command, **options):
@@ -116,3 +119,18 @@ def idle_percent(program):
 def possible(args, backend):
     return subprocess.run([args.build / "nsp", "doctor", "--backend", backend],
                           stdout=subprocess.DEVNULL, check=False).returncode == 0
+
+
+def write_rules(folder, intercept):
+    """A thousand rules, none of which the traffic matches."""
+    chance = random.Random(1)
+    lines = ["version: 1", "intercept: { %s }" % intercept, "rules:"]
+    for i in range(RULES):
+        source = "172.%d.%d.0/24" % (chance.randrange(16, 32),
+                                     chance.randrange(256))
+        lines.append('  - { name: r%d, match: "ip.SrcAddr in {%s} and '
+                     'udp.DstPort == %d", action: drop }'
+                     % (i, source, chance.randrange(1024, 65536)))
+    path = pathlib.Path(folder) / "policy.yaml"
+    path.write_text("\n".join(lines) + "\n")
+    return path
