@@ -373,7 +373,7 @@ static bool
 choose_slices(const struct bound bounds[], uint32_t count, uint64_t last,
               uint32_t *ret_shift)
 {
-    uint32_t most = nsp_min_u32(8 * count, NSP_SLICES_MAX);
+    uint32_t most = nsp_min_u32(32 * count, NSP_SLICES_MAX);
 
     for (uint32_t shift = 28; count <= UINT16_MAX; shift--) {
         if (last >> shift >= most)
@@ -422,6 +422,9 @@ lay_narrow(struct layout *l)
         append(l, &keys, &key);
         append(l, classes, &bounds[i].class);
     }
+    /* Padding counts as keys where the key searched for is the greatest. */
+    for (uint32_t i = 0; i < NSP_TREE_FANOUT; i++)
+        append(l, classes, &bounds[count - 1].class);
     if (l->result == 0)
         lay_levels(l, &keys, tree);
     lay_slices(l, bounds, count);

@@ -6,8 +6,9 @@
  *     load_and, load            of a block in memory, with AND
  *     nonzero_words             a bit for each of its 64-bit words
  *     store                     its words
- *     rank32, rank64            how many keys of a line are <= a key; for
- * rank32 the line may begin anywhere
+ *     rank32, rank64            how many keys of a line are <= a key, which has
+ *                               its own sign; for rank32 the line may begin
+ *                               anywhere
  *
  * All loops go over the packets of a burst inside the loop over what they need,
  * so that loads that miss the cache overlap. */
@@ -206,22 +207,20 @@ find_in_table(const struct nsp_class_index *index, const uint32_t keys[],
     }
 }
 
-/* Stores the place of the bound that each key is at or behind. */
 static NSP_ALWAYS_INLINE void
 find_in_slices(const struct nsp_class_index *index, const struct keys *keys,
-               uint32_t ret[])
+               const uint8_t *ret[])
 {
-    const uint16_t *slices = index->slices;
+    const uint16_t *slices = index->slices, *classes = index->narrow.classes;
     uint32_t leaves = index->narrow.levels - 1;
     const uint32_t *bounds = index->narrow.keys[leaves];
-    uint32_t last = index->narrow.counts[leaves] - 1;
+    uint32_t count = keys->narrow_count, shift = index->slice_shift;
 
-    for (uint32_t i = 0; i < keys->narrow_count; i++) {
-        uint32_t at = slices[keys->narrow[i] >> index->slice_shift];
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t at = slices[keys->narrow[i] >> shift];
 
-        /* Padding counts as keys where the key is the greatest. */
-        ret[i] = nsp_min_u32(
-            at + rank32(bounds + at + 1, keys->narrow[i] ^ NSP_SIGN32), last);
+        at += rank32(bounds + at + 1, keys->narrow[i]);
+        ret[keys->narrow_pkts[i]] = record_of(index, classes[at]);
     }
 }
 
@@ -239,8 +238,7 @@ find_in_tree(const struct nsp_tree *tree, const struct keys *keys,
             uint32_t line = ret[i] * NSP_TREE_FANOUT;
 
             ret[i] = nsp_min_u32(
-                line + rank32(level + line, keys->narrow[i] ^ NSP_SIGN32) - 1,
-                last);
+                line + rank32(level + line, keys->narrow[i]) - 1, last);
         }
     }
 }
@@ -252,10 +250,11 @@ find_narrow(const struct nsp_class_index *index, const struct keys *keys,
     const uint16_t *classes = index->narrow.classes;
     uint32_t at[NSP_BURST_MAX];
 
-    if (index->slices)
-        find_in_slices(index, keys, at);
-    else
-        find_in_tree(&index->narrow, keys, at);
+    if (index->slices) {
+        find_in_slices(index, keys, ret);
+        return;
+    }
+    find_in_tree(&index->narrow, keys, at);
     for (uint32_t i = 0; i < keys->narrow_count; i++)
         ret[keys->narrow_pkts[i]] = record_of(index, classes[at[i]]);
 }
@@ -300,8 +299,7 @@ find_wide(const struct nsp_class_index *index, const struct keys *keys,
             uint32_t line = at[i] * (NSP_TREE_FANOUT / 2);
 
             at[i] = nsp_min_u32(
-                line + rank64(level + line, keys->wide[i].hi ^ NSP_SIGN64) - 1,
-                last);
+                line + rank64(level + line, keys->wide[i].hi) - 1, last);
         }
     }
     for (uint32_t i = 0; i < keys->wide_count; i++) {
@@ -476,24 +474,30 @@ search(const struct nsp_classifier_walk *walk, uint32_t i, uint32_t first_cube,
     return NSP_CLASSIFIER_NONE;
 }
 
+/* All blocks at once: in which of them the answer is, no processor foresees. */
 static NSP_ALWAYS_INLINE uint32_t
 search_direct(const struct nsp_classifier_walk *walk, uint32_t i,
-              uint32_t first_cube, const uint32_t columns)
+              uint32_t first_cube, const uint32_t columns,
+              const uint32_t blocks)
 {
-    uint32_t cubes = walk->classifier->cube_count;
+    uint64_t words[NSP_DIRECT_MAX / 64];
+    uint32_t nonzero = 0;
 
-    for (uint32_t b = first_cube / NSP_BLOCK_BITS; b * NSP_BLOCK_BITS < cubes;
-         b++) {
-        uint32_t at = b * (uint32_t)sizeof(struct nsp_block), rule;
+    for (uint32_t b = 0; b < blocks; b++) {
+        uint32_t at = b * (uint32_t)sizeof(struct nsp_block);
+        uint32_t first_word = b * NSP_BLOCK_BITS / 64;
         struct bits bits = load((const void *)(walk->records[0][i] + at));
 
         for (uint32_t k = 1; k < columns; k++)
             bits = load_and(bits, (const void *)(walk->records[k][i] + at));
-        rule = search_bits(walk, i, bits, b, first_cube);
-        if (rule != NSP_CLASSIFIER_NONE)
-            return rule;
+        nonzero |= nonzero_words(bits) << first_word;
+        store(bits, words + first_word);
     }
-    return NSP_CLASSIFIER_NONE;
+    if (first_cube > 0) {
+        nonzero &= ~0u << first_cube / 64;
+        words[first_cube / 64] &= UINT64_MAX << first_cube % 64;
+    }
+    return first_rule(walk, i, words, nonzero, 0);
 }
 
 static NSP_ALWAYS_INLINE void
@@ -518,8 +522,11 @@ search_all(const struct nsp_classifier_walk *walk, uint64_t mask,
             first_cube = c->first_cubes[nsp_min_u32(start[i], c->rule_count)];
         if (nsp_unlikely(first_cube == c->cube_count))
             ret[i] = NSP_CLASSIFIER_NONE;
+        else if (c->is_direct && c->cube_count <= NSP_BLOCK_BITS)
+            ret[i] = search_direct(walk, i, first_cube, columns, 1);
         else if (c->is_direct)
-            ret[i] = search_direct(walk, i, first_cube, columns);
+            ret[i] = search_direct(walk, i, first_cube, columns,
+                                   NSP_DIRECT_MAX / NSP_BLOCK_BITS);
         else
             ret[i] = search(walk, i, first_cube, columns);
     }

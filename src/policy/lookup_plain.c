@@ -41,13 +41,12 @@ store(struct bits bits, uint64_t ret[])
         ret[w] = bits.words[w];
 }
 
-/* Without the sign bit that keys have turned around. */
+/* Keys of a line have their sign bit turned around. */
 static inline uint32_t
 rank32(const uint32_t *line, uint32_t key)
 {
     uint32_t rank = 0;
 
-    key ^= NSP_SIGN32;
     for (uint32_t i = 0; i < NSP_TREE_FANOUT; i++)
         rank += (line[i] ^ NSP_SIGN32) <= key;
     return rank;
@@ -58,7 +57,6 @@ rank64(const uint64_t *line, uint64_t key)
 {
     uint32_t rank = 0;
 
-    key ^= NSP_SIGN64;
     for (uint32_t i = 0; i < NSP_TREE_FANOUT / 2; i++)
         rank += (line[i] ^ NSP_SIGN64) <= key;
     return rank;

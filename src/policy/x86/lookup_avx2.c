@@ -43,10 +43,6 @@ zero_words(__m256i half)
 static inline uint32_t
 nonzero_words(struct bits bits)
 {
-    __m256i any = _mm256_or_si256(bits.low, bits.high);
-
-    if (_mm256_testz_si256(any, any))
-        return 0;
     return ~(zero_words(bits.high) << 4 | zero_words(bits.low)) & 0xffu;
 }
 
@@ -57,31 +53,31 @@ store(struct bits bits, uint64_t ret[])
     _mm256_storeu_si256((__m256i *)(void *)ret + 1, bits.high);
 }
 
-/* Keys ascend, so those that are less or equal come first. */
+/* Two bits for each key that is greater. */
 static inline uint32_t
 rank32(const uint32_t *line, uint32_t key)
 {
-    __m256i keys = _mm256_set1_epi32((int)key);
+    __m256i keys = _mm256_xor_si256(_mm256_set1_epi32((int)key),
+                                    _mm256_set1_epi32(INT32_MIN));
     __m256i low = _mm256_cmpgt_epi32(load_unaligned(line, 0), keys);
     __m256i high = _mm256_cmpgt_epi32(load_unaligned(line, 1), keys);
-    uint32_t greater = (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(high))
-                           << 8 |
-                       (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(low));
+    int greater = _mm256_movemask_epi8(_mm256_packs_epi32(low, high));
 
-    return nsp_ctz_u64(greater | 1u << NSP_TREE_FANOUT);
+    return NSP_TREE_FANOUT - (uint32_t)_mm_popcnt_u32((uint32_t)greater) / 2;
 }
 
+/* Keys ascend, so those that are less or equal come first. */
 static inline uint32_t
 rank64(const uint64_t *line, uint64_t key)
 {
-    __m256i keys = _mm256_set1_epi64x((long long)key);
+    __m256i keys = _mm256_xor_si256(_mm256_set1_epi64x((long long)key),
+                                    _mm256_set1_epi64x(INT64_MIN));
     __m256i low = _mm256_cmpgt_epi64(load_half(line, 0), keys);
     __m256i high = _mm256_cmpgt_epi64(load_half(line, 1), keys);
-    uint32_t greater = (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(high))
-                           << 4 |
-                       (uint32_t)_mm256_movemask_pd(_mm256_castsi256_pd(low));
+    int greater =
+        _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_packs_epi32(low, high)));
 
-    return nsp_ctz_u64(greater | 1u << NSP_TREE_FANOUT / 2);
+    return NSP_TREE_FANOUT / 2 - (uint32_t)_mm_popcnt_u32((uint32_t)greater);
 }
 
 #define LOOKUP_OPS  nsp_lookup_avx2

@@ -36,8 +36,8 @@ store(struct bits bits, uint64_t ret[])
 static inline uint32_t
 rank32(const uint32_t *line, uint32_t key)
 {
-    uint32_t greater = _mm512_cmpgt_epi32_mask(_mm512_loadu_si512(line),
-                                               _mm512_set1_epi32((int)key));
+    uint32_t greater = _mm512_cmpgt_epi32_mask(
+        _mm512_loadu_si512(line), _mm512_set1_epi32((int)(key ^ NSP_SIGN32)));
 
     return nsp_ctz_u64(greater | 1u << NSP_TREE_FANOUT);
 }
@@ -46,7 +46,8 @@ static inline uint32_t
 rank64(const uint64_t *line, uint64_t key)
 {
     uint32_t greater = _mm512_cmpgt_epi64_mask(
-        _mm512_load_si512(line), _mm512_set1_epi64((long long)key));
+        _mm512_load_si512(line),
+        _mm512_set1_epi64((long long)(key ^ NSP_SIGN64)));
 
     return nsp_ctz_u64(greater | 1u << NSP_TREE_FANOUT / 2);
 }
