@@ -57,20 +57,22 @@ push(struct vector *v, const void *item, const struct nsp_allocator *allocator)
     return 0;
 }
 
-static uint64_t
+/* Multilinear: no product waits for another. The upper bits are the good ones.
+ */
+static uint32_t
 hash_of(const void *item, size_t bytes)
 {
     const char *at = item;
-    uint64_t hash = bytes;
+    uint64_t factor = UINT64_C(0xff51afd7ed558ccd), hash = 0;
 
     for (size_t i = 0; i < bytes; i += 8) {
         uint64_t word;
 
         memcpy(&word, at + i, sizeof word);
-        hash = (hash ^ word) * UINT64_C(0xff51afd7ed558ccd);
-        hash ^= hash >> 32;
+        hash += (word ^ word >> 32) * factor;
+        factor *= UINT64_C(0xc4ceb9fe1a85ec53);
     }
-    return hash;
+    return (uint32_t)(hash >> 32);
 }
 
 static uint32_t *
@@ -78,7 +80,7 @@ find_slot(const struct interner *in, const void *item)
 {
     size_t bytes = in->items.item_bytes;
     uint32_t mask = in->slot_count - 1;
-    uint32_t at = (uint32_t)hash_of(item, bytes) & mask;
+    uint32_t at = hash_of(item, bytes) & mask;
 
     while (in->slots[at] != 0 &&
            memcmp((char *)in->items.at + (in->slots[at] - 1) * bytes, item,

@@ -14,7 +14,7 @@ struct entries {
 };
 
 /* Rules whose cubes are made in the same memory, to spare taking it anew. */
-#define RULES_PER_ARENA 16u
+#define RULES_PER_ARENA 64u
 
 #define SHAPE_COLUMN                                                           \
     (NSP_CLASSIFIER_COLUMNS_MAX - 1) /* Its entries' place.                    \

@@ -254,10 +254,11 @@ visit(struct walk *w, uint32_t i)
     const struct nsp_ir_test *test = &w->ir->tests[i];
     struct branch pass = branch_of(w, test->success);
     struct branch fail = branch_of(w, test->failure);
-    struct nsp_cube_list list = { 0 };
+    struct nsp_cube_list list;
     struct nsp_constraint constraint =
         nsp_columns_constrain(w->columns, w->ir, test, w->maker);
 
+    list.count = 0; /* Its room need not be cleared, test by test. */
     switch (constraint.kind) {
     case NSP_CONSTRAINT_UNKNOWN:
         add_unknown(w, pass, fail, &list);

@@ -8,38 +8,34 @@
 /* --- Order ---------------------------------------------------------------- */
 
 static uint32_t
-digit_at(const struct nsp_end *end, uint32_t shift)
+digit_of(struct nsp_u128 value, uint32_t shift)
 {
-    uint64_t word = end->at.lo >> (shift < 64 ? shift : 63);
+    uint64_t word = value.lo >> (shift < 64 ? shift : 63);
 
     if (shift >= 64)
-        word = end->at.hi >> (shift - 64);
+        word = value.hi >> (shift - 64);
     else if (shift > 64 - DIGIT_BITS)
-        word |= end->at.hi << (64 - shift);
+        word |= value.hi << (64 - shift);
     return (uint32_t)word & (DIGITS - 1);
 }
 
-static uint32_t
-part_of(const struct nsp_end *end, uint32_t shift)
+/* The part is the digit above all others. */
+static NSP_ALWAYS_INLINE uint32_t
+digit_at(const struct nsp_end *end, uint32_t shift)
 {
-    (void)shift;
-    return end->part;
+    return shift >= 128 ? end->part : digit_of(end->at, shift);
 }
 
-/* One pass of a radix sort: stable. Returns false, with nothing done, where all
- * digits are the same. */
-static bool
+/* One pass of a radix sort: stable. */
+static void
 sort_by(const struct nsp_end from[], uint32_t count, uint32_t shift,
-        uint32_t (*key)(const struct nsp_end *end, uint32_t shift),
         struct nsp_end to[])
 {
     uint32_t places[DIGITS] = { 0 };
     uint32_t place = 0;
 
     for (uint32_t i = 0; i < count; i++)
-        places[key(&from[i], shift)]++;
-    if (places[key(&from[0], shift)] == count)
-        return false;
+        places[digit_at(&from[i], shift)]++;
     for (uint32_t d = 0; d < DIGITS; d++) {
         uint32_t n = places[d];
 
@@ -47,8 +43,26 @@ sort_by(const struct nsp_end from[], uint32_t count, uint32_t shift,
         place += n;
     }
     for (uint32_t i = 0; i < count; i++)
-        to[places[key(&from[i], shift)]++] = from[i];
-    return true;
+        to[places[digit_at(&from[i], shift)]++] = from[i];
+}
+
+/* Bits in which ends differ, those of the part above all others. */
+struct difference {
+    struct nsp_u128 at;
+    uint8_t part;
+};
+
+static struct difference
+compare_all(const struct nsp_end ends[], uint32_t count)
+{
+    struct difference ret = { 0 };
+
+    for (uint32_t i = 1; i < count; i++) {
+        ret.at.hi |= ends[i].at.hi ^ ends[0].at.hi;
+        ret.at.lo |= ends[i].at.lo ^ ends[0].at.lo;
+        ret.part |= ends[i].part ^ ends[0].part;
+    }
+    return ret;
 }
 
 uint32_t
@@ -57,6 +71,7 @@ nsp_entries_list_ends(const struct nsp_entry entries[], uint32_t count,
                       struct nsp_end ret[])
 {
     struct nsp_end *from = ret, *to = scratch;
+    struct difference differ;
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < count; i++) {
@@ -68,16 +83,15 @@ nsp_entries_list_ends(const struct nsp_entry entries[], uint32_t count,
             ret[n++] = (struct nsp_end){ nsp_u128_add(entry->hi, nsp_u128(1)),
                                          entry->cube, entry->part, false };
     }
-    for (uint32_t shift = 0; n > 0 && shift < 128 + DIGIT_BITS;
-         shift += DIGIT_BITS) {
-        bool last = shift >= 128;
+    differ = compare_all(ret, n);
+    for (uint32_t shift = 0; shift < 128 + DIGIT_BITS; shift += DIGIT_BITS) {
+        struct nsp_end *sorted = to;
 
-        if (sort_by(from, n, shift, last ? part_of : digit_at, to)) {
-            struct nsp_end *sorted = to;
-
-            to = from;
-            from = sorted;
-        }
+        if (shift < 128 ? digit_of(differ.at, shift) == 0 : differ.part == 0)
+            continue;
+        sort_by(from, n, shift, to);
+        to = from;
+        from = sorted;
     }
     if (from != ret)
         memcpy(ret, from, n * sizeof ret[0]);
