@@ -106,6 +106,43 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
     forget(&policy);
 }
 
+/* As everywhere in the language, an IPv4 address is the number of the IPv6
+ * address it is mapped to; smaller ones are none. */
+TEST(addresses_written_as_numbers_are_told_by_the_columns)
+{
+    static struct policy policy;
+    static const struct {
+        const char *text;
+        uint32_t cubes;
+    } rules[] = {
+        { "ip.SrcAddr >= 0xffff0a000000 and ip.SrcAddr <= 0xffff0affffff", 1 },
+        { "ip.SrcAddr >= 281470849482752 and tcp.DstPort in {0x50..0x60} and "
+          "ip.SrcAddr <= 281474112159231",
+          1 },
+        { "ip.DstAddr == 0xffffc0000201", 1 },
+        { "ip.DstAddr in {0xffffc0000200..0xffffc00002ff, 281473913978880}",
+          1 },
+        { "ipv6.SrcAddr in {0x20010db8000000000000000000000000.."
+          "0x20010db8ffffffffffffffffffffffff}",
+          1 },
+        { "ip.SrcAddr >= 167772160 and ip.SrcAddr <= 184549375", 0 },
+        { "ip.DstAddr == 0x0a000001", 0 },
+    };
+    struct nsp_classifier_info info = { 0 };
+    uint32_t cubes = 0;
+
+    take_samples(&policy);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
+        add(&policy, rules[i].text);
+        cubes += rules[i].cubes;
+        check_policy(&policy, usual_limits, &info);
+        if (info.cubes != cubes)
+            fail_msg("%s: %u cubes", rules[i].text, info.cubes);
+    }
+    CHECK_EQ(info.marked_rules, 0);
+    forget(&policy);
+}
+
 /* Of small sets the columns tell who is in them; large ones are asked. */
 TEST(members_of_small_named_sets_are_told_by_the_columns)
 {
@@ -350,6 +387,7 @@ TEST_MAIN(
     cmocka_unit_test(a_rule_without_filter_takes_unusable_packets_too),
     cmocka_unit_test(every_kind_of_test_is_answered_as_by_the_filter),
     cmocka_unit_test(rules_on_five_fields_take_four_columns_and_no_asking),
+    cmocka_unit_test(addresses_written_as_numbers_are_told_by_the_columns),
     cmocka_unit_test(the_first_of_many_rules_is_found_in_any_block),
     cmocka_unit_test(prefixes_of_both_versions_end_where_they_should),
     cmocka_unit_test(ranges_of_addresses_end_where_they_should),
