@@ -359,6 +359,18 @@ act_on_hits(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
     return at;
 }
 
+/* Lets time go on to 'to_ns', with what is due by then. */
+static uint32_t
+release_by(struct nsp_worker *w, uint64_t to_ns)
+{
+    uint32_t moved = release_before(w, to_ns);
+
+    w->now_ns = nsp_max_u64(w->now_ns, to_ns);
+    if (nsp_worker_due_ns(w) <= w->now_ns)
+        moved += nsp_stages_release_due(w);
+    return moved;
+}
+
 /* Decides packets of several moments, and acts on each when it arrives, after
  * what is due by then. Returns how many packets moved. */
 static uint32_t
@@ -368,9 +380,7 @@ decide_ahead(struct nsp_worker *w, struct nsp_pkt *pkts[], uint32_t n)
     uint32_t moved = n, acted = 0, run;
 
     for (uint32_t i = 0; i < n; i += run) {
-        moved += release_before(w, pkts[i]->arrival_ns);
-        w->now_ns = nsp_max_u64(w->now_ns, pkts[i]->arrival_ns);
-        moved += nsp_stages_release_due(w);
+        moved += release_by(w, pkts[i]->arrival_ns);
         for (run = 1; i + run < n && pkts[i + run]->arrival_ns <= w->now_ns;)
             run++;
         acted = act_on_hits(w, pkts + i, run, hits >> i, acted);

@@ -180,12 +180,15 @@ nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
     if (now_ns < wheel->due_ns && may_stay(wheel, now_tick))
         return 0;
     do {
-        n += pop_front(wheel, now_ns, ret + n, max - n);
+        uint32_t popped = pop_front(wheel, now_ns, ret + n, max - n);
+
+        n += popped;
         if (wheel->runs_used != 0) {
             wheel->due_ns = front_due_ns(wheel);
             break;
         }
-        wheel->due_ns = levels_due_ns(wheel);
+        if (popped > 0) /* Else it is that of the levels already. */
+            wheel->due_ns = levels_due_ns(wheel);
         if (n == max)
             break;
         advance(wheel, nsp_min_u64(wheel->due_ns >> TICK_BITS, now_tick));
