@@ -221,7 +221,7 @@ struct nsp_engine_config {
     uint32_t cpu_count;          /* ... or, with 0, where the system wants. */
     uint32_t max_held_pkts; /* Held at once per worker, 64..2^20; 0 is 65536. */
     uint32_t max_flows; /* Tracked at once per worker, 16..2^24, where a filter
-                         * or many rules make use of it; 0 is 65536. 144 bytes
+                         * or many rules make use of it; 0 is 65536. 196 bytes
                          * each. */
     bool busy_poll; /* Workers stay awake while they hold packets, for delays
                      * exact to microseconds; a processor for each. */

@@ -87,7 +87,7 @@ nsp_ctz_u64(uint64_t x)
 
 /* The set of the eight items of 'v' that are 'x': bit i for item i. */
 static inline uint32_t
-nsp_equal_u16x8_plain(const uint16_t v[8], uint16_t x)
+nsp_equal_u16x8(const uint16_t v[8], uint16_t x)
 {
     const uint64_t low_bits = UINT64_C(0x7fff7fff7fff7fff);
     /* Brings bit 16 i to bit 48 + i, and nothing else above bit 47. */
@@ -107,20 +107,29 @@ nsp_equal_u16x8_plain(const uint16_t v[8], uint16_t x)
 }
 
 static inline uint32_t
-nsp_equal_u16x8(const uint16_t v[8], uint16_t x)
+nsp_equal_u16x16_plain(const uint16_t v[16], uint16_t x)
+{
+    return nsp_equal_u16x8(v, x) | nsp_equal_u16x8(v + 8, x) << 8;
+}
+
+/* The same of sixteen. */
+static inline uint32_t
+nsp_equal_u16x16(const uint16_t v[16], uint16_t x)
 {
 #if defined(__GNUC__) && defined(__SSE2__)
     typedef char bytes __attribute__((vector_size(16)));
     typedef short words __attribute__((vector_size(16)));
     const short w = (short)x;
-    words items;
+    const words all = { w, w, w, w, w, w, w, w };
+    words low, high;
 
-    memcpy(&items, v, sizeof items);
-    items = (words)(items == (words){ w, w, w, w, w, w, w, w });
+    memcpy(&low, v, sizeof low);
+    memcpy(&high, v + 8, sizeof high);
     return (uint32_t)__builtin_ia32_pmovmskb128(
-        (bytes)__builtin_ia32_packsswb128(items, (words){ 0 }));
+        (bytes)__builtin_ia32_packsswb128((words)(low == all),
+                                          (words)(high == all)));
 #else
-    return nsp_equal_u16x8_plain(v, x);
+    return nsp_equal_u16x16_plain(v, x);
 #endif
 }
 

@@ -8,7 +8,7 @@
 #define CHAINS_MAX 4096u
 
 /* Places of the table looked at for each packet, for flows that timed out. */
-#define AGE_PER_PKT 2u
+#define AGE_PER_PKT 3u
 
 /* In virtual time nobody listens on the wire, and runs must be alike. */
 static int

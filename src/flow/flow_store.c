@@ -4,7 +4,10 @@
 #include <string.h>
 
 /* Buckets with this many flows send new ones to their second bucket. */
-#define SPILL_AT 6u
+#define SPILL_AT 13u
+
+/* Flows of the capacity for each bucket. */
+#define FLOWS_IN_BUCKET 10u
 
 /* Half-open flows looked at before the next one goes, used or not. */
 #define SECOND_CHANCES 4u
@@ -18,7 +21,8 @@
 static uint32_t
 bucket_count_for(uint32_t capacity)
 {
-    return (uint32_t)(((uint64_t)capacity + 3) / 4);
+    return (uint32_t)(((uint64_t)capacity + FLOWS_IN_BUCKET - 1) /
+                      FLOWS_IN_BUCKET);
 }
 
 /* --- Lists ---------------------------------------------------------------- */
@@ -64,7 +68,7 @@ nsp_flow_list_drop(struct nsp_flow_table *table, struct nsp_flow_list *list,
     list->count--;
 }
 
-/* --- Places --------------------------------------------------------------- */
+/* --- Memory --------------------------------------------------------------- */
 
 static void *
 aligned(void *memory)
@@ -86,12 +90,11 @@ nsp_flow_store_init(struct nsp_flow_table *table)
                   table->bucket_count * sizeof table->buckets[0] + padding);
     table->flow_memory =
         nsp_alloc(&table->allocator, 1,
-                  table->capacity * sizeof table->flows[0] + padding);
+                  nsp_flow_places(table) * sizeof table->flows[0] + padding);
     if (!table->bucket_memory || !table->flow_memory)
         return -ENOMEM;
     table->buckets = aligned(table->bucket_memory);
     table->flows = aligned(table->flow_memory);
-    table->free = NSP_FLOW_NONE;
     table->half_open = table->done =
         (struct nsp_flow_list){ NSP_FLOW_NONE, NSP_FLOW_NONE, 0 };
     return 0;
@@ -107,26 +110,42 @@ nsp_flow_store_fini(struct nsp_flow_table *table)
 size_t
 nsp_flow_table_bytes(uint32_t capacity_flows)
 {
+    const size_t bucket_bytes =
+        sizeof(struct nsp_flow_bucket) +
+        NSP_FLOW_WAYS_IN_BUCKET * sizeof(struct nsp_flow);
+
     return sizeof(struct nsp_flow_table) +
-           bucket_count_for(capacity_flows) * sizeof(struct nsp_flow_bucket) +
-           capacity_flows * sizeof(struct nsp_flow) + 4 * NSP_CACHE_LINE - 2;
+           bucket_count_for(capacity_flows) * bucket_bytes +
+           4 * NSP_CACHE_LINE - 2;
+}
+
+/* --- Places --------------------------------------------------------------- */
+
+/* Counts one flow more (1), or less (-1), of 'first' in its second bucket. */
+static void
+count_spilled(struct nsp_flow_table *table, uint32_t first, int change)
+{
+    uint16_t *spilled = &table->buckets[first].tags[NSP_FLOW_WAYS_IN_BUCKET];
+
+    if (nsp_likely(*spilled != UINT16_MAX))
+        *spilled = (uint16_t)(*spilled + change);
 }
 
 static void
 leave_bucket(struct nsp_flow_table *table, const struct nsp_flow *flow)
 {
-    bool spilled = (flow->flags & NSP_FLOW_SPILLED) != 0;
-    struct nsp_flow_bucket *bucket =
-        nsp_flow_bucket(table, flow->hash.half[spilled]);
     uint32_t index = index_of(table, flow);
 
-    for (uint32_t way = 0; way < NSP_FLOW_WAYS_IN_BUCKET; way++) {
-        if (bucket->tags[way] != 0 && bucket->flows[way] == index)
-            bucket->tags[way] = 0;
-    }
-    bucket->used--;
-    if (spilled)
-        nsp_flow_bucket(table, flow->hash.half[0])->spilled--;
+    table->buckets[index / NSP_FLOW_WAYS_IN_BUCKET]
+        .tags[index % NSP_FLOW_WAYS_IN_BUCKET] = 0;
+    if ((flow->flags & NSP_FLOW_SPILLED) != 0)
+        count_spilled(table, nsp_flow_bucket(table, flow->hash.half[0]), -1);
+}
+
+static uint32_t
+used_of(const struct nsp_flow_bucket *bucket)
+{
+    return NSP_FLOW_WAYS_IN_BUCKET - nsp_popcount_u64(nsp_flow_ways(bucket, 0));
 }
 
 void
@@ -134,9 +153,7 @@ nsp_flow_store_remove(struct nsp_flow_table *table, struct nsp_flow *flow)
 {
     nsp_flow_list_drop(table, nsp_flow_list_of(table, flow), flow);
     leave_bucket(table, flow);
-    flow->kind = 0;
-    flow->next = table->free;
-    table->free = index_of(table, flow);
+    *flow = (struct nsp_flow){ .kind = 0 };
     table->stats.flows--;
 }
 
@@ -190,15 +207,20 @@ static bool
 evict_idle(struct nsp_flow_table *table, uint32_t now_ms)
 {
     struct nsp_flow *victim = NULL;
-    uint32_t most_idle = 0;
-    uint32_t tries = nsp_min_u32(table->capacity, IDLE_SAMPLE + NSP_BURST_MAX);
+    uint32_t most_idle = 0, looked_at = 0;
 
-    for (uint32_t i = 0; i < tries && (i < IDLE_SAMPLE || !victim); i++) {
-        struct nsp_flow *flow = &table->flows[table->evict_hand];
-        uint32_t idle = nsp_flow_idle_ms(flow, now_ms);
+    /* The table is full: two places of three have a flow. */
+    for (uint32_t i = nsp_flow_places(table);
+         i > 0 && (looked_at < IDLE_SAMPLE || !victim); i--) {
+        struct nsp_flow_place at = table->evict_hand;
+        struct nsp_flow *flow = nsp_flow_at(table, at.bucket, at.way);
+        uint32_t idle;
 
-        if (++table->evict_hand == table->capacity)
-            table->evict_hand = 0;
+        nsp_flow_place_advance(table, &table->evict_hand, 1);
+        if (flow->kind == 0)
+            continue;
+        looked_at++;
+        idle = nsp_flow_idle_ms(flow, now_ms);
         if ((!victim || idle > most_idle) && !must_stay(table, flow)) {
             victim = flow;
             most_idle = idle;
@@ -251,16 +273,16 @@ unworthiness(const struct nsp_flow_table *table, const struct nsp_flow *flow,
 
 /* Evicts one of the flows of two full buckets. */
 static bool
-evict_crowded(struct nsp_flow_table *table,
-              struct nsp_flow_bucket *const buckets[2], uint32_t now_ms)
+evict_crowded(struct nsp_flow_table *table, const uint32_t buckets[2],
+              uint32_t now_ms)
 {
     struct nsp_flow *victim = NULL;
     uint64_t most = 0;
 
     for (uint32_t i = 0; i < 2 * NSP_FLOW_WAYS_IN_BUCKET; i++) {
-        struct nsp_flow_bucket *bucket = buckets[i / NSP_FLOW_WAYS_IN_BUCKET];
         struct nsp_flow *flow =
-            &table->flows[bucket->flows[i % NSP_FLOW_WAYS_IN_BUCKET]];
+            nsp_flow_at(table, buckets[i / NSP_FLOW_WAYS_IN_BUCKET],
+                        i % NSP_FLOW_WAYS_IN_BUCKET);
         uint64_t own = unworthiness(table, flow, now_ms);
 
         if ((!victim || own > most) && !must_stay(table, flow)) {
@@ -277,54 +299,24 @@ evict_crowded(struct nsp_flow_table *table,
 
 /* --- Taking --------------------------------------------------------------- */
 
-static struct nsp_flow *
-take_place(struct nsp_flow_table *table)
-{
-    struct nsp_flow *flow;
-
-    if (table->free == NSP_FLOW_NONE)
-        return &table->flows[table->fresh++];
-    flow = &table->flows[table->free];
-    table->free = flow->next;
-    memset(flow, 0, sizeof *flow);
-    return flow;
-}
-
-/* Which of a flow's buckets to put it in. */
+/* 1 if a new flow goes to its second bucket, else 0. */
 static uint32_t
-choose_bucket(struct nsp_flow_bucket *const buckets[2])
+prefers_second(const struct nsp_flow_table *table, const uint32_t buckets[2])
 {
-    return buckets[0]->used >= SPILL_AT && buckets[1]->used < buckets[0]->used;
-}
+    uint32_t used = used_of(&table->buckets[buckets[0]]);
 
-static void
-enter_bucket(struct nsp_flow_table *table, struct nsp_flow *flow,
-             struct nsp_flow_bucket *const buckets[2])
-{
-    uint32_t choice = choose_bucket(buckets);
-    struct nsp_flow_bucket *bucket = buckets[choice];
-    uint32_t empty = nsp_equal_u16x8(bucket->tags, 0);
-    uint32_t way;
-
-    assert(empty != 0);
-    way = nsp_ctz_u64(empty);
-    bucket->tags[way] = nsp_flow_tag(flow->hash.half[0]);
-    bucket->flows[way] = index_of(table, flow);
-    bucket->used++;
-    if (choice == 1) {
-        buckets[0]->spilled++;
-        flow->flags |= NSP_FLOW_SPILLED;
-    }
+    return used >= SPILL_AT && used_of(&table->buckets[buckets[1]]) < used;
 }
 
 struct nsp_flow *
 nsp_flow_store_take(struct nsp_flow_table *table, struct nsp_flow_hash hash,
                     uint32_t now_ms)
 {
-    struct nsp_flow_bucket *const buckets[2] = {
+    const uint32_t buckets[2] = {
         nsp_flow_bucket(table, hash.half[0]),
         nsp_flow_bucket(table, hash.half[1]),
     };
+    uint32_t second, way;
     struct nsp_flow *flow;
 
     if (!nsp_flow_store_admit(table))
@@ -332,14 +324,20 @@ nsp_flow_store_take(struct nsp_flow_table *table, struct nsp_flow_hash hash,
     if (table->stats.flows == table->capacity &&
         !evict_of_full_table(table, now_ms))
         return NULL;
-    if (buckets[0]->used == NSP_FLOW_WAYS_IN_BUCKET &&
-        buckets[1]->used == NSP_FLOW_WAYS_IN_BUCKET &&
+    if (nsp_flow_ways(&table->buckets[buckets[0]], 0) == 0 &&
+        nsp_flow_ways(&table->buckets[buckets[1]], 0) == 0 &&
         !evict_crowded(table, buckets, now_ms))
         return NULL;
 
-    flow = take_place(table);
+    second = prefers_second(table, buckets);
+    way = nsp_ctz_u64(nsp_flow_ways(&table->buckets[buckets[second]], 0));
+    table->buckets[buckets[second]].tags[way] = nsp_flow_tag(hash.half[0]);
+    flow = nsp_flow_at(table, buckets[second], way);
     flow->hash = hash;
-    enter_bucket(table, flow, buckets);
+    if (second == 1) {
+        flow->flags = NSP_FLOW_SPILLED;
+        count_spilled(table, buckets[0], 1);
+    }
     table->stats.flows++;
     return flow;
 }

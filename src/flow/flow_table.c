@@ -1,10 +1,10 @@
 /* A burst in three passes, so that the misses of its packets overlap:
  *
- *     1. read the key, hash it, fetch the first bucket
- *     2. find a flow with the same tag there, fetch it; for the few that have
- *        none, do the same in the second bucket, once all of these are asked
- * for
+ *     1. read the key, hash it, fetch the tags of the first bucket
+ *     2. find a flow with the same tag there, or in the second bucket, fetch it
  *     3. compare the key; count, or begin a new flow
+ *
+ * Passes of all packets, not one of each in turn: those are slower by a third.
  *
  * What pass 2 found is a guess: pass 3 may have evicted it for an earlier
  * packet. The comparison of keys finds out, and the search starts over. */
@@ -28,7 +28,7 @@ struct now {
 struct search {
     struct nsp_flow_key key;
     uint16_t tag;
-    const struct nsp_flow_bucket *bucket; /* The first. */
+    uint32_t bucket; /* The first. */
     struct nsp_flow *guess;
 };
 
@@ -147,13 +147,13 @@ has_key(const struct nsp_flow *flow, const struct nsp_flow_key *key)
 }
 
 static struct nsp_flow *
-find_in(const struct nsp_flow_table *table,
-        const struct nsp_flow_bucket *bucket, const struct search *search)
+find_in(const struct nsp_flow_table *table, uint32_t bucket,
+        const struct search *search)
 {
-    uint32_t ways = nsp_equal_u16x8(bucket->tags, search->tag);
+    uint32_t ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
 
     for (; ways != 0; ways &= ways - 1) {
-        struct nsp_flow *flow = &table->flows[bucket->flows[nsp_ctz_u64(ways)]];
+        struct nsp_flow *flow = nsp_flow_at(table, bucket, nsp_ctz_u64(ways));
 
         if (has_key(flow, &search->key))
             return flow;
@@ -162,11 +162,17 @@ find_in(const struct nsp_flow_table *table,
 }
 
 /* The bucket that a flow is in if its first one has spilled. */
-static const struct nsp_flow_bucket *
+static uint32_t
 second_bucket(const struct nsp_flow_table *table, const struct search *search)
 {
     return nsp_flow_bucket(
         table, nsp_flow_key_hash_half(&search->key, &table->secret, 1));
+}
+
+static bool
+has_spilled(const struct nsp_flow_table *table, const struct search *search)
+{
+    return nsp_flow_spilled(&table->buckets[search->bucket]) > 0;
 }
 
 static struct nsp_flow *
@@ -174,7 +180,7 @@ find(const struct nsp_flow_table *table, const struct search *search)
 {
     struct nsp_flow *flow = find_in(table, search->bucket, search);
 
-    if (!flow && search->bucket->spilled > 0)
+    if (!flow && has_spilled(table, search))
         flow = find_in(table, second_bucket(table, search), search);
     return flow;
 }
@@ -196,43 +202,43 @@ begin_search(const struct nsp_flow_table *table, const struct nsp_pkt *pkt,
     return true;
 }
 
-/* Fetches what looks like the flow. */
-static NSP_ALWAYS_INLINE bool
-guess(const struct nsp_flow_table *table, const struct nsp_flow_bucket *bucket,
-      struct search *search)
+/* Fetches where a new flow of a bucket goes to, unless to the other one.
+ * Inline, as calls of what only fetches are taken for superfluous. */
+static NSP_ALWAYS_INLINE void
+fetch_empty(const struct nsp_flow_table *table, uint32_t bucket)
 {
-    uint32_t ways = nsp_equal_u16x8(bucket->tags, search->tag);
+    uint32_t ways = nsp_flow_ways(&table->buckets[bucket], 0);
+    const struct nsp_flow *flow;
 
-    if (nsp_unlikely(ways == 0))
-        return false;
-    search->guess = &table->flows[bucket->flows[nsp_ctz_u64(ways)]];
+    if (ways == 0)
+        return;
+    flow = nsp_flow_at(table, bucket, nsp_ctz_u64(ways));
+    nsp_prefetch(flow);
+    nsp_prefetch(&flow->ipv6);
+}
+
+/* Fetches what looks like the flow. In a second bucket at once: few flows are
+ * in theirs, and tags are near. */
+static NSP_ALWAYS_INLINE void
+guess(const struct nsp_flow_table *table, struct search *search)
+{
+    uint32_t bucket = search->bucket, ways;
+
+    if (nsp_unlikely(search->key.kind == 0))
+        return;
+    ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
+    if (nsp_unlikely(ways == 0) && has_spilled(table, search)) {
+        bucket = second_bucket(table, search);
+        ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
+    }
+    if (nsp_unlikely(ways == 0)) {
+        fetch_empty(table, search->bucket);
+        return;
+    }
+    search->guess = nsp_flow_at(table, bucket, nsp_ctz_u64(ways));
     nsp_prefetch(search->guess);
     if (search->key.ipv6[0])
         nsp_prefetch(&search->guess->ipv6);
-    return true;
-}
-
-/* Guesses for a burst, in the first buckets, then in the second ones. */
-static NSP_ALWAYS_INLINE void
-guess_all(const struct nsp_flow_table *table, struct search searches[],
-          uint32_t n)
-{
-    const struct nsp_flow_bucket *buckets[NSP_BURST_MAX];
-    uint8_t spilled[NSP_BURST_MAX];
-    uint32_t count = 0;
-
-    for (uint32_t i = 0; i < n; i++) {
-        struct search *search = &searches[i];
-
-        if (search->key.kind == 0 || guess(table, search->bucket, search) ||
-            search->bucket->spilled == 0)
-            continue;
-        buckets[count] = second_bucket(table, search);
-        nsp_prefetch(buckets[count]);
-        spilled[count++] = (uint8_t)i;
-    }
-    for (uint32_t i = 0; i < count; i++)
-        guess(table, buckets[i], &searches[spilled[i]]);
 }
 
 /* --- Counting ------------------------------------------------------------- */
@@ -475,9 +481,10 @@ begin_track(struct nsp_flow_table *table, struct nsp_pkt *const pkts[],
     assert(n <= NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++) {
         if (begin_search(table, pkts[i], &searches[i]))
-            nsp_prefetch(searches[i].bucket);
+            nsp_prefetch(&table->buckets[searches[i].bucket]);
     }
-    guess_all(table, searches, n);
+    for (uint32_t i = 0; i < n; i++)
+        guess(table, &searches[i]);
     table->hits = ret;
 }
 
@@ -546,6 +553,28 @@ nsp_flow_table_has_room(const struct nsp_flow_table *table, uint32_t n)
            table->half_open.count + n <= table->half_open_max;
 }
 
+/* Ages the next places of one bucket. */
+static uint32_t
+age_places(struct nsp_flow_table *table, struct now now, uint32_t count)
+{
+    struct nsp_flow_place *hand = &table->age_hand;
+    uint32_t empty = nsp_flow_ways(&table->buckets[hand->bucket], 0);
+    uint32_t ways = ~empty & ((1u << count) - 1) << hand->way;
+    uint32_t removed = 0;
+
+    for (; ways != 0; ways &= ways - 1) {
+        struct nsp_flow *flow =
+            nsp_flow_at(table, hand->bucket, nsp_ctz_u64(ways));
+
+        if (nsp_flow_is_expired(table, flow, now.ms)) {
+            nsp_flow_store_remove(table, flow);
+            removed++;
+        }
+    }
+    nsp_flow_place_advance(table, hand, count);
+    return removed;
+}
+
 uint32_t
 nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns, uint32_t max)
 {
@@ -555,20 +584,16 @@ nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns, uint32_t max)
     /* Nothing expires within a millisecond: times are kept in these. */
     if (table->age_ms != now.ms) {
         table->age_ms = now.ms;
-        table->age_left = table->fresh;
+        table->age_left = nsp_flow_places(table);
     }
     max = nsp_min_u32(max, table->age_left);
     table->age_left -= max;
-    for (uint32_t i = 0; i < max; i++) {
-        struct nsp_flow *flow;
+    while (max > 0) {
+        uint32_t places =
+            nsp_min_u32(max, NSP_FLOW_WAYS_IN_BUCKET - table->age_hand.way);
 
-        if (table->age_hand >= table->fresh)
-            table->age_hand = 0;
-        flow = &table->flows[table->age_hand++];
-        if (flow->kind != 0 && nsp_flow_is_expired(table, flow, now.ms)) {
-            nsp_flow_store_remove(table, flow);
-            removed++;
-        }
+        removed += age_places(table, now, places);
+        max -= places;
     }
     table->stats.aged += removed;
     return removed;
@@ -593,7 +618,7 @@ const struct nsp_flow *
 nsp_flow_table_next(const struct nsp_flow_table *table, uint64_t now_ns,
                     uint32_t *cursor)
 {
-    while (*cursor < table->fresh) {
+    while (*cursor < nsp_flow_places(table)) {
         const struct nsp_flow *flow = &table->flows[(*cursor)++];
 
         if (flow->kind != 0 &&

@@ -5,10 +5,10 @@
 
 /* The flows of one worker, found by their packets, in memory that never grows.
  *
- * Bound      At most 'capacity_flows' flows of 128 bytes, and two buckets of 64
- *            bytes for every eight: nsp_flow_table_bytes(). A packet looks at
- *            two buckets and compares at most 16 keys, whoever made the packets
- *            and whatever they know.
+ * Bound      Fifteen places of 128 bytes and a bucket of 32 for every ten of
+ *            'capacity_flows', 196 bytes a flow: nsp_flow_table_bytes(). A
+ *            packet looks at two buckets and compares at most 30 keys, whoever
+ *            made the packets and whatever they know.
  * Pressure   Tracking never fails for lack of room: something worth less goes.
  *            A flow is half-open until it is confirmed: TCP, when it is
  *            established and both ends have sent; others, at the third packet
@@ -27,7 +27,8 @@
  *            milliseconds, modulo 2^32: nsp_flow_table_age() has to visit every
  *            flow once in 29 days.
  * Threads    One worker owns a table.
- * Cost       Hit: two cache lines, fetched for the whole burst at once. No
+ * Cost       Hit: half a cache line of tags, mostly of the last cache, and one
+ *            line of the flow, fetched for the whole burst at once. No
  *            allocation after create. */
 struct nsp_flow_table;
 
@@ -112,8 +113,8 @@ bool nsp_flow_table_has_room(const struct nsp_flow_table *table, uint32_t n);
 
 /* Looks at the next 'max' places of the table and removes flows that timed out;
  * returns how many. In one millisecond it goes round once, as no more can time
- * out. With two for each packet tracked, and some more when there
- * is nothing else to do, a table keeps no more dead flows than live ones. */
+ * out. With three for each packet tracked, and some more when there is nothing
+ * else to do, a table keeps no more dead flows than live ones. */
 uint32_t nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns,
                             uint32_t max);
 

@@ -1,5 +1,7 @@
 #ifndef NSP_TESTS_LIB_FLOW_CHECK_H
 #define NSP_TESTS_LIB_FLOW_CHECK_H
+#include <string.h>
+
 #include "flow/flow_store.h"
 
 /* The invariants of a flow table, in words. Returns the first that is broken,
@@ -33,32 +35,31 @@ check_flow_list(const struct nsp_flow_table *table,
 static inline const char *
 check_flow_buckets(const struct nsp_flow_table *table)
 {
+    static const struct nsp_flow nothing;
     uint64_t total = 0, spilled = 0, spilled_flows = 0;
 
     for (uint32_t b = 0; b < table->bucket_count; b++) {
         const struct nsp_flow_bucket *bucket = &table->buckets[b];
-        uint32_t used = 0;
-
         for (uint32_t way = 0; way < NSP_FLOW_WAYS_IN_BUCKET; way++) {
-            const struct nsp_flow *flow = &table->flows[bucket->flows[way]];
+            const struct nsp_flow *flow = nsp_flow_at(table, b, way);
             bool second;
 
+            if (bucket->tags[way] == 0 &&
+                memcmp(flow, &nothing, sizeof nothing) != 0)
+                return "a place without a tag is not empty";
             if (bucket->tags[way] == 0)
                 continue;
-            used++;
+            total++;
             second = (flow->flags & NSP_FLOW_SPILLED) != 0;
             spilled_flows += second;
             if (flow->kind == 0)
                 return "a free flow is in a bucket";
             if (nsp_flow_tag(flow->hash.half[0]) != bucket->tags[way])
                 return "a tag is wrong";
-            if (nsp_flow_bucket(table, flow->hash.half[second]) != bucket)
+            if (nsp_flow_bucket(table, flow->hash.half[second]) != b)
                 return "a flow is in a bucket that is not its own";
         }
-        if (used != bucket->used)
-            return "a bucket's count is wrong";
-        total += used;
-        spilled += bucket->spilled;
+        spilled += nsp_flow_spilled(bucket);
     }
     if (spilled != spilled_flows)
         return "the counts of spilled flows are wrong";
@@ -71,7 +72,7 @@ check_flow_counts(const struct nsp_flow_table *table)
     const struct nsp_flow_stats *s = &table->stats;
     uint64_t confirmed = 0, live = 0;
 
-    for (uint32_t i = 0; i < table->fresh; i++) {
+    for (uint32_t i = 0; i < nsp_flow_places(table); i++) {
         const struct nsp_flow *flow = &table->flows[i];
 
         live += flow->kind != 0;

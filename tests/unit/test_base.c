@@ -33,16 +33,16 @@ TEST(base_finds_equal_items)
 
     nsp_prng_init(&random, 1, 0);
     for (int round = 0; round < 20000; round++) {
-        uint16_t items[8], x;
+        uint16_t items[16], x;
         uint32_t expected = 0;
 
         x = values[nsp_prng_next(&random) % NSP_ARRAY_LEN(values)];
-        for (uint32_t i = 0; i < 8; i++) {
+        for (uint32_t i = 0; i < 16; i++) {
             items[i] = values[nsp_prng_next(&random) % NSP_ARRAY_LEN(values)];
             expected |= (uint32_t)(items[i] == x) << i;
         }
-        CHECK_EQ(nsp_equal_u16x8(items, x), expected);
-        CHECK_EQ(nsp_equal_u16x8_plain(items, x), expected);
+        CHECK_EQ(nsp_equal_u16x16(items, x), expected);
+        CHECK_EQ(nsp_equal_u16x16_plain(items, x), expected);
     }
 }
 

@@ -190,7 +190,7 @@ static void
 find_colliding(const struct nsp_flow_table *table, uint32_t ret[],
                uint32_t count)
 {
-    const struct nsp_flow_bucket *buckets[2] = { NULL, NULL };
+    uint32_t buckets[2] = { 0, 0 };
     uint32_t found = 0;
 
     for (uint32_t i = 0; found < count; i++) {
