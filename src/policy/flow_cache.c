@@ -6,16 +6,19 @@
 #include "base/prng.h"
 #include "policy/flow_plan.h"
 
-/* A flow's value: a chain's number, or this. */
+/* A flow's value: the number of a chain, this with the answer that all its
+ * packets get, or that it has neither. */
+#define SETTLED  0x8000u
+#define NO_RULE  0x7ffeu
 #define GIVEN_UP UINT16_MAX
+static_assert(NSP_FLOW_CHAINS_MAX <= SETTLED, "a chain is no answer");
 
 /* Places where packets are seen; one too many costs chains made again. */
 #define ORIGINS 64u
 
 #define FORGET_NS NSP_NS_PER_SECOND
 
-/* 40 bytes, so that the first eight, which are all that most packets need, are
- * on one cache line. */
+/* 40 bytes, so that the first eight are on one cache line. */
 struct chain {
     uint32_t answer; /* The first rule, where no filter is asked; ASK. */
     uint16_t count;
@@ -61,12 +64,17 @@ forget(struct nsp_flow_cache *cache)
     cache->is_full = false;
 }
 
-static uint32_t
-answer_of(const uint16_t steps[], uint32_t count)
+/* The value that these steps settle: none, or one rule for sure, behind which
+ * no other can match. GIVEN_UP if they do not. */
+static uint16_t
+settled_value(const uint16_t steps[], uint32_t count)
 {
     if (count == 0)
-        return NSP_CLASSIFIER_NONE;
-    return (steps[0] & NSP_STEP_SURE) != 0 ? steps[0] >> 1 : ASK;
+        return SETTLED | NO_RULE;
+    if (count == 1 && (steps[0] & NSP_STEP_SURE) != 0 &&
+        steps[0] >> 1 < NO_RULE)
+        return (uint16_t)(SETTLED | steps[0] >> 1);
+    return GIVEN_UP;
 }
 
 /* The number of the chain of these steps, a new one if need be; GIVEN_UP if
@@ -74,7 +82,8 @@ answer_of(const uint16_t steps[], uint32_t count)
 static uint16_t
 intern(struct nsp_flow_cache *cache, const uint16_t steps[], uint32_t count)
 {
-    struct chain chain = { .answer = answer_of(steps, count),
+    bool sure = (steps[0] & NSP_STEP_SURE) != 0;
+    struct chain chain = { .answer = sure ? steps[0] >> 1 : ASK,
                            .count = (uint16_t)count };
     uint64_t hash = count;
     uint16_t *head, number;
@@ -221,39 +230,39 @@ may_keep(const struct nsp_pkt *pkt, const struct nsp_flow *flow)
 }
 
 static void
-make_chain(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
+make_value(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
            const struct nsp_flow_hit *hit, uint32_t stamp)
 {
     uint16_t steps[NSP_FLOW_CHAIN_MAX];
     uint32_t count = nsp_flow_plan_steps(cache->plan, pkt, steps);
-    uint16_t number = GIVEN_UP;
+    uint16_t value = GIVEN_UP;
 
-    if (count != UINT32_MAX)
-        number = intern(cache, steps, count);
+    if (count != UINT32_MAX) {
+        value = settled_value(steps, count);
+        if (value == GIVEN_UP)
+            value = intern(cache, steps, count);
+    }
     cache->stats.made++;
-    cache->stats.given_up += number == GIVEN_UP;
+    cache->stats.given_up += value == GIVEN_UP;
     hit->flow->stamp[hit->way] = stamp;
-    hit->flow->value[hit->way] = number;
+    hit->flow->value[hit->way] = value;
 }
 
-/* The chain of a packet whose origin has 'stamp', or NULL. */
-static NSP_ALWAYS_INLINE const struct chain *
-chain_of(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
+/* What is kept for a packet whose origin has 'stamp'. */
+static NSP_ALWAYS_INLINE uint16_t
+value_of(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
          const struct nsp_flow_hit *hit, uint32_t stamp)
 {
     struct nsp_flow *flow = hit->flow;
 
-    if (!flow || !may_keep(pkt, flow) || stamp == 0)
-        return NULL;
+    if (nsp_unlikely(!flow || !may_keep(pkt, flow) || stamp == 0))
+        return GIVEN_UP;
     if (nsp_unlikely(flow->stamp[hit->way] != stamp)) {
         if (nsp_flow_pkts(flow, (enum nsp_flow_way)hit->way) < 2)
-            return NULL;
-        make_chain(cache, pkt, hit, stamp);
+            return GIVEN_UP;
+        make_value(cache, pkt, hit, stamp);
     }
-    if (nsp_unlikely(flow->value[hit->way] == GIVEN_UP))
-        return NULL;
-    nsp_prefetch(&cache->chains[flow->value[hit->way]]);
-    return &cache->chains[flow->value[hit->way]];
+    return flow->value[hit->way];
 }
 
 void
@@ -273,7 +282,7 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
         cache->forgotten_ns = now_ns;
         cache->stats.forgotten++;
     }
-    walk->plan = cache->plan;
+    walk->cache = cache;
     walk->pkts = pkts;
     walk->context = context;
     walk->missed = 0;
@@ -284,8 +293,10 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
             last = origin;
             find_stamp(cache, &last);
         }
-        walk->chains[i] = chain_of(cache, pkts[i], &hits[i], last.stamp);
-        if (!walk->chains[i]) {
+        walk->values[i] = value_of(cache, pkts[i], &hits[i], last.stamp);
+        if (walk->values[i] < SETTLED) {
+            nsp_prefetch(&cache->chains[walk->values[i]]);
+        } else if (nsp_unlikely(walk->values[i] == GIVEN_UP)) {
             walk->missed |= UINT64_C(1) << i;
             walk->places[i] = (uint8_t)misses;
             walk->misses[misses++] = pkts[i];
@@ -298,10 +309,10 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
                              context, &walk->inner);
 }
 
-static NSP_ALWAYS_INLINE uint32_t
+static uint32_t
 walk_chain(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
 {
-    const struct chain *chain = walk->chains[i];
+    const struct chain *chain = &walk->cache->chains[walk->values[i]];
 
     if (nsp_likely(start == 0 && chain->answer != ASK))
         return chain->answer;
@@ -311,11 +322,21 @@ walk_chain(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
         if (rule < start)
             continue;
         if ((step & NSP_STEP_SURE) != 0 ||
-            nsp_filter_match(walk->plan->rules[rule].filter, walk->pkts[i],
-                             walk->context))
+            nsp_filter_match(walk->cache->plan->rules[rule].filter,
+                             walk->pkts[i], walk->context))
             return rule;
     }
     return NSP_CLASSIFIER_NONE;
+}
+
+static NSP_ALWAYS_INLINE uint32_t
+find_rule(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
+{
+    uint32_t rule = walk->values[i] ^ SETTLED;
+
+    if (nsp_unlikely(rule > NO_RULE))
+        return walk_chain(walk, i, start);
+    return rule == NO_RULE || rule < start ? NSP_CLASSIFIER_NONE : rule;
 }
 
 /* Asks the classifier about the packets of 'mask', which it knows by other
@@ -350,7 +371,7 @@ nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
     for (mask &= ~missed; mask != 0; mask &= mask - 1) {
         uint32_t i = nsp_ctz_u64(mask);
 
-        ret[i] = walk_chain(walk, i, start ? start[i] : 0);
+        ret[i] = find_rule(walk, i, start ? start[i] : 0);
     }
     if (missed != 0)
         search_misses(walk, missed, start, ret);
@@ -362,10 +383,12 @@ nsp_flow_cache_settled(const struct nsp_flow_cache_walk *walk, uint32_t n)
     uint64_t settled = 0;
 
     for (uint32_t i = 0; i < n; i++) {
-        const struct chain *chain = walk->chains[i];
+        uint16_t value = walk->values[i];
+        bool is_settled = value < SETTLED
+                              ? walk->cache->chains[value].answer != ASK
+                              : value != GIVEN_UP;
 
-        if (chain && chain->answer != ASK)
-            settled |= UINT64_C(1) << i;
+        settled |= (uint64_t)is_settled << i;
     }
     return settled;
 }

@@ -14,20 +14,22 @@
  * Idea       From a packet of a flow, each rule that may match is evaluated
  *            with those other fields unknown (filter/partial.h). Rules that
  *            cannot match are left out; what remains, up to the first that
- *            matches for sure, is the flow's chain. Later packets run the
- *            filters of the chain that were unsure: none, mostly. Flows with
- *            equal chains share one.
+ *            matches for sure, is the flow's chain. Mostly that is one rule, or
+ *            none: the flow keeps its number. Of other chains it keeps that of
+ *            the chain, which flows with equal ones share; their later packets
+ *            run the filters of the chain that were unsure.
  * Exact      The answers are those of the classifier, always.
  * When       The second packet of each way of a flow makes its chain: a flood
  *            of one-packet flows makes none. Fragments, ICMP and edited packets
  *            have none, nor have flows that would take more than
  *            NSP_FLOW_CHAIN_MAX rules, or more than NSP_FLOW_LOOKS_MAX looks to
  *            make: these ask the classifier for each packet.
- * Bound      'chains_max' chains of 40 bytes; what flows keep is in the flow
- *            table. When a chain more is needed all are forgotten, at most once
- *            a second; until then new ones ask the classifier. Cost of a packet
- *            with a chain: at most NSP_FLOW_CHAIN_MAX filters; without: the
- *            classifier's, and for one packet of a flow's way the looks.
+ * Bound      'chains_max' shared chains of 40 bytes; what flows keep is in the
+ *            flow table. When a shared chain more is needed all are forgotten,
+ *            at most once a second; until then new ones ask the classifier.
+ *            Cost of a packet with a chain: at most NSP_FLOW_CHAIN_MAX filters;
+ *            without: the classifier's, and for one packet of a flow's way the
+ *            looks.
  * Reload     nsp_flow_cache_use() takes other rules. Flows are not touched: a
  *            chain is good only with the stamp it was made under, and stamps
  *            are never used twice. There is one for each place where packets
@@ -42,7 +44,7 @@ struct nsp_flow_cache;
 
 #define NSP_FLOW_CHAIN_MAX  16u
 #define NSP_FLOW_LOOKS_MAX  64u
-#define NSP_FLOW_CHAINS_MAX 65534u
+#define NSP_FLOW_CHAINS_MAX 32768u
 
 /* --- Plans: what rules mean for flows --------------------------------------
  */
@@ -68,7 +70,7 @@ struct nsp_flow_cache_stats {
     uint64_t made;                       /* Chains made for a flow's way. */
     uint64_t given_up;                   /* Of these, too long, or too many. */
     uint64_t forgotten;                  /* Times that all chains were. */
-    uint32_t chains;                     /* Different ones, now. */
+    uint32_t chains;                     /* Shared ones, now. */
 };
 
 /* 'chains_max' is 1..NSP_FLOW_CHAINS_MAX. Returns 0, -EINVAL or -ENOMEM. No
@@ -90,14 +92,14 @@ void nsp_flow_cache_read_stats(const struct nsp_flow_cache *cache,
 
 /* What was found out about a burst. The caller's, opaque to it. */
 struct nsp_flow_cache_walk {
-    const struct nsp_flow_plan *plan;
+    const struct nsp_flow_cache *cache;
     struct nsp_pkt *const *pkts;
     const struct nsp_filter_context *context;
     uint64_t missed;               /* Packets without a chain, */
     uint8_t places[NSP_BURST_MAX]; /* their places among those, */
     struct nsp_pkt *misses[NSP_BURST_MAX];
     struct nsp_classifier_walk inner; /* and what the classifier knows. */
-    const void *chains[NSP_BURST_MAX];
+    uint16_t values[NSP_BURST_MAX];   /* What the flows keep. */
 };
 
 /* Looks up the flows of 'n' parsed packets, which hits[i] (of
