@@ -17,11 +17,12 @@
  *            that sleeps says so, and the program that sends it a packet sets
  *            the time by which it must have woken. How long that is, its past
  *            wake-ups tell: eight times the longest of late, 10 ms at least.
- * Death      is told at once, by a robust futex among the words, and not only
- * by the files that the kernel closes in the end. Limits     hang_ms bounds
- * either. Where a program does not know which worker a packet goes to, workers
- * must not sleep, but wake now and then to say that they are alive. Threads
- * Each queue's words are its worker's; late from any. */
+ * Death      A robust futex among the words tells of it at once, and not only
+ *            the files that the kernel closes in the end.
+ * Limits     hang_ms bounds either. Where a program does not know which worker
+ *            a packet goes to, workers must not sleep, but wake now and then to
+ *            say that they are alive.
+ * Threads    Each queue's words are its worker's; late from any. */
 
 /* 'until_ns' of a worker that sleeps until a packet comes: the program that
  * sends it one sets a time by which it must have woken. */
