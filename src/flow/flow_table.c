@@ -449,27 +449,30 @@ update(struct nsp_flow_table *table, struct nsp_flow *flow,
         go_on(table, flow, way, pkt, now);
 }
 
-/* Pass 3 for one packet. */
-static NSP_ALWAYS_INLINE struct nsp_flow_hit
+/* Pass 3 for one packet. Writes the hit member by member where it is to be: a
+ * copy would wait for each of them to be stored. */
+static NSP_ALWAYS_INLINE void
 take(struct nsp_flow_table *table, const struct search *search,
-     const struct nsp_pkt *pkt, struct now now)
+     const struct nsp_pkt *pkt, struct now now, struct nsp_flow_hit *ret)
 {
     enum nsp_flow_way way = (enum nsp_flow_way)search->key.way;
     struct nsp_flow *flow = search->guess;
 
+    ret->flow = NULL;
+    ret->number = 0;
+    ret->way = 0;
+    ret->stream = 0;
     if (search->key.kind == 0)
-        return (struct nsp_flow_hit){ .flow = NULL };
+        return;
+    ret->way = search->key.way;
     if (nsp_unlikely(!flow || !has_key(flow, &search->key)))
         flow = find(table, search);
     if (nsp_likely(flow != NULL))
         update(table, flow, way, pkt, now);
     else
         flow = begin_new(table, search, pkt, now);
-    return (struct nsp_flow_hit){
-        .flow = flow,
-        .number = flow ? flow->pkts_low[way] : 0,
-        .way = search->key.way,
-    };
+    ret->flow = flow;
+    ret->number = flow ? flow->pkts_low[way] : 0;
 }
 
 /* --- Public --------------------------------------------------------------- */
@@ -499,7 +502,7 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
     begin_track(table, pkts, n, searches, ret);
     for (uint32_t i = 0; i < n; i++) {
         table->hit_count = i;
-        ret[i] = take(table, &searches[i], pkts[i], now);
+        take(table, &searches[i], pkts[i], now, &ret[i]);
     }
     table->hit_count = 0;
 }
@@ -539,7 +542,7 @@ nsp_flow_table_track_arrivals(struct nsp_flow_table *table,
 
         for (; end < n && pkts[end]->arrival_ns <= now.ns; end++) {
             table->hit_count = end;
-            ret[end] = take(table, &searches[end], pkts[end], now);
+            take(table, &searches[end], pkts[end], now, &ret[end]);
         }
         look(ret + i, end - i, now.ns, views ? views + i : NULL);
     }
