@@ -368,6 +368,7 @@ def test_what_does_not_fit_the_buffer_is_counted(near, tmp_path):
     path = tmp_path / "l.pcapng"
     capture = Capture(near, "-i", "v0", "--filter", "udp and outbound", "-w",
                       path, "--buffer", "4mb")
+    assert capture.process.stdout.readline()  # A second has passed: it reads.
     stop(capture.process)
     for _ in range(2):
         send(near, count=3000, size=1400)
