@@ -7,12 +7,14 @@
  * and counting the packets of 1,000,000 flows. 'with cache': both, flow table
  * and cache, for packets of random flows, 32 at a time, of which all have a
  * chain. Rules ask for prefixes, ports and protocol; every tenth for a length,
- * too. The median of many chunks of 64 packets counts. */
+ * too. The median of many chunks of 64 packets counts, in the calmest of five
+ * rounds: other work on the machine takes its caches. */
 #define _GNU_SOURCE
 #include "bench/flow_traffic.h"
 #include "policy/flow_cache.h"
 
 #define RULES_MAX 10000u
+#define ROUNDS    5u
 
 struct policy {
     struct nsp_classifier_rule rules[RULES_MAX];
@@ -125,13 +127,21 @@ static double
 measure(struct contest *c, uint32_t flows, enum what what)
 {
     struct nsp_prng random;
+    double best = 0;
 
     nsp_prng_init(&random, 7, flows);
-    for (uint32_t i = 0; i < QUERIES / CHUNK; i++) {
-        make_chunk(&c->chunk, flows, &random);
-        chunk_times[i] = (float)run_chunk(c, what);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        double ns;
+
+        for (uint32_t i = 0; i < QUERIES / CHUNK; i++) {
+            make_chunk(&c->chunk, flows, &random);
+            chunk_times[i] = (float)run_chunk(c, what);
+        }
+        ns = median(chunk_times, QUERIES / CHUNK);
+        if (round == 0 || ns < best)
+            best = ns;
     }
-    return median(chunk_times, QUERIES / CHUNK);
+    return best;
 }
 
 /* Confirms all flows and has both ways' chains made. */
