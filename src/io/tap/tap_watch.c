@@ -79,11 +79,13 @@ take(struct nsp_io *io, const struct nsp_link_news *news, uint32_t slot)
     struct nsp_diag diag;
     int result;
 
+    nsp_gate_lock(io->hooks_gate);
     snprintf(interface->name, sizeof interface->name, "%s", news->name);
     interface->ifindex = news->ifindex;
     interface->loopback = news->type == ARPHRD_LOOPBACK;
-    nsp_gate_lock(io->hooks_gate);
     result = io->quiesced ? NSP_OK : nsp_tap_take_interface(io, slot, &diag);
+    if (result != NSP_OK)
+        interface->ifindex = 0;
     nsp_gate_unlock(io->hooks_gate);
     if (result == NSP_OK) {
         io->interfaces_left++;
@@ -93,7 +95,6 @@ take(struct nsp_io *io, const struct nsp_link_news *news, uint32_t slot)
                       interface->name);
         return;
     }
-    interface->ifindex = 0;
     if (if_nametoindex(news->name) == news->ifindex) /* It is still there. */
         warn_once(io, news, diag.text);
 }
