@@ -73,13 +73,31 @@ TEST(every_kind_of_test_is_answered_as_by_the_filter)
     forget(&policy);
 }
 
+struct cubes_of {
+    const char *text;
+    uint32_t cubes;
+};
+
+/* Adds rules one by one, each of which takes so many cubes. */
+static void
+check_cubes(struct policy *policy, const struct cubes_of rules[], size_t n,
+            struct nsp_classifier_info *info)
+{
+    uint32_t cubes = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        add(policy, rules[i].text);
+        cubes += rules[i].cubes;
+        check_policy(policy, usual_limits, info);
+        if (info->cubes != cubes)
+            fail_msg("%s: %u cubes", rules[i].text, info->cubes);
+    }
+}
+
 TEST(rules_on_five_fields_take_four_columns_and_no_asking)
 {
     static struct policy policy;
-    static const struct {
-        const char *text;
-        uint32_t cubes;
-    } rules[] = {
+    static const struct cubes_of rules[] = {
         { "tcp and ip.SrcAddr == 10.0.0.0/8 and ip.DstAddr == 192.0.2.1 and "
           "tcp.DstPort == 80",
           1 },
@@ -91,16 +109,9 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
         { "ip.SrcAddr == 1.2.3.4 or ip.DstAddr == 1.2.3.4", 2 },
     };
     struct nsp_classifier_info info = { 0 };
-    uint32_t cubes = 0;
 
     take_samples(&policy);
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
-        add(&policy, rules[i].text);
-        cubes += rules[i].cubes;
-        check_policy(&policy, usual_limits, &info);
-        if (info.cubes != cubes)
-            fail_msg("%s: %u cubes", rules[i].text, info.cubes);
-    }
+    check_cubes(&policy, rules, NSP_ARRAY_LEN(rules), &info);
     CHECK_EQ(info.columns, 4);
     CHECK_EQ(info.marked_rules, 0);
     forget(&policy);
@@ -111,10 +122,7 @@ TEST(rules_on_five_fields_take_four_columns_and_no_asking)
 TEST(addresses_written_as_numbers_are_told_by_the_columns)
 {
     static struct policy policy;
-    static const struct {
-        const char *text;
-        uint32_t cubes;
-    } rules[] = {
+    static const struct cubes_of rules[] = {
         { "ip.SrcAddr >= 0xffff0a000000 and ip.SrcAddr <= 0xffff0affffff", 1 },
         { "ip.SrcAddr >= 281470849482752 and tcp.DstPort in {0x50..0x60} and "
           "ip.SrcAddr <= 281474112159231",
@@ -129,16 +137,9 @@ TEST(addresses_written_as_numbers_are_told_by_the_columns)
         { "ip.DstAddr == 0x0a000001", 0 },
     };
     struct nsp_classifier_info info = { 0 };
-    uint32_t cubes = 0;
 
     take_samples(&policy);
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
-        add(&policy, rules[i].text);
-        cubes += rules[i].cubes;
-        check_policy(&policy, usual_limits, &info);
-        if (info.cubes != cubes)
-            fail_msg("%s: %u cubes", rules[i].text, info.cubes);
-    }
+    check_cubes(&policy, rules, NSP_ARRAY_LEN(rules), &info);
     CHECK_EQ(info.marked_rules, 0);
     forget(&policy);
 }
