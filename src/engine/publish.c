@@ -14,6 +14,8 @@
  *                not given to another name.
  *              - The state of a new slot is ready before its snapshot is
  *                published.
+ *              - Workers look only into slots of snapshots that they have taken
+ *                up, but for those that drain: they take the gate.
  * Rejected     Reference counts on snapshots, taken for each burst: two atomic
  *              writes on a shared line. Flushing queues: packets would be lost
  *              or reordered. */
@@ -142,13 +144,17 @@ place_class(struct nsp_session *s, struct nsp_snapshot *snapshot,
     return err;
 }
 
+/* A worker that drains looks into every slot, also those that it has not yet
+ * heard of. */
 static int
 place_all(struct nsp_session *s, struct nsp_snapshot *snapshot)
 {
     uint32_t rules = nsp_policy_rule_count(snapshot->policy);
     uint32_t classes = nsp_policy_class_count(snapshot->policy);
-    int err = sweep(s);
+    int err;
 
+    nsp_gate_lock(s->slots_gate);
+    err = sweep(s);
     if (err == 0)
         err = nsp_slots_reserve(s->rule_slots, rules);
     if (err == 0)
@@ -157,6 +163,7 @@ place_all(struct nsp_session *s, struct nsp_snapshot *snapshot)
         err = place_rule(s, snapshot, i);
     for (uint32_t i = 0; i < classes && err == 0; i++)
         err = place_class(s, snapshot, i);
+    nsp_gate_unlock(s->slots_gate);
     return err == 0 ? nsp_snapshot_index_classes(snapshot) : err;
 }
 
@@ -234,6 +241,8 @@ nsp_session_publish(struct nsp_session *s, struct nsp_ruleset *ruleset,
     if (err == 0)
         err = nsp_slots_create(allocator, &s->class_slots);
     if (err == 0)
+        err = nsp_gate_create(allocator, &s->slots_gate);
+    if (err == 0)
         err = publish(s, ruleset);
     return err == 0 ? NSP_OK : cannot_publish(err, reterr);
 }
@@ -251,6 +260,7 @@ nsp_session_unpublish(struct nsp_session *s)
     nsp_snapshot_destroy(atomic_load(&s->snapshot));
     nsp_slots_destroy(s->rule_slots);
     nsp_slots_destroy(s->class_slots);
+    nsp_gate_destroy(s->slots_gate);
     nsp_rate_store_fini(&s->rates, &s->config->allocator);
 }
 

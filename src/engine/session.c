@@ -362,6 +362,18 @@ is_run_with(const struct nsp_session *s, const struct nsp_worker *w, uint32_t q)
     return q == w->queue || (w->queue == 0 && q >= s->started);
 }
 
+/* Delivers what 'w' holds. Returns whether nothing is left. */
+static bool
+drain_worker(struct nsp_session *s, struct nsp_worker *w)
+{
+    bool dry;
+
+    nsp_gate_lock(s->slots_gate);
+    dry = nsp_worker_drain(w);
+    nsp_gate_unlock(s->slots_gate);
+    return dry;
+}
+
 /* Delivers what is held. Workers hold packets of each other, so each goes on
  * until all have theirs back. */
 static void
@@ -374,7 +386,7 @@ drain(struct nsp_session *s, struct nsp_worker *w)
             dry_up(s, &s->workers[q]);
     do {
         for (uint32_t q = 0; q < s->worker_count; q++) {
-            if (!is_run_with(s, w, q) || !nsp_worker_drain(&s->workers[q]) ||
+            if (!is_run_with(s, w, q) || !drain_worker(s, &s->workers[q]) ||
                 settled[q])
                 continue;
             settled[q] = true;

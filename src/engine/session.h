@@ -26,6 +26,7 @@ struct nsp_session {
     nsp_snapshot_cell snapshot;   /* In force; changed by the control side. */
     struct nsp_snapshot *retired; /* The one before, until it is reclaimed. */
     struct nsp_slots *rule_slots, *class_slots;
+    struct nsp_gate *slots_gate; /* Of who begins slots, or drains them all. */
     struct nsp_rate_store rates;
     struct nsp_offload offload;
     uint32_t worker_count;
