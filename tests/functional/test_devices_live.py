@@ -156,13 +156,14 @@ rules:
 """
 COMPARED = ("lost", "third", "marked", "short", "answers", "cut")
 PORTS = range(6001, 6007)
+ENOUGH = 6100
 
-# Hears datagrams at some ports until one says so; prints what came, in order of
-# ports: sizes, and the hop limit they came with.
+# Hears datagrams at some ports until one at the last port says so; prints what
+# came, in order of ports: sizes, and the hop limit they came with.
 HEAR = f"""
 import selectors, socket
 wait = selectors.DefaultSelector()
-for port in {list(PORTS)} + [6100]:
+for port in {list(PORTS)} + [{ENOUGH}]:
     s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     s.setsockopt(socket.IPPROTO_IP, 12, 1)
     s.bind(("{FAR}", port))
@@ -172,10 +173,12 @@ heard, done = [], False
 while not done:
     for key, _ in wait.select():
         data, aux, _, peer = key.fileobj.recvmsg(2048, 100)
+        if key.data == {ENOUGH}:
+            done = True
+            continue
         heard.append((key.data, len(data), aux[0][2][0]))
         if key.data == 6005:
             key.fileobj.sendto(data, peer)
-        done |= key.data == 6100
 print(sorted(heard))
 """
 SAY = f"""
@@ -194,20 +197,25 @@ try:
     socket.create_connection(("{FAR}", 6007), 5)
 except ConnectionRefusedError:
     print("refused")
-s.sendto(b"end", ("{FAR}", 6100))
+"""
+SAY_ENOUGH = f"""
+import socket
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("{FAR}", {ENOUGH}))
 """
 
 
 def fates(wire, folder):
     """What arrives, and how often each rule did what, but for what tries again
-    when an answer is late."""
+    when an answer is late. A packet may overtake those of other flows, so the
+    far end is told that it has heard all by itself, once nothing is held."""
     hear = wire.far.start(PYTHON, "-c", HEAR)
     assert hear.stdout.readline() == "ready\n", hear.stderr.read()
     run = wire.run(folder, RULES)
     done = wire.near.run(PYTHON, "-c", SAY)
     assert done.stdout == "refused\n", done.stderr
-    heard = hear.communicate(timeout=PATIENCE)[0]
     end, _ = run.end()
+    wire.far.run(PYTHON, "-c", SAY_ENOUGH)
+    heard = hear.communicate(timeout=PATIENCE)[0]
     return heard, {r["name"]: [r[what] for what in
                                ("hit", "in", "delivered", "dropped")]
                    for r in end["rules"] if r["name"] in COMPARED}
