@@ -188,6 +188,16 @@ take_news(void *context, const struct nsp_link_news *news)
             take_news_of(io, &io->ports[port], news);
 }
 
+/* Where some was lost, it may have been that a port went. */
+static void
+read_news(struct nsp_io *io)
+{
+    if (!nsp_link_watch_read(&io->watch, take_news, io))
+        return;
+    for (uint32_t port = 0; port < 2; port++)
+        nsp_link_watch_miss(io->ports[port].ifindex, take_news, io);
+}
+
 /* --- Packets -------------------------------------------------------------- */
 
 static uint32_t
@@ -197,7 +207,7 @@ bridge_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
     nsp_beats_alive(&io->beats, queue);
     if (queue == 0 && now_ns - io->watched_ns >= WATCH_NS) {
         io->watched_ns = now_ns;
-        nsp_link_watch_read(&io->watch, take_news, io);
+        read_news(io);
     }
     /* The engine asks for the status where nothing comes. */
     if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0 &&
@@ -267,7 +277,7 @@ sleep_on(struct nsp_io *io, struct nsp_bridge_queue *queue, bool readable,
     if (fds[0].revents != 0)
         nsp_wakeup_wait(&queue->wakeup, -1, 0);
     if (fds[1].revents != 0)
-        nsp_link_watch_read(&io->watch, take_news, io);
+        read_news(io);
     return n > 0;
 }
 

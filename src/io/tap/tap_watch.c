@@ -154,6 +154,16 @@ take_news(void *context, const struct nsp_link_news *news)
         consider(io, news);
 }
 
+/* Some news was lost, and it may have been that an interface went. */
+static void
+miss_interfaces(struct nsp_io *io)
+{
+    nsp_link_watch_miss(io->link.ifindex, take_news, io);
+    for (uint32_t slot = 0; slot < NSP_TAP_INTERFACES_MAX; slot++)
+        if (io->interfaces[slot].ifindex != 0)
+            nsp_link_watch_miss(io->interfaces[slot].ifindex, take_news, io);
+}
+
 static void
 watch(void *context)
 {
@@ -163,7 +173,8 @@ watch(void *context)
     while (!atomic_load(&watcher->ending)) {
         if (nsp_wakeup_wait(&watcher->end, watcher->watch.fd, UINT64_MAX) < 0)
             return;
-        nsp_link_watch_read(&watcher->watch, take_news, io);
+        if (nsp_link_watch_read(&watcher->watch, take_news, io))
+            miss_interfaces(io);
     }
 }
 

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "os/linux/link_watch.h"
 
+#include <errno.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -12,8 +13,12 @@
 #define NEWS_BYTES 16384u
 #define ROOM_BYTES (1 << 20)
 
-/* Datagrams read at once: whoever makes more is not waited for. */
-#define DATAGRAMS_MAX 64u
+/* Datagrams read at once: whoever makes more is not waited for. After a loss,
+ * all that the socket has room for: what is older than a list of all must not
+ * come behind it. */
+#define DATAGRAMS_MAX      64u
+#define DATAGRAMS_LEFT_MAX 8192u
+#define REQUEST_BYTES      128u
 
 int
 nsp_link_watch_open(struct nsp_link_watch *watch)
@@ -26,6 +31,7 @@ nsp_link_watch_open(struct nsp_link_watch *watch)
     /* News that does not fit is lost; less room will do. */
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     watch->fd = fd;
+    watch->lost = false;
     return 0;
 }
 
@@ -96,21 +102,74 @@ read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
         tell(context, &news);
 }
 
-void
+/* Hands the news of a datagram on. Returns false when there is none. */
+static bool
+read_datagram(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
+              void *context)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[NEWS_BYTES];
+    ssize_t got = recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    struct nlmsghdr *message = (struct nlmsghdr *)bytes;
+    int left = (int)got;
+
+    if (got < 0) {
+        watch->lost |= errno == ENOBUFS;
+        return errno == ENOBUFS;
+    }
+    for (; mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left))
+        read_message(message, tell, context);
+    return true;
+}
+
+struct listener {
+    nsp_link_news_fn *tell;
+    void *context;
+};
+
+static int
+take_listed(const struct nlmsghdr *message, void *opaque)
+{
+    const struct listener *listener = opaque;
+
+    read_message(message, listener->tell, listener->context);
+    return MNL_CB_OK;
+}
+
+/* Returns 0 or a negative errno. */
+static int
+list_all(nsp_link_news_fn *tell, void *context)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
+    struct listener listener = { tell, context };
+
+    message->nlmsg_type = RTM_GETLINK;
+    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+    return nsp_rtnetlink_ask(message, take_listed, &listener);
+}
+
+bool
 nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
                     void *context)
 {
-    _Alignas(struct nlmsghdr) uint8_t bytes[NEWS_BYTES];
+    for (uint32_t i = 0; i < (watch->lost ? DATAGRAMS_LEFT_MAX : DATAGRAMS_MAX);
+         i++)
+        if (!read_datagram(watch, tell, context))
+            break;
+    if (!watch->lost || list_all(tell, context) < 0)
+        return false;
+    watch->lost = false;
+    return true;
+}
 
-    for (uint32_t i = 0; i < DATAGRAMS_MAX; i++) {
-        ssize_t got = recv(watch->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-        struct nlmsghdr *message = (struct nlmsghdr *)bytes;
-        int left = (int)got;
+void
+nsp_link_watch_miss(uint32_t ifindex, nsp_link_news_fn *tell, void *context)
+{
+    const struct nsp_link_news gone = { .ifindex = ifindex, .removed = true };
+    char name[IF_NAMESIZE];
 
-        if (got < 0)
-            return;
-        for (; mnl_nlmsg_ok(message, left);
-             message = mnl_nlmsg_next(message, &left))
-            read_message(message, tell, context);
-    }
+    if (!if_indextoname(ifindex, name))
+        tell(context, &gone);
 }

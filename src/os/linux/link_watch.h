@@ -8,7 +8,8 @@
  *
  * Threads  One at a time. */
 struct nsp_link_watch {
-    int fd; /* Readable when there is news; -1 when closed. */
+    int fd;    /* Readable when there is news; -1 when closed. */
+    bool lost; /* Some did not fit, and what there is was not asked for yet. */
 };
 
 /* An interface that changed, as it is now. */
@@ -30,8 +31,14 @@ typedef void nsp_link_news_fn(void *context, const struct nsp_link_news *news);
 int nsp_link_watch_open(struct nsp_link_watch *watch) NSP_MUSTCHECK;
 void nsp_link_watch_close(struct nsp_link_watch *watch);
 
-/* Hands what there is to 'tell', without waiting. */
-void nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
+/* Hands what there is to 'tell', without waiting. Where the kernel had more
+ * news than room for it, 'tell' hears of all interfaces that there are, and
+ * true is returned: those that it does not hear of may be gone. */
+bool nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
+                         void *context);
+
+/* Tells that interface 'ifindex' was removed, if there is none. */
+void nsp_link_watch_miss(uint32_t ifindex, nsp_link_news_fn *tell,
                          void *context);
 
 #endif /* NSP_OS_LINUX_LINK_WATCH_H */
