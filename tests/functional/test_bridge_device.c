@@ -1,7 +1,9 @@
+#define _GNU_SOURCE
 /* The bridge device, driven through its operations: fates, bounds, errors. */
 #include "tests/functional/bridge_fixture.h"
 
 #include <linux/if_ether.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,6 +13,9 @@
 #define HELD_PKTS WIRE_HELD_PKTS
 #define LENT_PKTS (HELD_PKTS + 2 * NSP_BURST_MAX)
 #define RING_PKTS 2048u
+
+/* How late a clock may be that goes by ticks. */
+#define TICK_NS_MAX UINT64_C(20000000)
 
 /* --- Fates ---------------------------------------------------------------- */
 
@@ -356,6 +361,43 @@ TEST(bridge_counts_packets_without_what_fills_their_frames_up)
     nsp_filter_destroy(wanted);
 }
 
+/* Each processor has counters of its own. */
+TEST(bridge_tells_when_the_last_hit_was_on_any_processor)
+{
+    struct nsp_offload_counters last[2] = { { 0 } }, counters;
+    const struct nsp_offload_rule drop_all = { .does = NSP_OFFLOAD_DROP };
+    const struct nsp_offload_request request = { .rules = &drop_all,
+                                                 .count = 1,
+                                                 .complete = true };
+    struct nsp_io_config cfg = wire_begin();
+    struct nsp_filter *ipv4 = compile("ip");
+    cpu_set_t all, one;
+    struct wire_frame frame;
+    uint64_t frames = 0, began_ns;
+
+    cfg.filter = ipv4;
+    wire_open(&cfg);
+    CHECK_EQ(nsp_bridge_ops.offload(wire_device, &request, last), 0);
+    wire_build_ip(&frame, &wire_kinds[1], 4, false);
+    CHECK_EQ(sched_getaffinity(0, sizeof all, &all), 0);
+    began_ns = wire_now_ns();
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, &all))
+            continue;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        CHECK_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+        wire_put(0, &frame);
+        frames++;
+    }
+    CHECK_EQ(sched_setaffinity(0, sizeof all, &all), 0);
+    check_dropped(0, frames, frames * (20 + 8 + 4));
+    nsp_bridge_ops.read_offload(wire_device, 0, &counters);
+    CHECK(counters.last_hit_ns + TICK_NS_MAX > began_ns);
+    CHECK(counters.last_hit_ns <= wire_now_ns());
+    nsp_filter_destroy(ipv4);
+}
+
 int
 main(void)
 {
@@ -371,6 +413,7 @@ main(void)
         BRIDGE_TEST(bridge_survives_every_allocation_that_can_fail),
         BRIDGE_TEST(bridge_polls_busily_where_asked_to),
         BRIDGE_TEST(bridge_counts_packets_without_what_fills_their_frames_up),
+        BRIDGE_TEST(bridge_tells_when_the_last_hit_was_on_any_processor),
     };
 
     return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);

@@ -114,16 +114,17 @@ possible_cpus(void)
 }
 
 int
-nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
-                         uint64_t ret[])
+nsp_bpf_percpu_array_read(int map_fd, uint32_t index, uint32_t value_bytes,
+                          nsp_bpf_value_fn *take, void *context)
 {
     int cpus = possible_cpus(), err;
     union bpf_attr attr;
-    uint64_t *values;
+    uint8_t *values;
 
+    assert(value_bytes % sizeof(uint64_t) == 0);
     if (cpus < 0)
         return cpus;
-    values = calloc((size_t)cpus * count, sizeof *values);
+    values = calloc((size_t)cpus, value_bytes);
     if (!values)
         return -ENOMEM;
     memset(&attr, 0, sizeof attr);
@@ -131,11 +132,8 @@ nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
     attr.key = (uintptr_t)&index;
     attr.value = (uintptr_t)values;
     err = call(BPF_MAP_LOOKUP_ELEM, &attr, sizeof attr);
-    for (uint32_t w = 0; w < count && err == 0; w++) {
-        ret[w] = 0;
-        for (int cpu = 0; cpu < cpus; cpu++)
-            ret[w] += values[(size_t)cpu * count + w];
-    }
+    for (int cpu = 0; cpu < cpus && err == 0; cpu++)
+        take(context, values + (size_t)cpu * value_bytes);
     free(values);
     return err;
 }

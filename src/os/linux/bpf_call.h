@@ -29,10 +29,13 @@ int nsp_bpf_array_create(const char *name, uint32_t value_bytes,
 int nsp_bpf_percpu_array_create(const char *name, uint32_t value_bytes,
                                 uint32_t entries) NSP_MUSTCHECK;
 
-/* Adds up the 'count' words of value 'index' over all processors; each is
- * exact, together they are not one instant. Returns 0 or a negative errno. */
-int nsp_bpf_percpu_array_sum(int map_fd, uint32_t index, uint32_t count,
-                             uint64_t ret[]) NSP_MUSTCHECK;
+/* Hands each processor's value 'index' to 'take'; each word is exact, together
+ * they are not one instant. Returns 0, or a negative errno with none handed
+ * out. */
+typedef void nsp_bpf_value_fn(void *context, const void *value);
+int nsp_bpf_percpu_array_read(int map_fd, uint32_t index, uint32_t value_bytes,
+                              nsp_bpf_value_fn *take,
+                              void *context) NSP_MUSTCHECK;
 
 /* Makes a hash map that has 'entries' values at most, and then forgets those
  * that were not asked for longest; and sets one of a map's values. */

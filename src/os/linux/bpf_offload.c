@@ -538,16 +538,34 @@ nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
     }
 }
 
+/* Adds what one processor has counted. */
+static void
+add_counters(void *context, const void *value)
+{
+    struct nsp_offload_counters *all = context, one;
+
+    memcpy(&one, value, sizeof one);
+    all->hit_pkts += one.hit_pkts;
+    all->hit_bytes += one.hit_bytes;
+    all->last_hit_ns = nsp_max_u64(all->last_hit_ns, one.last_hit_ns);
+    all->passed_pkts += one.passed_pkts;
+    all->passed_bytes += one.passed_bytes;
+    all->dropped_pkts += one.dropped_pkts;
+    all->dropped_bytes += one.dropped_bytes;
+    all->limited_pkts += one.limited_pkts;
+    all->limited_bytes += one.limited_bytes;
+}
+
 int
 nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
                      struct nsp_offload_counters *ret)
 {
-    uint64_t words[sizeof *ret / sizeof(uint64_t)];
-    int err = nsp_bpf_percpu_array_sum(offload->counters_fd, index,
-                                       NSP_ARRAY_LEN(words), words);
+    struct nsp_offload_counters all = { 0 };
+    int err = nsp_bpf_percpu_array_read(offload->counters_fd, index, sizeof all,
+                                        add_counters, &all);
 
     if (err == 0)
-        memcpy(ret, words, sizeof *ret);
+        *ret = all;
     return err;
 }
 
