@@ -131,7 +131,7 @@ struct nsp_offload_rule {
  * last that counted where none did. */
 struct nsp_offload_counters {
     uint64_t hit_pkts, hit_bytes;
-    uint64_t last_hit_ns; /* Monotonic clock; 0: never. */
+    uint64_t last_hit_ns; /* Monotonic clock, to some ms; 0: never. */
     uint64_t passed_pkts, passed_bytes;
     uint64_t dropped_pkts, dropped_bytes;
     uint64_t limited_pkts, limited_bytes; /* Dropped by a limit. */

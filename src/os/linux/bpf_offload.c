@@ -431,13 +431,16 @@ put_ends(struct walk *w)
     return any;
 }
 
-/* Has the buckets turn fates that they decide into others. */
+/* Has the buckets turn fates that they decide into others: these need to know
+ * the time to the nanosecond. */
 static void
 put_policing(struct walk *w)
 {
     struct nsp_bpf_program *p = w->p;
 
     nsp_bpf_jump_if(p, BPF_JLT, R8, FATE_POLICE, label(w, OWN_POLICED));
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
+    nsp_bpf_move(p, R7, R0);
     for (uint32_t i = 1; i < w->buckets; i++)
         nsp_bpf_jump_if(p, BPF_JEQ, R8, FATE_POLICE + i,
                         label(w, OWN_BUCKET + i));
@@ -465,7 +468,9 @@ put_tail(struct walk *w)
     nsp_bpf_place(p, label(w, OWN_TAIL));
     nsp_bpf_put_ip_bytes(p, w->offload->type, w->exits->ask,
                          label(w, OWN_LENGTH));
-    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
+    /* The last tick's will do for the time of a hit: to read the clock took as
+     * long as all the rest. */
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_coarse_ns);
     nsp_bpf_move(p, R7, R0);
     if (w->buckets > 0)
         put_policing(w);
@@ -508,8 +513,9 @@ nsp_bpf_offload_put(struct nsp_bpf_offload *offload, struct nsp_bpf_program *p,
     struct walk w = { .offload = offload, .p = p, .exits = exits };
     bool goes_on = true;
 
-    for (uint32_t i = 0; i < NSP_OFFLOAD_COUNTS_MAX; i++)
-        store(&w, i, NOTE_NONE);
+    for (uint32_t i = 0, notes = 0; i < offload->request.count; i++)
+        if (offload->rules[i].does == NSP_OFFLOAD_COUNT)
+            store(&w, notes++, NOTE_NONE);
     store(&w, WORD_DECIDER, offload->request.count + 1);
     if (offload->request.flow_rules > 0 && offload->shared.flows_fd >= 0)
         put_flow(&w);

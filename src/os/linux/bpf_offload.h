@@ -20,8 +20,9 @@
  * Sets       The larger named ones are tries (LPM) that all programs share.
  * Counters   A per-CPU array: an entry for each rule, one for packets that none
  *            decides, and one for each rule that flows may name. Of what is
- * asked about nothing is counted. Threads    One at a time; counters may be
- * read by any. */
+ *            asked about nothing is counted. Hits are timed by the tick.
+ *
+ * Threads    One at a time; counters may be read by any. */
 struct nsp_bpf_offload;
 
 /* What programs share with others than their like. */
