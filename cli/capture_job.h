@@ -28,8 +28,7 @@ int nsp_capture_run(struct nsp_cli *cli, const struct nsp_capture_job *job);
 struct nsp_capture_counters {
     uint64_t elapsed_ns;
     struct nsp_stats seen;
-    uint64_t written_pkts,
-        written_bytes; /* Those of the packets on the wire. */
+    struct nsp_capture_totals written;
     uint32_t files;
 };
 

@@ -35,8 +35,8 @@ write_json(const char *type, const struct nsp_capture_job *job,
     if (now) {
         nsp_json_uint(&json, "elapsed_ns", now->elapsed_ns);
         nsp_json_begin_object(&json, "captured");
-        nsp_json_uint(&json, "pkts", now->written_pkts);
-        nsp_json_uint(&json, "bytes", now->written_bytes);
+        nsp_json_uint(&json, "pkts", now->written.pkts);
+        nsp_json_uint(&json, "bytes", now->written.bytes);
         nsp_json_end(&json);
         nsp_json_uint(&json, "files", now->files);
         nsp_json_uint(&json, "seen_pkts", now->seen.in_pkts);
@@ -81,8 +81,8 @@ nsp_capture_report_sample(const struct nsp_cli *cli,
         fprintf(to,
                 "%4" PRIu64 " s  captured %" PRIu64 " (%s)  lost %" PRIu64
                 "  files %" PRIu32 "\n",
-                now->elapsed_ns / UINT64_C(1000000000), now->written_pkts,
-                nsp_units_write_bytes(bytes, sizeof bytes, now->written_bytes),
+                now->elapsed_ns / UINT64_C(1000000000), now->written.pkts,
+                nsp_units_write_bytes(bytes, sizeof bytes, now->written.bytes),
                 now->seen.kernel_lost_pkts + now->seen.events_lost, now->files);
     fflush(to);
 }
@@ -102,8 +102,8 @@ nsp_capture_report_end(const struct nsp_cli *cli,
     }
     fprintf(to,
             "nsp: captured %" PRIu64 " packet%s, %s, in %" PRIu32 " file%s\n",
-            now->written_pkts, now->written_pkts == 1 ? "" : "s",
-            nsp_units_write_bytes(bytes, sizeof bytes, now->written_bytes),
+            now->written.pkts, now->written.pkts == 1 ? "" : "s",
+            nsp_units_write_bytes(bytes, sizeof bytes, now->written.bytes),
             now->files, now->files == 1 ? "" : "s");
     if (now->seen.kernel_lost_pkts > 0)
         fprintf(to,

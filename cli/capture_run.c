@@ -54,7 +54,7 @@ is_complete(const struct run *run)
 {
     return run->diag.result != NSP_OK ||
            (run->job->max_pkts != 0 &&
-            run->counters.written_pkts >= run->job->max_pkts);
+            run->counters.written.pkts >= run->job->max_pkts);
 }
 
 static void
@@ -68,8 +68,7 @@ write_one(void *context, const struct nsp_event *event)
         return;
     result = nsp_capture_write(run->file, event, &diag);
     if (result == NSP_OK) {
-        run->counters.written_pkts++;
-        run->counters.written_bytes += event->wire_bytes;
+        nsp_capture_read_totals(run->file, &run->counters.written);
     } else if (result == NSP_ABORTED) {
         run->diag = diag;
     } else {
@@ -79,16 +78,21 @@ write_one(void *context, const struct nsp_event *event)
 
 /* Writes what there is, so that whoever ends us now leaves it all to read. */
 static void
+flush(struct run *run)
+{
+    struct nsp_diag diag;
+
+    if (run->diag.result == NSP_OK &&
+        nsp_capture_flush(run->file, &diag) != NSP_OK)
+        run->diag = diag;
+}
+
+static void
 fetch(struct run *run)
 {
     if (nsp_engine_read_events(run->runner.engine, write_one, run, TAKE_MAX) >
-            0 &&
-        run->diag.result == NSP_OK) {
-        struct nsp_diag diag;
-
-        if (nsp_capture_flush(run->file, &diag) != NSP_OK)
-            run->diag = diag;
-    }
+        0)
+        flush(run);
     if (is_complete(run))
         stop(run);
 }
@@ -99,6 +103,7 @@ read_counters(struct run *run)
     nsp_engine_read_stats(run->runner.engine, &run->counters.seen);
     run->counters.elapsed_ns = nsp_cli_now_ns() - run->began_ns;
     run->counters.files = nsp_capture_count_files(run->file);
+    nsp_capture_read_totals(run->file, &run->counters.written);
 }
 
 static void
@@ -207,6 +212,7 @@ conclude(struct run *run)
     struct nsp_diag diag = { .result = NSP_OK }, closing;
     int result;
 
+    flush(run); /* So that what is counted is there. */
     read_counters(run);
     if (nsp_capture_close(run->file, &closing) != NSP_OK &&
         run->diag.result == NSP_OK)
@@ -219,6 +225,8 @@ conclude(struct run *run)
     }
     if (result >= 0 || !run->cli->json)
         nsp_capture_report_end(run->cli, run->job, &run->counters);
+    else /* The last object is the error. */
+        nsp_capture_report_sample(run->cli, run->job, &run->counters);
     if (result >= 0)
         return NSP_EXIT_OK;
     nsp_cli_fail_result(run->cli, result, &diag);

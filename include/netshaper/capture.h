@@ -56,6 +56,15 @@ NSP_API int nsp_capture_write(struct nsp_capture *capture,
 NSP_API int nsp_capture_flush(struct nsp_capture *capture,
                               struct nsp_diag *reterr) NSP_MUSTCHECK;
 
+/* What a capture's files hold, those that others took the place of, too, and
+ * will hold with what was not flushed yet. After a failure: what reached them
+ * in whole. */
+struct nsp_capture_totals {
+    uint64_t pkts, bytes; /* As long as they were on the wire. */
+};
+NSP_API void nsp_capture_read_totals(const struct nsp_capture *capture,
+                                     struct nsp_capture_totals *ret);
+
 /* Files begun so far, from 1. */
 NSP_API uint32_t nsp_capture_count_files(const struct nsp_capture *capture);
 

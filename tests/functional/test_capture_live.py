@@ -309,12 +309,13 @@ cp * {kept} && exit $status
         pytest.skip("no file system can be mounted here")
     send(near, count=1000, size=1000)
     out, _ = process.communicate(timeout=PATIENCE)
-    return process.returncode, json.loads(out.splitlines()[-1]), kept
+    told, last = map(json.loads, out.splitlines()[-2:])
+    return process.returncode, told, last, kept
 
 
 def test_a_full_disk_ends_it_with_an_error_and_a_readable_file(near, tmp_path):
     assert answers_in_time(near)
-    status, last, kept = full_disk(near, tmp_path, "-w", "f.pcapng")
+    status, told, last, kept = full_disk(near, tmp_path, "-w", "f.pcapng")
     assert status == 1
     assert last["ok"] is False
     assert "f.pcapng" in last["error"]["message"]
@@ -322,6 +323,7 @@ def test_a_full_disk_ends_it_with_an_error_and_a_readable_file(near, tmp_path):
     rows = read(kept / "f.pcapng", "udp.payload")
     assert [int(row[0][:8], 16) for row in rows] == list(range(len(rows)))
     assert len(rows) > 150
+    assert told["captured"]["pkts"] == len(rows)
     check = subprocess.run(["capinfos", kept / "f.pcapng"], capture_output=True,
                            text=True, check=False)
     assert check.returncode == 0, check.stderr
@@ -329,13 +331,13 @@ def test_a_full_disk_ends_it_with_an_error_and_a_readable_file(near, tmp_path):
 
 def test_a_disk_that_is_full_at_the_next_file_ends_it_too(near, tmp_path):
     assert answers_in_time(near)
-    status, last, kept = full_disk(near, tmp_path, "-w", "f.pcapng",
-                                      "--rotate-size", "100kb")
+    status, told, last, kept = full_disk(near, tmp_path, "-w", "f.pcapng",
+                                         "--rotate-size", "100kb")
     assert status == 1
     assert "No space left" in last["error"]["message"]
-    for path in kept.iterdir():
-        if path.stat().st_size > 0:
-            read(path, "frame.number")
+    assert told["captured"]["pkts"] == sum(
+        len(read(path, "frame.number")) for path in kept.iterdir()
+        if path.stat().st_size > 0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

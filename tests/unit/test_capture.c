@@ -168,6 +168,7 @@ TEST(capture_that_failed_stays_failed)
     char name[64];
     struct nsp_capture *capture;
     struct nsp_event event = event_of("abcd", 4, 5);
+    struct nsp_capture_totals totals;
     struct nsp_diag diag;
     int ends[2];
 
@@ -177,7 +178,13 @@ TEST(capture_that_failed_stays_failed)
     close(ends[0]);
     signal(SIGPIPE, SIG_IGN);
     CHECK_EQ(nsp_capture_write(capture, &event, &diag), NSP_OK);
+    nsp_capture_read_totals(capture, &totals);
+    CHECK_EQ(totals.pkts, 1);
+    CHECK_EQ(totals.bytes, event.wire_bytes);
     CHECK_EQ(nsp_capture_flush(capture, &diag), NSP_ABORTED);
+    nsp_capture_read_totals(capture, &totals);
+    CHECK_EQ(totals.pkts, 0);
+    CHECK_EQ(totals.bytes, 0);
     CHECK(strstr(diag.text, "ends here") != NULL);
     CHECK_EQ(nsp_capture_write(capture, &event, &diag), NSP_ABORTED);
     CHECK_EQ(nsp_capture_close(capture, &diag), NSP_ABORTED);

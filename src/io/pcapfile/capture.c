@@ -28,6 +28,7 @@ struct nsp_capture {
     uint8_t link;
     uint64_t epoch_offset_ns, rotate_bytes, rotate_ns;
     uint32_t max_files, files;
+    struct nsp_capture_totals finished; /* Of the files before. */
 
     /* Of the present file. */
     uint32_t interfaces[LINKS]; /* Number of each link type's, from 1; 0: none
@@ -108,11 +109,29 @@ start_file(struct nsp_capture *capture)
     return 0;
 }
 
+/* Adds up what the files hold. */
+static struct nsp_capture_totals
+totals_of(const struct nsp_capture *capture)
+{
+    struct nsp_capture_totals totals = capture->finished, present;
+
+    if (!capture->file)
+        return totals;
+    present = nsp_pcapng_totals(capture->file);
+    totals.pkts += present.pkts;
+    totals.bytes += present.bytes;
+    return totals;
+}
+
 static int
 finish_file(struct nsp_capture *capture)
 {
-    int err = nsp_pcapng_finish(capture->file);
+    int err;
 
+    if (capture->file)
+        (void)nsp_pcapng_flush(capture->file); /* To be told by what follows. */
+    capture->finished = totals_of(capture);
+    err = nsp_pcapng_finish(capture->file);
     capture->file = NULL;
     return err;
 }
@@ -323,6 +342,13 @@ nsp_capture_flush(struct nsp_capture *capture, struct nsp_diag *reterr)
     if (err == 0)
         err = nsp_pcapng_flush(capture->file);
     return err == 0 ? NSP_OK : fail(capture, err, reterr);
+}
+
+void
+nsp_capture_read_totals(const struct nsp_capture *capture,
+                        struct nsp_capture_totals *ret)
+{
+    *ret = totals_of(capture);
 }
 
 uint32_t

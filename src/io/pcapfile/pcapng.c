@@ -27,6 +27,7 @@
 /* Type and length before, length after; fixed part of a packet's. */
 #define BLOCK_FRAME_BYTES 12u
 #define EPB_FIXED_BYTES   20u
+#define EPB_WIRE_OFF      24u /* Of the length on the wire, in the block. */
 #define INTERFACE_BYTES   (BLOCK_FRAME_BYTES + 20u)
 /* Flags, a comment with padding, the end mark. */
 #define EPB_OPTIONS_BYTES_MAX (8u + 8u + NSP_PCAPNG_COMMENT_BYTES_MAX + 4u)
@@ -42,6 +43,7 @@ struct nsp_pcapng {
     uint32_t interfaces;
     uint32_t used; /* Complete blocks in 'buffer'. */
     uint64_t flushed_bytes;
+    struct nsp_capture_totals totals;
     uint8_t *buffer; /* BUFFER_BYTES of them. */
     struct nsp_allocator allocator;
 };
@@ -212,6 +214,7 @@ nsp_pcapng_write(struct nsp_pcapng *file,
 {
     size_t comment_bytes = packet->comment ? strlen(packet->comment) : 0;
     uint32_t bytes = packet->prefix_bytes + packet->data_bytes;
+    uint32_t wire_bytes = nsp_max_u32(packet->wire_bytes, bytes);
     uint8_t *at;
     int err;
 
@@ -234,7 +237,7 @@ nsp_pcapng_write(struct nsp_pcapng *file,
     at = put32(at, (uint32_t)(packet->epoch_ns >> 32));
     at = put32(at, (uint32_t)packet->epoch_ns);
     at = put32(at, bytes);
-    at = put32(at, packet->wire_bytes > bytes ? packet->wire_bytes : bytes);
+    at = put32(at, wire_bytes);
     if (packet->prefix_bytes > 0)
         memcpy(at, packet->prefix, packet->prefix_bytes);
     at += packet->prefix_bytes;
@@ -244,6 +247,8 @@ nsp_pcapng_write(struct nsp_pcapng *file,
     memset(at, 0, padded(bytes) - bytes);
     at += padded(bytes) - bytes;
     end_block(file, put_packet_options(at, packet, (uint32_t)comment_bytes));
+    file->totals.pkts++;
+    file->totals.bytes += wire_bytes;
     return 0;
 }
 
@@ -270,15 +275,11 @@ write_all(int fd, const uint8_t *data, size_t bytes, size_t *ret_written)
     return 0;
 }
 
-/* Cuts off the block that was being written when the first 'written' bytes of
- * the buffer had reached the file. Nothing to be done where that fails: the
- * write's own error is the one to report. */
-static void
-cut_incomplete_block(struct nsp_pcapng *file, size_t written)
+/* How much of the first 'written' bytes of the buffer are whole blocks. */
+static size_t
+complete_bytes(const struct nsp_pcapng *file, size_t written)
 {
     size_t complete = 0;
-    struct stat info;
-    off_t end;
 
     while (complete < written) {
         size_t bytes = load_le32(file->buffer + complete + 4);
@@ -287,12 +288,37 @@ cut_incomplete_block(struct nsp_pcapng *file, size_t written)
             break;
         complete += bytes;
     }
-    if (complete == written || fstat(file->fd, &info) < 0 ||
-        !S_ISREG(info.st_mode))
+    return complete;
+}
+
+/* Cuts the last 'bytes' off, of a block that was being written. Nothing to be
+ * done where that fails: the write's own error is the one to report. */
+static void
+cut_incomplete_block(const struct nsp_pcapng *file, size_t bytes)
+{
+    struct stat info;
+    off_t end;
+
+    if (bytes == 0 || fstat(file->fd, &info) < 0 || !S_ISREG(info.st_mode))
         return;
     end = lseek(file->fd, 0, SEEK_CUR);
-    if (end < 0 || ftruncate(file->fd, end - (off_t)(written - complete)) < 0)
+    if (end < 0 || ftruncate(file->fd, end - (off_t)bytes) < 0)
         return;
+}
+
+/* The blocks in the buffer from 'at' on did not reach the file. */
+static void
+forget_packets(struct nsp_pcapng *file, size_t at)
+{
+    while (at < file->used) {
+        const uint8_t *block = file->buffer + at;
+
+        if (load_le32(block) == BLOCK_PACKET) {
+            file->totals.pkts--;
+            file->totals.bytes -= load_le32(block + EPB_WIRE_OFF);
+        }
+        at += load_le32(block + 4);
+    }
 }
 
 int
@@ -303,11 +329,21 @@ nsp_pcapng_flush(struct nsp_pcapng *file)
     if (file->error < 0)
         return file->error;
     file->error = write_all(file->fd, file->buffer, file->used, &written);
-    if (file->error < 0)
-        cut_incomplete_block(file, written);
+    if (file->error < 0) {
+        size_t complete = complete_bytes(file, written);
+
+        cut_incomplete_block(file, written - complete);
+        forget_packets(file, complete);
+    }
     file->flushed_bytes += written;
     file->used = 0;
     return file->error;
+}
+
+struct nsp_capture_totals
+nsp_pcapng_totals(const struct nsp_pcapng *file)
+{
+    return file->totals;
 }
 
 uint64_t

@@ -1,6 +1,7 @@
 #ifndef NSP_IO_PCAPFILE_PCAPNG_H
 #define NSP_IO_PCAPFILE_PCAPNG_H
 #include "base/memory.h"
+#include "netshaper/capture.h"
 
 /* Writes a capture file in pcapng (draft-ietf-opsawg-pcapng): one section, at
  * least one interface, each with nanosecond timestamps, an Enhanced Packet
@@ -50,6 +51,9 @@ int nsp_pcapng_write(struct nsp_pcapng *file,
 
 /* Hands everything to the system. Returns 0 or the file's error. */
 int nsp_pcapng_flush(struct nsp_pcapng *file);
+
+/* The packets that the file holds, as in nsp_capture_read_totals(). */
+struct nsp_capture_totals nsp_pcapng_totals(const struct nsp_pcapng *file);
 
 /* The file's length with all that was added. */
 uint64_t nsp_pcapng_bytes(const struct nsp_pcapng *file);
