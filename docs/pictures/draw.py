@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """Draws a picture of each effect, from what 'nsp simulate' makes of a capture.
 
-usage: draw.py NSP FOLDER
+usage: draw.py NSP FOLDER [STORED]
 
 Each is one SVG in FOLDER, named after the effect. The same NSP draws the same
-bytes: traffic, seeds and layout are fixed.
+bytes: traffic, seeds and layout are fixed. Fails if folder STORED has others.
 """
 
 import pathlib
@@ -410,12 +410,25 @@ PICTURES = {
 }
 
 
+def differing(folder, stored):
+    """Names of pictures that are not the same, or not there, in both."""
+    pictures = [{path.name: path.read_bytes() for path in each.glob("*.svg")}
+                for each in (folder, stored)]
+    return sorted(name for name in {*pictures[0], *pictures[1]}
+                  if pictures[0].get(name) != pictures[1].get(name))
+
+
 def main():
-    nsp, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
+    nsp, folder, *stored = map(pathlib.Path, sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
     for name, (draw, packets, rule) in PICTURES.items():
-        draw(rule, Run(nsp, rule, packets)).write(folder / f"{name}.svg")
+        draw(rule, Run(nsp.resolve(), rule, packets)).write(
+            folder / f"{name}.svg")
     print(f"{len(PICTURES)} pictures in {folder}")
+    wrong = differing(folder, stored[0]) if stored else []
+    if wrong:
+        sys.exit("'make pictures' draws others than are stored: " +
+                 " ".join(wrong))
 
 
 if __name__ == "__main__":
