@@ -232,6 +232,37 @@ refuse_scenario(struct nsp_cli *cli)
         "--scenario: steps that change several effects do not fit on one line");
 }
 
+static void
+set_flag(struct request *r, enum option option)
+{
+    struct nsp_engine_config *engine = &r->job.engine;
+
+    switch (option) {
+    case OPT_BUSY_POLL:
+        engine->busy_poll = true;
+        break;
+    case OPT_DEEP_IDLE:
+        engine->deep_idle = true;
+        break;
+    case OPT_NO_OFFLOAD:
+        engine->no_offload = true;
+        engine->bridge.take_all = true;
+        break;
+    case OPT_FAIL_CLOSED:
+        engine->nfqueue.fail_closed = true;
+        engine->tap.fail_closed = true;
+        engine->bridge.fail_closed = true;
+        break;
+    case OPT_YES:
+        r->job.goes_on = true;
+        break;
+    case OPT_QUIET:
+    default:
+        r->job.quiet = true;
+        break;
+    }
+}
+
 static int
 take_option(struct nsp_cli *cli, struct request *r, enum option option,
             const char *value)
@@ -255,24 +286,9 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
         return nsp_cli_read_workers(cli, value, &r->job.engine.workers);
     case OPT_FIRST_QUEUE:
         return set_first_queue(cli, r, value);
-    case OPT_BUSY_POLL:
-        r->job.engine.busy_poll = true;
-        return NSP_EXIT_OK;
-    case OPT_DEEP_IDLE:
-        r->job.engine.deep_idle = true;
-        return NSP_EXIT_OK;
     case OPT_CPUS:
         return nsp_cli_read_cpus(cli, "--cpus", value, r->job.engine.cpus,
                                  NSP_IO_QUEUES_MAX, &r->job.engine.cpu_count);
-    case OPT_NO_OFFLOAD:
-        r->job.engine.no_offload = true;
-        r->job.engine.bridge.take_all = true;
-        return NSP_EXIT_OK;
-    case OPT_FAIL_CLOSED:
-        r->job.engine.nfqueue.fail_closed = true;
-        r->job.engine.tap.fail_closed = true;
-        r->job.engine.bridge.fail_closed = true;
-        return NSP_EXIT_OK;
     case OPT_IN:
         r->job.engine.pcapfile.in_path = value;
         return NSP_EXIT_OK;
@@ -285,12 +301,8 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
                                    &r->job.confirm_ns);
     case OPT_SCENARIO:
         return refuse_scenario(cli);
-    case OPT_YES:
-        r->job.goes_on = true;
-        return NSP_EXIT_OK;
-    case OPT_QUIET:
     default:
-        r->job.quiet = true;
+        set_flag(r, option);
         return NSP_EXIT_OK;
     }
 }
