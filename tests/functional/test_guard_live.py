@@ -9,52 +9,37 @@ The network of live_hosts.py; 'near' is where nsp runs:
 
 import json
 import subprocess
-import time
 
 import pytest
 
-from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
-                        near, ping, works_here)  # noqa: F401
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, near,
+                        ping, straight, works_here)  # noqa: F401
 from test_run_live import Run
 from test_shape_live import NSP, Shape
 
-NEAR6, FAR6 = "fd78::1", "fd78::2"
 PYTHON = "/usr/bin/python3"
 
 pytestmark = NEEDS_NETWORK
 
 
-@pytest.fixture
-def net(near):
-    for host, name, address in ((near, "v0", NEAR6), (near.far, "v1", FAR6)):
-        done = host.run("ip", "address", "add", f"{address}/64", "dev", name,
-                        "nodad")
-        assert done.returncode == 0, done.stderr
-    assert answers_in_time(near)
-    until = time.monotonic() + PATIENCE
-    while near.run("ping", "-c", "1", "-W", "1", FAR6).returncode != 0:
-        assert time.monotonic() < until
-    yield near
-
-
-def is_found_by_far(net):
+def is_found_by_far(straight):
     """Whether the far host, who has forgotten it, finds our hardware address,
     while pings are not answered."""
-    assert net.far.run("ip", "neigh", "flush", "all").returncode == 0
-    assert net.far.run("ping", "-c", "1", "-W", "4", NEAR6).returncode != 0
-    return "lladdr" in net.far.run("ip", "-6", "neigh", "show", NEAR6).stdout
+    assert straight.far.run("ip", "neigh", "flush", "all").returncode == 0
+    assert straight.far.run("ping", "-c", "1", "-W", "4", NEAR6).returncode != 0
+    return "lladdr" in straight.far.run("ip", "-6", "neigh", "show", NEAR6).stdout
 
 
-def test_neighbours_find_a_host_that_drops_all(net):
-    shape = Shape(net, "--drop")
-    assert is_found_by_far(net)
-    assert ping(net, 1) == 0  # All means all else.
+def test_neighbours_find_a_host_that_drops_all(straight):
+    shape = Shape(straight, "--drop")
+    assert is_found_by_far(straight)
+    assert ping(straight, 1) == 0  # All means all else.
     shape.end()
 
 
-def test_neighbours_do_not_find_a_host_that_says_so(net):
-    shape = Shape(net, "--filter", "icmpv6.Type in { 128..137 }", "--drop")
-    assert not is_found_by_far(net)
+def test_neighbours_do_not_find_a_host_that_says_so(straight):
+    shape = Shape(straight, "--filter", "icmpv6.Type in { 128..137 }", "--drop")
+    assert not is_found_by_far(straight)
     assert shape.end()["dropped"]["rule"]["pkts"] > 0
 
 
@@ -89,11 +74,11 @@ except TimeoutError:
     (["--filter", "udp.DstPort in { 67, 68 }", "--drop"], "no answer"),
     (["--filter", "localPort == 68", "--drop"], "no answer"),
 ])
-def test_dhcp_passes_what_does_not_name_it(net, options, answer):
-    server = net.far.start(PYTHON, "-c", DHCP_SERVER)
+def test_dhcp_passes_what_does_not_name_it(straight, options, answer):
+    server = straight.far.start(PYTHON, "-c", DHCP_SERVER)
     assert server.stdout.readline() == "ready\n"
-    shape = Shape(net, *options)
-    done = net.run(PYTHON, "-c", DHCP_CLIENT)
+    shape = Shape(straight, *options)
+    done = straight.run(PYTHON, "-c", DHCP_CLIENT)
     assert done.stdout.strip() == answer, done.stderr
     shape.end()
     server.kill()
@@ -129,11 +114,11 @@ class Login:
     """Somebody at the far host, logged in here. The environment names them as
     'environment' says."""
 
-    def __init__(self, net, environment="%s %s 10.78.0.1 22", at=NEAR):
-        self.shell = net.start(PYTHON, "-c", SHELL, at, environment,
+    def __init__(self, straight, environment="%s %s 10.78.0.1 22", at=NEAR):
+        self.shell = straight.start(PYTHON, "-c", SHELL, at, environment,
                                stdin=subprocess.PIPE)
         assert self.shell.stdout.readline() == "ready\n"
-        self.client = net.far.start(PYTHON, "-c", CLIENT, at)
+        self.client = straight.far.start(PYTHON, "-c", CLIENT, at)
         self.port = int(self.client.stdout.readline())
         assert self.shell.stdout.readline().startswith("here")
 
@@ -150,8 +135,8 @@ class Login:
 
 
 @pytest.fixture
-def login(net):
-    login = Login(net)
+def login(straight):
+    login = Login(straight)
     yield login
     login.end()
 
@@ -192,16 +177,16 @@ def test_says_nothing_of_what_leaves_them_here(login, options):
 
 @pytest.mark.parametrize("environment", ["", "192.0.2.9 %s 10.78.0.1 %s",
                                          "nonsense %s %s"])
-def test_finds_the_connection_by_the_process_that_has_it(net, environment):
-    login = Login(net, environment or "%.0s%.0s")
+def test_finds_the_connection_by_the_process_that_has_it(straight, environment):
+    login = Login(straight, environment or "%.0s%.0s")
     status, output = login.run(NSP, "shape", "--drop")
     assert status == 1, output
     assert f"process {login.shell.pid}" in output
     login.end()
 
 
-def test_knows_connections_of_ipv6(net):
-    login = Login(net, f"%s %s {NEAR6} 22", NEAR6)
+def test_knows_connections_of_ipv6(straight):
+    login = Login(straight, f"%s %s {NEAR6} 22", NEAR6)
     status, output = login.run(NSP, "shape", "--drop")
     assert status == 1, output
     assert f"[{FAR6}]:{login.port} > [{NEAR6}]:22 (SSH_CONNECTION)" in output
@@ -351,29 +336,30 @@ def next_type(run):
     return json.loads(run.process.stdout.readline())["type"]
 
 
-def test_a_start_that_nobody_confirms_ends(net, tmp_path):
+def test_a_start_that_nobody_confirms_ends(straight, tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(DROP)
-    done = net.run(NSP, "run", "--control", "", "--confirm", "300ms", str(path))
+    done = straight.run(NSP, "run", "--control", "", "--confirm", "300ms",
+                        str(path))
     assert done.returncode == 1
     assert "not confirmed in time" in done.stderr
-    assert ping(net, 1) == 1
+    assert ping(straight, 1) == 1
 
 
-def test_a_start_that_is_confirmed_goes_on(net, tmp_path):
-    run = Run(net, tmp_path, DROP, "--confirm", "1h")
+def test_a_start_that_is_confirmed_goes_on(straight, tmp_path):
+    run = Run(straight, tmp_path, DROP, "--confirm", "1h")
     assert next_type(run) == "unconfirmed"
     done = run.ask("confirm")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert next_type(run) == "confirmed"
     done = run.ask("confirm")
     assert done.returncode == 1 and "nothing waits" in done.stderr
-    assert ping(net, 1) == 0
+    assert ping(straight, 1) == 0
     run.end()
 
 
-def test_a_reload_that_nobody_confirms_is_taken_back(net, tmp_path):
-    run = Run(net, tmp_path, PASS, "--confirm", "2s")
+def test_a_reload_that_nobody_confirms_is_taken_back(straight, tmp_path):
+    run = Run(straight, tmp_path, PASS, "--confirm", "2s")
     assert next_type(run) == "unconfirmed"
     assert run.ask("confirm").returncode == 0
     assert next_type(run) == "confirmed"
@@ -381,16 +367,16 @@ def test_a_reload_that_nobody_confirms_is_taken_back(net, tmp_path):
         run.path.write_text(text)
         assert run.ask("reload").returncode == 0
         assert [next_type(run), next_type(run)] == ["reloaded", "unconfirmed"]
-    assert ping(net, 1) == 0
+    assert ping(straight, 1) == 0
     assert next_type(run) == "rolled-back"
-    assert ping(net, 1) == 1
+    assert ping(straight, 1) == 1
     assert run.ask("confirm").returncode == 1
     _, err = run.end()
     assert "the policy before is back" in err
 
 
-def test_what_cannot_be_read_leaves_the_policy_waiting(net, tmp_path):
-    run = Run(net, tmp_path, PASS, "--confirm", "1h")
+def test_what_cannot_be_read_leaves_the_policy_waiting(straight, tmp_path):
+    run = Run(straight, tmp_path, PASS, "--confirm", "1h")
     assert next_type(run) == "unconfirmed"
     run.path.write_text("rules: nonsense")
     assert run.ask("reload").returncode == 2
@@ -398,28 +384,28 @@ def test_what_cannot_be_read_leaves_the_policy_waiting(net, tmp_path):
     assert next_type(run) == "confirmed"
     assert run.ask("reload").returncode == 2
     assert run.ask("confirm").returncode == 1  # And nothing else does.
-    assert ping(net, 1) == 1
+    assert ping(straight, 1) == 1
     run.end()
 
 
-def test_a_reload_that_is_confirmed_stays(net, tmp_path):
-    run = Run(net, tmp_path, PASS, "--confirm", "1h")
+def test_a_reload_that_is_confirmed_stays(straight, tmp_path):
+    run = Run(straight, tmp_path, PASS, "--confirm", "1h")
     assert run.ask("confirm").returncode == 0
     run.path.write_text(DROP)
     assert run.ask("reload").returncode == 0
     assert run.ask("confirm").returncode == 0
-    assert ping(net, 1) == 0
+    assert ping(straight, 1) == 0
     run.end()
 
 
-def test_a_start_and_a_reload_that_nobody_confirms_end(net, tmp_path):
-    run = Run(net, tmp_path, PASS, "--confirm", "1s")
+def test_a_start_and_a_reload_that_nobody_confirms_end(straight, tmp_path):
+    run = Run(straight, tmp_path, PASS, "--confirm", "1s")
     run.path.write_text(DROP)
     assert run.ask("reload").returncode == 0
     out, _ = run.process.communicate(timeout=PATIENCE)
     assert run.process.returncode == 1
     assert "not confirmed" in json.loads(out.splitlines()[-1])["error"]["message"]
-    assert ping(net, 1) == 1
+    assert ping(straight, 1) == 1
 
 
 def test_confirming_replaces_the_question_and_enter_confirms(login, tmp_path):
@@ -435,8 +421,8 @@ def test_confirming_replaces_the_question_and_enter_confirms(login, tmp_path):
 
 # --- Reloading --------------------------------------------------------------
 
-def test_a_reload_that_cuts_off_who_asks_needs_a_word(login, net, tmp_path):
-    run = Run(net, tmp_path, POLICY_THAT_DOES_NOT)
+def test_a_reload_that_cuts_off_who_asks_needs_a_word(login, straight, tmp_path):
+    run = Run(straight, tmp_path, POLICY_THAT_DOES_NOT)
     reload = [NSP, "reload", "--control", str(run.socket)]
     run.path.write_text(POLICY_THAT_CUTS)
     status, output = login.run(*reload)
@@ -459,8 +445,8 @@ def test_a_reload_that_cuts_off_who_asks_needs_a_word(login, net, tmp_path):
     run.end()
 
 
-def test_a_reload_to_be_confirmed_only_warns(login, net, tmp_path):
-    run = Run(net, tmp_path, POLICY_THAT_DOES_NOT, "--confirm", "1h")
+def test_a_reload_to_be_confirmed_only_warns(login, straight, tmp_path):
+    run = Run(straight, tmp_path, POLICY_THAT_DOES_NOT, "--confirm", "1h")
     assert next_type(run) == "unconfirmed"
     run.path.write_text(POLICY_THAT_CUTS)
     assert login.run(NSP, "reload", "--control", str(run.socket)) == (0, "")

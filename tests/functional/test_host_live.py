@@ -32,13 +32,13 @@ def net(near):
              f"{beyond.keeper.pid}"),
             (near, "ip link set w0 up"),
             (near, "ip address add 10.79.0.1/24 dev w0"),
-            (near, "sysctl -q -w net.ipv4.ip_forward=1"),
             (beyond, "ip link set lo up"), (beyond, "ip link set w1 up"),
             (beyond, f"ip address add {BEYOND}/24 dev w1"),
             (beyond, "ip route add 10.78.0.0/24 via 10.79.0.1"),
             (near.far, "ip route add 10.79.0.0/24 via 10.78.0.1")):
         done = host.run(*command.split())
         assert done.returncode == 0, done.stderr
+    near.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
     near.beyond = beyond
     assert answers_in_time(near)
     until = time.monotonic() + PATIENCE
