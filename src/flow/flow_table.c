@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "flow/flow_age.h"
 #include "flow/flow_tcp.h"
 #include "packet/tcp.h"
 
@@ -38,49 +39,7 @@ now_of(uint64_t now_ns)
     return (struct now){ now_ns, (uint32_t)(now_ns / NSP_FLOW_NS_PER_MS) };
 }
 
-/* --- Lifetime ------------------------------------------------------------- */
-
-static enum nsp_flow_timer
-timer_of(uint32_t l4, uint32_t state)
-{
-    switch (l4) {
-    case NSP_L4_TCP:
-        if (state >= NSP_FLOW_TIME_WAIT)
-            return NSP_FLOW_TIMER_TCP_DONE;
-        if (state == NSP_FLOW_SYN_SENT || state == NSP_FLOW_SYN_RECEIVED)
-            return NSP_FLOW_TIMER_TCP_OPENING;
-        return state == NSP_FLOW_ESTABLISHED ? NSP_FLOW_TIMER_TCP_ESTABLISHED
-                                             : NSP_FLOW_TIMER_TCP_CLOSING;
-    case NSP_L4_UDP:
-        return state == NSP_FLOW_ESTABLISHED ? NSP_FLOW_TIMER_UDP_ESTABLISHED
-                                             : NSP_FLOW_TIMER_UDP_NEW;
-    case NSP_L4_ICMP:
-    case NSP_L4_ICMPV6:
-        return NSP_FLOW_TIMER_ICMP;
-    default:
-        return NSP_FLOW_TIMER_OTHER;
-    }
-}
-
-static void
-set_timeouts(struct nsp_flow_table *table, const struct nsp_flow_config *cfg)
-{
-    static const uint32_t defaults[NSP_FLOW_TIMER_COUNT] = {
-#define DEFAULT(id, seconds) [id] = (seconds),
-        NSP_FLOW_TIMERS(DEFAULT)
-#undef DEFAULT
-    };
-
-    for (uint32_t l4 = 0; l4 <= NSP_FLOW_KIND_L4; l4++) {
-        for (uint32_t state = 0; state < NSP_FLOW_STATES; state++) {
-            enum nsp_flow_timer timer = timer_of(l4, state);
-            uint32_t seconds = cfg->timeout_s[timer];
-
-            table->timeout_ms[l4][state] =
-                1000 * (seconds != 0 ? seconds : defaults[timer]);
-        }
-    }
-}
+/* --- Life ----------------------------------------------------------------- */
 
 static bool
 is_valid(const struct nsp_flow_config *cfg)
@@ -111,7 +70,7 @@ nsp_flow_table_create(const struct nsp_flow_config *cfg,
     table->capacity = cfg->capacity_flows;
     table->half_open_max =
         cfg->half_open_max != 0 ? cfg->half_open_max : cfg->capacity_flows / 4;
-    set_timeouts(table, cfg);
+    nsp_flow_age_init(table, cfg);
     nsp_flow_secret_init(&table->secret, cfg->secret);
     if (nsp_flow_store_init(table) != 0) {
         nsp_flow_table_destroy(table);
@@ -554,52 +513,6 @@ nsp_flow_table_has_room(const struct nsp_flow_table *table, uint32_t n)
 {
     return table->stats.flows + n <= table->capacity &&
            table->half_open.count + n <= table->half_open_max;
-}
-
-/* Ages the next places of one bucket. */
-static uint32_t
-age_places(struct nsp_flow_table *table, struct now now, uint32_t count)
-{
-    struct nsp_flow_place *hand = &table->age_hand;
-    uint32_t empty = nsp_flow_ways(&table->buckets[hand->bucket], 0);
-    uint32_t ways = ~empty & ((1u << count) - 1) << hand->way;
-    uint32_t removed = 0;
-
-    for (; ways != 0; ways &= ways - 1) {
-        struct nsp_flow *flow =
-            nsp_flow_at(table, hand->bucket, nsp_ctz_u64(ways));
-
-        if (nsp_flow_is_expired(table, flow, now.ms)) {
-            nsp_flow_store_remove(table, flow);
-            removed++;
-        }
-    }
-    nsp_flow_place_advance(table, hand, count);
-    return removed;
-}
-
-uint32_t
-nsp_flow_table_age(struct nsp_flow_table *table, uint64_t now_ns, uint32_t max)
-{
-    struct now now = now_of(now_ns);
-    uint32_t removed = 0;
-
-    /* Nothing expires within a millisecond: times are kept in these. */
-    if (table->age_ms != now.ms) {
-        table->age_ms = now.ms;
-        table->age_left = nsp_flow_places(table);
-    }
-    max = nsp_min_u32(max, table->age_left);
-    table->age_left -= max;
-    while (max > 0) {
-        uint32_t places =
-            nsp_min_u32(max, NSP_FLOW_WAYS_IN_BUCKET - table->age_hand.way);
-
-        removed += age_places(table, now, places);
-        max -= places;
-    }
-    table->stats.aged += removed;
-    return removed;
 }
 
 const struct nsp_flow *
