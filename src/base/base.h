@@ -162,6 +162,12 @@ nsp_load_be32(const uint8_t *p)
            (uint32_t)p[3];
 }
 
+static inline uint64_t
+nsp_load_be64(const uint8_t *p)
+{
+    return (uint64_t)nsp_load_be32(p) << 32 | nsp_load_be32(p + 4);
+}
+
 static inline void
 nsp_store_be16(uint8_t *p, uint16_t v)
 {

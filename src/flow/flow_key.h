@@ -95,11 +95,17 @@ nsp_flow_key_ports(const struct nsp_pkt *pkt)
     return nsp_flow_key_identifiers(pkt);
 }
 
-/* 'bits' is less than 32. */
+/* 'bits' is less than those of 'x'. */
 static NSP_ALWAYS_INLINE uint32_t
-nsp_flow_rotate(uint32_t x, uint32_t bits)
+nsp_flow_rotate_u32(uint32_t x, uint32_t bits)
 {
     return x << bits | x >> (-bits & 31);
+}
+
+static NSP_ALWAYS_INLINE uint64_t
+nsp_flow_rotate_u64(uint64_t x, uint32_t bits)
+{
+    return x << bits | x >> (-bits & 63);
 }
 
 /* Reads the key of a parsed packet. Returns false, with '*ret' undefined, when
@@ -107,27 +113,28 @@ nsp_flow_rotate(uint32_t x, uint32_t bits)
 static NSP_ALWAYS_INLINE bool
 nsp_flow_key_read(const struct nsp_pkt *pkt, struct nsp_flow_key *ret)
 {
-    const uint8_t *ip = pkt->data + pkt->l3_off;
-    uint32_t src, dst, ports, way, differ;
+    uint64_t addrs, swapped;
+    uint32_t ports, way;
 
     if (nsp_unlikely(pkt->l3 != NSP_L3_IPV4 ||
                      (pkt->flags & NSP_PKT_FRAGMENT) != 0))
         return nsp_flow_key_read_other(pkt, ret);
-    src = nsp_load_be32(ip + 12);
-    dst = nsp_load_be32(ip + 16);
+    addrs = nsp_load_be64(pkt->data + pkt->l3_off + 12);
+    swapped = addrs << 32 | addrs >> 32;
     ports = nsp_flow_key_ports(pkt);
-    way = ((uint64_t)src << 16 | ports >> 16) >
-          ((uint64_t)dst << 16 | (ports & UINT16_MAX));
+    way = addrs > swapped;
+    if (nsp_unlikely(addrs == swapped))
+        way = ports >> 16 > (ports & UINT16_MAX);
     /* Which is less is as good as random, and a branch on it wrong half of the
-     * time, so both are changed, or neither, by arithmetic. */
-    differ = (src ^ dst) & (0 - way);
-    *ret = (struct nsp_flow_key){
-        .ipv4 = { src ^ differ, dst ^ differ },
-        .ports = nsp_flow_rotate(ports, 16 * way),
-        .proto = pkt->ip_proto,
-        .kind = (uint8_t)(pkt->l4 | NSP_FLOW_KIND_IPV4),
-        .way = (uint8_t)way,
-    };
+     * time, so both are rotated, if by nothing. */
+    addrs = nsp_flow_rotate_u64(addrs, 32 * way);
+    ret->ipv4[NSP_FLOW_LOW] = (uint32_t)(addrs >> 32);
+    ret->ipv4[NSP_FLOW_HIGH] = (uint32_t)addrs;
+    ret->ports = nsp_flow_rotate_u32(ports, 16 * way);
+    ret->proto = pkt->ip_proto;
+    ret->kind = (uint8_t)(pkt->l4 | NSP_FLOW_KIND_IPV4);
+    ret->way = (uint8_t)way;
+    ret->ipv6[NSP_FLOW_LOW] = ret->ipv6[NSP_FLOW_HIGH] = NULL;
     return true;
 }
 

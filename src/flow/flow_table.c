@@ -28,9 +28,9 @@ struct now {
 /* A packet on its way through the passes. */
 struct search {
     struct nsp_flow_key key;
-    uint16_t tag;
-    uint32_t bucket; /* The first. */
     struct nsp_flow *guess;
+    uint32_t hash;   /* The first half. */
+    uint32_t bucket; /* The first. */
 };
 
 static struct now
@@ -109,7 +109,8 @@ static struct nsp_flow *
 find_in(const struct nsp_flow_table *table, uint32_t bucket,
         const struct search *search)
 {
-    uint32_t ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
+    uint32_t ways =
+        nsp_flow_ways(&table->buckets[bucket], nsp_flow_tag(search->hash));
 
     for (; ways != 0; ways &= ways - 1) {
         struct nsp_flow *flow = nsp_flow_at(table, bucket, nsp_ctz_u64(ways));
@@ -148,16 +149,13 @@ static NSP_ALWAYS_INLINE bool
 begin_search(const struct nsp_flow_table *table, const struct nsp_pkt *pkt,
              struct search *ret)
 {
-    uint32_t hash;
-
     ret->guess = NULL;
     if (!nsp_flow_key_read(pkt, &ret->key)) {
         ret->key.kind = 0;
         return false;
     }
-    hash = nsp_flow_key_hash_half(&ret->key, &table->secret, 0);
-    ret->bucket = nsp_flow_bucket(table, hash);
-    ret->tag = nsp_flow_tag(hash);
+    ret->hash = nsp_flow_key_hash_half(&ret->key, &table->secret, 0);
+    ret->bucket = nsp_flow_bucket(table, ret->hash);
     return true;
 }
 
@@ -181,14 +179,15 @@ fetch_empty(const struct nsp_flow_table *table, uint32_t bucket)
 static NSP_ALWAYS_INLINE void
 guess(const struct nsp_flow_table *table, struct search *search)
 {
+    uint16_t tag = nsp_flow_tag(search->hash);
     uint32_t bucket = search->bucket, ways;
 
     if (nsp_unlikely(search->key.kind == 0))
         return;
-    ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
+    ways = nsp_flow_ways(&table->buckets[bucket], tag);
     if (nsp_unlikely(ways == 0) && has_spilled(table, search)) {
         bucket = second_bucket(table, search);
-        ways = nsp_flow_ways(&table->buckets[bucket], search->tag);
+        ways = nsp_flow_ways(&table->buckets[bucket], tag);
     }
     if (nsp_unlikely(ways == 0)) {
         fetch_empty(table, search->bucket);
@@ -278,7 +277,9 @@ begin_new(struct nsp_flow_table *table, const struct search *search,
           const struct nsp_pkt *pkt, struct now now)
 {
     const struct nsp_flow_key *key = &search->key;
-    struct nsp_flow_hash hash = nsp_flow_key_hash(key, &table->secret);
+    struct nsp_flow_hash hash = {
+        { search->hash, nsp_flow_key_hash_half(key, &table->secret, 1) },
+    };
     struct nsp_flow *flow = nsp_flow_store_take(table, hash, now.ms);
 
     if (!flow) {
@@ -344,24 +345,25 @@ go_on(struct nsp_flow_table *table, struct nsp_flow *flow,
 }
 
 static bool
-is_over(const struct nsp_flow_table *table, const struct nsp_flow *flow,
-        const struct nsp_pkt *pkt, struct now now, bool *ret_expired)
+is_reopened(const struct nsp_flow *flow, const struct nsp_pkt *pkt)
 {
     struct nsp_flow_segment segment;
 
-    *ret_expired = nsp_flow_is_expired(table, flow, now.ms);
-    if (*ret_expired || !is_tcp(flow) || !nsp_flow_is_done(flow))
-        return *ret_expired;
+    if (!is_tcp(flow) || !nsp_flow_is_done(flow))
+        return false;
     segment = nsp_flow_segment_read(pkt);
     return nsp_flow_tcp_is_reopened(flow, &segment);
 }
 
-/* Takes a packet of a confirmed, established flow; false if it may change more
- * than counters. */
+/* Takes a packet of a confirmed, established flow, if it changes no more than
+ * counters. */
 static NSP_ALWAYS_INLINE bool
 go_on_steadily(struct nsp_flow *flow, enum nsp_flow_way way,
                const struct nsp_pkt *pkt, struct now now)
 {
+    if (flow->state != NSP_FLOW_ESTABLISHED ||
+        (flow->flags & NSP_FLOW_CONFIRMED) == 0)
+        return false;
     if (is_tcp(flow)) {
         struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
 
@@ -390,22 +392,20 @@ static NSP_ALWAYS_INLINE void
 update(struct nsp_flow_table *table, struct nsp_flow *flow,
        enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
 {
-    bool expired;
+    bool expired = nsp_flow_is_expired(table, flow, now.ms);
 
-    if (nsp_unlikely(is_over(table, flow, pkt, now, &expired))) {
-        if (expired)
-            table->stats.aged++;
-        else
-            table->stats.reopened++;
-        begin_again(table, flow, way, pkt, now);
+    if (nsp_likely(!expired) && (go_on_steadily(flow, way, pkt, now) ||
+                                 go_on_one_way(flow, way, pkt, now)))
+        return;
+    if (expired)
+        table->stats.aged++;
+    else if (is_reopened(flow, pkt))
+        table->stats.reopened++;
+    else {
+        go_on(table, flow, way, pkt, now);
         return;
     }
-    if (go_on_one_way(flow, way, pkt, now))
-        return;
-    if (flow->state != NSP_FLOW_ESTABLISHED ||
-        (flow->flags & NSP_FLOW_CONFIRMED) == 0 ||
-        !go_on_steadily(flow, way, pkt, now))
-        go_on(table, flow, way, pkt, now);
+    begin_again(table, flow, way, pkt, now);
 }
 
 /* Pass 3 for one packet. Writes the hit member by member where it is to be: a
@@ -417,13 +417,13 @@ take(struct nsp_flow_table *table, const struct search *search,
     enum nsp_flow_way way = (enum nsp_flow_way)search->key.way;
     struct nsp_flow *flow = search->guess;
 
-    ret->flow = NULL;
-    ret->number = 0;
-    ret->way = 0;
     ret->stream = 0;
-    if (search->key.kind == 0)
+    if (nsp_unlikely(search->key.kind == 0)) {
+        ret->flow = NULL;
+        ret->number = 0;
+        ret->way = 0;
         return;
-    ret->way = search->key.way;
+    }
     if (nsp_unlikely(!flow || !has_key(flow, &search->key)))
         flow = find(table, search);
     if (nsp_likely(flow != NULL))
@@ -432,6 +432,7 @@ take(struct nsp_flow_table *table, const struct search *search,
         flow = begin_new(table, search, pkt, now);
     ret->flow = flow;
     ret->number = flow ? flow->pkts_low[way] : 0;
+    ret->way = search->key.way;
 }
 
 /* --- Public --------------------------------------------------------------- */

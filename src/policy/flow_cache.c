@@ -135,22 +135,35 @@ is_same_place(const struct origin *a, const struct origin *b)
     return a->place == b->place && a->uid == b->uid;
 }
 
-/* Fills the stamp; 0 if there is none. */
-static void
-find_stamp(struct nsp_flow_cache *cache, struct origin *origin)
+/* Tells whether two packets surely have the same origin. */
+static NSP_ALWAYS_INLINE bool
+is_alike(const struct nsp_flow_plan *plan, const struct nsp_pkt *a,
+         const struct nsp_pkt *b)
 {
-    uint64_t hash = nsp_mix64(origin->place ^ nsp_mix64(origin->uid));
+    if (a->direction != b->direction ||
+        ((a->flags ^ b->flags) & NSP_PKT_LOOPBACK) != 0)
+        return false;
+    if (plan->reads_ifindex &&
+        (a->in_ifindex != b->in_ifindex || a->out_ifindex != b->out_ifindex))
+        return false;
+    return !plan->reads_uid || a->uid == b->uid;
+}
+
+/* The stamp of what is seen where 'pkt' is; 0 if there is none. */
+static uint32_t
+find_stamp(struct nsp_flow_cache *cache, const struct nsp_pkt *pkt)
+{
+    struct origin origin = origin_of(cache->plan, pkt);
+    uint64_t hash = nsp_mix64(origin.place ^ nsp_mix64(origin.uid));
     struct origin *known = &cache->origins[hash % ORIGINS];
 
-    if (!is_same_place(known, origin)) {
-        if (cache->last_stamp == UINT32_MAX) {
-            origin->stamp = 0;
-            return;
-        }
-        *known = *origin;
+    if (!is_same_place(known, &origin)) {
+        if (cache->last_stamp == UINT32_MAX)
+            return 0;
+        *known = origin;
         known->stamp = ++cache->last_stamp;
     }
-    origin->stamp = known->stamp;
+    return known->stamp;
 }
 
 /* --- Life --------------------------------------------------------------------
@@ -271,8 +284,7 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
                      uint64_t now_ns, const struct nsp_filter_context *context,
                      struct nsp_flow_cache_walk *walk)
 {
-    struct origin last = { .place = 0 };
-    uint32_t misses = 0;
+    uint32_t misses = 0, stamp = 0;
 
     assert(n <= NSP_BURST_MAX && cache->plan);
     /* Not within a burst: its earlier packets have chains. */
@@ -287,16 +299,15 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
     walk->context = context;
     walk->missed = 0;
     for (uint32_t i = 0; i < n; i++) {
-        struct origin origin = origin_of(cache->plan, pkts[i]);
+        uint16_t value;
 
-        if (!is_same_place(&origin, &last)) {
-            last = origin;
-            find_stamp(cache, &last);
-        }
-        walk->values[i] = value_of(cache, pkts[i], &hits[i], last.stamp);
-        if (walk->values[i] < SETTLED) {
-            nsp_prefetch(&cache->chains[walk->values[i]]);
-        } else if (nsp_unlikely(walk->values[i] == GIVEN_UP)) {
+        if (i == 0 || !is_alike(cache->plan, pkts[i], pkts[i - 1]))
+            stamp = find_stamp(cache, pkts[i]);
+        value = value_of(cache, pkts[i], &hits[i], stamp);
+        walk->values[i] = value;
+        if (value < SETTLED) {
+            nsp_prefetch(&cache->chains[value]);
+        } else if (nsp_unlikely(value == GIVEN_UP)) {
             walk->missed |= UINT64_C(1) << i;
             walk->places[i] = (uint8_t)misses;
             walk->misses[misses++] = pkts[i];
