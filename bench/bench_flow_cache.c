@@ -7,14 +7,21 @@
  * and counting the packets of 1,000,000 flows. 'with cache': both, flow table
  * and cache, for packets of random flows, 32 at a time, of which all have a
  * chain. Rules ask for prefixes, ports and protocol; every tenth for a length,
- * too. The median of many chunks of 64 packets counts, in the calmest of five
- * rounds: other work on the machine takes its caches. */
+ * too. The median of many chunks of 64 packets counts, in the calmest of many
+ * short rounds: other work on the machine takes its caches. All is measured by
+ * turns in each round, so that what stands in one column had the same moments
+ * to be calm in. */
 #define _GNU_SOURCE
 #include "bench/flow_traffic.h"
 #include "policy/flow_cache.h"
 
 #define RULES_MAX 10000u
-#define ROUNDS    5u
+#define ROUNDS    16u
+#define CHUNKS    (QUERIES / CHUNK / 4) /* In a round. */
+
+static const uint32_t rule_counts[] = { 10, 100, 1000, RULES_MAX };
+static const uint32_t flow_counts[] = { 10000, 1000000 };
+#define MANY 1u /* Of the flow counts. */
 
 struct policy {
     struct nsp_classifier_rule rules[RULES_MAX];
@@ -23,13 +30,25 @@ struct policy {
     struct nsp_flow_plan *plan;
 };
 
-/* What is measured. */
-struct contest {
-    struct policy *policy;
+/* Flows under a policy, whose packets all have a chain. */
+struct scene {
+    const struct policy *policy;
+    uint32_t flows;
     struct nsp_flow_table *table;
     struct nsp_flow_cache *cache;
-    struct chunk chunk;
+    uint64_t uncached; /* Packets so far. */
 };
+
+enum what { CLASSIFIER, TABLE, CACHE, WHATS };
+
+/* What is measured for one number of rules. */
+struct contest {
+    struct policy *policy;
+    struct scene scenes[NSP_ARRAY_LEN(flow_counts)];
+    double best_ns[NSP_ARRAY_LEN(flow_counts)][WHATS]; /* 0: not yet. */
+};
+
+static struct chunk chunk;
 
 /* --- Rules ------------------------------------------------------------------
  */
@@ -94,10 +113,8 @@ destroy_policy(struct policy *policy)
 /* --- Measurements -----------------------------------------------------------
  */
 
-enum what { CLASSIFIER, TABLE, CACHE };
-
 static double
-run_chunk(struct contest *c, enum what what)
+run_chunk(struct scene *scene, enum what what)
 {
     static struct nsp_flow_cache_walk walk;
     static struct nsp_classifier_walk bare;
@@ -106,16 +123,17 @@ run_chunk(struct contest *c, enum what what)
     double since = now_ns();
 
     for (uint32_t i = 0; i < CHUNK; i += BURST) {
-        struct nsp_pkt *const *pkts = c->chunk.pointers + i;
+        struct nsp_pkt *const *pkts = chunk.pointers + i;
 
         if (what != CLASSIFIER)
-            nsp_flow_table_track_burst(c->table, pkts, BURST, 1000000, hits);
+            nsp_flow_table_track_burst(scene->table, pkts, BURST, 1000000,
+                                       hits);
         if (what == CACHE) {
-            nsp_flow_cache_begin(c->cache, pkts, hits, BURST, 1000000, NULL,
+            nsp_flow_cache_begin(scene->cache, pkts, hits, BURST, 1000000, NULL,
                                  &walk);
             nsp_flow_cache_next(&walk, UINT32_MAX, NULL, found);
         } else if (what == CLASSIFIER) {
-            nsp_classifier_begin(c->policy->classifier, pkts, BURST, NULL,
+            nsp_classifier_begin(scene->policy->classifier, pkts, BURST, NULL,
                                  &bare);
             nsp_classifier_next(&bare, UINT32_MAX, NULL, found);
         }
@@ -123,91 +141,115 @@ run_chunk(struct contest *c, enum what what)
     return now_ns() - since;
 }
 
-static double
-measure(struct contest *c, uint32_t flows, enum what what)
+static void
+measure(struct scene *scene, uint32_t round, enum what what, double *best_ns)
 {
     struct nsp_prng random;
-    double best = 0;
+    double ns;
 
-    nsp_prng_init(&random, 7, flows);
-    for (uint32_t round = 0; round < ROUNDS; round++) {
-        double ns;
-
-        for (uint32_t i = 0; i < QUERIES / CHUNK; i++) {
-            make_chunk(&c->chunk, flows, &random);
-            chunk_times[i] = (float)run_chunk(c, what);
-        }
-        ns = median(chunk_times, QUERIES / CHUNK);
-        if (round == 0 || ns < best)
-            best = ns;
+    nsp_prng_init(&random, 7, round);
+    for (uint32_t i = 0; i < CHUNKS; i++) {
+        make_chunk(&chunk, scene->flows, &random);
+        chunk_times[i] = (float)run_chunk(scene, what);
     }
-    return best;
+    ns = median(chunk_times, CHUNKS);
+    if (*best_ns == 0 || ns < *best_ns)
+        *best_ns = ns;
 }
 
-/* Confirms all flows and has both ways' chains made. */
-static void
-warm_up(struct contest *c, uint32_t flows)
+static uint64_t
+uncached(const struct scene *scene)
 {
-    for (int round = 0; round < 4; round++) {
-        for (uint32_t first = 0; first < flows; first += CHUNK) {
+    struct nsp_flow_cache_stats stats;
+
+    nsp_flow_cache_read_stats(scene->cache, &stats);
+    return stats.uncached_pkts;
+}
+
+/* Sends a packet of each flow, of either way; returns how many of them had no
+ * chain. */
+static uint64_t
+visit(struct scene *scene)
+{
+    uint64_t before = uncached(scene);
+
+    for (int way = 0; way < 2; way++) {
+        for (uint32_t first = 0; first < scene->flows; first += CHUNK) {
             for (uint32_t i = 0; i < CHUNK; i++)
-                make_pkt(&c->chunk, i, first + i, round % 2 == 1);
-            run_chunk(c, CACHE);
+                make_pkt(&chunk, i, first + i, way == 1);
+            run_chunk(scene, CACHE);
         }
     }
+    return uncached(scene) - before;
 }
 
 static void
-measure_flows(struct contest *c, uint32_t flows, double *ret_table,
-              double *ret_cache)
+create_scene(struct scene *scene, const struct policy *policy, uint32_t flows)
 {
     const struct nsp_flow_config cfg = {
         .capacity_flows = flows + CHUNK,
         .half_open_max = flows + CHUNK,
         .secret = { 1, 2 },
     };
-    struct nsp_flow_cache_stats stats;
-    uint64_t uncached;
 
-    if (nsp_flow_table_create(&cfg, nsp_large_page_allocator(), &c->table) !=
-            0 ||
-        nsp_flow_cache_create(NSP_FLOW_CHAINS_MAX, NULL, &c->cache) != 0)
+    *scene = (struct scene){ .policy = policy, .flows = flows };
+    if (nsp_flow_table_create(&cfg, nsp_large_page_allocator(),
+                              &scene->table) != 0 ||
+        nsp_flow_cache_create(NSP_FLOW_CHAINS_MAX, NULL, &scene->cache) != 0)
         out_of_memory();
-    nsp_flow_cache_use(c->cache, c->policy->plan);
-    warm_up(c, flows);
-    nsp_flow_cache_read_stats(c->cache, &stats);
-    uncached = stats.uncached_pkts;
-    *ret_cache = measure(c, flows, CACHE);
-    *ret_table = measure(c, flows, TABLE);
-    nsp_flow_cache_read_stats(c->cache, &stats);
-    if (stats.uncached_pkts != uncached)
-        printf("packets without a chain: %llu of %u\n",
-               (unsigned long long)(stats.uncached_pkts - uncached), QUERIES);
-    nsp_flow_cache_destroy(c->cache);
-    nsp_flow_table_destroy(c->table);
+    nsp_flow_cache_use(scene->cache, policy->plan);
+    for (uint64_t left = UINT64_MAX, before = 0; left != 0 && left != before;) {
+        before = left;
+        left = visit(scene);
+    }
+    scene->uncached = uncached(scene);
+}
+
+static void
+destroy_scene(struct scene *scene)
+{
+    if (uncached(scene) != scene->uncached)
+        printf("packets without a chain: %llu\n",
+               (unsigned long long)(uncached(scene) - scene->uncached));
+    nsp_flow_cache_destroy(scene->cache);
+    nsp_flow_table_destroy(scene->table);
+}
+
+static void
+run_round(struct contest *c, uint32_t round)
+{
+    measure(&c->scenes[MANY], round, CLASSIFIER, &c->best_ns[MANY][CLASSIFIER]);
+    measure(&c->scenes[MANY], round, TABLE, &c->best_ns[MANY][TABLE]);
+    for (size_t f = 0; f < NSP_ARRAY_LEN(flow_counts); f++)
+        measure(&c->scenes[f], round, CACHE, &c->best_ns[f][CACHE]);
 }
 
 int
 main(void)
 {
-    static const uint32_t rules[] = { 10, 100, 1000, RULES_MAX };
-    struct contest *c = calloc(1, sizeof *c);
+    static struct contest contests[NSP_ARRAY_LEN(rule_counts)];
 
-    if (!c)
-        out_of_memory();
     puts("   rules   classifier   flow table   with cache: 10,000 flows   "
          "1,000,000");
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rules); i++) {
-        double classifier, few, many, table;
+    for (size_t i = 0; i < NSP_ARRAY_LEN(contests); i++) {
+        contests[i].policy = create_policy(rule_counts[i]);
+        for (size_t f = 0; f < NSP_ARRAY_LEN(flow_counts); f++)
+            create_scene(&contests[i].scenes[f], contests[i].policy,
+                         flow_counts[f]);
+    }
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        for (size_t i = 0; i < NSP_ARRAY_LEN(contests); i++)
+            run_round(&contests[i], round);
+    }
+    for (size_t i = 0; i < NSP_ARRAY_LEN(contests); i++) {
+        struct contest *c = &contests[i];
 
-        c->policy = create_policy(rules[i]);
-        classifier = measure(c, 1000000, CLASSIFIER);
-        measure_flows(c, 10000, &table, &few);
-        measure_flows(c, 1000000, &table, &many);
-        printf("%8u %12.1f %12.1f %26.1f %11.1f\n", rules[i], classifier, table,
-               few, many);
+        printf("%8u %12.1f %12.1f %26.1f %11.1f\n", rule_counts[i],
+               c->best_ns[MANY][CLASSIFIER], c->best_ns[MANY][TABLE],
+               c->best_ns[0][CACHE], c->best_ns[MANY][CACHE]);
+        for (size_t f = 0; f < NSP_ARRAY_LEN(flow_counts); f++)
+            destroy_scene(&c->scenes[f]);
         destroy_policy(c->policy);
     }
-    free(c);
     return 0;
 }
