@@ -27,6 +27,9 @@
  *             advances to it. So does the timer of a link that is busy, over
  *             and over.
  *
+ * Alone       Most nodes have their slot of level 0 to themselves. While the
+ *             front is empty they leave from there, as if by way of it.
+ *
  * Due         The smallest due_ns is kept beside all that, as it is asked for
  *             far more often than it changes.
  *
@@ -105,12 +108,15 @@ struct nsp_wheel {
     struct level levels[LEVELS];
 };
 
-static void place(struct nsp_wheel *wheel, struct nsp_wheel_node *node);
+static NSP_ALWAYS_INLINE void place(struct nsp_wheel *wheel,
+                                    struct nsp_wheel_node *node);
 static void advance(struct nsp_wheel *wheel, uint64_t to_tick);
 static uint32_t pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
                           struct nsp_wheel_node *ret[], uint32_t max);
+static struct nsp_wheel_node *pop_alone(struct nsp_wheel *wheel);
 static uint64_t front_due_ns(const struct nsp_wheel *wheel);
 static uint64_t levels_due_ns(const struct nsp_wheel *wheel);
+static const struct slot *earliest_slot(const struct nsp_wheel *wheel);
 
 int
 nsp_wheel_create(const struct nsp_allocator *allocator, uint64_t now_ns,
@@ -170,31 +176,55 @@ may_stay(const struct nsp_wheel *wheel, uint64_t now_tick)
     return now_tick >> LEVEL_BITS <= wheel->now_tick >> LEVEL_BITS;
 }
 
+/* Takes what is due from the front, and fills that if it is empty. Returns how
+ * many nodes it took. */
+static uint32_t
+turn(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
+     uint32_t max)
+{
+    uint32_t popped = pop_front(wheel, now_ns, ret, max);
+
+    if (wheel->runs_used != 0) {
+        wheel->due_ns = front_due_ns(wheel);
+        return popped;
+    }
+    if (popped > 0) /* Else it is that of the levels already. */
+        wheel->due_ns = levels_due_ns(wheel);
+    advance(wheel, nsp_min_u64(wheel->due_ns, now_ns) >> TICK_BITS);
+    return popped;
+}
+
+/* Expires where something is due, or 'now' may not stay. Apart, as there seldom
+ * is and what is saved for it costs more than to find out. */
+static NSP_NEVER_INLINE uint32_t
+go_to(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
+      uint32_t max)
+{
+    uint32_t n = 0;
+
+    if (max > wheel->count)
+        max = (uint32_t)wheel->count;
+    while (n < max && wheel->due_ns <= now_ns) {
+        struct nsp_wheel_node *alone = pop_alone(wheel);
+
+        if (alone)
+            ret[n++] = alone;
+        else
+            n += turn(wheel, now_ns, ret + n, max - n);
+    }
+    if (wheel->due_ns > now_ns && !may_stay(wheel, now_ns >> TICK_BITS))
+        advance(wheel, now_ns >> TICK_BITS);
+    wheel->count -= n;
+    return n;
+}
+
 uint32_t
 nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
                  struct nsp_wheel_node *ret[], uint32_t max)
 {
-    uint64_t now_tick = now_ns >> TICK_BITS;
-    uint32_t n = 0;
-
-    if (now_ns < wheel->due_ns && may_stay(wheel, now_tick))
+    if (now_ns < wheel->due_ns && may_stay(wheel, now_ns >> TICK_BITS))
         return 0;
-    do {
-        uint32_t popped = pop_front(wheel, now_ns, ret + n, max - n);
-
-        n += popped;
-        if (wheel->runs_used != 0) {
-            wheel->due_ns = front_due_ns(wheel);
-            break;
-        }
-        if (popped > 0) /* Else it is that of the levels already. */
-            wheel->due_ns = levels_due_ns(wheel);
-        if (n == max)
-            break;
-        advance(wheel, nsp_min_u64(wheel->due_ns >> TICK_BITS, now_tick));
-    } while (wheel->runs_used != 0);
-    wheel->count -= n;
-    return n;
+    return go_to(wheel, now_ns, ret, max);
 }
 
 uint64_t
@@ -345,8 +375,30 @@ take_slot(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
     return last;
 }
 
+/* Takes the earliest node if it has its slot to itself, is near, and nothing is
+ * in the front: it would go there, only to leave. NULL if not. */
+static struct nsp_wheel_node *
+pop_alone(struct nsp_wheel *wheel)
+{
+    uint64_t tick = wheel->due_ns >> TICK_BITS;
+    struct nsp_wheel_node *node =
+        wheel->levels[0].slots[tick & (SLOTS - 1)].last;
+    const struct slot *next;
+
+    if (wheel->runs_used != 0 || (wheel->levels_used & 1) == 0 ||
+        node->next != node || !may_stay(wheel, tick))
+        return NULL;
+    wheel->now_tick = tick;
+    take_slot(wheel, 0, tick);
+    next = earliest_slot(wheel);
+    wheel->due_ns = next ? next->min_due_ns : NSP_TIME_NEVER;
+    if (next)
+        nsp_prefetch(next->last);
+    return node;
+}
+
 /* Puts 'node' where its tick and the wheel's say. */
-static void
+static NSP_ALWAYS_INLINE void
 place(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
     uint64_t tick = node->due_ns >> TICK_BITS;
@@ -415,15 +467,24 @@ first_slot(const struct level *level, uint64_t from)
     return word * 64 + nsp_ctz_u64(bits);
 }
 
-static uint64_t
-levels_due_ns(const struct nsp_wheel *wheel)
+/* The slot with the earliest node behind the front; NULL if there is none. */
+static const struct slot *
+earliest_slot(const struct nsp_wheel *wheel)
 {
+    const struct level *level;
     uint32_t k;
 
     if (wheel->levels_used == 0)
-        return NSP_TIME_NEVER;
+        return NULL;
     k = nsp_ctz_u64(wheel->levels_used);
-    return wheel->levels[k]
-        .slots[first_slot(&wheel->levels[k], wheel->now_tick >> LEVEL_BITS * k)]
-        .min_due_ns;
+    level = &wheel->levels[k];
+    return &level->slots[first_slot(level, wheel->now_tick >> LEVEL_BITS * k)];
+}
+
+static uint64_t
+levels_due_ns(const struct nsp_wheel *wheel)
+{
+    const struct slot *slot = earliest_slot(wheel);
+
+    return slot ? slot->min_due_ns : NSP_TIME_NEVER;
 }
