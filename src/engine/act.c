@@ -220,7 +220,9 @@ impair(struct nsp_worker *w, struct journey *j, uint32_t class_index,
             end_here(w, j->pkt, m.reason);
             return false;
         }
-        count = ret ? nsp_impair_copies(&m) : 0;
+        count = ret && (m.plan->set & NSP_EFFECT_DUPLICATE) != 0
+                    ? nsp_impair_copies(&m)
+                    : 0;
         if (count > 0)
             set_copies_aside(w, j, &m, count, ret);
         nsp_impair_leave(&m);
@@ -267,8 +269,10 @@ static void
 end_journey(struct nsp_worker *w, struct journey *j)
 {
     count_decided(w, j->pkt);
-    nsp_changes_apply(&j->changes, j->pkt);
-    add_extra_delay(j->pkt);
+    if (nsp_changes_any(&j->changes))
+        nsp_changes_apply(&j->changes, j->pkt);
+    if (j->pkt->extra_delay_ns > 0)
+        add_extra_delay(j->pkt);
     nsp_stages_begin(w, j->pkt);
 }
 

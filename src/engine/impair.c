@@ -7,11 +7,7 @@
 
 #define ECN_CE 3u
 
-/* What nsp_impair_enter() and each half of nsp_impair_leave() deal with. */
-#define GATES                                                                  \
-    (NSP_EFFECT_CUTOFF | NSP_EFFECT_FLAP | NSP_EFFECT_MTU |                    \
-     NSP_EFFECT_SYN_LOSS | NSP_EFFECT_LOSS | NSP_EFFECT_TCP_RESET |            \
-     NSP_EFFECT_THROTTLE)
+/* What each half of nsp_impair_leave() deals with. */
 #define CHANGES (NSP_EFFECT_TAMPER | NSP_EFFECT_TCP_WINDOW)
 #define DELAYS                                                                 \
     (NSP_EFFECT_WINDOWS | NSP_EFFECT_DELAY | NSP_EFFECT_ACK_DELAY |            \
@@ -140,9 +136,9 @@ meet_mtu(struct nsp_meeting *m)
     }
 }
 
-static bool
-meet_loss(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
-          struct nsp_loss_state *state, enum nsp_drop_reason reason)
+static NSP_ALWAYS_INLINE bool
+lose(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
+     struct nsp_loss_state *state, enum nsp_drop_reason reason)
 {
     const struct nsp_edits ce = { .which = NSP_EDIT_ECN, .ecn = ECN_CE };
 
@@ -152,6 +148,21 @@ meet_loss(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
         return drop(m, reason);
     nsp_changes_add_edits(m->changes, &ce);
     return true;
+}
+
+static bool
+meet_syn_loss(struct nsp_meeting *m)
+{
+    return !nsp_tcp_is_syn(m->pkt) ||
+           lose(m, &m->plan->syn_loss, m->plan->syn_loss_marks,
+                &m->state->syn_loss, NSP_DROP_SYN_LOSS);
+}
+
+static bool
+meet_loss(struct nsp_meeting *m)
+{
+    return lose(m, &m->plan->loss, m->plan->loss_marks, &m->state->loss,
+                NSP_DROP_LOSS);
 }
 
 /* Returns whether the packet may have a RST at that end. */
@@ -205,30 +216,24 @@ meet_throttle(struct nsp_meeting *m)
     return true;
 }
 
+/* The effects that are gates are met in the order of their bits. */
+_Static_assert(NSP_EFFECT_CUTOFF == 1 && NSP_EFFECT_THROTTLE == 1 << 6 &&
+                   NSP_EFFECT_LOSS == 1 << 4,
+               "gates are the first seven effects");
+
 bool
 nsp_impair_enter(struct nsp_meeting *m)
 {
-    const struct nsp_effects_plan *plan = m->plan;
-    struct nsp_effects_state *state = m->state;
+    static bool (*const gates[])(struct nsp_meeting *) = {
+        meet_cutoff, meet_flap,  meet_mtu,      meet_syn_loss,
+        meet_loss,   meet_reset, meet_throttle,
+    };
+    uint32_t rest = m->plan->set & ((1u << NSP_ARRAY_LEN(gates)) - 1);
 
-    if ((plan->set & GATES) == 0)
-        return true;
-    if (has(m, NSP_EFFECT_CUTOFF) && !meet_cutoff(m))
-        return false;
-    if (has(m, NSP_EFFECT_FLAP) && !meet_flap(m))
-        return false;
-    if (has(m, NSP_EFFECT_MTU) && !meet_mtu(m))
-        return false;
-    if (has(m, NSP_EFFECT_SYN_LOSS) && nsp_tcp_is_syn(m->pkt) &&
-        !meet_loss(m, &plan->syn_loss, plan->syn_loss_marks, &state->syn_loss,
-                   NSP_DROP_SYN_LOSS))
-        return false;
-    if (has(m, NSP_EFFECT_LOSS) && !meet_loss(m, &plan->loss, plan->loss_marks,
-                                              &state->loss, NSP_DROP_LOSS))
-        return false;
-    if (has(m, NSP_EFFECT_TCP_RESET) && !meet_reset(m))
-        return false;
-    return !has(m, NSP_EFFECT_THROTTLE) || meet_throttle(m);
+    for (; rest != 0; rest &= rest - 1)
+        if (!gates[nsp_ctz_u64(rest)](m))
+            return false;
+    return true;
 }
 
 static void
@@ -295,8 +300,7 @@ find_delay(struct nsp_meeting *m)
 uint32_t
 nsp_impair_copies(struct nsp_meeting *m)
 {
-    if (!has(m, NSP_EFFECT_DUPLICATE) ||
-        (m->pkt->l3 != NSP_L3_IPV4 && m->pkt->l3 != NSP_L3_IPV6))
+    if (m->pkt->l3 != NSP_L3_IPV4 && m->pkt->l3 != NSP_L3_IPV6)
         return 0;
     return nsp_duplicate_decide(&m->plan->duplicate, &m->state->duplicate,
                                 numbers(m));

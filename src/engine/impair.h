@@ -58,7 +58,7 @@ struct nsp_meeting {
  * not. */
 bool nsp_impair_enter(struct nsp_meeting *meeting);
 
-/* How many copies of it, which is none itself, there are to be. */
+/* How many copies of it, which is none itself, a plan with duplicates makes. */
 uint32_t nsp_impair_copies(struct nsp_meeting *meeting);
 
 /* Takes the packet, or a copy, through what follows: adds to 'changes' and
@@ -68,6 +68,13 @@ void nsp_impair_leave(struct nsp_meeting *meeting);
 /* Adds 'more' to what is to be edited; the later rule prevails. */
 void nsp_changes_add_edits(struct nsp_changes *changes,
                            const struct nsp_edits *more);
+
+static inline bool
+nsp_changes_any(const struct nsp_changes *changes)
+{
+    return (changes->edits.which | changes->window_bytes |
+            changes->truncate_bytes | changes->damage_count) != 0;
+}
 
 /* Makes the changes. What a packet has no header for stays undone. */
 void nsp_changes_apply(struct nsp_changes *changes, struct nsp_pkt *pkt);

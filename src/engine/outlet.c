@@ -27,32 +27,6 @@ nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
     w->counted.malformed_pkts += malformed;
 }
 
-void
-nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
-
-    w->counted.queued_pkts++;
-    w->counted.queued_bytes += pkt->charged_bytes;
-    if (rule) {
-        rule->queued_pkts++;
-        rule->queued_bytes += pkt->charged_bytes;
-    }
-}
-
-void
-nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt)
-{
-    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
-
-    w->counted.queued_pkts--;
-    w->counted.queued_bytes -= pkt->charged_bytes;
-    if (rule) {
-        rule->queued_pkts--;
-        rule->queued_bytes -= pkt->charged_bytes;
-    }
-}
-
 static void
 count_dropped(struct nsp_worker *w, const struct nsp_pkt *pkt,
               enum nsp_drop_reason reason)
@@ -243,8 +217,8 @@ send_with_copies(struct nsp_worker *w)
     }
 }
 
-static void
-flush_tx(struct nsp_worker *w)
+void
+nsp_outlet_flush_tx(struct nsp_worker *w)
 {
     if (w->tx_count == 0)
         return;
@@ -254,16 +228,6 @@ flush_tx(struct nsp_worker *w)
         nsp_outlet_send_burst(w, w->tx, w->tx_count);
     w->tx_count = 0;
     w->tx_has_copies = false;
-}
-
-void
-nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
-{
-    pkt->timer.due_ns = w->now_ns;
-    w->tx_has_copies |= is_copy(pkt);
-    w->tx[w->tx_count++] = pkt;
-    if (w->tx_count == NSP_BURST_MAX)
-        flush_tx(w);
 }
 
 static void
@@ -282,7 +246,7 @@ nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
     count_dropped(w, pkt, reason);
     if (w->config->user.fates) {
         pkt->timer.due_ns = w->now_ns;
-        flush_tx(w); /* What left before is told before. */
+        nsp_outlet_flush_tx(w); /* What left before is told before. */
         tell_fates(w, &pkt, 1, true, reason);
     }
     if (is_copy(pkt)) {
@@ -321,7 +285,7 @@ nsp_outlet_inject(struct nsp_worker *w, const uint8_t *ip, uint32_t ip_bytes,
 
     /* It overtakes nothing: a reset before the last step of a handshake would
      * find no connection. */
-    flush_tx(w);
+    nsp_outlet_flush_tx(w);
     if ((w->ops->caps & NSP_IO_CAN_INJECT) != 0)
         err = w->ops->inject(w->io, w->queue, w->now_ns, ip, ip_bytes, reply,
                              like);
@@ -345,6 +309,6 @@ nsp_outlet_reject(struct nsp_worker *w, struct nsp_pkt *pkt)
 void
 nsp_outlet_flush(struct nsp_worker *w)
 {
-    flush_tx(w);
+    nsp_outlet_flush_tx(w);
     flush_dropped(w);
 }

@@ -16,10 +16,6 @@
 void nsp_outlet_count_in(struct nsp_worker *w, struct nsp_pkt *const pkts[],
                          uint32_t n);
 
-/* Counts a packet that begins, or ends, to wait. */
-void nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt);
-void nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt);
-
 /* The counters of 'tally', to be published. */
 static inline struct nsp_rule_counters *
 nsp_outlet_counters(struct nsp_worker *w, struct nsp_tally *tally)
@@ -43,7 +39,46 @@ nsp_outlet_rule_counters(struct nsp_worker *w, const struct nsp_pkt *pkt)
                                &nsp_state_rule(&w->states, pkt->rule)->tally);
 }
 
-void nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt);
+/* Counts a packet that begins, or ends, to wait. */
+static inline void
+nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.queued_pkts++;
+    w->counted.queued_bytes += pkt->charged_bytes;
+    if (rule) {
+        rule->queued_pkts++;
+        rule->queued_bytes += pkt->charged_bytes;
+    }
+}
+
+static inline void
+nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt)
+{
+    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+
+    w->counted.queued_pkts--;
+    w->counted.queued_bytes -= pkt->charged_bytes;
+    if (rule) {
+        rule->queued_pkts--;
+        rule->queued_bytes -= pkt->charged_bytes;
+    }
+}
+
+/* Sends what was delivered so far. */
+void nsp_outlet_flush_tx(struct nsp_worker *w);
+
+static inline void
+nsp_outlet_deliver(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    pkt->timer.due_ns = w->now_ns;
+    w->tx_has_copies |= (pkt->flags & NSP_PKT_COPY) != 0;
+    w->tx[w->tx_count++] = pkt;
+    if (w->tx_count == NSP_BURST_MAX)
+        nsp_outlet_flush_tx(w);
+}
+
 void nsp_outlet_drop(struct nsp_worker *w, struct nsp_pkt *pkt,
                      enum nsp_drop_reason reason);
 

@@ -284,7 +284,7 @@ enter_stage(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
         }
         end_stage(w, pkt);
     }
-    end_hold(w, pkt);
+    nsp_outlet_count_unheld(w, pkt);
     nsp_outlet_deliver(w, pkt);
 }
 
@@ -359,13 +359,20 @@ leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
 }
 
 /* What the wheel lets go has waited before its stage, or passed it. */
-static void
+static inline void
 let_go(struct nsp_worker *w, struct nsp_pkt *pkt)
 {
-    if (pkt->stages[pkt->stage].enter_ns != 0)
+    if (pkt->stages[pkt->stage].enter_ns != 0) {
         enter_stage(w, pkt, pkt->timer.due_ns);
-    else
-        leave_stage(w, pkt);
+        return;
+    }
+    end_stage(w, pkt);
+    if (pkt->stage < pkt->stage_count) {
+        enter_stage(w, pkt, pkt->timer.due_ns);
+        return;
+    }
+    nsp_outlet_count_unheld(w, pkt);
+    nsp_outlet_deliver(w, pkt);
 }
 
 /* Lets 'pkts' leave, each on the worker that it belongs to. */

@@ -326,18 +326,18 @@ nsp_worker_poll(struct nsp_worker *w, uint64_t now_ns)
 
 /* --- Ahead of time -------------------------------------------------------- */
 
-/* Lets go what is due before 'to_ns', when it is due. */
-static uint32_t
-release_before(struct nsp_worker *w, uint64_t to_ns)
+/* Lets go what is due before 'to_ns', when it is due. Returns when something is
+ * due next; adds what moved to '*moved'. */
+static uint64_t
+release_before(struct nsp_worker *w, uint64_t to_ns, uint32_t *moved)
 {
     uint64_t due_ns;
-    uint32_t moved = 0;
 
     while ((due_ns = nsp_worker_due_ns(w)) < to_ns) {
         w->now_ns = nsp_max_u64(w->now_ns, due_ns);
-        moved += nsp_stages_release_due(w);
+        *moved += nsp_stages_release_due(w);
     }
-    return moved;
+    return due_ns;
 }
 
 /* Acts on 'n' packets that have arrived now. Bit i of 'hits' tells which match
@@ -363,10 +363,11 @@ act_on_hits(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n,
 static uint32_t
 release_by(struct nsp_worker *w, uint64_t to_ns)
 {
-    uint32_t moved = release_before(w, to_ns);
+    uint32_t moved = 0;
+    uint64_t due_ns = release_before(w, to_ns, &moved);
 
     w->now_ns = nsp_max_u64(w->now_ns, to_ns);
-    if (nsp_worker_due_ns(w) <= w->now_ns)
+    if (due_ns <= w->now_ns)
         moved += nsp_stages_release_due(w);
     return moved;
 }
@@ -427,7 +428,7 @@ nsp_worker_run_until(struct nsp_worker *w, uint64_t now_ns, uint64_t until_ns)
     last = first_with_last(w, pkts, n);
     if (last > 0)
         moved = decide_ahead(w, pkts, last);
-    moved += release_before(w, pkts[last]->arrival_ns);
+    release_before(w, pkts[last]->arrival_ns, &moved);
     nsp_outlet_flush(w);
     w->unpublished += moved;
     w->early = pkts + last;

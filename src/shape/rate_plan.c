@@ -19,9 +19,6 @@
 #define RAMP_STEP_NS   UINT64_C(1000000)
 #define RAMP_STEPS_MAX 1000u
 
-/* No departure is never; the last is merely centuries away. */
-#define LAST_NS (NSP_TIME_NEVER - 1)
-
 struct step {
     uint64_t end_ns; /* From the beginning of the period. */
     uint64_t bitps;
@@ -290,21 +287,6 @@ nsp_serialiser_init(struct nsp_serialiser *s, uint64_t rate_bitps,
     };
 }
 
-void
-nsp_serialiser_idle(struct nsp_serialiser *s, uint64_t now_ns)
-{
-    if (now_ns > s->free_ns) {
-        s->free_ns = now_ns;
-        s->free_rem = 0;
-    }
-}
-
-uint64_t
-nsp_serialiser_free_ns(const struct nsp_serialiser *s)
-{
-    return nsp_min_u64(nsp_add_sat_u64(s->free_ns, s->free_rem != 0), LAST_NS);
-}
-
 static void
 spend(struct nsp_serialiser *s, uint64_t work)
 {
@@ -378,7 +360,7 @@ spend_by_schedule(struct nsp_serialiser *s, uint64_t work)
         }
         work -= s->rate_bitps * room_ns;
         s->free_ns = s->step_end_ns;
-        if (s->free_ns >= LAST_NS)
+        if (s->free_ns >= NSP_SERIALISER_LAST_NS)
             return;
     }
 }

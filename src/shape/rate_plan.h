@@ -62,12 +62,27 @@ struct nsp_serialiser {
 void nsp_serialiser_init(struct nsp_serialiser *s, uint64_t rate_bitps,
                          const struct nsp_rate_plan *plan, uint64_t start_ns);
 
+/* No departure is never; the last is merely centuries away. */
+#define NSP_SERIALISER_LAST_NS (NSP_TIME_NEVER - 1)
+
 /* When the last byte sent has left; never early, so between two nanoseconds the
  * later one. */
-uint64_t nsp_serialiser_free_ns(const struct nsp_serialiser *s);
+static inline uint64_t
+nsp_serialiser_free_ns(const struct nsp_serialiser *s)
+{
+    return nsp_min_u64(nsp_add_sat_u64(s->free_ns, s->free_rem != 0),
+                       NSP_SERIALISER_LAST_NS);
+}
 
 /* Says that nothing waits until 'now_ns'. */
-void nsp_serialiser_idle(struct nsp_serialiser *s, uint64_t now_ns);
+static inline void
+nsp_serialiser_idle(struct nsp_serialiser *s, uint64_t now_ns)
+{
+    if (now_ns > s->free_ns) {
+        s->free_ns = now_ns;
+        s->free_rem = 0;
+    }
+}
 
 /* Sends 'bytes', 1..INT32_MAX, as soon as the link is free, and returns when
  * they have left, as nsp_serialiser_free_ns() does. Cost: constant; with a
