@@ -255,17 +255,24 @@ list_sockets(const struct nsp_bridge_queue *queue, struct pollfd fds[])
     return n;
 }
 
-/* Returns 1 when something has come, 0 when the time is over. */
+struct waiting {
+    struct nsp_io *io;
+    const struct nsp_bridge_queue *queue;
+    bool readable; /* It has room for packets. */
+};
+
 static int
-sleep_on(struct nsp_io *io, struct nsp_bridge_queue *queue, bool readable,
-         uint64_t timeout_ns)
+sleep_on(void *context, uint64_t timeout_ns)
 {
+    const struct waiting *waiting = context;
+    const struct nsp_bridge_queue *queue = waiting->queue;
+    struct nsp_io *io = waiting->io;
     struct pollfd fds[2 + 2 * NSP_BRIDGE_QUEUES_MAX] = {
         { .fd = queue->wakeup.fd, .events = POLLIN },
         { .fd = queue->config.index == 0 ? io->watch.fd : -1,
           .events = POLLIN },
     };
-    nfds_t count = 2 + (readable ? list_sockets(queue, fds + 2) : 0);
+    nfds_t count = 2 + (waiting->readable ? list_sockets(queue, fds + 2) : 0);
     struct timespec ts = {
         .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
         .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
@@ -281,34 +288,17 @@ sleep_on(struct nsp_io *io, struct nsp_bridge_queue *queue, bool readable,
     return n > 0;
 }
 
-/* A worker that waits for packets sleeps as long as it likes: the program that
- * sends it one starts its time. One that has no room, or something to send,
- * gives signs of life in its sleep. */
+/* A worker without room is not woken by packets. */
 static int
 bridge_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
     struct nsp_bridge_queue *q = &io->queues[queue];
-    bool readable = nsp_bridge_queue_can_receive(q);
-    int result;
+    struct waiting waiting = { io, q, nsp_bridge_queue_can_receive(q) };
 
     if (nsp_bridge_queue_must_send(q))
         timeout_ns = nsp_min_u64(timeout_ns, RESEND_NS);
-    do {
-        uint64_t slice_ns =
-            readable ? timeout_ns
-                     : nsp_min_u64(timeout_ns, io->beats.hang_ns / 4);
-
-        if (readable)
-            nsp_beats_sleep(&io->beats, queue);
-        result = sleep_on(io, q, readable, slice_ns);
-        if (readable)
-            nsp_beats_woken(&io->beats, queue);
-        else
-            nsp_beats_alive(&io->beats, queue);
-        if (timeout_ns != NSP_TIME_NEVER)
-            timeout_ns -= slice_ns;
-    } while (result == 0 && timeout_ns > 0);
-    return result < 0 ? result : 0;
+    return nsp_beats_wait(&io->beats, queue, timeout_ns, waiting.readable,
+                          sleep_on, &waiting);
 }
 
 /* --- State ---------------------------------------------------------------- */

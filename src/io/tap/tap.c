@@ -150,14 +150,21 @@ tap_wake(struct nsp_io *io)
 
 /* --- Waiting -------------------------------------------------------------- */
 
+struct waiting {
+    const struct nsp_tap_queue *queue;
+    bool readable; /* It has room for packets. */
+    int other_fd;
+};
+
 static int
-sleep_on(struct nsp_tap_queue *queue, bool readable, uint64_t timeout_ns,
-         int other_fd)
+sleep_on(void *context, uint64_t timeout_ns)
 {
+    const struct waiting *waiting = context;
+    const struct nsp_tap_queue *queue = waiting->queue;
     struct pollfd fds[] = {
         { .fd = queue->wakeup.fd, .events = POLLIN },
-        { .fd = readable ? queue->config.fd : -1, .events = POLLIN },
-        { .fd = other_fd, .events = POLLIN },
+        { .fd = waiting->readable ? queue->config.fd : -1, .events = POLLIN },
+        { .fd = waiting->other_fd, .events = POLLIN },
     };
     struct timespec ts = {
         .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
@@ -175,33 +182,20 @@ sleep_on(struct nsp_tap_queue *queue, bool readable, uint64_t timeout_ns,
     return n > 0;
 }
 
-/* A single worker that waits for packets sleeps as long as it likes: the
- * program that sends it one starts its time. Which of several workers a packet
- * goes to no program knows, and one without room does not wake for it: these
- * give signs of life in their sleep. */
+/* Which of several workers a packet goes to no program knows, and one without
+ * room does not wake for it. */
 static int
 tap_wait_with(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns, int fd)
 {
-    struct nsp_tap_queue *q = &io->queues[queue];
-    bool readable = nsp_tap_queue_can_receive(q);
-    bool sound = readable && io->queue_count == 1;
-    int result;
+    struct waiting waiting = {
+        .queue = &io->queues[queue],
+        .readable = nsp_tap_queue_can_receive(&io->queues[queue]),
+        .other_fd = fd,
+    };
 
-    do {
-        uint64_t slice_ns =
-            sound ? timeout_ns : nsp_min_u64(timeout_ns, io->beats.hang_ns / 4);
-
-        if (sound)
-            nsp_beats_sleep(&io->beats, queue);
-        result = sleep_on(q, readable, slice_ns, fd);
-        if (sound)
-            nsp_beats_woken(&io->beats, queue);
-        else
-            nsp_beats_alive(&io->beats, queue);
-        if (timeout_ns != NSP_TIME_NEVER)
-            timeout_ns -= slice_ns;
-    } while (result == 0 && timeout_ns > 0);
-    return result < 0 ? result : 0;
+    return nsp_beats_wait(&io->beats, queue, timeout_ns,
+                          waiting.readable && io->queue_count == 1, sleep_on,
+                          &waiting);
 }
 
 static int

@@ -74,12 +74,6 @@ nsp_beats_alive(struct nsp_beats *beats, uint32_t queue)
     say(beats, queue, nsp_os_monotonic_ns(NULL) + beats->hang_ns);
 }
 
-void
-nsp_beats_sleep(struct nsp_beats *beats, uint32_t queue)
-{
-    say(beats, queue, NSP_BEATS_ASLEEP);
-}
-
 /* The time to wake in, after it took 'latency_ns' at 'now_ns'. */
 static uint64_t
 adapt(struct nsp_beats *beats, uint32_t queue, uint64_t wake_ns,
@@ -100,8 +94,9 @@ adapt(struct nsp_beats *beats, uint32_t queue, uint64_t wake_ns,
     return wake_ns < WAKE_NS_MIN ? WAKE_NS_MIN : wake_ns;
 }
 
-void
-nsp_beats_woken(struct nsp_beats *beats, uint32_t queue)
+/* A worker that had said that it sleeps is awake. */
+static void
+say_woken(struct nsp_beats *beats, uint32_t queue)
 {
     struct nsp_beat *beat = &beats->shared->beats[queue];
     uint64_t wake_ns =
@@ -118,6 +113,29 @@ nsp_beats_woken(struct nsp_beats *beats, uint32_t queue)
     atomic_store_explicit(&beat->wake_ns,
                           adapt(beats, queue, wake_ns, latency_ns, now_ns),
                           memory_order_relaxed);
+}
+
+int
+nsp_beats_wait(struct nsp_beats *beats, uint32_t queue, uint64_t timeout_ns,
+               bool sound, nsp_beats_sleep_fn *sleep, void *context)
+{
+    int result;
+
+    do {
+        uint64_t slice_ns =
+            sound ? timeout_ns : nsp_min_u64(timeout_ns, beats->hang_ns / 4);
+
+        if (sound)
+            say(beats, queue, NSP_BEATS_ASLEEP);
+        result = sleep(context, slice_ns);
+        if (sound)
+            say_woken(beats, queue);
+        else
+            nsp_beats_alive(beats, queue);
+        if (timeout_ns != NSP_TIME_NEVER)
+            timeout_ns -= slice_ns;
+    } while (result == 0 && timeout_ns > 0);
+    return result < 0 ? result : 0;
 }
 
 void

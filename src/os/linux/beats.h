@@ -58,9 +58,14 @@ void nsp_beats_close(struct nsp_beats *beats);
 
 void nsp_beats_alive(struct nsp_beats *beats, uint32_t queue);
 
-/* Around the sleep of a worker that a packet wakes. */
-void nsp_beats_sleep(struct nsp_beats *beats, uint32_t queue);
-void nsp_beats_woken(struct nsp_beats *beats, uint32_t queue);
+/* Has a worker wait, in sleeps by 'sleep', which returns 1 when something has
+ * come, 0 when the time is over, or a negative errno. Where 'sound', packets
+ * wake it: it sleeps as long as it likes, and the program that sends it one
+ * starts its time. Else it gives signs of life between short sleeps. Returns 0
+ * or a negative errno. */
+typedef int nsp_beats_sleep_fn(void *context, uint64_t timeout_ns);
+int nsp_beats_wait(struct nsp_beats *beats, uint32_t queue, uint64_t timeout_ns,
+                   bool sound, nsp_beats_sleep_fn *sleep, void *context);
 
 /* Writes a test that goes on unless the process is dead, else to 'dead': with
  * the shared words in R8. Changes R1. */
