@@ -188,6 +188,24 @@ nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
 }
 
 int
+nsp_cli_take_options(struct nsp_cli *cli, int argc, char *argv[],
+                     nsp_cli_take_fn *take, void *context)
+{
+    const char *value;
+    int option;
+
+    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+        int status = take(cli, context, option, value);
+
+        if (status == NSP_EXIT_OK)
+            continue;
+        cli->status = status;
+        return NSP_CLI_EXIT;
+    }
+    return option == NSP_CLI_EXIT ? NSP_CLI_EXIT : NSP_EXIT_OK;
+}
+
+int
 nsp_cli_run_subcommand(struct nsp_cli *cli, int argc, char *argv[])
 {
     const struct nsp_command *group = cli->command;

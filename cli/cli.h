@@ -73,6 +73,14 @@ struct nsp_command {
 int nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
                         const char **ret_value);
 
+/* Hands every option to 'take', by its index in the table, until that returns
+ * an exit status that is not NSP_EXIT_OK. Returns NSP_EXIT_OK, or NSP_CLI_EXIT.
+ */
+typedef int nsp_cli_take_fn(struct nsp_cli *cli, void *context, int option,
+                            const char *value);
+int nsp_cli_take_options(struct nsp_cli *cli, int argc, char *argv[],
+                         nsp_cli_take_fn *take, void *context);
+
 void nsp_cli_init(struct nsp_cli *cli, int argc, char *argv[]);
 
 /* Runs 'command', known as cli->path, with argv[0] its name. */

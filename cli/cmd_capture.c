@@ -118,9 +118,9 @@ take_count(struct nsp_cli *cli, struct request *r, enum option option,
 }
 
 static int
-take_option(struct nsp_cli *cli, struct request *r, enum option option,
-            const char *value)
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct request *r = context;
     struct nsp_capture_job *job = &r->job;
     uint64_t bytes = 0;
     int status;
@@ -130,7 +130,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_SNAPLEN:
     case OPT_PACKETS:
     case OPT_FILES:
-        return take_count(cli, r, option, value);
+        return take_count(cli, r, (enum option)option, value);
     case OPT_FOR:
         return take_time(cli, "--for", value, &job->for_ns);
     case OPT_ROTATE_TIME:
@@ -329,15 +329,9 @@ static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct request r = { .policy = NULL };
-    const char *value;
-    int option, status;
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &r);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = take_option(cli, &r, (enum option)option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
     if (status == NSP_EXIT_OK)

@@ -14,18 +14,16 @@ static const struct nsp_option request_options[] = {
 };
 
 static int
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    return nsp_filter_request_take(cli, context, option, value);
+}
+
+static int
 answer_request(struct nsp_cli *cli, struct nsp_filter_request *r, int argc,
                char *argv[], nsp_filter_answer *answer)
 {
-    const char *value;
-    int option, status;
-
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = nsp_filter_request_take(cli, r, option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, take_option, r) == NSP_CLI_EXIT)
         return cli->status;
     return nsp_filter_request_answer(cli, r, argc, argv, answer);
 }

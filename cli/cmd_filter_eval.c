@@ -262,9 +262,9 @@ check_layer(struct nsp_cli *cli, enum nsp_layer layer, const char *value)
 }
 
 static int
-take_option(struct nsp_cli *cli, struct eval *eval, int option,
-            const char *value)
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct eval *eval = context;
     int status;
 
     switch (option) {
@@ -293,15 +293,8 @@ take_option(struct nsp_cli *cli, struct eval *eval, int option,
 static int
 read_and_eval(struct nsp_cli *cli, struct eval *eval, int argc, char *argv[])
 {
-    const char *value;
-    int option, status;
-
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = take_option(cli, eval, option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, take_option, eval) ==
+        NSP_CLI_EXIT)
         return cli->status;
     if (!eval->files.in_path)
         return nsp_cli_usage(cli, "write --in FILE, a pcap or pcapng capture",

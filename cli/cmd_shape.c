@@ -264,9 +264,12 @@ set_flag(struct request *r, enum option option)
 }
 
 static int
-take_option(struct nsp_cli *cli, struct request *r, enum option option,
-            const char *value)
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct request *r = context;
+
+    if (option >= NSP_CLI_SHARED)
+        return nsp_effect_options_take(cli, &r->effects, option, value);
     r->values[option] = value;
     switch (option) {
     case OPT_ON:
@@ -302,7 +305,7 @@ take_option(struct nsp_cli *cli, struct request *r, enum option option,
     case OPT_SCENARIO:
         return refuse_scenario(cli);
     default:
-        set_flag(r, option);
+        set_flag(r, (enum option)option);
         return NSP_EXIT_OK;
     }
 }
@@ -454,22 +457,6 @@ complete(struct nsp_cli *cli, struct request *r)
 }
 
 static int
-read_options(struct nsp_cli *cli, int argc, char *argv[], struct request *r)
-{
-    int option, status = NSP_EXIT_OK;
-    const char *value;
-
-    while (status == NSP_EXIT_OK &&
-           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        status = option >= NSP_CLI_SHARED
-                     ? nsp_effect_options_take(cli, &r->effects, option, value)
-                     : take_option(cli, r, (enum option)option, value);
-    if (status != NSP_EXIT_OK)
-        return status;
-    return option == NSP_CLI_EXIT ? NSP_CLI_EXIT : NSP_EXIT_OK;
-}
-
-static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct request r = {
@@ -478,7 +465,7 @@ run(struct nsp_cli *cli, int argc, char *argv[])
                  .engine = { .backend = "host",
                              .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT } },
     };
-    int status = read_options(cli, argc, argv, &r);
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &r);
 
     if (status == NSP_CLI_EXIT)
         return cli->status;

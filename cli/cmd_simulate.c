@@ -47,9 +47,9 @@ take_direction(struct nsp_cli *cli, struct nsp_simulate_job *job,
 }
 
 static int
-take_option(struct nsp_cli *cli, struct nsp_simulate_job *job,
-            enum option option, const char *value)
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct nsp_simulate_job *job = context;
     uint32_t workers;
     int status = NSP_EXIT_OK;
 
@@ -99,15 +99,9 @@ run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct nsp_simulate_job job = { .in_path = NULL };
     struct nsp_policy_file *file = NULL;
-    const char *value;
-    int option, status;
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &job);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        status = take_option(cli, &job, (enum option)option, value);
-        if (status != NSP_EXIT_OK)
-            return status;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "POLICY");
     if (status == NSP_EXIT_OK)

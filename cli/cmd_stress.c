@@ -74,16 +74,17 @@ read_own(struct nsp_stress_config *cfg, const char *name, const char *value)
 }
 
 static int
-read_option(struct nsp_stress_config *cfg, int option, const char *value)
+read_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct nsp_stress_config *cfg = context;
     int64_t seed = 0;
     int status;
 
     if (option == OPTION_BACKEND)
         return read_backend(cfg, value);
     if (option >= OPTION_OWN)
-        return read_own(cfg, cfg->cli->command->options[option].name, value);
-    status = nsp_cli_read_int(cfg->cli, "--seed", value, 0, INT64_MAX, &seed);
+        return read_own(cfg, cli->command->options[option].name, value);
+    status = nsp_cli_read_int(cli, "--seed", value, 0, INT64_MAX, &seed);
     cfg->seed = (uint64_t)seed;
     return status;
 }
@@ -92,15 +93,11 @@ static int
 read_options(struct nsp_stress_config *cfg, int argc, char *argv[],
              bool *ret_exit)
 {
-    const char *value;
-    int option, status = 0;
+    int status = nsp_cli_take_options(cfg->cli, argc, argv, read_option, cfg);
 
-    while (status == 0 &&
-           (option = nsp_cli_next_option(cfg->cli, argc, argv, &value)) >= 0)
-        status = read_option(cfg, option, value);
-    *ret_exit = status != 0 || option == NSP_CLI_EXIT;
+    *ret_exit = status == NSP_CLI_EXIT;
     if (*ret_exit)
-        return status ? status : cfg->cli->status;
+        return cfg->cli->status;
     status = nsp_cli_check_operands(cfg->cli, argc, argv, 0, 0, NULL);
     *ret_exit = status != 0;
     return status;
