@@ -299,13 +299,25 @@ evict_crowded(struct nsp_flow_table *table, const uint32_t buckets[2],
 
 /* --- Taking --------------------------------------------------------------- */
 
+/* Counts no further than needed: for most new flows this is all. */
+static bool
+is_spilling(const struct nsp_flow_bucket *bucket)
+{
+    uint32_t empty = nsp_flow_ways(bucket, 0);
+
+    for (uint32_t i = SPILL_AT; i < NSP_FLOW_WAYS_IN_BUCKET; i++)
+        empty &= empty - 1;
+    return empty == 0;
+}
+
 /* 1 if a new flow goes to its second bucket, else 0. */
 static uint32_t
 prefers_second(const struct nsp_flow_table *table, const uint32_t buckets[2])
 {
-    uint32_t used = used_of(&table->buckets[buckets[0]]);
+    const struct nsp_flow_bucket *first = &table->buckets[buckets[0]];
 
-    return used >= SPILL_AT && used_of(&table->buckets[buckets[1]]) < used;
+    return is_spilling(first) &&
+           used_of(&table->buckets[buckets[1]]) < used_of(first);
 }
 
 struct nsp_flow *

@@ -246,6 +246,13 @@ learn_scale(struct nsp_flow *flow, enum nsp_flow_way way,
         (uint16_t)((flow->pkts_high[way] & ~NSP_FLOW_SCALE) | scale);
 }
 
+/* As good as random, so without a branch. */
+static void
+set_origin(struct nsp_flow *flow, enum nsp_flow_way origin)
+{
+    flow->flags |= (uint8_t)(NSP_FLOW_ORIGIN * (uint32_t)origin);
+}
+
 /* Fills a flow that is in its bucket but in no list, from its first packet. */
 static void
 begin(struct nsp_flow_table *table, struct nsp_flow *flow,
@@ -258,11 +265,11 @@ begin(struct nsp_flow_table *table, struct nsp_flow *flow,
         struct nsp_flow_segment segment = nsp_flow_segment_read(pkt);
 
         origin = nsp_flow_tcp_origin(&segment, way);
-        flow->flags |= origin == NSP_FLOW_HIGH ? NSP_FLOW_ORIGIN : 0;
+        set_origin(flow, origin);
         nsp_flow_tcp_begin(flow, way, &segment);
         learn_scale(flow, way, pkt, &segment);
-    } else if (origin == NSP_FLOW_HIGH) {
-        flow->flags |= NSP_FLOW_ORIGIN;
+    } else {
+        set_origin(flow, origin);
     }
     flow->first_ns = now.ns;
     flow->reply_first_ms = now.ms;
