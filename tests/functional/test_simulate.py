@@ -16,6 +16,7 @@ import pytest
 
 NSP = os.environ["NSP"]
 PACKETS = 3000
+SAME_RUNS = int(os.environ.get("SAME_RUNS", "100"))
 
 POLICY = """
 version: 1
@@ -80,7 +81,7 @@ def ns(seconds):
 
 def test_writes_the_same_bytes_for_a_seed(place):
     digests = set()
-    for run in range(100):
+    for run in range(SAME_RUNS):
         name = f"out{run}.pcapng"
         simulate(place, "--out", name, "--quiet", "--seed", "7",
                  "--workers", str(1 << run % 3))
