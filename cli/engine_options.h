@@ -23,7 +23,7 @@
     }
 #define NSP_OPTION_BUSY_POLL                                                   \
     {                                                                          \
-        "busy-poll", NULL, "stay awake while packets are held", 0              \
+        "busy-poll", NULL, "stay awake while packets are held or come", 0      \
     }
 #define NSP_OPTION_DEEP_IDLE                                                   \
     {                                                                          \

@@ -223,8 +223,10 @@ struct nsp_engine_config {
     uint32_t max_flows; /* Tracked at once per worker, 16..2^24, where a filter
                          * or many rules make use of it; 0 is 65536. 196 bytes
                          * each. */
-    bool busy_poll; /* Workers stay awake while they hold packets, for delays
-                     * exact to microseconds; a processor for each. */
+    bool busy_poll;     /* Workers stay awake while they hold packets, and for a
+                         * second after the last came, so that delays are exact to
+                         * microseconds and none waits for a worker to wake; a
+                         * processor for each. */
     bool deep_idle; /* Idle processors may sleep deeply while packets are held,
                      * which spares power and makes waits end later. Else, where
                      * the system lets it, the engine asks that they wake

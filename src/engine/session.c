@@ -227,9 +227,10 @@ sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
     uint64_t until_ns = nsp_waits_until_ns(waits, now_ns, due_ns, deadline_ns);
     int err;
 
-    if (s->config->user.busy_poll && due_ns != NSP_TIME_NEVER)
-        return 0;
-    if (until_ns <= now_ns || !nsp_mailbox_sleep(&w->mailbox))
+    if (until_ns <= now_ns)
+        return nsp_waits_look(waits, now_ns) ? s->ops->wait(s->io, w->queue, 0)
+                                             : 0;
+    if (!nsp_mailbox_sleep(&w->mailbox))
         return 0;
     err = s->ops->wait(s->io, w->queue,
                        until_ns == NSP_TIME_NEVER ? NSP_TIME_NEVER
@@ -243,20 +244,25 @@ sleep_until_due(struct nsp_session *s, struct nsp_worker *w,
 static void
 loop_live(struct nsp_session *s, struct nsp_worker *w)
 {
+    const struct nsp_engine_config *user = &s->config->user;
     const struct nsp_clock *clock = &s->config->clock;
     uint64_t now_ns = clock->now_ns(clock->context);
     uint64_t deadline_ns = nsp_add_sat_u64(now_ns, s->duration_ns);
     struct nsp_waits waits;
     uint32_t errors = 0;
 
-    nsp_waits_open(&waits, s->plan.holds && !s->config->user.deep_idle);
+    nsp_waits_open(&waits,
+                   (s->plan.holds || user->busy_poll) && !user->deep_idle,
+                   user->busy_poll);
     while (!must_end(s, now_ns, deadline_ns)) {
         uint32_t moved = nsp_worker_poll(w, now_ns);
         int err;
 
         now_ns = clock->now_ns(clock->context);
-        if (moved > 0) /* More is likely to be there already. */
+        if (moved > 0) { /* More is likely to be there already. */
+            nsp_waits_moved(&waits, now_ns);
             continue;
+        }
         if (device_failed(s))
             break;
         err = sleep_until_due(s, w, &waits, now_ns, deadline_ns);

@@ -113,8 +113,9 @@ def open_files(process):
 @MAY_ASK
 @pytest.mark.parametrize("options, asks", [
     (["--delay", "40ms"], True), (["--rate", "1mbit"], True),
-    (["--delay", "40ms", "--deep-idle"], False), (["--drop"], False)])
-def test_may_ask_processors_to_wake_promptly_where_packets_are_held(
+    (["--delay", "40ms", "--deep-idle"], False), (["--drop"], False),
+    (["--drop", "--busy-poll"], True)])
+def test_may_ask_processors_to_wake_promptly_where_packets_wait_for_them(
         near, options, asks):
     shape = Shape(near, "--direction", "inbound", "--filter", "icmp", *options)
     assert ping(near, 3) == (0 if "--drop" in options else 3)
