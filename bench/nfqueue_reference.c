@@ -1,9 +1,10 @@
 #define _GNU_SOURCE
 /* What NFQUEUE can do without an engine: the peers of the nfqueue benchmarks.
  *
- *     nfqueue_reference --batched|--one
+ *     nfqueue_reference --batched|--one [--host]
  *
- * Queues what the machine forwards in this network namespace and accepts it.
+ * Queues what the machine forwards in this network namespace, with --host what
+ * it sends and receives there, and accepts it.
  *
  *   --batched  bursts of 64 from one recvmmsg(), answered in one send();
  *              superpackets welcome; 128 bytes of each copied.
@@ -159,10 +160,10 @@ start_queue(struct nsp_nl *nl)
 }
 
 static int
-set_up(struct nsp_nl *nl, struct nsp_nl *nft, bool batched)
+set_up(struct nsp_nl *nl, struct nsp_nl *nft, bool batched, uint32_t hooks)
 {
     const struct nsp_nfq_rules rules = {
-        .hooks = NSP_HOOK_FORWARD,
+        .hooks = hooks,
         .first_queue = QUEUE,
         .queues = 1,
     };
@@ -194,20 +195,23 @@ set_up(struct nsp_nl *nl, struct nsp_nl *nft, bool batched)
 int
 main(int argc, char **argv)
 {
-    bool batched = argc == 2 && strcmp(argv[1], "--batched") == 0;
-    bool one = argc == 2 && strcmp(argv[1], "--one") == 0;
+    bool host = argc == 3 && strcmp(argv[2], "--host") == 0;
+    bool known = argc == 2 || host;
+    bool batched = known && strcmp(argv[1], "--batched") == 0;
+    bool one = known && strcmp(argv[1], "--one") == 0;
     const struct sigaction action = { .sa_handler = stop };
     struct nsp_nl nl = { .fd = -1 }, nft = { .fd = -1 };
     uint64_t pkts;
     int err;
 
     if (!batched && !one) {
-        fprintf(stderr, "usage: %s --batched|--one\n", argv[0]);
+        fprintf(stderr, "usage: %s --batched|--one [--host]\n", argv[0]);
         return 2;
     }
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    err = set_up(&nl, &nft, batched);
+    err = set_up(&nl, &nft, batched,
+                 host ? NSP_HOOK_INPUT | NSP_HOOK_OUTPUT : NSP_HOOK_FORWARD);
     if (err < 0) {
         fprintf(stderr, "%s: %s\n", argv[0], strerror(-err));
         return err == -EPERM ? 3 : 1;

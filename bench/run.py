@@ -12,7 +12,8 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
              filter machine alone
     rate     a rate limit under 20 % overload; beside it the kernel's tbf
     delay    a fixed delay at 500 packets/s, beyond the untouched path, asleep
-             and with --busy-poll; beside it how late a bare ppoll() ends
+             and with --busy-poll; beside it how late a bare wait ends, by
+             ppoll() and by reading the clock
     kill     a ping's first answer after kill -9 of a shaper that holds packets
     faults   pings lost when a shaper is killed, hangs, starts or reloads, on each
              device. As root only
@@ -302,58 +303,62 @@ def stolen_jiffies():
     return fields[7], sum(fields[:8])
 
 
-def timer_lateness_us(args, seconds):
+def timer_lateness_us(args, seconds, *options):
     out = subprocess.run([args.build / "bench" / "timer_lateness",
-                          str(seconds)], check=True, stdout=subprocess.PIPE,
-                         text=True).stdout
+                          str(seconds), *options], check=True,
+                         stdout=subprocess.PIPE, text=True).stdout
     return [int(line) / 1e3 for line in out.split()]
 
 
 DELAY_ROUNDS = 16  # Short ones, as the host's own work comes and goes.
-DELAY_WAYS = {"": ((), ((0.5, 50), (0.99, 300))),
-              ", busy": (("--busy-poll",), ((0.5, 5), (0.99, 50)))}
+DELAY_WAYS = {"": ((), (), ((0.5, 50), (0.99, 300))),
+              ", busy": (("--busy-poll",), ("--busy",), ((0.5, 5), (0.99, 50)))}
 
 
 class DelayRound:
     """Delays of the untouched path, of ours one way or the other, with how much
-    time the host of this machine took away meanwhile, and of a bare ppoll()."""
+    time the host of this machine took away meanwhile, and of a bare wait that
+    way."""
 
     def __init__(self, args, ms):
         with AwakeProcessors():
             self.untouched = delays_us(udp_flow(args, 500, 172, 1))
-        self.ours, self.stolen = {}, {}
-        for way, (options, _) in DELAY_WAYS.items():
+        self.ours, self.bare, self.stolen = {}, {}, {}
+        for way, (options, bare_options, _) in DELAY_WAYS.items():
             with nsp(args, "--filter", "udp", "--delay", f"{ms}ms", *options):
                 stolen_before, all_before = stolen_jiffies()
                 self.ours[way] = delays_us(udp_flow(args, 500, 172, 1))
                 stolen, all_ = stolen_jiffies()
             self.stolen[way] = (100 * (stolen - stolen_before) /
                                 (all_ - all_before))
-        self.ppoll = timer_lateness_us(args, 1)
+            with AwakeProcessors():
+                self.bare[way] = timer_lateness_us(args, 1, *bare_options)
 
 
 def add_delay_error(table, rounds, ms, way, share, most):
-    ours, path, ppoll = (
+    ours, path, bare = (
         statistics.median(percentile(delays, share) for delays in of_rounds)
-        for of_rounds in zip(*((one.ours[way], one.untouched, one.ppoll)
+        for of_rounds in zip(*((one.ours[way], one.untouched, one.bare[way])
                                for one in rounds)))
     error = ours - ms * 1000 - path
     table.add("delay error at %d ms%s, p%d, us" % (ms, way, share * 100),
-              "%+.0f" % error, "%+.0f" % ppoll, "", "+-%d" % most,
+              "%+.0f" % error, "%+.0f" % bare, "", "+-%d" % most,
               abs(error) <= most)
 
 
 def measure_delay(args, table):
     """Percentiles of the shaped path less the same percentiles of the untouched
     one, measured by turns: what is left is the engine's error, not the path's.
-    Beside it, how late a bare ppoll() ends in a process with nothing else to do.
+    Beside it, how late a bare wait ends in a process with nothing else to do: one
+    asleep, or awake, which is what ticks of the kernel and the host leave to the
+    best of programs.
     No packet may leave before its time: p1 of the shaped path, with the path's
     own delay still in it, is at least what was asked. Where the machine is itself
     a guest, packets are late by the time that its host takes away, too, so each
     round's figures are printed beside that."""
     for ms in 1, 10, 100:
         rounds = [DelayRound(args, ms) for _ in range(DELAY_ROUNDS)]
-        for way, (_, limits) in DELAY_WAYS.items():
+        for way, (_, _, limits) in DELAY_WAYS.items():
             add_delay_way(table, rounds, ms, way, limits)
 
 

@@ -65,23 +65,37 @@ def measure_hold(args, table):
 
 def measure_ping(args, table):
     """On processors that do not sleep: what their idle states, and with them the
-    host of a guest, add to each wait is the machine's."""
+    host of a guest, add to each wait is the machine's. Beside it, what a loop
+    adds that only answers: the rest of it is this machine's wake-ups."""
+    bench = args.build / "bench"
     with AwakeProcessors():
         got = medians(args, {
             "untouched": Untouched,
+            "bare nfqueue": lambda: Program(
+                "client", bench / "nfqueue_reference", "--batched", "--host"),
             "nfqueue": lambda: nsp(args, on="host"),
+            "nfqueue, busy": lambda: nsp(args, "--busy-poll", on="host"),
+            "bare tap": lambda: Program("client", bench / "tap_reference",
+                                        INTERFACE),
             "tap": lambda: nsp(args, "--no-offload"),
+            "tap, busy": lambda: nsp(args, "--no-offload", "--busy-poll"),
             "host": lambda: nsp(args, *BOTH_DEVICES, on="host"),
         }, ping_us)
-    for name, most in ("nfqueue", 30), ("tap", 40), ("host", None):
-        added = got[name] - got["untouched"]
-        table.add(f"{name}, added to a ping, p50, us", "%.0f" % added, "", "",
+    added = {name: us - got["untouched"] for name, us in got.items()}
+    for name, peer, most in (("nfqueue", "bare nfqueue", 30),
+                             ("nfqueue, busy", "bare nfqueue", 30),
+                             ("tap", "bare tap", 40),
+                             ("tap, busy", "bare tap", 40),
+                             ("host", "bare tap", None)):
+        table.add(f"{name}, added to a ping, p50, us", "%.0f" % added[name],
+                  "%.0f" % added[peer], "%.2f" % (added[name] / added[peer]),
                   f"<= {most}" if most else "",
-                  added <= most if most else None)
+                  added[name] <= most if most else None)
 
 
 def measure_idle(args, table):
     for name, on, options in (("nfqueue", "host", []),
+                              ("nfqueue, busy", "host", ["--busy-poll"]),
                               ("tap", "tap:" + INTERFACE, ["--delay", "20ms"]),
                               ("host", "host", ["--delay", "20ms"])):
         with nsp(args, "--filter", "tcp", *options, on=on) as program:
