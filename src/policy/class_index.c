@@ -3,18 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* An array that grows. */
-struct vector {
-    void *at;
-    size_t count, room, item_bytes;
-};
-
-/* Finds equal items of a vector: numbers + 1, by open addressing. */
-struct interner {
-    struct vector items;
-    uint32_t *slots;
-    uint32_t slot_count; /* A power of two. */
-};
+#include "policy/interner.h"
 
 /* Where the class of a value begins. */
 struct bound {
@@ -30,109 +19,11 @@ struct sweep {
     bool is_direct;       /* The bitmap is the record. */
     uint32_t stride;
     size_t bytes_max;
-    struct interner blocks, records;
-    struct vector bounds;
+    struct nsp_interner blocks, records;
+    struct nsp_vector bounds;
     struct nsp_block *open, *now;    /* Bitmaps: open cubes; the current. */
     struct nsp_class_record *record; /* Of the current bitmap. */
 };
-
-/* --- Arrays --------------------------------------------------------------- */
-
-static int
-push(struct vector *v, const void *item, const struct nsp_allocator *allocator)
-{
-    if (v->count == v->room) {
-        size_t room = v->room > 0 ? 2 * v->room : 256;
-        void *at = nsp_alloc(allocator, room, v->item_bytes);
-
-        if (!at)
-            return -ENOMEM;
-        if (v->at)
-            memcpy(at, v->at, v->count * v->item_bytes);
-        nsp_release(allocator, v->at);
-        v->at = at;
-        v->room = room;
-    }
-    memcpy((char *)v->at + v->count++ * v->item_bytes, item, v->item_bytes);
-    return 0;
-}
-
-/* Multilinear: no product waits for another. The upper bits are the good ones.
- */
-static uint32_t
-hash_of(const void *item, size_t bytes)
-{
-    const char *at = item;
-    uint64_t factor = UINT64_C(0xff51afd7ed558ccd), hash = 0;
-
-    for (size_t i = 0; i < bytes; i += 8) {
-        uint64_t word;
-
-        memcpy(&word, at + i, sizeof word);
-        hash += (word ^ word >> 32) * factor;
-        factor *= UINT64_C(0xc4ceb9fe1a85ec53);
-    }
-    return (uint32_t)(hash >> 32);
-}
-
-static uint32_t *
-find_slot(const struct interner *in, const void *item)
-{
-    size_t bytes = in->items.item_bytes;
-    uint32_t mask = in->slot_count - 1;
-    uint32_t at = hash_of(item, bytes) & mask;
-
-    while (in->slots[at] != 0 &&
-           memcmp((char *)in->items.at + (in->slots[at] - 1) * bytes, item,
-                  bytes) != 0)
-        at = (at + 1) & mask;
-    return &in->slots[at];
-}
-
-static int
-grow_slots(struct interner *in, const struct nsp_allocator *allocator)
-{
-    uint32_t count = in->slot_count > 0 ? 4 * in->slot_count : 1024;
-    uint32_t *old = in->slots;
-
-    in->slots = nsp_alloc(allocator, count, sizeof in->slots[0]);
-    if (!in->slots) {
-        in->slots = old;
-        return -ENOMEM;
-    }
-    nsp_release(allocator, old);
-    in->slot_count = count;
-    for (uint32_t i = 0; i < in->items.count; i++)
-        *find_slot(in, (char *)in->items.at + i * in->items.item_bytes) = i + 1;
-    return 0;
-}
-
-/* Stores the number of the item equal to 'item', which is added if need be.
- * -EFBIG when numbers run out. The item's size is a multiple of 8. */
-static int
-intern(struct interner *in, const void *item,
-       const struct nsp_allocator *allocator, uint16_t *ret)
-{
-    uint32_t *slot;
-    int r;
-
-    if (2 * in->items.count >= in->slot_count) {
-        r = grow_slots(in, allocator);
-        if (r != 0)
-            return r;
-    }
-    slot = find_slot(in, item);
-    if (*slot == 0) {
-        if (in->items.count == NSP_VALUE_CLASSES_MAX)
-            return -EFBIG;
-        r = push(&in->items, item, allocator);
-        if (r != 0)
-            return r;
-        *slot = (uint32_t)in->items.count;
-    }
-    *ret = (uint16_t)(*slot - 1);
-    return 0;
-}
 
 /* --- The sweep ------------------------------------------------------------ */
 
@@ -158,7 +49,7 @@ settle_block(struct sweep *s, uint32_t b)
     }
     set_bit(&s->record->filled, b, any != 0);
     set_bit(&s->record->special, b, differs != 0);
-    return intern(&s->blocks, &s->now[b], s->allocator, &s->record->ids[b]);
+    return nsp_intern(&s->blocks, &s->now[b], s->allocator, &s->record->ids[b]);
 }
 
 static size_t
@@ -176,7 +67,7 @@ add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
     const void *record =
         s->is_direct ? (const void *)s->now : (const void *)s->record;
     struct bound bound = { at, part, 0 };
-    int r = intern(&s->records, record, s->allocator, &bound.class);
+    int r = nsp_intern(&s->records, record, s->allocator, &bound.class);
 
     if (r != 0)
         return r;
@@ -189,7 +80,7 @@ add_bound(struct sweep *s, uint8_t part, struct nsp_u128 at)
     }
     if (bytes_so_far(s) > s->bytes_max)
         return -EFBIG;
-    return push(&s->bounds, &bound, s->allocator);
+    return nsp_vector_push(&s->bounds, &bound, s->allocator);
 }
 
 /* Sweeps over 'part', whose ends are the first of 'ends'; returns how many they
@@ -250,7 +141,7 @@ sweep_all(struct sweep *s, const struct nsp_entry entries[], uint32_t count)
 
 /* Arrays that end up in one piece of memory, each at the start of a line. */
 struct piece {
-    struct vector items;
+    struct nsp_vector items;
     const void **target;
 };
 
@@ -264,7 +155,7 @@ struct layout {
     int result; /* Of all steps so far. */
 };
 
-static struct vector *
+static struct nsp_vector *
 add_piece(struct layout *l, size_t item_bytes, const void **target)
 {
     struct piece *piece = &l->pieces[l->count++];
@@ -276,10 +167,10 @@ add_piece(struct layout *l, size_t item_bytes, const void **target)
 }
 
 static void
-append(struct layout *l, struct vector *v, const void *item)
+append(struct layout *l, struct nsp_vector *v, const void *item)
 {
     if (l->result == 0)
-        l->result = push(v, item, l->sweep->allocator);
+        l->result = nsp_vector_push(v, item, l->sweep->allocator);
 }
 
 /* The bounds of 'part'. */
@@ -301,10 +192,10 @@ static void
 lay_table(struct layout *l)
 {
     const struct sweep *s = l->sweep;
-    struct vector *directory =
+    struct nsp_vector *directory =
         add_piece(l, sizeof(uint16_t), &l->index->directory);
-    struct interner pages = { .items.item_bytes =
-                                  NSP_PAGE_SIZE * sizeof(uint16_t) };
+    struct nsp_interner pages = { .items.item_bytes =
+                                      NSP_PAGE_SIZE * sizeof(uint16_t) };
     uint64_t last = s->column->domain.max[NSP_PART_NARROW].lo;
     uint32_t count, at = 0;
     const struct bound *bounds = bounds_of(s, NSP_PART_NARROW, &count);
@@ -318,7 +209,7 @@ lay_table(struct layout *l)
                 at++;
             page[i] = bounds[at].class;
         }
-        l->result = intern(&pages, page, s->allocator, &number);
+        l->result = nsp_intern(&pages, page, s->allocator, &number);
         append(l, directory, &number);
     }
     nsp_release(s->allocator, pages.slots);
@@ -327,7 +218,8 @@ lay_table(struct layout *l)
 
 /* Builds the levels of 'tree' over 'keys', which become a piece, too. */
 static void
-lay_levels(struct layout *l, const struct vector *keys, struct nsp_tree *tree)
+lay_levels(struct layout *l, const struct nsp_vector *keys,
+           struct nsp_tree *tree)
 {
     size_t bytes = keys->item_bytes;
     uint32_t fanout = NSP_CACHE_LINE / (uint32_t)bytes;
@@ -340,7 +232,7 @@ lay_levels(struct layout *l, const struct vector *keys, struct nsp_tree *tree)
     assert(levels <= NSP_ARRAY_LEN(tree->keys));
     tree->levels = levels;
     for (size_t step = 1; levels-- > 0; step *= fanout) {
-        struct vector *level = add_piece(l, bytes, &tree->keys[levels]);
+        struct nsp_vector *level = add_piece(l, bytes, &tree->keys[levels]);
 
         for (size_t i = 0; i < keys->count; i += step)
             append(l, level, (char *)keys->at + i * bytes);
@@ -393,7 +285,7 @@ lay_slices(struct layout *l, const struct bound bounds[], uint32_t count)
 {
     struct nsp_class_index *index = l->index;
     uint64_t last = l->sweep->column->domain.max[NSP_PART_NARROW].lo;
-    struct vector *slices;
+    struct nsp_vector *slices;
 
     if (!choose_slices(bounds, count, last, &index->slice_shift))
         return;
@@ -413,8 +305,8 @@ static void
 lay_narrow(struct layout *l)
 {
     struct nsp_tree *tree = &l->index->narrow;
-    struct vector *classes = add_piece(l, sizeof(uint16_t), &tree->classes);
-    struct vector keys = { .item_bytes = sizeof(uint32_t) };
+    struct nsp_vector *classes = add_piece(l, sizeof(uint16_t), &tree->classes);
+    struct nsp_vector keys = { .item_bytes = sizeof(uint32_t) };
     uint32_t count;
     const struct bound *bounds = bounds_of(l->sweep, NSP_PART_NARROW, &count);
 
@@ -437,11 +329,12 @@ static void
 lay_wide(struct layout *l)
 {
     struct nsp_class_index *index = l->index;
-    struct vector *first = add_piece(l, sizeof(uint32_t), &index->wide_first);
-    struct vector *lows = add_piece(l, sizeof(uint64_t), &index->wide_lows);
-    struct vector *classes =
+    struct nsp_vector *first =
+        add_piece(l, sizeof(uint32_t), &index->wide_first);
+    struct nsp_vector *lows = add_piece(l, sizeof(uint64_t), &index->wide_lows);
+    struct nsp_vector *classes =
         add_piece(l, sizeof(uint16_t), &index->wide_classes);
-    struct vector keys = { .item_bytes = sizeof(uint64_t) };
+    struct nsp_vector keys = { .item_bytes = sizeof(uint64_t) };
     uint32_t count;
     const struct bound *bounds = bounds_of(l->sweep, NSP_PART_WIDE, &count);
 
@@ -469,7 +362,7 @@ settle(struct layout *l)
     uint8_t *at;
 
     for (uint32_t i = 0; i < l->count; i++) {
-        const struct vector *v = &l->pieces[i].items;
+        const struct nsp_vector *v = &l->pieces[i].items;
 
         bytes += (v->count * v->item_bytes + NSP_CACHE_LINE - 1) /
                  NSP_CACHE_LINE * NSP_CACHE_LINE;
@@ -483,7 +376,7 @@ settle(struct layout *l)
     at = l->index->memory;
     at += (0 - (uintptr_t)at) % NSP_CACHE_LINE;
     for (uint32_t i = 0; i < l->count; i++) {
-        const struct vector *v = &l->pieces[i].items;
+        const struct nsp_vector *v = &l->pieces[i].items;
         size_t size = v->count * v->item_bytes;
 
         if (size == 0)
@@ -509,9 +402,9 @@ lay_out(struct sweep *s, struct nsp_class_index *index)
     *add_piece(&l, 0, &index->records) = s->records.items;
     *add_piece(&l, 0, &index->blocks) = s->blocks.items;
     *add_piece(&l, 0, &index->open) =
-        (struct vector){ s->open, s->blocks_wide, s->blocks_wide,
-                         sizeof s->open[0] };
-    s->records.items = s->blocks.items = (struct vector){ 0 };
+        (struct nsp_vector){ s->open, s->blocks_wide, s->blocks_wide,
+                             sizeof s->open[0] };
+    s->records.items = s->blocks.items = (struct nsp_vector){ 0 };
     s->open = NULL;
     if (domain->has[NSP_PART_NARROW] &&
         domain->max[NSP_PART_NARROW].lo < NSP_TABLE_MAX)
