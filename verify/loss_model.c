@@ -188,8 +188,12 @@ read_timed(const struct nsp_loss_config *cfg, uint64_t gap_ns,
     ret->rate = loss * bad / (bad + good);
     if (ret->rate >= 1)
         return;
-    if (loss >= 1)
+    if (loss >= 1) {
         ret->period = bad / (1 - enter);
+        ret->lost_after_lost = 1 - 1 / ret->period;
+        ret->lost_after_received = ret->rate / ret->period / (1 - ret->rate);
+        ret->lag1 = ret->lost_after_lost - ret->lost_after_received;
+    }
     ret->inflation =
         (bad * loss * (1 - loss) + ret->rate * ret->rate * good / enter) /
         ((bad + good) * ret->rate * (1 - ret->rate));
