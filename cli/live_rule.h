@@ -23,6 +23,15 @@ int nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
                       uint32_t pkts, struct nsp_live_trial *ret,
                       struct nsp_diag *reterr);
 
+/* Puts in force of the policy what its subject does, and of other rules those
+ * that do not act on 'packet'. */
+void nsp_live_rule_isolate(struct nsp_live_rule *live,
+                           const struct nsp_test_packet *packet);
+
+/* The subject with trials of real packets, which take ten seconds at most: for
+ * the judges of virtual time. 'live' must outlive it. */
+struct nsp_subject nsp_live_rule_subject(struct nsp_live_rule *live);
+
 /* Adds checks of effects beside losses, delays and constant rates, each in runs
  * of its own, or says why it can be judged in virtual time only. */
 int nsp_live_rule_measure_effects(struct nsp_live_rule *live,

@@ -3,12 +3,17 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <net/ethernet.h>
+#include <net/if.h>
 #include <netinet/in.h>
+#include <netpacket/packet.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,15 +21,18 @@
 #include "cli/clock.h"
 #include "cli/interrupt.h"
 #include "cli/thread.h"
+#include "verify/wire.h"
 
-#define STOP_CHECK_US 20000
+#define STOP_CHECK_MS 20
 #define RECEIVE_BYTES (8 << 20)
 #define POLL_NS       UINT64_C(5000000)
 
 struct run {
     const struct nsp_live_traffic *traffic;
     struct nsp_live_trial *trial;
-    int sender_fd, receiver_fd;
+    int client_fd, server_fd;
+    struct sockaddr_ll router; /* As the client sees it. */
+    uint32_t next;             /* After the last number that came. */
     pthread_t receiver;
     atomic_bool stopping;
     _Atomic uint32_t received;
@@ -41,53 +49,90 @@ sleep_until(uint64_t due_ns)
 
 /* --- Receiving ------------------------------------------------------------ */
 
-union control {
-    struct cmsghdr header;
-    char bytes[CMSG_SPACE(sizeof(struct timespec)) +
-               2 * CMSG_SPACE(sizeof(int))];
-};
-
-/* What the kernel says of the packet just received. */
 struct arrival {
+    uint8_t data[NSP_TEST_PKT_BYTES_MAX];
+    uint32_t bytes;
     uint64_t at_ns;
-    int tos, ttl;
 };
 
-static void
-read_arrival(struct msghdr *message, struct arrival *ret)
+/* When the kernel had the packet just received. */
+static uint64_t
+arrival_ns(struct msghdr *message)
 {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    struct timespec ts;
 
-    *ret = (struct arrival){ nsp_cli_clock_ns(CLOCK_REALTIME), -1, -1 };
     for (; c; c = CMSG_NXTHDR(message, c)) {
-        struct timespec ts;
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
+            continue;
+        memcpy(&ts, CMSG_DATA(c), sizeof ts);
+        return (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
+    }
+    return nsp_cli_clock_ns(CLOCK_REALTIME);
+}
 
-        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
-            memcpy(&ts, CMSG_DATA(c), sizeof ts);
-            ret->at_ns =
-                (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
-        } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TOS) {
-            ret->tos = *CMSG_DATA(c);
-        } else if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_TTL) ||
-                   (c->cmsg_level == IPPROTO_IPV6 &&
-                    c->cmsg_type == IPV6_HOPLIMIT)) {
-            memcpy(&ret->ttl, CMSG_DATA(c), sizeof ret->ttl);
-        } else if (c->cmsg_level == IPPROTO_IPV6 &&
-                   c->cmsg_type == IPV6_TCLASS) {
-            memcpy(&ret->tos, CMSG_DATA(c), sizeof ret->tos);
-        }
+/* One that is for this host alone and no neighbour's asking for addresses.
+ * False: there is none now. */
+static bool
+receive(int fd, struct arrival *ret)
+{
+    union {
+        struct cmsghdr header;
+        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+    } control;
+    ssize_t n;
+
+    for (;;) {
+        struct iovec iov = { ret->data, sizeof ret->data };
+        struct sockaddr_ll from;
+        struct msghdr message = { .msg_name = &from,
+                                  .msg_namelen = sizeof from,
+                                  .msg_iov = &iov,
+                                  .msg_iovlen = 1,
+                                  .msg_control = &control,
+                                  .msg_controllen = sizeof control };
+
+        n = recvmsg(fd, &message, MSG_DONTWAIT);
+        if (n < 0)
+            return false;
+        if (from.sll_pkttype != PACKET_HOST ||
+            nsp_wire_is_discovery(ret->data, (uint32_t)n))
+            continue;
+        ret->bytes = (uint32_t)n;
+        ret->at_ns = arrival_ns(&message);
+        return true;
     }
 }
 
+static uint32_t
+look_at(struct run *run, struct arrival *arrival, uint32_t number)
+{
+    const struct nsp_live_traffic *t = run->traffic;
+    uint8_t original[NSP_TEST_PKT_BYTES_MAX] = { 0 };
+    struct nsp_pkt pkt;
+
+    if (!t->look)
+        return 0;
+    nsp_wire_write(t->packet, number, t->packet->fields.ttl, original);
+    nsp_test_packet_describe(t->packet, arrival->data, &pkt);
+    pkt.cap_bytes = pkt.wire_bytes = arrival->bytes;
+    nsp_pkt_parse(&pkt);
+    return t->look(t->look_context, &pkt, original);
+}
+
 static void
-note_arrival(struct run *run, const uint8_t *payload,
-             const struct arrival *arrival)
+note_arrival(struct run *run, struct arrival *arrival)
 {
     struct nsp_live_trial *trial = run->trial;
-    uint64_t number = 0;
+    uint32_t number, seen;
 
-    for (uint32_t i = 0; i < NSP_TEST_NUMBER_BYTES; i++)
-        number = number << 8 | payload[i];
+    if (nsp_wire_is_reset(run->traffic->packet, arrival->data,
+                          arrival->bytes)) {
+        trial->answers++;
+        return;
+    }
+    number = nsp_wire_number(run->traffic->packet, arrival->data,
+                             arrival->bytes, run->next);
     if (number >= trial->pkts)
         return;
     if (trial->received_ns[number] != 0) {
@@ -95,9 +140,11 @@ note_arrival(struct run *run, const uint8_t *payload,
         trial->copied_pkts++;
         return;
     }
+    run->next = number + 1;
+    seen = look_at(run, arrival, number);
     trial->received_ns[number] = arrival->at_ns;
-    trial->wrong_pkts +=
-        arrival->tos != run->traffic->tos || arrival->ttl != run->traffic->ttl;
+    trial->is_hit[number] = (seen & NSP_LOOK_HIT) != 0;
+    trial->wrong_pkts += (seen & NSP_LOOK_WRONG) != 0;
     atomic_fetch_add(&run->received, 1);
 }
 
@@ -105,44 +152,38 @@ static void *
 run_receiver(void *opaque)
 {
     struct run *run = opaque;
-    uint8_t payload[NSP_TEST_PKT_BYTES_MAX];
+    struct pollfd fds[] = { { .fd = run->server_fd, .events = POLLIN },
+                            { .fd = run->client_fd, .events = POLLIN } };
+    struct arrival arrival;
 
     while (!atomic_load(&run->stopping)) {
-        union control control;
-        struct iovec iov = { payload, sizeof payload };
-        struct msghdr message = { .msg_iov = &iov,
-                                  .msg_iovlen = 1,
-                                  .msg_control = &control,
-                                  .msg_controllen = sizeof control };
-        struct arrival arrival;
-        ssize_t n = recvmsg(run->receiver_fd, &message, 0);
-
-        if (n < (ssize_t)NSP_TEST_NUMBER_BYTES)
+        if (poll(fds, 2, STOP_CHECK_MS) <= 0)
             continue;
-        read_arrival(&message, &arrival);
-        note_arrival(run, payload, &arrival);
+        while (!atomic_load(&run->stopping) &&
+               receive(run->server_fd, &arrival))
+            note_arrival(run, &arrival);
+        while (!atomic_load(&run->stopping) &&
+               receive(run->client_fd, &arrival))
+            run->trial->answers++;
     }
     return NULL;
 }
 
 /* --- Sending -------------------------------------------------------------- */
 
-/* An answer to one packet comes as an error of the next call. */
+/* The router takes one off the TTL before its rules see the packet. */
 static void
 send_packet(struct run *run, uint32_t number)
 {
     const struct nsp_test_packet *packet = run->traffic->packet;
     uint8_t data[NSP_TEST_PKT_BYTES_MAX];
-    const uint8_t *payload = data + packet->payload_off;
 
-    memcpy(data, packet->data, packet->bytes);
-    nsp_test_packet_number(packet, data, number);
+    nsp_wire_write(packet, number, packet->fields.ttl + 1u, data);
     run->trial->sent_ns[number] = nsp_cli_clock_ns(CLOCK_REALTIME);
-    for (int try = 0; try < 3; try++)
-        if (send(run->sender_fd, payload, packet->fields.payload_bytes, 0) > 0)
-            return;
-        else
-            run->trial->refused_pkts += errno == EMSGSIZE;
+    while (sendto(run->client_fd, data, packet->bytes, 0,
+                  (struct sockaddr *)&run->router, sizeof run->router) < 0 &&
+           (errno == ENOBUFS || errno == EINTR) && !nsp_interrupted())
+        sleep_until(nsp_cli_now_ns() + POLL_NS);
 }
 
 static int
@@ -181,96 +222,55 @@ wait_for_stragglers(struct run *run)
 
 /* --- Sockets -------------------------------------------------------------- */
 
-static socklen_t
-address_of(const struct nsp_test_fields *f, bool source,
-           struct sockaddr_storage *ret)
+/* Hears what comes to 'host', from the device only. Returns a descriptor or a
+ * negative errno, and where it listens in '*ret'. */
+static int
+open_socket(const struct nsp_live_traffic *t, enum nsp_lab_host host,
+            struct sockaddr_ll *ret)
 {
-    struct sockaddr_in *ipv4 = (struct sockaddr_in *)ret;
-    struct sockaddr_in6 *ipv6 = (struct sockaddr_in6 *)ret;
-    uint16_t port = htons(source ? f->sport : f->dport);
-    const uint8_t *addr = source ? f->src : f->dst;
+    int on = 1, bytes = RECEIVE_BYTES, err;
+    struct ifreq request = { .ifr_name = NSP_LAB_DEVICE };
+    int fd = nsp_lab_socket(t->lab, host, AF_PACKET, SOCK_DGRAM);
 
-    memset(ret, 0, sizeof *ret);
-    if (!f->ipv6) {
-        ipv4->sin_family = AF_INET;
-        ipv4->sin_port = port;
-        memcpy(&ipv4->sin_addr, addr, 4);
-        return sizeof *ipv4;
+    if (fd < 0)
+        return fd;
+    /* As much of that as the system allows. */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
+    if (ioctl(fd, SIOCGIFINDEX, &request) == 0) {
+        *ret = (struct sockaddr_ll){
+            .sll_family = AF_PACKET,
+            .sll_protocol =
+                htons(t->packet->fields.ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP),
+            .sll_ifindex = request.ifr_ifindex,
+            .sll_halen = 6,
+        };
+        if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof on) == 0 &&
+            bind(fd, (struct sockaddr *)ret, sizeof *ret) == 0)
+            return fd;
     }
-    ipv6->sin6_family = AF_INET6;
-    ipv6->sin6_port = port;
-    memcpy(&ipv6->sin6_addr, addr, 16);
-    return sizeof *ipv6;
-}
-
-static int
-set_int(int fd, int level, int name, int value)
-{
-    return setsockopt(fd, level, name, &value, sizeof value);
-}
-
-static int
-close_failed(int fd)
-{
-    int err = -errno;
-
+    err = -errno;
     close(fd);
     return err;
 }
 
 static int
-open_receiver(const struct nsp_live_traffic *t)
+open_sockets(struct run *run)
 {
-    const struct timeval timeout = { .tv_usec = STOP_CHECK_US };
-    const struct nsp_test_fields *f = &t->packet->fields;
-    struct sockaddr_storage address;
-    socklen_t bytes = address_of(f, false, &address);
-    int fd = nsp_lab_socket(t->lab, NSP_LAB_SERVER,
-                            f->ipv6 ? AF_INET6 : AF_INET, SOCK_DGRAM);
+    const struct nsp_live_traffic *t = run->traffic;
+    struct sockaddr_ll unused;
+    int r = nsp_lab_gateway_mac(t->lab, NSP_LAB_CLIENT, run->router.sll_addr);
+    uint8_t mac[6];
 
-    if (fd < 0)
-        return fd;
-    /* As much of that as the system allows. */
-    (void)set_int(fd, SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES);
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) ==
-            0 &&
-        set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) == 0 &&
-        (f->ipv6 ? set_int(fd, IPPROTO_IPV6, IPV6_RECVTCLASS, 1) == 0 &&
-                       set_int(fd, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1) == 0
-                 : set_int(fd, IPPROTO_IP, IP_RECVTOS, 1) == 0 &&
-                       set_int(fd, IPPROTO_IP, IP_RECVTTL, 1) == 0) &&
-        bind(fd, (struct sockaddr *)&address, bytes) == 0)
-        return fd;
-    return close_failed(fd);
-}
-
-/* The router takes one off the TTL before its rules see the packet. */
-static int
-open_sender(const struct nsp_live_traffic *t)
-{
-    const struct nsp_test_fields *f = &t->packet->fields;
-    int family = f->ipv6 ? AF_INET6 : AF_INET;
-    int ttl = f->ttl < 255 ? f->ttl + 1 : 255;
-    struct sockaddr_storage from, to;
-    socklen_t bytes = address_of(f, true, &from);
-    int fd = nsp_lab_socket(t->lab, NSP_LAB_CLIENT, family, SOCK_DGRAM);
-
-    if (fd < 0)
-        return fd;
-    address_of(f, false, &to);
-    /* What a path takes is no matter: what is too big goes out all the same. */
-    if ((f->ipv6 ? set_int(fd, IPPROTO_IPV6, IPV6_MTU_DISCOVER,
-                           IPV6_PMTUDISC_PROBE) == 0 &&
-                       set_int(fd, IPPROTO_IPV6, IPV6_TCLASS, f->tos) == 0 &&
-                       set_int(fd, IPPROTO_IPV6, IPV6_UNICAST_HOPS, ttl) == 0
-                 : set_int(fd, IPPROTO_IP, IP_MTU_DISCOVER,
-                           IP_PMTUDISC_PROBE) == 0 &&
-                       set_int(fd, IPPROTO_IP, IP_TOS, f->tos) == 0 &&
-                       set_int(fd, IPPROTO_IP, IP_TTL, ttl) == 0) &&
-        bind(fd, (struct sockaddr *)&from, bytes) == 0 &&
-        connect(fd, (struct sockaddr *)&to, bytes) == 0)
-        return fd;
-    return close_failed(fd);
+    memcpy(mac, run->router.sll_addr, sizeof mac);
+    if (r < 0)
+        return r;
+    run->server_fd = open_socket(t, NSP_LAB_SERVER, &unused);
+    if (run->server_fd < 0)
+        return run->server_fd;
+    run->client_fd = open_socket(t, NSP_LAB_CLIENT, &run->router);
+    memcpy(run->router.sll_addr, mac, sizeof mac);
+    return run->client_fd < 0 ? run->client_fd : 0;
 }
 
 /* --- A run ---------------------------------------------------------------- */
@@ -305,29 +305,29 @@ int
 nsp_live_traffic_run(const struct nsp_live_traffic *traffic,
                      struct nsp_live_trial *ret, struct nsp_diag *reterr)
 {
-    struct run run = { .traffic = traffic, .trial = ret };
+    struct run run = {
+        .traffic = traffic, .trial = ret, .client_fd = -1, .server_fd = -1
+    };
+    uint32_t pkts =
+        traffic->pkts < NSP_LIVE_PKTS_MAX ? traffic->pkts : NSP_LIVE_PKTS_MAX;
     int result;
 
-    *ret = (struct nsp_live_trial){ .pkts = traffic->pkts,
+    *ret = (struct nsp_live_trial){ .pkts = pkts,
                                     .bytes = traffic->packet->bytes };
-    ret->sent_ns = calloc(traffic->pkts, sizeof *ret->sent_ns);
-    ret->received_ns = calloc(traffic->pkts, sizeof *ret->received_ns);
-    ret->copy_ns = calloc(traffic->pkts, sizeof *ret->copy_ns);
-    if (!ret->sent_ns || !ret->received_ns || !ret->copy_ns) {
+    ret->sent_ns = calloc(pkts, sizeof *ret->sent_ns);
+    ret->received_ns = calloc(pkts, sizeof *ret->received_ns);
+    ret->copy_ns = calloc(pkts, sizeof *ret->copy_ns);
+    ret->is_hit = calloc(pkts, sizeof *ret->is_hit);
+    if (!ret->sent_ns || !ret->received_ns || !ret->copy_ns || !ret->is_hit) {
         nsp_live_trial_fini(ret);
         return NSP_NO_MEMORY;
     }
-    run.receiver_fd = open_receiver(traffic);
-    run.sender_fd = open_sender(traffic);
-    if (run.receiver_fd < 0 || run.sender_fd < 0)
-        result = fail(reterr,
-                      run.receiver_fd < 0 ? -run.receiver_fd : -run.sender_fd);
-    else
-        result = run_threads(&run, reterr);
-    if (run.receiver_fd >= 0)
-        close(run.receiver_fd);
-    if (run.sender_fd >= 0)
-        close(run.sender_fd);
+    result = open_sockets(&run);
+    result = result < 0 ? fail(reterr, -result) : run_threads(&run, reterr);
+    if (run.server_fd >= 0)
+        close(run.server_fd);
+    if (run.client_fd >= 0)
+        close(run.client_fd);
     if (result != NSP_OK)
         nsp_live_trial_fini(ret);
     return result;
@@ -339,5 +339,7 @@ nsp_live_trial_fini(struct nsp_live_trial *trial)
     free(trial->sent_ns);
     free(trial->received_ns);
     free(trial->copy_ns);
+    free(trial->is_hit);
     trial->sent_ns = trial->received_ns = trial->copy_ns = NULL;
+    trial->is_hit = NULL;
 }

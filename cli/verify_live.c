@@ -8,7 +8,7 @@
 
 #include "cli/live_rule.h"
 #include "cli/live_traffic.h"
-#include "cli/runner.h"
+#include "lab/netns.h"
 
 #define MS UINT64_C(1000000)
 
@@ -21,9 +21,12 @@
 #define RATE_PKTS_MAX  60000
 #define RATE_BITPS_MAX UINT64_C(100000000)
 #define SLOW_BITPS     UINT64_C(1000000)
-#define STRAGGLER_NS   (300 * MS)
 #define BIG_PAYLOAD    1400
 #define SMALL_PAYLOAD  64
+#define LIMIT_BYTES    1428
+#define TCP_TURNS      0x07 /* SYN, RST and FIN. */
+
+#define PKTS_IN_BAD_TIME 4
 
 /* --- Packets -------------------------------------------------------------- */
 
@@ -37,67 +40,45 @@ is_address_of(enum nsp_lab_host host, bool ipv6, const uint8_t *addr)
            memcmp(of_host, addr, ipv6 ? 16 : 4) == 0;
 }
 
-/* UDP between the lab's client and its server. */
+/* Between the lab's client and its server. A host sends one TTL more. */
 static bool
 is_live(const struct nsp_test_fields *f)
 {
-    return f->proto == IPPROTO_UDP && f->hook == NSP_HOOK_FORWARD &&
-           !f->loopback && f->mark == 0 && f->ttl > 1 && f->sport != 0 &&
-           f->dport != 0 && f->payload_bytes >= NSP_TEST_NUMBER_BYTES &&
+    return f->hook == NSP_HOOK_FORWARD && !f->loopback && f->mark == 0 &&
+           f->ttl > 1 && f->ttl < UINT8_MAX &&
            is_address_of(NSP_LAB_CLIENT, f->ipv6, f->src) &&
            is_address_of(NSP_LAB_SERVER, f->ipv6, f->dst);
 }
 
-/* --- Runs ----------------------------------------------------------------- */
-
-int
-nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
-                  const struct nsp_test_packet *packet, uint64_t gap_ns,
-                  uint32_t pkts, struct nsp_live_trial *ret,
-                  struct nsp_diag *reterr)
+static bool
+is_udp(const struct nsp_test_fields *f)
 {
-    const struct nsp_subject *subject = &live->subject;
-    const struct nsp_edits *edits = &subject->rule->edits;
-    uint64_t longest_ns = subject->effects->delay.mean_ns +
-                          10 * subject->effects->delay.spread_ns;
-    struct nsp_engine_config cfg = {
-        .backend = "nfqueue",
-        .hooks = NSP_HOOK_FORWARD | (subject->search->hooks & NSP_HOOK_INPUT),
-        .seed = subject->seed,
-        .policy = *subject->search->spec,
-    };
-    struct nsp_live_traffic traffic = {
-        .lab = live->lab,
-        .packet = packet,
-        .gap_ns = gap_ns,
-        .pkts = pkts,
-        .straggler_ns =
-            STRAGGLER_NS + live->linger_ns + (engine ? longest_ns : 0),
-        .keeps_apart = live->calm,
-        .waits_for_copies = live->linger_ns > 0,
-        .tos = packet->fields.tos,
-        .ttl = packet->fields.ttl,
-    };
-    struct nsp_runner runner = { 0 };
-    int result = NSP_OK, stopped;
-
-    cfg.policy.rules = live->rules;
-    if ((edits->which & NSP_EDIT_DSCP) != 0)
-        traffic.tos = (uint8_t)(edits->dscp << 2 | (traffic.tos & 3));
-    if ((edits->which & NSP_EDIT_ECN) != 0)
-        traffic.tos = (uint8_t)((traffic.tos & 0xfc) | edits->ecn);
-    if ((edits->which & NSP_EDIT_TTL) != 0)
-        traffic.ttl = edits->ttl;
-    if (engine)
-        result = nsp_runner_start(&runner, &cfg, "true", reterr);
-    if (result == NSP_OK)
-        result = nsp_live_traffic_run(&traffic, ret, reterr);
-    stopped = nsp_runner_stop(&runner, NULL, reterr);
-    if (result == NSP_OK && stopped != NSP_OK)
-        nsp_live_trial_fini(ret);
-    ret->baseline_ns = live->baseline_ns;
-    return result == NSP_OK ? stopped : result;
+    return f->proto == IPPROTO_UDP;
 }
+
+/* Neither opens a connection nor ends it. */
+static bool
+is_open_tcp(const struct nsp_test_fields *f)
+{
+    return f->proto == IPPROTO_TCP && (f->tcp_flags & TCP_TURNS) == 0;
+}
+
+/* UDP, if there is any, for whom no answer is due but of the rule. */
+static bool
+find_packet(const struct nsp_search *search, uint32_t rule,
+            struct nsp_test_packet *ret, const char **ret_why)
+{
+    struct nsp_search of_kind = *search;
+
+    of_kind.wants = is_udp;
+    if (nsp_search_packet(&of_kind, rule, ret, ret_why))
+        return true;
+    of_kind.wants = is_open_tcp;
+    return nsp_search_packet(&of_kind, rule, ret, ret_why) ||
+           nsp_search_packet(search, rule, ret, ret_why);
+}
+
+/* --- Measurements --------------------------------------------------------- */
 
 static int
 measure_baseline(struct nsp_live_rule *live, struct nsp_diag *reterr)
@@ -154,15 +135,11 @@ measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
     live->calm = false;
     if (result != NSP_OK)
         return result;
-    if (subject->rule->action != NSP_ACTION_PASS)
-        result = nsp_judge_live_action(&trial, checks);
-    else if (nsp_subject_loses(subject))
+    if (nsp_subject_loses(subject) &&
+        subject->effects->loss.kind != NSP_LOSS_TIMED)
         result = nsp_judge_live_loss(subject, &trial, checks);
-    if (result == NSP_OK && subject->rule->action == NSP_ACTION_PASS &&
-        nsp_subject_delays(subject))
+    if (result == NSP_OK && nsp_subject_delays(subject))
         result = nsp_judge_live_delay(subject, &trial, checks);
-    if (result == NSP_OK && subject->rule->edits.which != 0)
-        result = nsp_judge_live_edits(subject, &trial, checks);
     nsp_live_trial_fini(&trial);
     return result;
 }
@@ -206,13 +183,7 @@ measure_rate(struct nsp_live_rule *live, struct nsp_checks *checks,
     return result;
 }
 
-static bool
-has_others(const struct nsp_live_rule *live)
-{
-    return nsp_subject_has_more(&live->subject) || live->subject.link->plan;
-}
-
-/* Losses and delays alone, which other effects would hide. */
+/* Losses, delays and a constant rate alone, which other effects would hide. */
 static void
 leave_out_others(struct nsp_live_rule *live)
 {
@@ -222,29 +193,118 @@ leave_out_others(struct nsp_live_rule *live)
         rule->class_name = NULL;
         rule->link = (struct nsp_link_rate){ .rate_bitps = 0 };
     }
+    rule->limit = (struct nsp_limit){ .unit = NSP_LIMIT_NONE };
     rule->impairment = NULL;
     rule->effects =
         (struct nsp_effects){ .loss = live->subject.effects->loss,
                               .delay = live->subject.effects->delay };
 }
 
+/* Large packets where bits are counted, so that they need not be so many. */
+static int
+measure_limit(struct nsp_live_rule *live, struct nsp_checks *checks,
+              struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+
+    if (of.rule->limit.unit == NSP_LIMIT_BITPS)
+        (void)nsp_search_resize(of.search, of.index, LIMIT_BYTES, &of.packet);
+    return nsp_judge_limit(&of, checks, reterr);
+}
+
+static int
+measure_edits(struct nsp_live_rule *live, struct nsp_checks *checks,
+              struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+    struct nsp_rule seen = *of.rule;
+
+    of.rule = &seen;
+    seen.edits.which &= ~(uint32_t)NSP_EDIT_MARK;
+    if ((live->subject.rule->edits.which & NSP_EDIT_MARK) != 0)
+        nsp_checks_add_not_tested(checks, "edits", "mark",
+                                  "a mark does not leave the router");
+    if (seen.edits.which == 0)
+        return nsp_checks_result(checks);
+    return nsp_judge_edits(&of, checks, reterr);
+}
+
+/* Answers to TCP are others than those to UDP. */
+static int
+measure_action(struct nsp_live_rule *live, struct nsp_checks *checks,
+               struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+    struct nsp_search search = *of.search;
+    uint32_t first;
+    const char *why;
+    int result = nsp_judge_action(&of, checks, reterr);
+
+    search.wants = is_open_tcp;
+    if (result != NSP_OK || of.packet.fields.proto == IPPROTO_TCP ||
+        !nsp_search_packet(&search, of.index, &of.packet, &why))
+        return result;
+    first = checks->count;
+    result = nsp_judge_action(&of, checks, reterr);
+    for (uint32_t i = first; i < checks->count; i++)
+        nsp_check_note(&checks->list[i], "of TCP");
+    return result;
+}
+
+/* In a bad time there are to be several packets, and as many in each, though
+ * their times are not exact: its end is half-way between two. */
+static int
+measure_timed_loss(struct nsp_live_rule *live, struct nsp_checks *checks,
+                   struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+    struct nsp_rule bare = nsp_subject_bare_rule(&of);
+    uint64_t gap_ns =
+        of.effects->loss.timed.bad_ns * 2 / (2 * PKTS_IN_BAD_TIME + 1);
+    struct nsp_trial trial;
+    int result;
+
+    if (gap_ns < MS) {
+        nsp_checks_add_not_tested(
+            checks, "loss", "rate",
+            "bad times below 4.5 ms are judged in virtual "
+            "time only");
+        return nsp_checks_result(checks);
+    }
+    bare.effects.loss = of.effects->loss;
+    of.as = &bare;
+    result = nsp_subject_run(&of, &of.packet, gap_ns, of.pkts, &trial, reterr);
+    if (result != NSP_OK)
+        return result;
+    result = nsp_judge_loss(&of, &trial, checks);
+    nsp_trial_fini(&trial);
+    return result;
+}
+
 static int
 measure(struct nsp_live_rule *live, struct nsp_checks *checks,
         struct nsp_diag *reterr)
 {
+    const struct nsp_subject *subject = &live->subject;
+    const struct nsp_rule *rule = subject->rule;
     int result = measure_baseline(live, reterr);
 
-    if (result == NSP_OK && has_others(live)) {
-        result = nsp_live_rule_measure_effects(live, checks, reterr);
-        leave_out_others(live);
-    }
+    if (result == NSP_OK && rule->action != NSP_ACTION_PASS)
+        return measure_action(live, checks, reterr);
     if (result == NSP_OK)
+        result = nsp_live_rule_measure_effects(live, checks, reterr);
+    if (result == NSP_OK && subject->effects->loss.kind == NSP_LOSS_TIMED)
+        result = measure_timed_loss(live, checks, reterr);
+    if (result == NSP_OK && rule->edits.which != 0)
+        result = measure_edits(live, checks, reterr);
+    if (result == NSP_OK && rule->limit.unit != NSP_LIMIT_NONE)
+        result = measure_limit(live, checks, reterr);
+    leave_out_others(live);
+    if (result == NSP_OK &&
+        (nsp_subject_loses(subject) || nsp_subject_delays(subject)))
         result = measure_calmly(live, checks, reterr);
-    if (result == NSP_OK && live->subject.link->rate_bitps > 0)
+    if (result == NSP_OK && subject->link->rate_bitps > 0)
         result = measure_rate(live, checks, reterr);
-    if (result == NSP_OK && live->subject.rule->limit.unit != NSP_LIMIT_NONE)
-        nsp_checks_add_not_tested(checks, "limit", "packets let through",
-                                  "it depends on the exact times of packets");
     return result;
 }
 
@@ -256,7 +316,6 @@ verify_rule(struct nsp_live_rule *live, const struct nsp_verify_job *job,
             struct nsp_checks *ret, struct nsp_diag *reterr)
 {
     struct nsp_checks first = { .rule = rule }, again = { .rule = rule };
-    const struct nsp_policy_spec *spec = search->spec;
     const char *why;
     int result;
 
@@ -264,23 +323,21 @@ verify_rule(struct nsp_live_rule *live, const struct nsp_verify_job *job,
     if (!nsp_subject_does_anything(&live->subject))
         return NSP_OK;
     ret->rule = rule;
-    if (!nsp_search_packet(search, rule, &live->subject.packet, &why)) {
+    if (!find_packet(search, rule, &live->subject.packet, &why)) {
         nsp_checks_add_not_tested(ret, "rule", "all",
-                                  "no UDP between the hosts of the test "
-                                  "network comes to it");
+                                  "nothing between the hosts of the test "
+                                  "network was found that comes to it");
         return NSP_OK;
     }
     if (job->begin_rule &&
         !job->begin_rule(job->begin_rule_context, rule, &live->subject.packet))
         return NSP_STOPPED;
-    nsp_search_isolate(search, rule, &live->subject.packet, live->off);
-    memcpy(live->rules, spec->rules, spec->rule_count * sizeof *live->rules);
-    for (uint32_t i = 0; i < spec->rule_count; i++)
-        live->rules[i].disabled = live->off[i];
     live->subject.pkts = job->pkts;
     live->subject.seed = job->seed;
+    nsp_live_rule_isolate(live, &live->subject.packet);
     result = measure(live, &first, reterr);
     if (result == NSP_OK && nsp_checks_have_random_failures(&first)) {
+        nsp_live_rule_isolate(live, &live->subject.packet);
         live->subject.seed = job->seed + 1;
         result = measure(live, &again, reterr);
         nsp_checks_retry(&first, &again);
@@ -306,7 +363,7 @@ verify_rules(const struct nsp_verify_job *job, const struct nsp_lab *lab,
     search.hooks = NSP_HOOK_FORWARD | (job->search.hooks & NSP_HOOK_INPUT);
     search.payload_bytes = SMALL_PAYLOAD;
     search.seed = job->seed;
-    search.wants = is_live;
+    search.can_send = is_live;
     for (uint32_t i = 0; i < count && result == NSP_OK; i++)
         if (!(search.off && search.off[i]))
             result = verify_rule(&live, job, &search, i, ret, reterr);
@@ -320,11 +377,13 @@ nsp_verify_live(const struct nsp_verify_job *job, struct nsp_checks *ret,
                 struct nsp_diag *reterr)
 {
     struct nsp_lab *lab = NULL;
-    int result = nsp_lab_open(&lab, reterr);
+    int result = nsp_lab_open(&lab, reterr), muted;
 
     if (result != NSP_OK)
         return result;
-    result = verify_rules(job, lab, ret, reterr);
+    muted = nsp_lab_mute_server(lab);
+    result = muted < 0 ? nsp_netns_explain(reterr, muted)
+                       : verify_rules(job, lab, ret, reterr);
     nsp_lab_close(lab);
     return result;
 }

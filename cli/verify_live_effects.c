@@ -7,9 +7,12 @@
 
 #define MS UINT64_C(1000000)
 
-#define GAP_NS         (MS / 2)
-#define SHORTEST_NS    (4 * MS) /* That can be told from the machine. */
-#define PHASE_NS       (10000 * MS)
+#define GAP_NS      (MS / 2)
+#define SHORTEST_NS (4 * MS) /* That can be told from the machine. */
+#define PHASE_NS    (10000 * MS)
+
+#define RANDOM_FLAP_NS_MIN (25 * MS)
+
 #define OVERLOAD       2
 #define PER_WINDOW     8
 #define WHOLE_PERIODS  2
@@ -97,16 +100,6 @@ measure_duplicate(struct nsp_live_rule *live, struct nsp_checks *checks,
 }
 
 static int
-measure_tamper(struct nsp_live_rule *live, struct nsp_checks *checks,
-               struct nsp_diag *reterr)
-{
-    struct plan plan = plan_bare(live, nsp_judge_live_tamper);
-
-    plan.as.effects.tamper = live->subject.effects->tamper;
-    return follow(live, &plan, checks, reterr);
-}
-
-static int
 measure_reorder(struct nsp_live_rule *live, struct nsp_checks *checks,
                 struct nsp_diag *reterr)
 {
@@ -177,6 +170,23 @@ measure_cutoff(struct nsp_live_rule *live, struct nsp_checks *checks,
     return follow(live, &plan, checks, reterr);
 }
 
+/* By chance, like losses. */
+static int
+measure_random_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
+                    struct nsp_diag *reterr)
+{
+    const struct nsp_flap_config *flap = &live->subject.effects->flap;
+    struct nsp_subject of = nsp_live_rule_subject(live);
+
+    if (!flap->hold && flap->times_ns[0] >= RANDOM_FLAP_NS_MIN &&
+        flap->times_ns[1] >= RANDOM_FLAP_NS_MIN)
+        return nsp_judge_flap(&of, checks, reterr);
+    tell(checks, "flap",
+         "by chance, only times from 25 ms on after which packets are dropped "
+         "are judged live");
+    return NSP_OK;
+}
+
 static int
 measure_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
              struct nsp_diag *reterr)
@@ -187,7 +197,9 @@ measure_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
 
     plan.as.effects.flap = *flap;
     plan.as.effects.flap.spared_ppm = 0;
-    if (flap->kind != NSP_FLAP_SCHEDULE || flap->count != 2 || flap->hold ||
+    if (flap->kind == NSP_FLAP_EXPONENTIAL)
+        return measure_random_flap(live, checks, reterr);
+    if (flap->count != 2 || flap->hold ||
         period_ns > PHASE_NS / (WHOLE_PERIODS + 1) ||
         flap->times_ns[0] < 4 * SHORTEST_NS ||
         flap->times_ns[1] < 4 * SHORTEST_NS) {
@@ -255,63 +267,87 @@ measure_rate_plan(struct nsp_live_rule *live, struct nsp_checks *checks,
     return follow(live, &plan, checks, reterr);
 }
 
-/* --- Sizes ---------------------------------------------------------------- */
+/* --- What a packet shows ---------------------------------------------------
+ */
+
+/* Judged as in virtual time, on packets whose bytes are compared. */
+typedef int virtual_judge_fn(const struct nsp_subject *subject,
+                             struct nsp_checks *checks,
+                             struct nsp_diag *reterr);
+
+static int
+measure_bytes(struct nsp_live_rule *live, virtual_judge_fn *judge,
+              struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+
+    return judge(&of, checks, reterr);
+}
 
 static int
 measure_mtu(struct nsp_live_rule *live, struct nsp_checks *checks,
             struct nsp_diag *reterr)
 {
-    const struct nsp_subject *subject = &live->subject;
-    const struct nsp_mtu_config *mtu = &subject->effects->mtu;
-    struct nsp_test_packet packet = subject->packet;
-    struct plan plan = plan_bare(live, NULL);
-    struct nsp_live_trial fits, excess;
-    int result;
+    return measure_bytes(live, nsp_judge_mtu, checks, reterr);
+}
 
-    plan.as.effects.mtu = *mtu;
-    plan.packet = &packet;
-    if (mtu->spared_ppm == 0)
-        plan.pkts = SIZE_PKTS;
-    if (!nsp_search_resize(subject->search, subject->index, mtu->max_bytes + 1,
-                           &packet) ||
-        !nsp_search_resize(subject->search, subject->index, mtu->max_bytes,
-                           &packet)) {
-        tell(checks, "mtu",
-             "no packet of the size that matters was found: they have 1500 "
-             "bytes at most");
-        return NSP_OK;
-    }
-    result = run_alone(live, &plan, &fits, reterr);
-    if (result != NSP_OK)
-        return result;
-    (void)nsp_search_resize(subject->search, subject->index, mtu->max_bytes + 1,
-                            &packet);
-    result = run_alone(live, &plan, &excess, reterr);
-    if (result == NSP_OK) {
-        result = nsp_judge_live_mtu(subject, &fits, &excess, checks);
-        nsp_live_trial_fini(&excess);
-    }
-    nsp_live_trial_fini(&fits);
-    return result;
+static int
+measure_syn_loss(struct nsp_live_rule *live, struct nsp_checks *checks,
+                 struct nsp_diag *reterr)
+{
+    if (live->subject.effects->syn_loss.kind != NSP_LOSS_TIMED)
+        return measure_bytes(live, nsp_judge_syn_loss, checks, reterr);
+    tell(checks, "syn-loss", "by time, it is judged in virtual time only");
+    return NSP_OK;
+}
+
+static int
+measure_marks(struct nsp_live_rule *live, struct nsp_checks *checks,
+              struct nsp_diag *reterr)
+{
+    if (live->subject.effects->loss.kind != NSP_LOSS_TIMED)
+        return measure_bytes(live, nsp_judge_marks, checks, reterr);
+    tell(checks, "mark-ce", "by time, it is judged in virtual time only");
+    return NSP_OK;
+}
+
+static int
+measure_tcp_reset(struct nsp_live_rule *live, struct nsp_checks *checks,
+                  struct nsp_diag *reterr)
+{
+    return measure_bytes(live, nsp_judge_tcp_reset, checks, reterr);
+}
+
+static int
+measure_tamper(struct nsp_live_rule *live, struct nsp_checks *checks,
+               struct nsp_diag *reterr)
+{
+    return measure_bytes(live, nsp_judge_tamper, checks, reterr);
+}
+
+static int
+measure_tcp_window(struct nsp_live_rule *live, struct nsp_checks *checks,
+                   struct nsp_diag *reterr)
+{
+    return measure_bytes(live, nsp_judge_tcp_window, checks, reterr);
+}
+
+static int
+measure_ack_delay(struct nsp_live_rule *live, struct nsp_checks *checks,
+                  struct nsp_diag *reterr)
+{
+    const struct nsp_ack_delay_config *ack = &live->subject.effects->ack_delay;
+
+    if (ack->delay_ns <= PHASE_NS &&
+        (ack->spared_ppm == 0 || ack->delay_ns >= SHORTEST_NS))
+        return measure_bytes(live, nsp_judge_ack_delay, checks, reterr);
+    tell(checks, "ack-delay",
+         "only delays of 10 s at most, of 4 ms at least where some are spared, "
+         "are judged live");
+    return NSP_OK;
 }
 
 /* --- All ------------------------------------------------------------------ */
-
-static void
-tell_tcp(const struct nsp_effects *e, struct nsp_checks *checks)
-{
-    static const char why[] =
-        "it acts on TCP, and live test traffic is UDP: judged in virtual time";
-
-    if (nsp_loss_is_configured(&e->syn_loss))
-        tell(checks, "syn-loss", why);
-    if (e->tcp_reset.ppm != 0)
-        tell(checks, "tcp-reset", why);
-    if (e->tcp_window.max_bytes != 0)
-        tell(checks, "tcp-window", why);
-    if (e->ack_delay.delay_ns != 0)
-        tell(checks, "ack-delay", why);
-}
 
 int
 nsp_live_rule_measure_effects(struct nsp_live_rule *live,
@@ -328,16 +364,20 @@ nsp_live_rule_measure_effects(struct nsp_live_rule *live,
           measure_cutoff },
         { e->flap.count != 0, measure_flap },
         { e->mtu.max_bytes != 0, measure_mtu },
+        { nsp_loss_is_configured(&e->syn_loss), measure_syn_loss },
+        { e->loss.mark_ce && nsp_loss_is_configured(&e->loss), measure_marks },
+        { e->tcp_reset.ppm != 0, measure_tcp_reset },
         { e->throttle.pkts != 0, measure_throttle },
         { e->duplicate.ppm != 0, measure_duplicate },
         { e->tamper.ppm != 0, measure_tamper },
+        { e->tcp_window.max_bytes != 0, measure_tcp_window },
         { e->windows.min_ns != 0, measure_windows },
+        { e->ack_delay.delay_ns != 0, measure_ack_delay },
         { e->reorder.gap != 0 || e->reorder.late_ns != 0, measure_reorder },
         { live->subject.link->plan != NULL, measure_rate_plan },
     };
     int result = NSP_OK;
 
-    tell_tcp(e, checks);
     for (size_t i = 0;
          i < sizeof effects / sizeof effects[0] && result == NSP_OK; i++)
         if (effects[i].is_configured)

@@ -7,25 +7,24 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define MTU_BYTES 1500
-
-/* The device of a host that has one. */
-#define HOST_DEVICE "eth0"
 
 struct nsp_lab {
     int netns_fds[NSP_LAB_HOSTS]; /* -1 where there is none yet. */
     bool ipv6;                    /* The kernel has it. */
 };
 
-/* One wire: a device of the router and HOST_DEVICE of the host behind it. */
+/* One wire: a device of the router and NSP_LAB_DEVICE of the host behind it. */
 struct wire {
     enum nsp_lab_host host;
     const char *router_device;
@@ -142,7 +141,7 @@ set_up_router(const struct nsp_lab *lab)
     for (size_t i = 0; r == 0 && i < WIRES; i++) {
         const struct wire *wire = &wires[i];
 
-        r = nsp_rtnl_add_veth(rtnl, wire->router_device, HOST_DEVICE,
+        r = nsp_rtnl_add_veth(rtnl, wire->router_device, NSP_LAB_DEVICE,
                               lab->netns_fds[wire->host], MTU_BYTES);
         if (r == 0)
             r = add_addresses(rtnl, wire->router_device, wire->router_ipv4,
@@ -162,7 +161,7 @@ set_up_end_host(const struct nsp_lab *lab, const struct wire *wire)
     if (r == 0)
         r = nsp_rtnl_open(&rtnl);
     if (r == 0)
-        r = add_addresses(rtnl, HOST_DEVICE, wire->host_ipv4,
+        r = add_addresses(rtnl, NSP_LAB_DEVICE, wire->host_ipv4,
                           lab->ipv6 ? wire->host_ipv6 : NULL);
     if (r == 0)
         r = nsp_rtnl_add_default_route(rtnl, AF_INET, wire->router_ipv4);
@@ -203,7 +202,7 @@ build(const struct nsp_lab *lab)
     for (size_t i = 0; r == 0 && i < WIRES; i++)
         r = set_up_end_host(lab, &wires[i]);
     for (size_t i = 0; r == 0 && i < WIRES; i++)
-        r = wait_for(lab, wires[i].host, HOST_DEVICE);
+        r = wait_for(lab, wires[i].host, NSP_LAB_DEVICE);
     for (size_t i = 0; r == 0 && i < WIRES; i++)
         r = wait_for(lab, NSP_LAB_ROUTER, wires[i].router_device);
     return r;
@@ -257,6 +256,51 @@ nsp_lab_open(struct nsp_lab **ret, struct nsp_diag *reterr)
 
     *ret = lab;
     return NSP_OK;
+}
+
+int
+nsp_lab_gateway_mac(const struct nsp_lab *lab, enum nsp_lab_host host,
+                    uint8_t ret[6])
+{
+    const struct wire *wire = &wires[host == NSP_LAB_SERVER ? 1 : 0];
+    int fd = nsp_lab_socket(lab, NSP_LAB_ROUTER, AF_INET, SOCK_DGRAM), r;
+    struct ifreq request;
+
+    if (fd < 0)
+        return fd;
+    memset(&request, 0, sizeof request);
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s",
+             wire->router_device);
+    r = ioctl(fd, SIOCGIFHWADDR, &request) < 0 ? -errno : 0;
+    if (r == 0)
+        memcpy(ret, request.ifr_hwaddr.sa_data, 6);
+    close(fd);
+    return r;
+}
+
+static int
+del_default_routes(const struct nsp_lab *lab, const struct wire *wire)
+{
+    struct nsp_rtnl *rtnl = NULL;
+    int r = nsp_rtnl_open(&rtnl);
+
+    if (r == 0)
+        r = nsp_rtnl_del_default_route(rtnl, AF_INET, wire->router_ipv4);
+    if (r == 0 && lab->ipv6)
+        r = nsp_rtnl_del_default_route(rtnl, AF_INET6, wire->router_ipv6);
+    nsp_rtnl_close(rtnl);
+    return r;
+}
+
+int
+nsp_lab_mute_server(const struct nsp_lab *lab)
+{
+    int r = nsp_lab_enter(lab, NSP_LAB_SERVER), back;
+
+    if (r == 0)
+        r = del_default_routes(lab, &wires[1]);
+    back = nsp_lab_enter(lab, NSP_LAB_ROUTER);
+    return r < 0 ? r : back;
 }
 
 struct nsp_lab *

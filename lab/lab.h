@@ -40,6 +40,19 @@ int nsp_lab_enter(const struct nsp_lab *lab, enum nsp_lab_host host);
 int nsp_lab_socket(const struct nsp_lab *lab, enum nsp_lab_host host,
                    int family, int type);
 
+/* The one device of the client, and of the server. */
+#define NSP_LAB_DEVICE "eth0"
+
+/* Stores the router's Ethernet address on the wire of 'host', not the router.
+ * Returns 0 or a negative errno. */
+int nsp_lab_gateway_mac(const struct nsp_lab *lab, enum nsp_lab_host host,
+                        uint8_t ret[6]);
+
+/* Takes from the server its way to the client: from now on it hears and does
+ * not answer. Leaves the thread in the router. Returns 0 or a negative errno.
+ */
+int nsp_lab_mute_server(const struct nsp_lab *lab);
+
 /* Addresses as text: family AF_INET or AF_INET6. Of the router, the one that
  * faces the client. Static storage. */
 const char *nsp_lab_address(enum nsp_lab_host host, int family);

@@ -345,9 +345,9 @@ nsp_rtnl_add_address(struct nsp_rtnl *rtnl, const char *name, int family,
     return request_finish(rtnl, message);
 }
 
-int
-nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
-                           const char *gateway)
+static int
+change_default_route(struct nsp_rtnl *rtnl, uint16_t type, uint16_t flags,
+                     int family, const char *gateway)
 {
     uint8_t address[sizeof(struct in6_addr)];
     struct nlmsghdr *message;
@@ -356,8 +356,7 @@ nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
     if (inet_pton(family, gateway, address) != 1)
         return -EINVAL;
 
-    message = request_begin(rtnl, RTM_NEWROUTE,
-                            NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
+    message = request_begin(rtnl, type, NLM_F_ACK | flags);
     route = mnl_nlmsg_put_extra_header(message, sizeof *route);
     route->rtm_family = (uint8_t)family;
     route->rtm_table = RT_TABLE_MAIN;
@@ -366,4 +365,19 @@ nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
     route->rtm_type = RTN_UNICAST;
     put_address(message, RTA_GATEWAY, family, address);
     return request_finish(rtnl, message);
+}
+
+int
+nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
+                           const char *gateway)
+{
+    return change_default_route(rtnl, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL,
+                                family, gateway);
+}
+
+int
+nsp_rtnl_del_default_route(struct nsp_rtnl *rtnl, int family,
+                           const char *gateway)
+{
+    return change_default_route(rtnl, RTM_DELROUTE, 0, family, gateway);
 }

@@ -39,5 +39,7 @@ int nsp_rtnl_wait_addresses(struct nsp_rtnl *rtnl);
 
 int nsp_rtnl_add_default_route(struct nsp_rtnl *rtnl, int family,
                                const char *gateway);
+int nsp_rtnl_del_default_route(struct nsp_rtnl *rtnl, int family,
+                               const char *gateway);
 
 #endif /* NSP_LAB_RTNL_H */

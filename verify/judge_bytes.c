@@ -190,6 +190,12 @@ nsp_judge_tamper(const struct nsp_subject *subject, struct nsp_checks *checks,
 
 /* --- Windows of TCP ------------------------------------------------------- */
 
+static uint32_t
+read_window(const uint8_t *tcp)
+{
+    return (uint32_t)tcp[14] << 8 | tcp[15];
+}
+
 /* The connection's opening was not seen, so there is no scale. Packets that are
  * spared count as hit, of the share that is spared. */
 static uint32_t
@@ -198,13 +204,12 @@ look_window(const void *context, const struct nsp_pkt *pkt,
 {
     const struct nsp_subject *subject = context;
     uint32_t most = subject->effects->tcp_window.max_bytes;
-    const uint8_t *at = pkt->data + pkt->l4_off + 14;
-    uint32_t window = (uint32_t)at[0] << 8 | at[1];
-    uint32_t before =
-        (uint32_t)original[pkt->l4_off + 14] << 8 | original[pkt->l4_off + 15];
+    uint32_t window, before;
 
-    if (!nsp_pkt_checksums_ok(pkt))
+    if (pkt->l4 != NSP_L4_TCP || !nsp_pkt_checksums_ok(pkt))
         return NSP_LOOK_WRONG;
+    window = read_window(pkt->data + pkt->l4_off);
+    before = read_window(original + pkt->l4_off);
     if (window == before && before > most)
         return NSP_LOOK_HIT;
     return window == (before < most ? before : most) ? 0 : NSP_LOOK_WRONG;

@@ -44,6 +44,8 @@ look_edited(const void *context, const struct nsp_pkt *pkt,
     uint32_t mark = fields->mark;
 
     (void)original;
+    if (pkt->l3 == NSP_L3_NONE)
+        return NSP_LOOK_WRONG;
     if ((edits->which & NSP_EDIT_DSCP) != 0)
         tos = (uint8_t)(edits->dscp << 2 | (tos & 3));
     if ((edits->which & NSP_EDIT_ECN) != 0)

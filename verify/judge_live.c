@@ -24,11 +24,6 @@ nsp_judge_live_loss(const struct nsp_subject *subject,
                                           .gap_ns = 1,
                                           .left_ns = trial->received_ns };
 
-    if (subject->effects->loss.kind == NSP_LOSS_TIMED) {
-        nsp_checks_add_not_tested(checks, "loss", "rate",
-                                  "it depends on the exact times of packets");
-        return nsp_checks_result(checks);
-    }
     return nsp_judge_loss(subject, &as_virtual, checks);
 }
 
@@ -192,7 +187,8 @@ nsp_judge_live_rate(const struct nsp_subject *subject,
     return nsp_checks_result(checks);
 }
 
-/* --- Edits and actions ---------------------------------------------------- */
+/* --- As virtual ones -------------------------------------------------------
+ */
 
 uint32_t
 nsp_live_count_received(const struct nsp_live_trial *trial)
@@ -204,32 +200,30 @@ nsp_live_count_received(const struct nsp_live_trial *trial)
     return n;
 }
 
+/* The order of arrival is not told: no judge of a live trial asks for it. */
 int
-nsp_judge_live_edits(const struct nsp_subject *subject,
-                     const struct nsp_live_trial *trial,
-                     struct nsp_checks *checks)
+nsp_live_trial_convert(const struct nsp_live_trial *trial,
+                       struct nsp_trial *ret)
 {
-    uint32_t seen = NSP_EDIT_DSCP | NSP_EDIT_ECN | NSP_EDIT_TTL;
+    uint32_t n = trial->pkts;
 
-    if ((subject->rule->edits.which & seen) == 0)
-        nsp_checks_add_not_tested(
-            checks, "edits", "all",
-            "a receiver of UDP sees neither mark nor MSS");
-    else if (nsp_live_count_received(trial) == 0)
-        nsp_checks_add_not_tested(checks, "edits", "all", "no packet came");
-    else
-        nsp_check_note(nsp_checks_add_pkts(checks, "edits",
-                                           "packets edited wrongly", 0,
-                                           (double)trial->wrong_pkts),
-                       "DSCP, ECN and TTL as the receiver sees them");
-    return nsp_checks_result(checks);
-}
-
-int
-nsp_judge_live_action(const struct nsp_live_trial *trial,
-                      struct nsp_checks *checks)
-{
-    nsp_checks_add_pkts(checks, "drop", "packets let through", 0,
-                        nsp_live_count_received(trial));
-    return nsp_checks_result(checks);
+    *ret = (struct nsp_trial){
+        .pkts = n,
+        .gap_ns =
+            n > 1 ? (trial->sent_ns[n - 1] - trial->sent_ns[0]) / (n - 1) : 1,
+        .left_pkts = nsp_live_count_received(trial),
+        .wrong_pkts = trial->wrong_pkts,
+        .injected_pkts = trial->answers,
+        .copied_pkts = trial->copied_pkts,
+        .is_live = true,
+        .way_ns = trial->baseline_ns,
+    };
+    ret->left_ns = calloc((size_t)n + 1, sizeof *ret->left_ns);
+    if (!ret->left_ns)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < n; i++)
+        if (trial->received_ns[i] != 0 && !trial->is_hit[i])
+            ret->left_ns[i] = nsp_trial_sent_ns(ret, i) +
+                              (trial->received_ns[i] - trial->sent_ns[i]);
+    return NSP_OK;
 }

@@ -31,39 +31,23 @@ held_ns(const struct nsp_live_trial *trial, uint32_t i)
            trial->baseline_ns;
 }
 
-/* Judges the packets that 'is_hit' is true of. */
-static int
-judge_hits(const char *effect, const struct nsp_live_trial *trial,
-           bool (*is_hit)(const struct nsp_live_trial *, uint32_t, double),
-           double context, uint32_t ppm, uint32_t correlation_ppm,
-           struct nsp_checks *checks)
-{
-    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
-
-    if (!hit)
-        return NSP_NO_MEMORY;
-    for (uint32_t i = 0; i < trial->pkts; i++)
-        hit[i] = is_hit(trial, i, context);
-    nsp_judge_chance(&(struct nsp_hits){ effect, false, hit, trial->pkts }, ppm,
-                     correlation_ppm, checks);
-    free(hit);
-    return nsp_checks_result(checks);
-}
-
-static bool
-is_missing(const struct nsp_live_trial *trial, uint32_t i, double unused)
-{
-    (void)unused;
-    return trial->received_ns[i] == 0;
-}
-
 /* --- Copies --------------------------------------------------------------- */
 
-static bool
-is_copied(const struct nsp_live_trial *trial, uint32_t i, double unused)
+/* 'hit' packets have copies, of which the last came so 'late', 'n' times. */
+static void
+judge_copies(const struct nsp_duplicate_config *cfg,
+             const struct nsp_live_trial *trial, const bool *hit, double *late,
+             size_t n, struct nsp_checks *checks)
 {
-    (void)unused;
-    return trial->copy_ns[i] != 0;
+    nsp_judge_chance(&(struct nsp_hits){ "duplicate", false, hit, trial->pkts },
+                     cfg->ppm, cfg->correlation_ppm, checks);
+    nsp_checks_add_pkts(checks, "duplicate", "copies", (double)n * cfg->copies,
+                        (double)trial->copied_pkts);
+    nsp_sort_doubles(late, n);
+    if (n > 0)
+        add_time(checks, "duplicate", "time to the last copy",
+                 (double)(cfg->copies * cfg->spacing_ns),
+                 nsp_quantile(late, n, 0.5), NSP_LIVE_SLACK_NS);
 }
 
 int
@@ -73,26 +57,20 @@ nsp_judge_live_duplicate(const struct nsp_subject *subject,
 {
     const struct nsp_duplicate_config *cfg = &subject->effects->duplicate;
     double *late = calloc((size_t)trial->pkts + 1, sizeof *late);
+    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
     size_t n = 0;
-    int result;
 
-    if (!late)
-        return NSP_NO_MEMORY;
-    for (uint32_t i = 0; i < trial->pkts; i++)
-        if (trial->copy_ns[i] != 0)
+    for (uint32_t i = 0; late && hit && i < trial->pkts; i++) {
+        hit[i] = trial->copy_ns[i] != 0;
+        if (hit[i])
             late[n++] =
                 (double)(int64_t)(trial->copy_ns[i] - trial->received_ns[i]);
-    nsp_sort_doubles(late, n);
-    result = judge_hits("duplicate", trial, is_copied, 0, cfg->ppm,
-                        cfg->correlation_ppm, checks);
-    nsp_checks_add_pkts(checks, "duplicate", "copies", (double)n * cfg->copies,
-                        (double)trial->copied_pkts);
-    if (n > 0)
-        add_time(checks, "duplicate", "time to the last copy",
-                 (double)(cfg->copies * cfg->spacing_ns),
-                 nsp_quantile(late, n, 0.5), NSP_LIVE_SLACK_NS);
+    }
+    if (late && hit)
+        judge_copies(cfg, trial, hit, late, n, checks);
     free(late);
-    return result;
+    free(hit);
+    return late && hit ? nsp_checks_result(checks) : NSP_NO_MEMORY;
 }
 
 /* --- Reordering ----------------------------------------------------------- */
@@ -120,6 +98,26 @@ judge_early(const struct nsp_subject *subject,
 }
 
 /* Half of those that are late are so by more than half of the longest time. */
+static int
+judge_late(const struct nsp_reorder_config *cfg,
+           const struct nsp_live_trial *trial, struct nsp_checks *checks)
+{
+    double p = cfg->ppm / (double)NSP_PPM_ONE;
+    double moves = 1 - cfg->correlation_ppm / (double)NSP_PPM_ONE;
+    bool *hit = calloc((size_t)trial->pkts + 1, sizeof *hit);
+    struct nsp_loss_model model;
+
+    if (!hit)
+        return NSP_NO_MEMORY;
+    for (uint32_t i = 0; i < trial->pkts; i++)
+        hit[i] = is_later(trial, i, (double)cfg->late_ns / 2);
+    nsp_loss_model_init_states(&model, moves * p, moves * (1 - p), 0, 0.5);
+    nsp_judge_hits(&(struct nsp_hits){ "reorder", false, hit, trial->pkts },
+                   NULL, &model, checks);
+    free(hit);
+    return nsp_checks_result(checks);
+}
+
 int
 nsp_judge_live_reorder(const struct nsp_subject *subject,
                        const struct nsp_live_trial *trial,
@@ -129,41 +127,12 @@ nsp_judge_live_reorder(const struct nsp_subject *subject,
     double longest_ns = cfg->gap != 0 ? (double)subject->effects->delay.mean_ns
                                       : (double)cfg->late_ns;
 
-    if (longest_ns < LONG_NS || cfg->correlation_ppm != 0)
-        nsp_checks_add_not_tested(
-            checks, "reorder", "all",
-            cfg->correlation_ppm != 0
-                ? "its correlation is judged in virtual time only"
-                : "times below 4 ms are judged in virtual time only");
-    else if (cfg->gap != 0)
-        return judge_early(subject, trial, checks);
-    else
-        return judge_hits("reorder", trial, is_later, longest_ns / 2,
-                          cfg->ppm / 2, 0, checks);
-    return nsp_checks_result(checks);
-}
-
-/* --- Damage --------------------------------------------------------------- */
-
-/* One flipped bit, or a checksum that is broken, and the receiving kernel drops
- * the packet. */
-int
-nsp_judge_live_tamper(const struct nsp_subject *subject,
-                      const struct nsp_live_trial *trial,
-                      struct nsp_checks *checks)
-{
-    const struct nsp_tamper_config *tamper = &subject->effects->tamper;
-    bool only_flips = tamper->flip_bits == 1 && tamper->truncate_bytes == 0 &&
-                      tamper->rewrite == NSP_TAMPER_KEEP;
-
-    if (tamper->flip_where == NSP_TAMPER_PAYLOAD &&
-        (tamper->csum == NSP_TAMPER_CSUM_BREAK ||
-         (tamper->csum == NSP_TAMPER_CSUM_KEEP && only_flips)))
-        return judge_hits("tamper", trial, is_missing, 0, tamper->ppm,
-                          tamper->correlation_ppm, checks);
-    nsp_checks_add_not_tested(checks, "tamper", "all",
-                              "what a receiver of UDP gets does not tell: "
-                              "judged in virtual time only");
+    if (longest_ns >= LONG_NS)
+        return cfg->gap != 0 ? judge_early(subject, trial, checks)
+                             : judge_late(cfg, trial, checks);
+    nsp_checks_add_not_tested(checks, "reorder", "all",
+                              "times below 4 ms are judged in virtual time "
+                              "only");
     return nsp_checks_result(checks);
 }
 
@@ -319,30 +288,4 @@ nsp_judge_live_rate_plan(const struct nsp_subject *subject,
                                     HELD_PKTS * charged * 8 / seconds),
         "2 %% and %d packets, of whole periods", HELD_PKTS);
     return nsp_checks_result(checks);
-}
-
-/* --- Sizes ---------------------------------------------------------------- */
-
-int
-nsp_judge_live_mtu(const struct nsp_subject *subject,
-                   const struct nsp_live_trial *fits,
-                   const struct nsp_live_trial *excess,
-                   struct nsp_checks *checks)
-{
-    const struct nsp_mtu_config *mtu = &subject->effects->mtu;
-    double lost = (double)excess->pkts - nsp_live_count_received(excess);
-    int result;
-
-    nsp_checks_add_pkts(checks, "mtu", "packets that fit", fits->pkts,
-                        nsp_live_count_received(fits));
-    /* The checksum of one that was cut is wrong. */
-    result = judge_hits("mtu", excess, is_missing, 0,
-                        NSP_PPM_ONE - mtu->spared_ppm, 0, checks);
-    if (mtu->excess == NSP_MTU_ANSWER)
-        nsp_check_note(
-            nsp_checks_add_exact(checks, "mtu", "answers", NSP_UNIT_PKTS, lost,
-                                 (double)excess->refused_pkts,
-                                 (struct nsp_interval){ 1, lost }),
-            "at least one: of several at once the sender is told of one");
-    return result;
 }

@@ -62,10 +62,13 @@ look_marked(const void *context, const struct nsp_pkt *pkt,
             const uint8_t *original)
 {
     const uint8_t *ip = pkt->data + pkt->l3_off;
-    uint8_t ecn = pkt->l3 == NSP_L3_IPV6 ? ip[1] >> 4 & 3 : ip[1] & 3;
+    uint8_t ecn;
 
     (void)context;
     (void)original;
+    if (pkt->l3 == NSP_L3_NONE)
+        return NSP_LOOK_WRONG;
+    ecn = pkt->l3 == NSP_L3_IPV6 ? ip[1] >> 4 & 3 : ip[1] & 3;
     return ecn == 3 ? NSP_LOOK_HIT : 0;
 }
 

@@ -14,10 +14,11 @@ struct nsp_live_trial {
     uint64_t *sent_ns, *received_ns; /* 0: it did not come. */
     uint64_t *copy_ns;               /* Of its last copy; 0: it had none. */
     uint32_t bytes;                  /* Of each IP packet. */
-    uint64_t wrong_pkts;             /* Came with other fields than asked. */
-    uint64_t copied_pkts;  /* Came beside the first of their number. */
-    uint64_t refused_pkts; /* Their sender was told that they are too big. */
-    double baseline_ns;    /* What the way takes without the rule. */
+    bool *is_hit;                    /* It came, and a look told so. */
+    uint64_t wrong_pkts;             /* The same of what is wrong. */
+    uint64_t copied_pkts; /* Came beside the first of their number. */
+    uint64_t answers;     /* Made by the engine, for either end. */
+    double baseline_ns;   /* What the way takes without the rule. */
 };
 
 /* Each adds its checks and returns NSP_OK or NSP_NO_MEMORY. Of a calm trial: */
@@ -27,11 +28,6 @@ int nsp_judge_live_loss(const struct nsp_subject *subject,
 int nsp_judge_live_delay(const struct nsp_subject *subject,
                          const struct nsp_live_trial *trial,
                          struct nsp_checks *checks);
-int nsp_judge_live_edits(const struct nsp_subject *subject,
-                         const struct nsp_live_trial *trial,
-                         struct nsp_checks *checks);
-int nsp_judge_live_action(const struct nsp_live_trial *trial,
-                          struct nsp_checks *checks);
 /* Of one with twice what fits: */
 int nsp_judge_live_rate(const struct nsp_subject *subject,
                         const struct nsp_live_trial *trial,
@@ -44,9 +40,6 @@ int nsp_judge_live_duplicate(const struct nsp_subject *subject,
 int nsp_judge_live_reorder(const struct nsp_subject *subject,
                            const struct nsp_live_trial *trial,
                            struct nsp_checks *checks);
-int nsp_judge_live_tamper(const struct nsp_subject *subject,
-                          const struct nsp_live_trial *trial,
-                          struct nsp_checks *checks);
 int nsp_judge_live_throttle(const struct nsp_subject *subject,
                             const struct nsp_live_trial *trial,
                             struct nsp_checks *checks);
@@ -62,11 +55,11 @@ int nsp_judge_live_windows(const struct nsp_subject *subject,
 int nsp_judge_live_rate_plan(const struct nsp_subject *subject,
                              const struct nsp_live_trial *trial,
                              struct nsp_checks *checks);
-/* 'fits' of packets as large as may be, 'excess' of ones a byte larger. */
-int nsp_judge_live_mtu(const struct nsp_subject *subject,
-                       const struct nsp_live_trial *fits,
-                       const struct nsp_live_trial *excess,
-                       struct nsp_checks *checks);
+/* The trial as one of virtual time, '*ret' to be finished: packets leave as
+ * long after they were to be sent as they took to come. Returns NSP_OK or
+ * NSP_NO_MEMORY. */
+int nsp_live_trial_convert(const struct nsp_live_trial *trial,
+                           struct nsp_trial *ret);
 
 /* How many packets came. */
 uint32_t nsp_live_count_received(const struct nsp_live_trial *trial);

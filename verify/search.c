@@ -344,7 +344,8 @@ is_for(const struct nsp_search *search, uint32_t rule,
 {
     struct nsp_pkt pkt;
 
-    if (search->wants && !search->wants(fields))
+    if ((search->wants && !search->wants(fields)) ||
+        (search->can_send && !search->can_send(fields)))
         return false;
     nsp_test_packet_build(packet, fields);
     nsp_test_packet_describe(packet, packet->data, &pkt);

@@ -25,8 +25,10 @@ struct nsp_search {
     uint64_t seed;          /* Of the engine: filters may read it. */
     uint16_t payload_bytes; /* Wanted; others are tried where it does not fit.
                              */
-    /* Not NULL: what else a packet must be. */
+    /* Not NULL: what else a packet must be, for who measures and for who sends
+     * it. */
     bool (*wants)(const struct nsp_test_fields *fields);
+    bool (*can_send)(const struct nsp_test_fields *fields);
 };
 
 /* On success stores the packet and returns true. Otherwise '*ret_why' says why

@@ -196,5 +196,7 @@ nsp_subject_run(const struct nsp_subject *subject,
         .look_context = subject,
     };
 
+    if (subject->run)
+        return subject->run(subject, packet, gap_ns, pkts, ret, reterr);
     return nsp_trial_run(&cfg, ret, reterr);
 }

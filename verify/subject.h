@@ -3,6 +3,15 @@
 #include "verify/checks.h"
 #include "verify/trial.h"
 
+struct nsp_subject;
+
+/* Runs a trial of 'packet', of at most 'pkts' and not faster than one each
+ * 'gap_ns'; what it came to is in '*ret', to be finished. */
+typedef int nsp_run_fn(const struct nsp_subject *subject,
+                       const struct nsp_test_packet *packet, uint64_t gap_ns,
+                       uint32_t pkts, struct nsp_trial *ret,
+                       struct nsp_diag *reterr);
+
 /* A rule that is measured: what it is configured to do, and a packet for it.
  *
  * The judges compare trials with what the configuration says, and add their
@@ -18,6 +27,8 @@ struct nsp_subject {
     struct nsp_test_packet packet;     /* A small one that comes to it. */
     uint32_t pkts;                     /* Of a trial. */
     uint64_t seed;
+    nsp_run_fn *run; /* NULL: trials are of virtual time. */
+    void *run_context;
 };
 
 /* Fills in what is configured of rule 'index'; the packet is left. */
@@ -49,11 +60,8 @@ uint64_t nsp_subject_long_delay_ns(const struct nsp_subject *subject);
 uint64_t nsp_subject_calm_gap_ns(const struct nsp_subject *subject,
                                  uint32_t bytes);
 
-/* Runs a trial of 'packet'. */
-int nsp_subject_run(const struct nsp_subject *subject,
-                    const struct nsp_test_packet *packet, uint64_t gap_ns,
-                    uint32_t pkts, struct nsp_trial *ret,
-                    struct nsp_diag *reterr);
+/* Runs a trial, in the subject's way or in virtual time. */
+nsp_run_fn nsp_subject_run;
 
 /* --- Rate plans ------------------------------------------------------------
  */

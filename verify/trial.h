@@ -35,6 +35,11 @@ struct nsp_trial {
     uint32_t left_out; /* Rules that were not in force for it. */
     struct nsp_stats stats;
     struct nsp_rule_stats rule;
+
+    /* Of real packets: times of leaving are those of arrival at the far end, so
+     * they hold what the way takes beside the rule, and may be late. */
+    bool is_live;
+    double way_ns;
 };
 
 static inline uint64_t

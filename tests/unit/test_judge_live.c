@@ -10,6 +10,7 @@
 #define WAY  (MS / 10)
 
 static uint64_t sent_ns[PKTS], received_ns[PKTS], copy_ns[PKTS];
+static bool is_hit[PKTS];
 static struct nsp_live_trial trial;
 static struct nsp_effects effects;
 static struct nsp_link_rate link_rate;
@@ -22,10 +23,12 @@ begin(void)
     memset(&effects, 0, sizeof effects);
     memset(&link_rate, 0, sizeof link_rate);
     memset(copy_ns, 0, sizeof copy_ns);
+    memset(is_hit, 0, sizeof is_hit);
     trial = (struct nsp_live_trial){ .pkts = PKTS,
                                      .sent_ns = sent_ns,
                                      .received_ns = received_ns,
                                      .copy_ns = copy_ns,
+                                     .is_hit = is_hit,
                                      .bytes = 1000,
                                      .baseline_ns = (double)WAY };
     for (uint32_t i = 0; i < PKTS; i++) {
@@ -77,6 +80,35 @@ TEST(packets_that_go_at_once_are_not_too_many)
     received_ns[5] = sent_ns[5] + WAY;
     expect(nsp_judge_live_reorder, 1, 1, 0);
     effects.delay.mean_ns = MS;
+    expect(nsp_judge_live_reorder, 0, 0, 1);
+}
+
+static bool
+is_drawn(uint64_t *x, uint32_t percent)
+{
+    *x = *x * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return (*x >> 33) % 100 < percent;
+}
+
+/* Half are late, and a packet is like the one before it with 80 %. */
+TEST(late_packets_follow_one_another)
+{
+    uint64_t drawn = 1;
+    bool late = false;
+
+    begin();
+    effects.reorder = (struct nsp_reorder_config){ .ppm = NSP_PPM_ONE / 2,
+                                                   .late_ns = 10 * MS,
+                                                   .correlation_ppm = 600000 };
+    for (uint32_t i = 0; i < PKTS; i++) {
+        late ^= is_drawn(&drawn, 20);
+        if (late)
+            received_ns[i] += is_drawn(&drawn, 50) ? 8 * MS : 2 * MS;
+    }
+    expect(nsp_judge_live_reorder, 3, 0, 0);
+    effects.reorder.correlation_ppm = 0;
+    expect(nsp_judge_live_reorder, 1, 2, 0);
+    effects.reorder.late_ns = MS;
     expect(nsp_judge_live_reorder, 0, 0, 1);
 }
 
@@ -168,52 +200,129 @@ TEST(a_rate_plan_has_its_mean_rate)
     expect(nsp_judge_live_rate_plan, 0, 1, 0);
 }
 
-TEST(damage_is_judged_where_it_can_be_seen)
-{
-    begin();
-    effects.tamper =
-        (struct nsp_tamper_config){ .ppm = NSP_PPM_ONE, .flip_bits = 1 };
-    expect(nsp_judge_live_tamper, 0, 1, 0);
-    memset(received_ns, 0, sizeof received_ns);
-    expect(nsp_judge_live_tamper, 1, 0, 0);
-    effects.tamper.csum = NSP_TAMPER_CSUM_REPAIR;
-    expect(nsp_judge_live_tamper, 0, 0, 1);
-}
+/* --- As trials of virtual time -------------------------------------------- */
+
+static struct nsp_rule rule;
+static const struct nsp_policy_spec spec = { .rules = &rule, .rule_count = 1 };
+static struct nsp_filter *const filters[1] = { NULL };
+static const struct nsp_search search = { .spec = &spec,
+                                          .filters = filters,
+                                          .hooks = NSP_HOOK_FORWARD,
+                                          .payload_bytes = 64 };
 
 static int
-judge_mtu(const struct nsp_subject *of, const struct nsp_live_trial *excess,
-          struct nsp_checks *checks)
+run_made_up(const struct nsp_subject *of, const struct nsp_test_packet *packet,
+            uint64_t gap_ns, uint32_t pkts, struct nsp_trial *ret,
+            struct nsp_diag *reterr)
 {
-    static uint64_t all_ns[PKTS];
-    const struct nsp_live_trial fits = { .pkts = PKTS, .received_ns = all_ns };
-
-    for (uint32_t i = 0; i < PKTS; i++)
-        all_ns[i] = 1;
-    return nsp_judge_live_mtu(of, &fits, excess, checks);
+    (void)of;
+    (void)packet;
+    (void)gap_ns;
+    (void)pkts;
+    (void)reterr;
+    return nsp_live_trial_convert(&trial, ret);
 }
 
-TEST(what_is_too_big_is_dropped_and_answered)
+static void
+expect_virtual(int (*judge)(const struct nsp_subject *, struct nsp_checks *,
+                            struct nsp_diag *),
+               uint32_t passed, uint32_t failed, uint32_t not_tested)
+{
+    const struct nsp_subject of = { .search = &search,
+                                    .rule = &rule,
+                                    .effects = &effects,
+                                    .link = &link_rate,
+                                    .packet = { .bytes = 1000 },
+                                    .pkts = PKTS,
+                                    .run = run_made_up };
+    struct nsp_checks checks = { 0 };
+
+    CHECK_EQ(judge(&of, &checks, NULL), NSP_OK);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_PASS), passed);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_FAIL), failed);
+    CHECK_EQ(nsp_checks_count(&checks, NSP_CHECK_NOT_TESTED), not_tested);
+    nsp_checks_fini(&checks);
+}
+
+/* 500 a second and 50 at once, of 1000 a second for two seconds. */
+TEST(a_limit_lets_so_many_through)
 {
     begin();
-    effects.mtu =
-        (struct nsp_mtu_config){ .max_bytes = 1300, .excess = NSP_MTU_ANSWER };
+    rule.limit = (struct nsp_limit){ NSP_LIMIT_PPS, 500, 50 };
+    for (uint32_t i = 100; i < PKTS; i += 2)
+        received_ns[i] = 0;
+    expect_virtual(nsp_judge_limit, 1, 0, 0);
+    for (uint32_t i = 101; i < 160; i += 2)
+        received_ns[i] = 0;
+    expect_virtual(nsp_judge_limit, 0, 1, 0);
+    /* More, because the last came late. */
+    begin();
+    for (uint32_t i = 100; i < PKTS - 50; i += 2)
+        received_ns[i] = 0;
+    expect_virtual(nsp_judge_limit, 0, 1, 0);
+    received_ns[PKTS - 1] += 60 * MS;
+    expect_virtual(nsp_judge_limit, 1, 0, 0);
+    rule.limit.burst = 3000;
+    expect_virtual(nsp_judge_limit, 0, 0, 1);
+    rule.limit.burst = 1;
+    expect_virtual(nsp_judge_limit, 0, 0, 1);
+}
+
+/* ACKs, and data with them. */
+TEST(acks_are_late_and_never_early)
+{
+    begin();
+    effects.ack_delay.delay_ns = 20 * MS;
+    effects.ack_delay.all = true;
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] += 20 * MS;
+    received_ns[7] += 90 * MS;
+    expect_virtual(nsp_judge_ack_delay, 4, 0, 0);
+    received_ns[7] = sent_ns[7] + 19 * MS;
+    expect_virtual(nsp_judge_ack_delay, 2, 2, 0);
+    received_ns[7] = 0;
+    expect_virtual(nsp_judge_ack_delay, 2, 2, 0);
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] = sent_ns[i] + 23 * MS;
+    expect_virtual(nsp_judge_ack_delay, 2, 2, 0);
+}
+
+TEST(each_reset_is_heard_at_both_ends)
+{
+    begin();
+    effects.tcp_reset.ppm = NSP_PPM_ONE;
+    effects.tcp_reset.ends = NSP_TCP_RESET_BOTH;
     memset(received_ns, 0, sizeof received_ns);
-    trial.refused_pkts = 1;
-    expect(judge_mtu, 3, 0, 0);
-    trial.refused_pkts = 0;
-    expect(judge_mtu, 2, 1, 0);
-    effects.mtu.excess = NSP_MTU_DROP;
-    expect(judge_mtu, 2, 0, 0);
-    received_ns[3] = 1;
-    expect(judge_mtu, 1, 1, 0);
+    trial.answers = 2u * PKTS;
+    expect_virtual(nsp_judge_tcp_reset, 2, 0, 0);
+    trial.answers--;
+    expect_virtual(nsp_judge_tcp_reset, 1, 1, 0);
+    received_ns[1] = sent_ns[1] + WAY;
+    expect_virtual(nsp_judge_tcp_reset, 0, 2, 0);
+}
+
+/* All are hit, or all but one. */
+TEST(damage_is_what_a_look_told)
+{
+    begin();
+    effects.tamper.ppm = NSP_PPM_ONE;
+    memset(is_hit, true, sizeof is_hit);
+    expect_virtual(nsp_judge_tamper, 2, 0, 0);
+    trial.wrong_pkts = 1;
+    expect_virtual(nsp_judge_tamper, 1, 1, 0);
+    is_hit[5] = false;
+    expect_virtual(nsp_judge_tamper, 0, 2, 0);
 }
 
 TEST_MAIN(cmocka_unit_test(copies_are_counted_and_come_in_time),
           cmocka_unit_test(packets_that_go_at_once_are_not_too_many),
+          cmocka_unit_test(late_packets_follow_one_another),
           cmocka_unit_test(a_cutoff_is_exact_by_bytes_and_nearly_by_time),
           cmocka_unit_test(a_link_goes_up_and_down_for_its_times),
           cmocka_unit_test(packets_come_with_their_windows),
           cmocka_unit_test(a_throttle_lets_so_many_through),
           cmocka_unit_test(a_rate_plan_has_its_mean_rate),
-          cmocka_unit_test(damage_is_judged_where_it_can_be_seen),
-          cmocka_unit_test(what_is_too_big_is_dropped_and_answered))
+          cmocka_unit_test(a_limit_lets_so_many_through),
+          cmocka_unit_test(acks_are_late_and_never_early),
+          cmocka_unit_test(each_reset_is_heard_at_both_ends),
+          cmocka_unit_test(damage_is_what_a_look_told))
