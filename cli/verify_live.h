@@ -2,7 +2,7 @@
 #define NSP_CLI_VERIFY_LIVE_H
 #include "verify/verify.h"
 
-/* The same as nsp_verify() with real packets: UDP through the engine in the
+/* The same as nsp_verify() with real packets: through the engine in the
  * router of a lab, taken at FORWARD by nfqueue. The process has one thread when
  * it is called. Of the job's packets as many are sent as a few seconds allow.
  */

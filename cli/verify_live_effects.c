@@ -270,14 +270,14 @@ measure_rate_plan(struct nsp_live_rule *live, struct nsp_checks *checks,
 /* --- What a packet shows ---------------------------------------------------
  */
 
-/* Judged as in virtual time, on packets whose bytes are compared. */
+/* Judged as in virtual time. */
 typedef int virtual_judge_fn(const struct nsp_subject *subject,
                              struct nsp_checks *checks,
                              struct nsp_diag *reterr);
 
 static int
-measure_bytes(struct nsp_live_rule *live, virtual_judge_fn *judge,
-              struct nsp_checks *checks, struct nsp_diag *reterr)
+measure_as_virtual(struct nsp_live_rule *live, virtual_judge_fn *judge,
+                   struct nsp_checks *checks, struct nsp_diag *reterr)
 {
     struct nsp_subject of = nsp_live_rule_subject(live);
 
@@ -288,7 +288,7 @@ static int
 measure_mtu(struct nsp_live_rule *live, struct nsp_checks *checks,
             struct nsp_diag *reterr)
 {
-    return measure_bytes(live, nsp_judge_mtu, checks, reterr);
+    return measure_as_virtual(live, nsp_judge_mtu, checks, reterr);
 }
 
 static int
@@ -296,7 +296,7 @@ measure_syn_loss(struct nsp_live_rule *live, struct nsp_checks *checks,
                  struct nsp_diag *reterr)
 {
     if (live->subject.effects->syn_loss.kind != NSP_LOSS_TIMED)
-        return measure_bytes(live, nsp_judge_syn_loss, checks, reterr);
+        return measure_as_virtual(live, nsp_judge_syn_loss, checks, reterr);
     tell(checks, "syn-loss", "by time, it is judged in virtual time only");
     return NSP_OK;
 }
@@ -306,7 +306,7 @@ measure_marks(struct nsp_live_rule *live, struct nsp_checks *checks,
               struct nsp_diag *reterr)
 {
     if (live->subject.effects->loss.kind != NSP_LOSS_TIMED)
-        return measure_bytes(live, nsp_judge_marks, checks, reterr);
+        return measure_as_virtual(live, nsp_judge_marks, checks, reterr);
     tell(checks, "mark-ce", "by time, it is judged in virtual time only");
     return NSP_OK;
 }
@@ -315,21 +315,21 @@ static int
 measure_tcp_reset(struct nsp_live_rule *live, struct nsp_checks *checks,
                   struct nsp_diag *reterr)
 {
-    return measure_bytes(live, nsp_judge_tcp_reset, checks, reterr);
+    return measure_as_virtual(live, nsp_judge_tcp_reset, checks, reterr);
 }
 
 static int
 measure_tamper(struct nsp_live_rule *live, struct nsp_checks *checks,
                struct nsp_diag *reterr)
 {
-    return measure_bytes(live, nsp_judge_tamper, checks, reterr);
+    return measure_as_virtual(live, nsp_judge_tamper, checks, reterr);
 }
 
 static int
 measure_tcp_window(struct nsp_live_rule *live, struct nsp_checks *checks,
                    struct nsp_diag *reterr)
 {
-    return measure_bytes(live, nsp_judge_tcp_window, checks, reterr);
+    return measure_as_virtual(live, nsp_judge_tcp_window, checks, reterr);
 }
 
 static int
@@ -340,7 +340,7 @@ measure_ack_delay(struct nsp_live_rule *live, struct nsp_checks *checks,
 
     if (ack->delay_ns <= PHASE_NS &&
         (ack->spared_ppm == 0 || ack->delay_ns >= SHORTEST_NS))
-        return measure_bytes(live, nsp_judge_ack_delay, checks, reterr);
+        return measure_as_virtual(live, nsp_judge_ack_delay, checks, reterr);
     tell(checks, "ack-delay",
          "only delays of 10 s at most, of 4 ms at least where some are spared, "
          "are judged live");
@@ -382,5 +382,7 @@ nsp_live_rule_measure_effects(struct nsp_live_rule *live,
          i < sizeof effects / sizeof effects[0] && result == NSP_OK; i++)
         if (effects[i].is_configured)
             result = effects[i].measure(live, checks, reterr);
-    return result;
+    return result == NSP_OK
+               ? measure_as_virtual(live, nsp_judge_spared, checks, reterr)
+               : result;
 }

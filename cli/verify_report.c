@@ -88,7 +88,7 @@ print_check(const struct nsp_cli *cli, const struct nsp_check *check)
                  check->allowed.low * scale.factor,
                  check->allowed.high * scale.factor);
     }
-    printf("  %-13s %-26s %14s %14s  %-24s %s%s%s", check->effect,
+    printf("  %-15s %-26s %14s %14s  %-24s %s%s%s", check->effect,
            check->quantity, configured, achieved, allowed,
            nsp_cli_paint(cli, paint), result_texts[check->result],
            nsp_cli_paint(cli, NSP_PAINT_PLAIN));
@@ -119,7 +119,7 @@ print_text(const struct nsp_verify_report *r)
     const struct nsp_checks *checks = r->checks;
     uint32_t last = UINT32_MAX;
 
-    printf("  %-13s %-26s %14s %14s  %-24s\n", "effect", "quantity",
+    printf("  %-15s %-26s %14s %14s  %-24s\n", "effect", "quantity",
            "configured", "achieved", "allowed");
     for (uint32_t i = 0; i < checks->count; i++) {
         if (checks->list[i].rule != last) {

@@ -1,4 +1,5 @@
-/* Effects on when packets leave, each on trials of its own. */
+/* Effects on when packets leave, each on trials of its own, of packets that
+ * they do not spare. */
 #include "verify/subject.h"
 
 #include <math.h>
@@ -38,15 +39,6 @@ static uint64_t
 at_least_ns(uint64_t ns)
 {
     return ns < MIN_GAP_NS ? MIN_GAP_NS : ns;
-}
-
-/* Effects are measured on packets that they do not spare. */
-static void
-tell_spared(struct nsp_checks *checks, const char *effect, uint32_t spared_ppm)
-{
-    if (spared_ppm > 0)
-        nsp_checks_add_not_tested(checks, effect, "share spared",
-                                  "measured as if it spared none");
 }
 
 /* --- Windows -------------------------------------------------------------- */
@@ -180,7 +172,6 @@ nsp_judge_windows(const struct nsp_subject *subject, struct nsp_checks *checks,
 
     bare.effects.windows = *windows;
     bare.effects.windows.spared_ppm = 0;
-    tell_spared(checks, "windows", windows->spared_ppm);
     of.as = &bare;
     if (gap_ns == 0 ||
         (windows->min_ns != windows->max_ns &&
@@ -277,7 +268,6 @@ nsp_judge_flap(const struct nsp_subject *subject, struct nsp_checks *checks,
         per_flap = LIVE_PER_FLAP;
     bare.effects.flap = *flap;
     bare.effects.flap.spared_ppm = 0;
-    tell_spared(checks, "flap", flap->spared_ppm);
     of.as = &bare;
     result = nsp_subject_run(&of, &of.packet,
                              at_least_ns(shortest_ns / per_flap + 1), of.pkts,
@@ -358,7 +348,6 @@ nsp_judge_cutoff(const struct nsp_subject *subject, struct nsp_checks *checks,
         gap_ns = cutoff->stall_ns / (of.pkts / 4);
     bare.effects.cutoff = *cutoff;
     bare.effects.cutoff.spared_ppm = 0;
-    tell_spared(checks, "cut-off", cutoff->spared_ppm);
     of.as = &bare;
     result = nsp_subject_run(&of, &of.packet, gap_ns, of.pkts, &trial, reterr);
     if (result != NSP_OK)
@@ -417,7 +406,6 @@ nsp_judge_throttle(const struct nsp_subject *subject, struct nsp_checks *checks,
 
     bare.effects.throttle = *throttle;
     bare.effects.throttle.spared_ppm = 0;
-    tell_spared(checks, "throttle", throttle->spared_ppm);
     of.as = &bare;
     result = nsp_subject_run(&of, &of.packet, (uint64_t)(0.5 / per_ns), of.pkts,
                              &trial, reterr);

@@ -120,6 +120,9 @@ int nsp_judge_duplicate(const struct nsp_subject *subject,
                         struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_reorder(const struct nsp_subject *subject,
                       struct nsp_checks *checks, struct nsp_diag *reterr);
+/* What cut-offs, flaps, throttles and windows spare. */
+int nsp_judge_spared(const struct nsp_subject *subject,
+                     struct nsp_checks *checks, struct nsp_diag *reterr);
 int nsp_judge_action(const struct nsp_subject *subject,
                      struct nsp_checks *checks, struct nsp_diag *reterr);
 

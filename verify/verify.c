@@ -211,7 +211,8 @@ measure_effects(const struct nsp_subject *subject, struct nsp_checks *checks,
          i < sizeof effects / sizeof effects[0] && result == NSP_OK; i++)
         if (effects[i].is_configured(subject->effects))
             result = effects[i].judge(subject, checks, reterr);
-    return result;
+    return result == NSP_OK ? nsp_judge_spared(subject, checks, reterr)
+                            : result;
 }
 
 /* --- One rule ------------------------------------------------------------- */

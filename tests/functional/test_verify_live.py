@@ -47,6 +47,16 @@ rules:
       loss: { model: timed, enter: 5%, time: 9ms } }
   - { name: odd-flap, match: "udp.DstPort == 1018",
       flap: { times: [40ms, 25ms], exponential: true } }
+  - { name: late, match: "udp.DstPort == 1019",
+      reorder: { within: 20ms, chance: 30%, correlation: 60% } }
+  - { name: spared-flap, match: "udp.DstPort == 1033",
+      flap: { times: [90ms, 60ms], chance: 70% } }
+  - { name: spared-cut, match: "udp.DstPort == 1034",
+      cutoff: { bytes: 60kb, chance: 80% } }
+  - { name: spared-few, match: "ipv6 and udp.DstPort == 1035",
+      throttle: { packets: 1000, per: 1s, burst: 50, chance: 90% } }
+  - { name: spared-slots, match: "udp.DstPort == 1036",
+      burst: { interval: 20ms, chance: 75% } }
   - { name: bits, match: "udp.DstPort == 1020",
       tamper: { chance: 20%, flip: 3, where: packet } }
   - { name: short, match: "ipv6 and udp.DstPort == 1021",
@@ -84,6 +94,8 @@ SURE = {("dropped", "packets let through"), ("nth", "packets lost"),
         ("mtu", "packets that fit"), ("mtu", "rate"), ("mtu", "answers"),
         ("slots", "packets that came"), ("limit", "packets let through"),
         ("refused", "packets let through"), ("refused", "answers"),
+        ("spared-flap", "rate"), ("spared-cut", "rate"),
+        ("spared-few", "rate"), ("spared-slots", "rate"),
         ("bits", "rate"), ("bits", "packets damaged otherwise"),
         ("short", "rate"), ("short", "packets damaged otherwise"),
         ("rewritten", "rate"), ("rewritten", "packets damaged otherwise"),
@@ -105,7 +117,7 @@ def main():
         policy.write_text(POLICY)
         run = subprocess.run([sys.argv[1], "verify", "--live", "--json",
                               "--packets", "1000", policy],
-                             stdout=subprocess.PIPE, check=False, timeout=400)
+                             stdout=subprocess.PIPE, check=False, timeout=500)
     report = json.loads(run.stdout)
     if run.returncode == 3 and "error" in report:
         print(report["error"])
@@ -127,7 +139,7 @@ def main():
                  ("slots", "median time from a window"),
                  ("flap", "mean time up"), ("flap", "mean time down"),
                  ("few", "packets let through"), ("plan", "mean rate"),
-                 ("timed", "rate"), ("odd-flap", "rate"),
+                 ("timed", "rate"), ("odd-flap", "rate"), ("late", "rate"),
                  ("acks", "median delay of ACKs"), ("tcp", "median")]:
         assert checks[name]["achieved"] > 0, (name, checks[name])
     assert checks["elsewhere", "all"]["result"] == "not-tested"

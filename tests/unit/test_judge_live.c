@@ -301,6 +301,20 @@ TEST(each_reset_is_heard_at_both_ends)
     expect_virtual(nsp_judge_tcp_reset, 0, 2, 0);
 }
 
+TEST(what_is_spared_is_a_share)
+{
+    uint64_t drawn = 1;
+
+    begin();
+    effects.flap.spared_ppm = 300000;
+    for (uint32_t i = 0; i < PKTS; i++)
+        if (!is_drawn(&drawn, 30))
+            received_ns[i] = 0;
+    expect_virtual(nsp_judge_spared, 3, 0, 0);
+    effects.flap.spared_ppm = 400000;
+    expect_virtual(nsp_judge_spared, 1, 2, 0);
+}
+
 /* All are hit, or all but one. */
 TEST(damage_is_what_a_look_told)
 {
@@ -325,4 +339,5 @@ TEST_MAIN(cmocka_unit_test(copies_are_counted_and_come_in_time),
           cmocka_unit_test(a_limit_lets_so_many_through),
           cmocka_unit_test(acks_are_late_and_never_early),
           cmocka_unit_test(each_reset_is_heard_at_both_ends),
+          cmocka_unit_test(what_is_spared_is_a_share),
           cmocka_unit_test(damage_is_what_a_look_told))
