@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <netpacket/packet.h>
 #include <poll.h>
 #include <pthread.h>
@@ -259,18 +258,14 @@ open_sockets(struct run *run)
 {
     const struct nsp_live_traffic *t = run->traffic;
     struct sockaddr_ll unused;
-    int r = nsp_lab_gateway_mac(t->lab, NSP_LAB_CLIENT, run->router.sll_addr);
-    uint8_t mac[6];
 
-    memcpy(mac, run->router.sll_addr, sizeof mac);
-    if (r < 0)
-        return r;
     run->server_fd = open_socket(t, NSP_LAB_SERVER, &unused);
     if (run->server_fd < 0)
         return run->server_fd;
     run->client_fd = open_socket(t, NSP_LAB_CLIENT, &run->router);
-    memcpy(run->router.sll_addr, mac, sizeof mac);
-    return run->client_fd < 0 ? run->client_fd : 0;
+    if (run->client_fd < 0)
+        return run->client_fd;
+    return nsp_lab_gateway_mac(t->lab, NSP_LAB_CLIENT, run->router.sll_addr);
 }
 
 /* --- A run ---------------------------------------------------------------- */

@@ -1,7 +1,5 @@
 #include "verify/subject.h"
 
-#include <string.h>
-
 #define PKTS_MAX 10000u
 #define GAP_NS   1000
 

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "verify/delay_model.h"
-#include "verify/loss_model.h"
 
 #define DELAY "delay"
 
