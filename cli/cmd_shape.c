@@ -268,7 +268,7 @@ take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
     struct request *r = context;
 
-    if (option >= NSP_CLI_SHARED)
+    if (option >= OPT_COUNT)
         return nsp_effect_options_take(cli, &r->effects, option, value);
     r->values[option] = value;
     switch (option) {
