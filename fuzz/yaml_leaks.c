@@ -2,7 +2,8 @@
  * a quoted scalar with escapes in which it finds an error, at most as many
  * bytes as the text has, rounded up. Linked into targets that read YAML; the
  * leak checker asks for it by name. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(
+    void);
 
 const char *
 __lsan_default_suppressions(void)
