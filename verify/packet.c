@@ -4,23 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "verify/bytes.h"
+
 enum { ICMP = 1, TCP = 6, UDP = 17, ICMPV6 = 58 };
-
-#define IPV4_BYTES 20u
-#define IPV6_BYTES 40u
-
-static void
-store16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t
-load16(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
 
 bool
 nsp_test_has_mss(const struct nsp_test_fields *fields)

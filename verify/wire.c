@@ -2,28 +2,15 @@
 
 #include <string.h>
 
+#include "verify/bytes.h"
+
 enum { TCP = 6, ICMPV6 = 58, RST = 0x04 };
 
-#define IPV4_BYTES 20u
-#define IPV6_BYTES 40u
-#define TCP_BYTES  20u
+#define TCP_BYTES 20u
 
 /* Router solicitation to redirect. */
 #define DISCOVERY_FIRST 133
 #define DISCOVERY_LAST  137
-
-static void
-store16(uint8_t *at, uint32_t value)
-{
-    at[0] = (uint8_t)(value >> 8);
-    at[1] = (uint8_t)value;
-}
-
-static uint32_t
-load16(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 8 | at[1];
-}
 
 static uint32_t
 stamp_off(const struct nsp_test_packet *packet)
