@@ -2,7 +2,7 @@
 # Builds the fuzz targets with libFuzzer, ASan and UBSan, and runs each, as many
 # at a time as there are processors.
 #
-#     tools/run-fuzz.sh BUILD SECONDS
+#     tools/run-fuzz.sh BUILD SECONDS [LIBFUZZER_OPTION...]
 #
 # New inputs stay in BUILD/found/<target>; what crashes is kept in BUILD and
 # belongs in fuzz/corpus once mended.
@@ -10,6 +10,8 @@ set -eu
 cd "$(dirname "$0")/.."
 build=$1
 seconds=$2
+shift 2
+options=("$@")
 
 [ -e "$build/build.ninja" ] ||
     CC=clang-14 meson setup -Dfuzz=true -Dtests=disabled \
@@ -22,8 +24,11 @@ fuzz() {
     name=${target##*/fuzz_}
     mkdir -p "$build/found/$name"
     [ ! -f "fuzz/$name.dict" ] || dictionary=-dict=fuzz/$name.dict
+    # The time-out is of the wall clock: what takes a second alone may take many
+    # beside others, what never ends takes all.
     # shellcheck disable=SC2046,SC2086 # Words that may be missing.
-    if "$target" -max_total_time="$seconds" -timeout=5 -rss_limit_mb=2048 \
+    if "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
+        "${options[@]}" \
         -print_final_stats=1 -artifact_prefix="$build/$name-" $dictionary \
         "$build/found/$name" $(find fuzz/corpus -maxdepth 1 -name "$name") \
         >"$build/$name.log" 2>&1; then
