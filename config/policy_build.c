@@ -374,9 +374,8 @@ build_rules(struct nsp_policy_builder *b)
 
 /* --- At another time ----------------------------------------------------- */
 
-/* Builds what a scenario may change of the rules of 'doc', from 'index' on.
- * Returns how many they are. */
-static uint32_t
+/* Builds what a scenario may change of the rules of 'doc', from 'index' on. */
+static void
 rebuild_doc(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
             uint32_t index)
 {
@@ -393,7 +392,15 @@ rebuild_doc(struct nsp_policy_builder *b, const struct nsp_doc_rule *doc,
         rule->disabled = !enabled;
         b->file->notes[index + i].enabled = enabled;
     }
-    return ways.count;
+}
+
+static void
+rebuild_impairment(struct nsp_policy_builder *b,
+                   const struct nsp_doc_impairment *doc,
+                   struct nsp_impairment *impairment)
+{
+    impairment->effects = (struct nsp_effects){ .loss = { .kind = 0 } };
+    build_impairment(b, doc, &impairment->effects);
 }
 
 void
@@ -402,17 +409,24 @@ nsp_policy_rebuild(struct nsp_policy_builder *b)
     const struct nsp_doc_class *classes = b->doc->classes.items;
     const struct nsp_doc_impairment *impairments = b->doc->impairments.items;
     const struct nsp_doc_rule *rules = b->doc->rules.items;
-    uint32_t index = 0;
 
-    for (uint32_t i = 0; i < b->doc->classes.count; i++)
-        build_class(b, &classes[i], &b->classes[i].link);
-    for (uint32_t i = 0; i < b->doc->impairments.count; i++) {
-        b->impairments[i].effects =
-            (struct nsp_effects){ .loss = { .kind = 0 } };
-        build_impairment(b, &impairments[i], &b->impairments[i].effects);
+    for (uint32_t i = 0; i < b->stepped_count; i++) {
+        const struct nsp_stepped *stepped = &b->stepped[i];
+        uint32_t place = stepped->place;
+
+        switch (stepped->target) {
+        case NSP_STEP_CLASS:
+            build_class(b, &classes[place], &b->classes[stepped->index].link);
+            break;
+        case NSP_STEP_IMPAIRMENT:
+            rebuild_impairment(b, &impairments[place],
+                               &b->impairments[stepped->index]);
+            break;
+        case NSP_STEP_RULE:
+            rebuild_doc(b, &rules[place], stepped->index);
+            break;
+        }
     }
-    for (uint32_t i = 0; i < b->doc->rules.count; i++)
-        index += rebuild_doc(b, &rules[i], index);
 }
 
 /* --- All ----------------------------------------------------------------- */

@@ -3,6 +3,15 @@
 #include "config/policy_doc.h"
 #include "config/policy_file.h"
 
+/* What a step of a scenario changes: a rule by its name, or by that of its
+ * impairment. */
+enum nsp_step_target { NSP_STEP_RULE, NSP_STEP_CLASS, NSP_STEP_IMPAIRMENT };
+struct nsp_stepped {
+    enum nsp_step_target target;
+    uint32_t place; /* In 'doc'. */
+    uint32_t index; /* In 'file': of a rule, the first of its ways. */
+};
+
 /* From what is written to what the engine takes. Everything wrong is complained
  * of; what is built is of use only where there are no errors. */
 struct nsp_policy_builder {
@@ -17,7 +26,9 @@ struct nsp_policy_builder {
     struct nsp_number_list *numbers;   /* The same of files of numbers. */
     struct nsp_class *classes;         /* Those of the spec. */
     struct nsp_impairment *impairments;
-    uint64_t elapsed_ns; /* Of the scenario; less than 'loop'. */
+    uint64_t elapsed_ns;         /* Of the scenario; less than 'loop'. */
+    struct nsp_stepped *stepped; /* All that its steps change. */
+    uint32_t stepped_count;
 };
 
 /* 'reader', or the file system's where it has no function of its own. */

@@ -7,10 +7,10 @@
 #include "config/nearest.h"
 #include "config/values.h"
 
-/* Most changes that are tried out when a file is read, and most rules that are
- * built for it. */
-#define TRIES_MAX       2000u
-#define TRIED_RULES_MAX 1000000u
+/* Most changes that are tried out when a file is read, and most rules, classes
+ * and impairments that are built for it. */
+#define TRIES_MAX 2000u
+#define BUILT_MAX 50000u
 
 static const struct nsp_doc_step *
 step_docs(const struct nsp_policy_builder *b)
@@ -122,15 +122,22 @@ join_between(struct nsp_policy_builder *b, const struct nsp_doc_step *step,
     }
 }
 
+/* The name of what 'step' changes, if that is a 'target'. */
+static const char *
+target_name(const struct nsp_doc_step *step, enum nsp_step_target target)
+{
+    return target == NSP_STEP_RULE    ? step->rule
+           : target == NSP_STEP_CLASS ? step->class_name
+                                      : step->impairment;
+}
+
 void
 nsp_policy_join_steps(struct nsp_policy_builder *b, enum nsp_step_target target,
                       const char *name, struct nsp_doc_way *way)
 {
     for (uint32_t i = 0; name && i < b->doc->scenario.steps.count; i++) {
         const struct nsp_doc_step *step = &step_docs(b)[i];
-        const char *named = target == NSP_STEP_RULE    ? step->rule
-                            : target == NSP_STEP_CLASS ? step->class_name
-                                                       : step->impairment;
+        const char *named = target_name(step, target);
         struct nsp_step_phase phase;
 
         if (!step->at.node || !named || strcmp(named, name) != 0)
@@ -324,13 +331,63 @@ next_change(const struct nsp_policy_builder *b)
     return next_ns;
 }
 
+static bool
+is_stepped(const struct nsp_policy_builder *b, enum nsp_step_target target,
+           const char *name)
+{
+    for (uint32_t i = 0; name && i < b->doc->scenario.steps.count; i++) {
+        const char *named = target_name(&step_docs(b)[i], target);
+
+        if (named && strcmp(named, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+add_stepped(struct nsp_policy_builder *b, enum nsp_step_target target,
+            uint32_t place, uint32_t index)
+{
+    b->stepped[b->stepped_count++] =
+        (struct nsp_stepped){ target, place, index };
+}
+
+/* Finds what the steps change. An impairment with a profile is written out in
+ * the rules that name it: they change with it. */
+static void
+find_stepped(struct nsp_policy_builder *b)
+{
+    const struct nsp_doc_class *classes = b->doc->classes.items;
+    const struct nsp_doc_impairment *impairments = b->doc->impairments.items;
+    const struct nsp_doc_rule *rules = b->doc->rules.items;
+    size_t most = (size_t)b->doc->classes.count + b->doc->impairments.count +
+                  b->doc->rules.count;
+
+    b->stepped = nsp_store_alloc(b->keys.store, most * sizeof *b->stepped);
+    if (!b->stepped)
+        return;
+    for (uint32_t i = 0; i < b->doc->classes.count; i++)
+        if (is_stepped(b, NSP_STEP_CLASS, classes[i].at.name))
+            add_stepped(b, NSP_STEP_CLASS, i, i);
+    for (uint32_t i = 0; i < b->doc->impairments.count; i++)
+        if (is_stepped(b, NSP_STEP_IMPAIRMENT, impairments[i].at.name))
+            add_stepped(b, NSP_STEP_IMPAIRMENT, i, i);
+    for (uint32_t i = 0, index = 0; i < b->doc->rules.count; i++) {
+        while (b->doc_of[index] < i)
+            index++;
+        if (is_stepped(b, NSP_STEP_RULE, rules[i].name) ||
+            is_stepped(b, NSP_STEP_IMPAIRMENT, rules[i].impairment))
+            add_stepped(b, NSP_STEP_RULE, i, index);
+    }
+}
+
 /* Goes through the scenario once, so that what does not go together is known
  * before it happens. */
 static void
 try_out(struct nsp_policy_builder *b)
 {
     const struct nsp_doc_scenario *scenario = &b->doc->scenario;
-    uint32_t tries = TRIED_RULES_MAX / (b->doc->rules.count + 1);
+    uint32_t tries = BUILT_MAX / (b->stepped_count + 1);
     struct nsp_store *store = b->keys.store, scratch = { .blocks = NULL };
 
     for (uint32_t i = 0; i < tries && i < TRIES_MAX; i++) {
@@ -368,8 +425,10 @@ nsp_policy_build_scenario(struct nsp_policy_builder *b)
                           "make 'loop' longer, or begin it earlier",
                           "the scenario begins anew before this");
     }
-    if (b->keys.complaints->errors == 0 && !b->keys.failed)
+    if (b->keys.complaints->errors == 0 && !b->keys.failed) {
+        find_stepped(b);
         try_out(b);
+    }
     b->file->has_scenario = scenario->steps.count > 0;
 }
 

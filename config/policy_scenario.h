@@ -9,8 +9,6 @@
  * as it is at first. */
 void nsp_policy_build_scenario(struct nsp_policy_builder *b);
 
-enum nsp_step_target { NSP_STEP_RULE, NSP_STEP_CLASS, NSP_STEP_IMPAIRMENT };
-
 /* Puts what the steps that are in force say of 'name' (NULL: nobody) over what
  * 'way' says. */
 void nsp_policy_join_steps(struct nsp_policy_builder *b,
@@ -21,7 +19,8 @@ void nsp_policy_join_steps(struct nsp_policy_builder *b,
 bool nsp_policy_step_enabled(struct nsp_policy_builder *b, const char *name,
                              bool enabled);
 
-/* Builds links and effects anew, for the builder's time and in its store. */
+/* Builds links and effects of what steps change anew, for the builder's time
+ * and in its store. */
 void nsp_policy_rebuild(struct nsp_policy_builder *b);
 
 #endif /* NSP_CONFIG_POLICY_SCENARIO_H */

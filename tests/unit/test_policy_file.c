@@ -312,6 +312,37 @@ TEST(scenarios_change_what_they_name_for_their_time)
     nsp_policy_file_destroy(file);
 }
 
+/* An impairment with a profile is written out in the rules that name it. */
+TEST(scenarios_change_the_rules_that_name_a_profile)
+{
+    struct nsp_policy_file *file = load_text(
+        "version: 1\nimpairments: { home: { profile: dsl } }\nrules:\n"
+        "- { name: two, outbound: { loss: 3% } }\n- { impair: home }\n"
+        "- { name: last, delay: 4ms, loss-pattern: \"0010\" }\nscenario:\n"
+        "  steps:\n"
+        "  - { at: 10s, for: 10s, impairment: home, set: { delay: 9ms } }\n");
+    const struct nsp_rule *rules = file->spec.rules;
+    uint64_t next_ns = 0;
+
+    CHECK_EQ(file->spec.rule_count, 5);
+    for (uint64_t s = 0; s <= 30; s += 10) {
+        uint64_t delay_ms = s == 10 ? 9 : 25;
+
+        CHECK_EQ(nsp_policy_file_set_elapsed(file, s * UINT64_C(1000000000),
+                                             &next_ns),
+                 NSP_OK);
+        CHECK_EQ(rules[0].effects.loss.chance.ppm, 0);
+        CHECK_EQ(rules[1].effects.loss.chance.ppm, 30000);
+        CHECK_EQ(rules[2].effects.delay.mean_ns, delay_ms * 1000000);
+        CHECK_EQ(rules[3].effects.delay.mean_ns, delay_ms * 1000000);
+        CHECK_EQ(rules[2].link.rate_bitps + rules[3].link.rate_bitps, 1884000);
+        CHECK_EQ(rules[4].effects.delay.mean_ns, 4000000);
+        CHECK_EQ(rules[4].effects.loss.kind, NSP_LOSS_PATTERN);
+        CHECK(!rules[4].disabled);
+    }
+    nsp_policy_file_destroy(file);
+}
+
 TEST(what_is_printed_is_the_same_policy)
 {
     struct nsp_policy_file *file = load_text(full), *again;
@@ -340,4 +371,5 @@ TEST_MAIN(
     cmocka_unit_test(distributions_delays_and_losses_come_from_files),
     cmocka_unit_test(schedules_disable_rules_for_their_time),
     cmocka_unit_test(scenarios_change_what_they_name_for_their_time),
+    cmocka_unit_test(scenarios_change_the_rules_that_name_a_profile),
     cmocka_unit_test(what_is_printed_is_the_same_policy))
