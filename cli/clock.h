@@ -22,4 +22,14 @@ nsp_cli_now_ns(void)
     return nsp_cli_clock_ns(CLOCK_MONOTONIC);
 }
 
+/* Sleeps until nsp_cli_now_ns() is there, or a signal comes. */
+static inline void
+nsp_cli_sleep_until(uint64_t due_ns)
+{
+    struct timespec due = { .tv_sec = (time_t)(due_ns / NSP_CLI_NS_PER_S),
+                            .tv_nsec = (long)(due_ns % NSP_CLI_NS_PER_S) };
+
+    (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
+}
+
 #endif /* NSP_CLI_CLOCK_H */

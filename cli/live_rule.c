@@ -13,6 +13,14 @@
 #define TRIAL_NS     (10000 * MS)
 #define STRAGGLER_NS (300 * MS)
 
+static bool
+looks_at_marks(const struct nsp_subject *subject)
+{
+    const struct nsp_rule *as = subject->as ? subject->as : subject->rule;
+
+    return subject->look && (as->edits.which & NSP_EDIT_MARK) != 0;
+}
+
 int
 nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
                   const struct nsp_test_packet *packet, uint64_t gap_ns,
@@ -37,6 +45,7 @@ nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
             STRAGGLER_NS + live->linger_ns + (engine ? longest_ns : 0),
         .keeps_apart = live->calm,
         .waits_for_copies = live->linger_ns > 0,
+        .at_router = looks_at_marks(subject),
         .look = subject->look,
         .look_context = subject,
     };
@@ -51,8 +60,12 @@ nsp_live_rule_run(struct nsp_live_rule *live, bool engine,
     stopped = nsp_runner_stop(&runner, NULL, reterr);
     if (result == NSP_OK && stopped != NSP_OK)
         nsp_live_trial_fini(ret);
+    if (result != NSP_OK || stopped != NSP_OK)
+        return result == NSP_OK ? stopped : result;
     ret->baseline_ns = live->baseline_ns;
-    return result == NSP_OK ? stopped : result;
+    live->checks->late = live->late.ns > ret->late.ns ? live->late : ret->late;
+    live->checks->of_pkts = ret->pkts;
+    return NSP_OK;
 }
 
 void
@@ -86,7 +99,9 @@ run_trial(const struct nsp_subject *subject,
         .rules = calloc(rules, sizeof *live.rules),
         .off = calloc(rules, sizeof *live.off),
         .baseline_ns = whole->baseline_ns,
+        .late = whole->late,
         .calm = true,
+        .checks = whole->checks,
         .linger_ns = subject->as ? subject->as->effects.ack_delay.delay_ns : 0,
     };
     struct nsp_live_trial trial;
@@ -108,6 +123,19 @@ run_trial(const struct nsp_subject *subject,
     free(live.rules);
     free(live.off);
     return result;
+}
+
+bool
+nsp_live_rule_can_time(const struct nsp_subject *of,
+                       const struct nsp_loss_config *cfg, const char *effect,
+                       struct nsp_checks *checks)
+{
+    if (nsp_subject_timed_gap_ns(of, cfg) >= MS)
+        return true;
+    nsp_checks_add_not_tested(
+        checks, effect, "rate",
+        "bad times below 4.5 ms are judged in virtual time only");
+    return false;
 }
 
 struct nsp_subject

@@ -19,12 +19,17 @@
 
 #include "cli/clock.h"
 #include "cli/interrupt.h"
+#include "cli/lateness.h"
 #include "cli/thread.h"
 #include "verify/wire.h"
 
 #define STOP_CHECK_MS 20
 #define RECEIVE_BYTES (8 << 20)
 #define POLL_NS       UINT64_C(5000000)
+
+#ifndef SO_RCVMARK
+#define SO_RCVMARK 75
+#endif
 
 struct run {
     const struct nsp_live_traffic *traffic;
@@ -37,47 +42,60 @@ struct run {
     _Atomic uint32_t received;
 };
 
-static void
-sleep_until(uint64_t due_ns)
-{
-    struct timespec due = { .tv_sec = (time_t)(due_ns / NSP_CLI_NS_PER_S),
-                            .tv_nsec = (long)(due_ns % NSP_CLI_NS_PER_S) };
-
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &due, NULL);
-}
-
 /* --- Receiving ------------------------------------------------------------ */
 
 struct arrival {
     uint8_t data[NSP_TEST_PKT_BYTES_MAX];
     uint32_t bytes;
     uint64_t at_ns;
+    uint32_t mark;
 };
 
-/* When the kernel had the packet just received. */
-static uint64_t
-arrival_ns(struct msghdr *message)
+/* When the kernel had the packet just received, and its mark where told. */
+static void
+read_control(struct msghdr *message, struct arrival *ret)
 {
     struct cmsghdr *c = CMSG_FIRSTHDR(message);
     struct timespec ts;
 
+    ret->at_ns = nsp_cli_clock_ns(CLOCK_REALTIME);
+    ret->mark = 0;
     for (; c; c = CMSG_NXTHDR(message, c)) {
-        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_TIMESTAMPNS)
-            continue;
-        memcpy(&ts, CMSG_DATA(c), sizeof ts);
-        return (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_TIMESTAMPNS) {
+            memcpy(&ts, CMSG_DATA(c), sizeof ts);
+            ret->at_ns =
+                (uint64_t)ts.tv_sec * NSP_CLI_NS_PER_S + (uint64_t)ts.tv_nsec;
+        } else if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SO_MARK)
+            memcpy(&ret->mark, CMSG_DATA(c), sizeof ret->mark);
     }
-    return nsp_cli_clock_ns(CLOCK_REALTIME);
 }
 
-/* One that is for this host alone and no neighbour's asking for addresses.
- * False: there is none now. */
+static uint16_t
+protocol_of(const struct nsp_live_traffic *t)
+{
+    return htons(t->packet->fields.ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP);
+}
+
+/* Not sent by the router for itself. */
 static bool
-receive(int fd, struct arrival *ret)
+is_forwarded(const struct run *run, const uint8_t *data, size_t bytes)
+{
+    const struct nsp_test_fields *fields = &run->traffic->packet->fields;
+    size_t off = fields->ipv6 ? 8 : 12, address_bytes = fields->ipv6 ? 16 : 4;
+
+    return bytes >= off + address_bytes &&
+           memcmp(data + off, fields->src, address_bytes) == 0;
+}
+
+/* One of the packet's protocol and of 'type', so none for another host, and no
+ * neighbour's asking for addresses. False: there is none now. */
+static bool
+receive(const struct run *run, int fd, unsigned char type, struct arrival *ret)
 {
     union {
         struct cmsghdr header;
-        char bytes[CMSG_SPACE(sizeof(struct timespec))];
+        char bytes[CMSG_SPACE(sizeof(struct timespec)) +
+                   CMSG_SPACE(sizeof(uint32_t))];
     } control;
     ssize_t n;
 
@@ -94,11 +112,14 @@ receive(int fd, struct arrival *ret)
         n = recvmsg(fd, &message, MSG_DONTWAIT);
         if (n < 0)
             return false;
-        if (from.sll_pkttype != PACKET_HOST ||
+        if (from.sll_pkttype != type ||
+            from.sll_protocol != protocol_of(run->traffic) ||
+            (type == PACKET_OUTGOING &&
+             !is_forwarded(run, ret->data, (size_t)n)) ||
             nsp_wire_is_discovery(ret->data, (uint32_t)n))
             continue;
         ret->bytes = (uint32_t)n;
-        ret->at_ns = arrival_ns(&message);
+        read_control(&message, ret);
         return true;
     }
 }
@@ -115,6 +136,8 @@ look_at(struct run *run, struct arrival *arrival, uint32_t number)
     nsp_wire_write(t->packet, number, t->packet->fields.ttl, original);
     nsp_test_packet_describe(t->packet, arrival->data, &pkt);
     pkt.cap_bytes = pkt.wire_bytes = arrival->bytes;
+    if (t->at_router)
+        pkt.mark = arrival->mark;
     nsp_pkt_parse(&pkt);
     return t->look(t->look_context, &pkt, original);
 }
@@ -153,16 +176,18 @@ run_receiver(void *opaque)
     struct run *run = opaque;
     struct pollfd fds[] = { { .fd = run->server_fd, .events = POLLIN },
                             { .fd = run->client_fd, .events = POLLIN } };
+    unsigned char type =
+        run->traffic->at_router ? PACKET_OUTGOING : PACKET_HOST;
     struct arrival arrival;
 
     while (!atomic_load(&run->stopping)) {
         if (poll(fds, 2, STOP_CHECK_MS) <= 0)
             continue;
         while (!atomic_load(&run->stopping) &&
-               receive(run->server_fd, &arrival))
+               receive(run, run->server_fd, type, &arrival))
             note_arrival(run, &arrival);
         while (!atomic_load(&run->stopping) &&
-               receive(run->client_fd, &arrival))
+               receive(run, run->client_fd, PACKET_HOST, &arrival))
             run->trial->answers++;
     }
     return NULL;
@@ -182,7 +207,7 @@ send_packet(struct run *run, uint32_t number)
     while (sendto(run->client_fd, data, packet->bytes, 0,
                   (struct sockaddr *)&run->router, sizeof run->router) < 0 &&
            (errno == ENOBUFS || errno == EINTR) && !nsp_interrupted())
-        sleep_until(nsp_cli_now_ns() + POLL_NS);
+        nsp_cli_sleep_until(nsp_cli_now_ns() + POLL_NS);
 }
 
 static int
@@ -196,7 +221,7 @@ send_all(struct run *run)
         if (nsp_interrupted())
             return NSP_STOPPED;
         if (now_ns < due_ns)
-            sleep_until(due_ns);
+            nsp_cli_sleep_until(due_ns);
         else if (run->traffic->keeps_apart)
             due_ns = now_ns;
         send_packet(run, i);
@@ -205,42 +230,59 @@ send_all(struct run *run)
     return NSP_OK;
 }
 
+/* A time in which the machine stands still is none in which packets come. */
 static void
 wait_for_stragglers(struct run *run)
 {
-    uint64_t now_ns = nsp_cli_now_ns();
-    uint64_t until_ns = now_ns + run->traffic->straggler_ns;
-
-    while (now_ns < until_ns && !nsp_interrupted() &&
-           (run->traffic->waits_for_copies ||
-            atomic_load(&run->received) < run->trial->pkts)) {
-        sleep_until(now_ns + POLL_NS);
-        now_ns = nsp_cli_now_ns();
-    }
+    for (uint64_t waited_ns = 0;
+         waited_ns < run->traffic->straggler_ns && !nsp_interrupted() &&
+         (run->traffic->waits_for_copies ||
+          atomic_load(&run->received) < run->trial->pkts);
+         waited_ns += POLL_NS)
+        nsp_cli_sleep_until(nsp_cli_now_ns() + POLL_NS);
 }
 
 /* --- Sockets -------------------------------------------------------------- */
 
-/* Hears what comes to 'host', from the device only. Returns a descriptor or a
+bool
+nsp_live_traffic_hears_marks(void)
+{
+    int on = 1, fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool hears =
+        fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_RCVMARK, &on, sizeof on) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return hears;
+}
+
+/* Hears what comes to 'host', or leaves the router for the server, from the
+ * device only. Returns a descriptor or a
  * negative errno, and where it listens in '*ret'. */
 static int
 open_socket(const struct nsp_live_traffic *t, enum nsp_lab_host host,
             struct sockaddr_ll *ret)
 {
     int on = 1, bytes = RECEIVE_BYTES, err;
-    struct ifreq request = { .ifr_name = NSP_LAB_DEVICE };
+    struct ifreq request = { .ifr_name = "" };
     int fd = nsp_lab_socket(t->lab, host, AF_PACKET, SOCK_DGRAM);
 
     if (fd < 0)
         return fd;
+    snprintf(request.ifr_name, sizeof request.ifr_name, "%s",
+             host == NSP_LAB_ROUTER ? nsp_lab_router_device(NSP_LAB_SERVER)
+                                    : NSP_LAB_DEVICE);
+    if (host == NSP_LAB_ROUTER) /* If not, a look sees that none has marks. */
+        (void)setsockopt(fd, SOL_SOCKET, SO_RCVMARK, &on, sizeof on);
     /* As much of that as the system allows. */
     if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof bytes) < 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes);
     if (ioctl(fd, SIOCGIFINDEX, &request) == 0) {
         *ret = (struct sockaddr_ll){
             .sll_family = AF_PACKET,
+            /* What leaves is told to those alone who hear everything. */
             .sll_protocol =
-                htons(t->packet->fields.ipv6 ? ETHERTYPE_IPV6 : ETHERTYPE_IP),
+                host == NSP_LAB_ROUTER ? htons(ETH_P_ALL) : protocol_of(t),
             .sll_ifindex = request.ifr_ifindex,
             .sll_halen = 6,
         };
@@ -259,7 +301,8 @@ open_sockets(struct run *run)
     const struct nsp_live_traffic *t = run->traffic;
     struct sockaddr_ll unused;
 
-    run->server_fd = open_socket(t, NSP_LAB_SERVER, &unused);
+    run->server_fd =
+        open_socket(t, t->at_router ? NSP_LAB_ROUTER : NSP_LAB_SERVER, &unused);
     if (run->server_fd < 0)
         return run->server_fd;
     run->client_fd = open_socket(t, NSP_LAB_CLIENT, &run->router);
@@ -284,15 +327,22 @@ fail(struct nsp_diag *reterr, int os_errno)
 static int
 run_threads(struct run *run, struct nsp_diag *reterr)
 {
-    int r = nsp_cli_thread_create(&run->receiver, run_receiver, run);
+    struct nsp_lateness lateness;
+    int r = nsp_lateness_start(&lateness);
 
     if (r < 0)
         return fail(reterr, -r);
+    r = nsp_cli_thread_create(&run->receiver, run_receiver, run);
+    if (r < 0) {
+        nsp_lateness_stop(&lateness);
+        return fail(reterr, -r);
+    }
     r = send_all(run);
     if (r == NSP_OK)
         wait_for_stragglers(run);
     atomic_store(&run->stopping, true);
     pthread_join(run->receiver, NULL);
+    run->trial->late = nsp_lateness_stop(&lateness);
     return nsp_interrupted() ? NSP_STOPPED : r;
 }
 

@@ -16,7 +16,7 @@
  * flow label, and once more in the payload. A packet of which these differ is
  * damaged; it is taken for the one that comes next.
  *
- * Threads  One of its own while it runs. The call is made by one thread, which
+ * Threads  Two of its own while it runs. The call is made by one thread, which
  *          the lab has left in the router. */
 
 #define NSP_LIVE_PKTS_MAX 60000u
@@ -30,9 +30,14 @@ struct nsp_live_traffic {
     uint64_t straggler_ns; /* How long to wait for the last ones. */
     bool keeps_apart;      /* None is sent sooner after another, though late. */
     bool waits_for_copies; /* Though all have come. */
+    bool at_router;        /* They are heard where they leave the router, which
+                            * takes their marks: a look sees these. */
     nsp_look_fn *look;     /* At each that comes; NULL: none. */
     const void *look_context;
 };
+
+/* Whether the kernel tells marks of packets that are heard (Linux 5.19). */
+bool nsp_live_traffic_hears_marks(void);
 
 /* On success fills '*ret', its arrays to be released by nsp_live_trial_fini(),
  * and returns NSP_OK; NSP_STOPPED when a signal came; else with 'reterr'. */

@@ -26,8 +26,6 @@
 #define LIMIT_BYTES    1428
 #define TCP_TURNS      0x07 /* SYN, RST and FIN. */
 
-#define PKTS_IN_BAD_TIME 4
-
 /* --- Packets -------------------------------------------------------------- */
 
 static bool
@@ -87,11 +85,13 @@ measure_baseline(struct nsp_live_rule *live, struct nsp_diag *reterr)
     int result;
 
     live->baseline_ns = 0;
+    live->late = (struct nsp_late){ 0 };
     result = nsp_live_rule_run(live, false, &live->subject.packet, MS,
                                BASELINE_PKTS, &trial, reterr);
     if (result != NSP_OK)
         return result;
     live->baseline_ns = nsp_live_median_ns(&trial);
+    live->late = trial.late;
     nsp_live_trial_fini(&trial);
     return NSP_OK;
 }
@@ -138,8 +138,10 @@ measure_calmly(struct nsp_live_rule *live, struct nsp_checks *checks,
     if (nsp_subject_loses(subject) &&
         subject->effects->loss.kind != NSP_LOSS_TIMED)
         result = nsp_judge_live_loss(subject, &trial, checks);
+    checks->by_time = true;
     if (result == NSP_OK && nsp_subject_delays(subject))
         result = nsp_judge_live_delay(subject, &trial, checks);
+    checks->by_time = false;
     nsp_live_trial_fini(&trial);
     return result;
 }
@@ -207,9 +209,14 @@ measure_limit(struct nsp_live_rule *live, struct nsp_checks *checks,
 {
     struct nsp_subject of = nsp_live_rule_subject(live);
 
+    int result;
+
     if (of.rule->limit.unit == NSP_LIMIT_BITPS)
         (void)nsp_search_resize(of.search, of.index, LIMIT_BYTES, &of.packet);
-    return nsp_judge_limit(&of, checks, reterr);
+    checks->by_time = true;
+    result = nsp_judge_limit(&of, checks, reterr);
+    checks->by_time = false;
+    return result;
 }
 
 static int
@@ -220,10 +227,12 @@ measure_edits(struct nsp_live_rule *live, struct nsp_checks *checks,
     struct nsp_rule seen = *of.rule;
 
     of.rule = &seen;
-    seen.edits.which &= ~(uint32_t)NSP_EDIT_MARK;
-    if ((live->subject.rule->edits.which & NSP_EDIT_MARK) != 0)
+    if ((seen.edits.which & NSP_EDIT_MARK) != 0 &&
+        !nsp_live_traffic_hears_marks()) {
+        seen.edits.which &= ~(uint32_t)NSP_EDIT_MARK;
         nsp_checks_add_not_tested(checks, "edits", "mark",
-                                  "a mark does not leave the router");
+                                  "this kernel does not tell marks of packets");
+    }
     if (seen.edits.which == 0)
         return nsp_checks_result(checks);
     return nsp_judge_edits(&of, checks, reterr);
@@ -251,32 +260,26 @@ measure_action(struct nsp_live_rule *live, struct nsp_checks *checks,
     return result;
 }
 
-/* In a bad time there are to be several packets, and as many in each, though
- * their times are not exact: its end is half-way between two. */
 static int
 measure_timed_loss(struct nsp_live_rule *live, struct nsp_checks *checks,
                    struct nsp_diag *reterr)
 {
     struct nsp_subject of = nsp_live_rule_subject(live);
     struct nsp_rule bare = nsp_subject_bare_rule(&of);
-    uint64_t gap_ns =
-        of.effects->loss.timed.bad_ns * 2 / (2 * PKTS_IN_BAD_TIME + 1);
+    uint64_t gap_ns = nsp_subject_timed_gap_ns(&of, &of.effects->loss);
     struct nsp_trial trial;
     int result;
 
-    if (gap_ns < MS) {
-        nsp_checks_add_not_tested(
-            checks, "loss", "rate",
-            "bad times below 4.5 ms are judged in virtual "
-            "time only");
+    if (!nsp_live_rule_can_time(&of, &of.effects->loss, "loss", checks))
         return nsp_checks_result(checks);
-    }
     bare.effects.loss = of.effects->loss;
     of.as = &bare;
     result = nsp_subject_run(&of, &of.packet, gap_ns, of.pkts, &trial, reterr);
     if (result != NSP_OK)
         return result;
+    checks->by_time = true;
     result = nsp_judge_loss(&of, &trial, checks);
+    checks->by_time = false;
     nsp_trial_fini(&trial);
     return result;
 }
@@ -311,11 +314,21 @@ measure(struct nsp_live_rule *live, struct nsp_checks *checks,
 /* --- Rules ---------------------------------------------------------------- */
 
 static int
+attempt(struct nsp_live_rule *live, uint64_t seed, struct nsp_checks *checks,
+        struct nsp_diag *reterr)
+{
+    live->subject.seed = seed;
+    live->checks = checks;
+    nsp_live_rule_isolate(live, &live->subject.packet);
+    return measure(live, checks, reterr);
+}
+
+static int
 verify_rule(struct nsp_live_rule *live, const struct nsp_verify_job *job,
             const struct nsp_search *search, uint32_t rule,
             struct nsp_checks *ret, struct nsp_diag *reterr)
 {
-    struct nsp_checks first = { .rule = rule }, again = { .rule = rule };
+    struct nsp_checks first = { .rule = rule };
     const char *why;
     int result;
 
@@ -333,17 +346,17 @@ verify_rule(struct nsp_live_rule *live, const struct nsp_verify_job *job,
         !job->begin_rule(job->begin_rule_context, rule, &live->subject.packet))
         return NSP_STOPPED;
     live->subject.pkts = job->pkts;
-    live->subject.seed = job->seed;
-    nsp_live_rule_isolate(live, &live->subject.packet);
-    result = measure(live, &first, reterr);
-    if (result == NSP_OK && nsp_checks_have_random_failures(&first)) {
-        nsp_live_rule_isolate(live, &live->subject.packet);
-        live->subject.seed = job->seed + 1;
-        result = measure(live, &again, reterr);
+    result = attempt(live, job->seed, &first, reterr);
+    for (uint32_t made = 1;
+         result == NSP_OK && nsp_checks_want_retry(&first, made); made++) {
+        struct nsp_checks again = { .rule = rule };
+
+        result = attempt(live, job->seed + made, &again, reterr);
         nsp_checks_retry(&first, &again);
+        nsp_checks_fini(&again);
     }
+    nsp_checks_excuse_late(&first);
     nsp_checks_append(ret, &first);
-    nsp_checks_fini(&again);
     return result;
 }
 

@@ -11,6 +11,8 @@
 #define SHORTEST_NS (4 * MS) /* That can be told from the machine. */
 #define PHASE_NS    (10000 * MS)
 
+#define FULL_PHASE_NS (3000 * MS)
+
 #define RANDOM_FLAP_NS_MIN (25 * MS)
 
 #define OVERLOAD       2
@@ -199,16 +201,43 @@ measure_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
     plan.as.effects.flap.spared_ppm = 0;
     if (flap->kind == NSP_FLAP_EXPONENTIAL)
         return measure_random_flap(live, checks, reterr);
-    if (flap->count != 2 || flap->hold ||
-        period_ns > PHASE_NS / (WHOLE_PERIODS + 1) ||
+    if (flap->count != 2 || period_ns > PHASE_NS / (WHOLE_PERIODS + 1) ||
         flap->times_ns[0] < 4 * SHORTEST_NS ||
         flap->times_ns[1] < 4 * SHORTEST_NS) {
-        tell(checks, "flap",
-             "only times of 16 ms to 3 s after which packets are dropped are "
-             "judged live");
+        tell(checks, "flap", "only two times of 16 ms to 3 s are judged live");
         return NSP_OK;
     }
+    if (flap->hold) {
+        plan.judge = nsp_judge_live_held_flap;
+        plan.linger_ns = flap->times_ns[1];
+    }
     plan.pkts = (uint32_t)((WHOLE_PERIODS + 1) * period_ns / GAP_NS);
+    return follow(live, &plan, checks, reterr);
+}
+
+/* Twice as many packets as a window takes come for each. */
+static int
+measure_full_windows(struct nsp_live_rule *live, const struct plan *calm,
+                     struct nsp_checks *checks, struct nsp_diag *reterr)
+{
+    const struct nsp_window_config *windows = &live->subject.effects->windows;
+    struct plan plan = *calm;
+    uint32_t room = nsp_window_room_pkts(windows, live->subject.packet.bytes);
+    uint64_t pkts;
+
+    if (room == 0)
+        return NSP_OK;
+    plan.judge = nsp_judge_live_full_windows;
+    plan.gap_ns = windows->min_ns / (OVERLOAD * room) + 1;
+    pkts = FULL_PHASE_NS / plan.gap_ns;
+    plan.pkts = pkts < plan.pkts ? (uint32_t)pkts : plan.pkts;
+    plan.linger_ns = plan.pkts * plan.gap_ns + 2 * windows->min_ns;
+    if (plan.gap_ns < MS / 10 || plan.pkts < 4 * OVERLOAD * room) {
+        nsp_checks_add_not_tested(checks, "windows", "windows filled otherwise",
+                                  "so large a limit is judged in virtual time "
+                                  "only");
+        return NSP_OK;
+    }
     return follow(live, &plan, checks, reterr);
 }
 
@@ -218,24 +247,31 @@ measure_windows(struct nsp_live_rule *live, struct nsp_checks *checks,
 {
     const struct nsp_window_config *windows = &live->subject.effects->windows;
     struct plan plan = plan_bare(live, nsp_judge_live_windows);
+    uint32_t room = nsp_window_room_pkts(windows, live->subject.packet.bytes);
+    bool random = windows->min_ns != windows->max_ns;
     uint64_t pkts;
+    int result;
 
     plan.as.effects.windows = *windows;
     plan.as.effects.windows.spared_ppm = 0;
     plan.gap_ns = windows->min_ns / PER_WINDOW + 1;
-    if (windows->limit_pkts != 0 && windows->limit_pkts < 2 * PER_WINDOW)
-        plan.gap_ns = 2 * windows->min_ns / windows->limit_pkts + 1;
+    if (room != 0 && room < 2 * PER_WINDOW)
+        plan.gap_ns = 2 * windows->min_ns / room + 1;
     pkts = PHASE_NS / plan.gap_ns;
     plan.pkts = pkts < plan.pkts ? (uint32_t)pkts : plan.pkts;
-    plan.linger_ns = 2 * windows->min_ns;
-    if (windows->min_ns != windows->max_ns || windows->limit_bytes != 0 ||
-        windows->min_ns < 2 * SHORTEST_NS || plan.pkts < SIZE_PKTS) {
+    plan.linger_ns = 2 * windows->max_ns;
+    if (random)
+        plan.judge = nsp_judge_live_random_windows;
+    if (windows->min_ns < 2 * SHORTEST_NS || plan.pkts < SIZE_PKTS ||
+        (random && (room != 0 || windows->max_ns > PHASE_NS / SIZE_PKTS * 2))) {
         tell(checks, "windows",
-             "only fixed intervals of 8 ms to 200 ms, without a limit of "
-             "bytes, are judged live");
+             "only intervals of 8 ms to 200 ms, or random ones to 100 ms "
+             "without a limit, are judged live");
         return NSP_OK;
     }
-    return follow(live, &plan, checks, reterr);
+    result = follow(live, &plan, checks, reterr);
+    return result == NSP_OK ? measure_full_windows(live, &plan, checks, reterr)
+                            : result;
 }
 
 static int
@@ -292,23 +328,33 @@ measure_mtu(struct nsp_live_rule *live, struct nsp_checks *checks,
 }
 
 static int
+measure_loss_of_some(struct nsp_live_rule *live,
+                     const struct nsp_loss_config *loss, const char *effect,
+                     virtual_judge_fn *judge, struct nsp_checks *checks,
+                     struct nsp_diag *reterr)
+{
+    struct nsp_subject of = nsp_live_rule_subject(live);
+
+    if (loss->kind == NSP_LOSS_TIMED &&
+        !nsp_live_rule_can_time(&of, loss, effect, checks))
+        return nsp_checks_result(checks);
+    return judge(&of, checks, reterr);
+}
+
+static int
 measure_syn_loss(struct nsp_live_rule *live, struct nsp_checks *checks,
                  struct nsp_diag *reterr)
 {
-    if (live->subject.effects->syn_loss.kind != NSP_LOSS_TIMED)
-        return measure_as_virtual(live, nsp_judge_syn_loss, checks, reterr);
-    tell(checks, "syn-loss", "by time, it is judged in virtual time only");
-    return NSP_OK;
+    return measure_loss_of_some(live, &live->subject.effects->syn_loss,
+                                "syn-loss", nsp_judge_syn_loss, checks, reterr);
 }
 
 static int
 measure_marks(struct nsp_live_rule *live, struct nsp_checks *checks,
               struct nsp_diag *reterr)
 {
-    if (live->subject.effects->loss.kind != NSP_LOSS_TIMED)
-        return measure_as_virtual(live, nsp_judge_marks, checks, reterr);
-    tell(checks, "mark-ce", "by time, it is judged in virtual time only");
-    return NSP_OK;
+    return measure_loss_of_some(live, &live->subject.effects->loss, "mark-ce",
+                                nsp_judge_marks, checks, reterr);
 }
 
 static int
@@ -356,32 +402,38 @@ nsp_live_rule_measure_effects(struct nsp_live_rule *live,
 {
     const struct nsp_effects *e = live->subject.effects;
     const struct {
-        bool is_configured;
+        bool is_configured, by_time;
         int (*measure)(struct nsp_live_rule *, struct nsp_checks *,
                        struct nsp_diag *);
     } effects[] = {
         { e->cutoff.after_bytes != 0 || e->cutoff.after_ns != 0,
-          measure_cutoff },
-        { e->flap.count != 0, measure_flap },
-        { e->mtu.max_bytes != 0, measure_mtu },
-        { nsp_loss_is_configured(&e->syn_loss), measure_syn_loss },
-        { e->loss.mark_ce && nsp_loss_is_configured(&e->loss), measure_marks },
-        { e->tcp_reset.ppm != 0, measure_tcp_reset },
-        { e->throttle.pkts != 0, measure_throttle },
-        { e->duplicate.ppm != 0, measure_duplicate },
-        { e->tamper.ppm != 0, measure_tamper },
-        { e->tcp_window.max_bytes != 0, measure_tcp_window },
-        { e->windows.min_ns != 0, measure_windows },
-        { e->ack_delay.delay_ns != 0, measure_ack_delay },
-        { e->reorder.gap != 0 || e->reorder.late_ns != 0, measure_reorder },
-        { live->subject.link->plan != NULL, measure_rate_plan },
+          e->cutoff.after_ns != 0, measure_cutoff },
+        { e->flap.count != 0, true, measure_flap },
+        { e->mtu.max_bytes != 0, false, measure_mtu },
+        { nsp_loss_is_configured(&e->syn_loss),
+          e->syn_loss.kind == NSP_LOSS_TIMED, measure_syn_loss },
+        { e->loss.mark_ce && nsp_loss_is_configured(&e->loss),
+          e->loss.kind == NSP_LOSS_TIMED, measure_marks },
+        { e->tcp_reset.ppm != 0, false, measure_tcp_reset },
+        { e->throttle.pkts != 0, true, measure_throttle },
+        { e->duplicate.ppm != 0, false, measure_duplicate },
+        { e->tamper.ppm != 0, false, measure_tamper },
+        { e->tcp_window.max_bytes != 0, false, measure_tcp_window },
+        { e->windows.min_ns != 0, true, measure_windows },
+        { e->ack_delay.delay_ns != 0, true, measure_ack_delay },
+        { e->reorder.gap != 0 || e->reorder.late_ns != 0, true,
+          measure_reorder },
+        { live->subject.link->plan != NULL, true, measure_rate_plan },
     };
     int result = NSP_OK;
 
     for (size_t i = 0;
          i < sizeof effects / sizeof effects[0] && result == NSP_OK; i++)
-        if (effects[i].is_configured)
+        if (effects[i].is_configured) {
+            checks->by_time = effects[i].by_time;
             result = effects[i].measure(live, checks, reterr);
+        }
+    checks->by_time = false;
     return result == NSP_OK
                ? measure_as_virtual(live, nsp_judge_spared, checks, reterr)
                : result;

@@ -258,6 +258,12 @@ nsp_lab_open(struct nsp_lab **ret, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
+const char *
+nsp_lab_router_device(enum nsp_lab_host host)
+{
+    return wires[host == NSP_LAB_SERVER ? 1 : 0].router_device;
+}
+
 int
 nsp_lab_gateway_mac(const struct nsp_lab *lab, enum nsp_lab_host host,
                     uint8_t ret[6])

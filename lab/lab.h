@@ -43,6 +43,9 @@ int nsp_lab_socket(const struct nsp_lab *lab, enum nsp_lab_host host,
 /* The one device of the client, and of the server. */
 #define NSP_LAB_DEVICE "eth0"
 
+/* The router's device on the wire of 'host', not the router. Static storage. */
+const char *nsp_lab_router_device(enum nsp_lab_host host);
+
 /* Stores the router's Ethernet address on the wire of 'host', not the router.
  * Returns 0 or a negative errno. */
 int nsp_lab_gateway_mac(const struct nsp_lab *lab, enum nsp_lab_host host,

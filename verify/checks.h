@@ -25,6 +25,16 @@ enum nsp_check_result {
 
 #define NSP_CHECK_NOTE_MAX 160
 
+/* How late the machine was for moments at which it was to do something. */
+struct nsp_late {
+    double ns;    /* In the root mean square. */
+    double share; /* Of the moments, by more than NSP_CHECK_LATE_NS_MAX. */
+};
+
+/* The most that it may be, in the root mean square, while what depends on time
+ * is judged. */
+#define NSP_CHECK_LATE_NS_MAX 250e3
+
 struct nsp_check {
     uint32_t rule;        /* Of the policy, from 0. */
     const char *effect;   /* "delay"; static storage. */
@@ -32,6 +42,9 @@ struct nsp_check {
     uint8_t unit;         /* enum nsp_check_unit. */
     uint8_t result;       /* enum nsp_check_result. */
     bool by_chance;       /* Another seed gives another outcome. */
+    bool by_time;         /* It depends on when packets come, and ... */
+    struct nsp_late late; /* ... so late was the machine meanwhile. */
+    double of_pkts;       /* Packets of the trial, where those are counted. */
     uint32_t attempts;
     double configured, achieved;
     struct nsp_interval confidence; /* 99.9 %, of what was achieved. */
@@ -44,7 +57,10 @@ struct nsp_check {
 struct nsp_checks {
     struct nsp_check *list;
     uint32_t count, room;
-    uint32_t rule; /* Of the checks to come. */
+    uint32_t rule; /* Of the checks to come, as these: */
+    bool by_time;  /* Whatever their unit. */
+    struct nsp_late late;
+    double of_pkts;
     bool out_of_memory;
 };
 
@@ -94,15 +110,24 @@ void nsp_checks_add_not_tested(struct nsp_checks *checks, const char *effect,
 void nsp_check_note(struct nsp_check *check, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Whether some failed that are worth another attempt: those that chance took
+ * part in after the first, those that the machine may be to blame for after the
+ * second too. */
+bool nsp_checks_want_retry(const struct nsp_checks *checks, uint32_t attempts);
+
 /* Puts checks of 'again', made with other random numbers, in the place of those
- * of the same name that chance took part in and that failed. */
+ * of the same name that such a failure is of. */
 void nsp_checks_retry(struct nsp_checks *checks,
                       const struct nsp_checks *again);
 
+/* Takes failures for not tested that the machine may be to blame for: of what
+ * depends on time, while it was later than NSP_CHECK_LATE_NS_MAX. They must be
+ * wrong by no more than that can explain: times by four times as much, shares,
+ * rates and packets by twice the share of moments that were late. */
+void nsp_checks_excuse_late(struct nsp_checks *checks);
+
 uint32_t nsp_checks_count(const struct nsp_checks *checks,
                           enum nsp_check_result result);
-/* Whether some that chance took part in failed. */
-bool nsp_checks_have_random_failures(const struct nsp_checks *checks);
 
 /* Moves all of 'from' to the end of 'to'. */
 void nsp_checks_append(struct nsp_checks *to, struct nsp_checks *from);

@@ -76,7 +76,8 @@ run_edits(const struct nsp_subject *subject, const char *quantity,
     if (result != NSP_OK)
         return result;
     nsp_check_note(nsp_checks_add_pkts(checks, "edits", quantity, 0,
-                                       (double)trial.wrong_pkts),
+                                       (double)trial.wrong_pkts + trial.pkts -
+                                           (double)trial.left_pkts),
                    "fields and checksums of %llu packets",
                    (unsigned long long)trial.left_pkts);
     nsp_trial_fini(&trial);

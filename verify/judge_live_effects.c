@@ -230,35 +230,43 @@ nsp_judge_live_flap(const struct nsp_subject *subject,
     return nsp_checks_result(checks);
 }
 
-/* How far packets come from the nearest window; those without windows are a
- * quarter of the interval away. */
+/* Those held leave together when it is up again: nothing comes for as long as
+ * it is down. */
 int
-nsp_judge_live_windows(const struct nsp_subject *subject,
-                       const struct nsp_live_trial *trial,
-                       struct nsp_checks *checks)
+nsp_judge_live_held_flap(const struct nsp_subject *subject,
+                         const struct nsp_live_trial *trial,
+                         struct nsp_checks *checks)
 {
-    double interval_ns = (double)subject->effects->windows.min_ns;
-    double *off = calloc((size_t)trial->pkts + 1, sizeof *off);
-    uint64_t first_ns = 0;
-    size_t n = 0;
+    const uint64_t *times_ns = subject->effects->flap.times_ns;
+    uint64_t gap_ns = (trial->sent_ns[trial->pkts - 1] - trial->sent_ns[0]) /
+                      (trial->pkts - 1);
+    uint64_t last_ns = 0, up_ns = 0;
+    double up = 0, down = 0;
+    uint32_t ups = 0, downs = 0;
 
-    if (!off)
-        return NSP_NO_MEMORY;
     for (uint32_t i = 0; i < trial->pkts; i++) {
-        if (trial->received_ns[i] == 0)
+        uint64_t at_ns = trial->received_ns[i];
+
+        if (at_ns == 0)
             continue;
-        if (first_ns == 0)
-            first_ns = trial->received_ns[i];
-        off[n++] = fabs(remainder(
-            (double)(int64_t)(trial->received_ns[i] - first_ns), interval_ns));
+        if (last_ns != 0 &&
+            (int64_t)(at_ns - last_ns) > (int64_t)(times_ns[1] / 2)) {
+            down += (double)(at_ns - last_ns);
+            downs++;
+            if (up_ns != 0) {
+                up += (double)(last_ns - up_ns);
+                ups++;
+            }
+            up_ns = at_ns;
+        }
+        last_ns = at_ns;
     }
-    nsp_checks_add_pkts(checks, "windows", "packets that came", trial->pkts,
-                        (double)n);
-    nsp_sort_doubles(off, n);
-    if (n > 0)
-        add_time(checks, "windows", "median time from a window", 0,
-                 nsp_quantile(off, n, 0.5), NSP_LIVE_SLACK_NS);
-    free(off);
+    nsp_checks_add_pkts(checks, "flap", "packets that came", trial->pkts,
+                        nsp_live_count_received(trial));
+    add_time(checks, "flap", "mean time up", (double)times_ns[0],
+             ups > 0 ? up / ups : 0, NSP_LIVE_SLACK_NS + (double)gap_ns);
+    add_time(checks, "flap", "mean time down", (double)times_ns[1],
+             downs > 0 ? down / downs : 0, NSP_LIVE_SLACK_NS + (double)gap_ns);
     return nsp_checks_result(checks);
 }
 

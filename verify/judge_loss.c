@@ -101,8 +101,9 @@ measure_loss(const struct nsp_subject *subject, const char *effect,
 {
     struct nsp_subject of = *subject;
     struct nsp_search search = *subject->search;
-    uint64_t gap_ns =
-        cfg->kind == NSP_LOSS_TIMED ? cfg->timed.bad_ns / 8 + 1 : 1000;
+    uint64_t gap_ns = cfg->kind == NSP_LOSS_TIMED
+                          ? nsp_subject_timed_gap_ns(subject, cfg)
+                          : 1000;
     struct nsp_trial trial;
     const char *why;
     int result;

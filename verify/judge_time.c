@@ -79,9 +79,8 @@ judge_fixed_windows(const struct nsp_subject *subject,
                         wrong);
 }
 
-/* F of an interval, evenly from min to max. */
-static double
-interval_cdf(const void *context, double x)
+double
+nsp_window_interval_cdf(const void *context, double x)
 {
     const struct nsp_window_config *windows = context;
     double low = (double)windows->min_ns, high = (double)windows->max_ns;
@@ -95,7 +94,8 @@ judge_random_windows(const struct nsp_subject *subject,
                      const struct nsp_trial *trial, struct nsp_checks *checks)
 {
     const struct nsp_window_config *windows = &subject->effects->windows;
-    const struct nsp_distribution of = { interval_cdf, interval_cdf, windows };
+    const struct nsp_distribution of = { nsp_window_interval_cdf,
+                                         nsp_window_interval_cdf, windows };
     uint64_t last_ns = NSP_TRIAL_START_NS;
     double *intervals = calloc((size_t)trial->pkts + 1, sizeof *intervals);
     double limit, d;
@@ -124,21 +124,30 @@ judge_random_windows(const struct nsp_subject *subject,
     return nsp_checks_result(checks);
 }
 
+uint32_t
+nsp_window_room_pkts(const struct nsp_window_config *windows, uint32_t bytes)
+{
+    uint32_t room = windows->limit_pkts, of_bytes;
+
+    if (windows->limit_bytes == 0)
+        return room;
+    of_bytes = windows->limit_bytes / bytes;
+    of_bytes = of_bytes > 0 ? of_bytes : 1;
+    return room == 0 || of_bytes < room ? of_bytes : room;
+}
+
 /* Of fixed windows, as many packets as nearly fill them; of others, so many
  * that none is empty, or 0 where that cannot be. */
 static uint64_t
 window_gap_ns(const struct nsp_subject *subject)
 {
     const struct nsp_window_config *windows = &subject->effects->windows;
-    double room = PER_WINDOW, bytes = subject->packet.bytes;
+    uint32_t limit = nsp_window_room_pkts(windows, subject->packet.bytes);
+    double room = limit > 0 && limit < PER_WINDOW ? limit : PER_WINDOW;
     uint64_t gap_ns = windows->min_ns / 2;
 
     if (windows->min_ns != windows->max_ns)
         return windows->max_ns / WINDOW_PKTS_MAX > gap_ns ? 0 : gap_ns;
-    if (windows->limit_pkts != 0)
-        room = fmin(room, windows->limit_pkts);
-    if (windows->limit_bytes != 0)
-        room = fmin(room, fmax(1, floor(windows->limit_bytes / bytes)));
     return (uint64_t)((double)windows->max_ns / room) + 1;
 }
 

@@ -19,6 +19,7 @@ struct nsp_live_trial {
     uint64_t copied_pkts; /* Came beside the first of their number. */
     uint64_t answers;     /* Made by the engine, for either end. */
     double baseline_ns;   /* What the way takes without the rule. */
+    struct nsp_late late; /* The machine meanwhile. */
 };
 
 /* Each adds its checks and returns NSP_OK or NSP_NO_MEMORY. Of a calm trial: */
@@ -49,9 +50,19 @@ int nsp_judge_live_cutoff(const struct nsp_subject *subject,
 int nsp_judge_live_flap(const struct nsp_subject *subject,
                         const struct nsp_live_trial *trial,
                         struct nsp_checks *checks);
+int nsp_judge_live_held_flap(const struct nsp_subject *subject,
+                             const struct nsp_live_trial *trial,
+                             struct nsp_checks *checks);
 int nsp_judge_live_windows(const struct nsp_subject *subject,
                            const struct nsp_live_trial *trial,
                            struct nsp_checks *checks);
+int nsp_judge_live_random_windows(const struct nsp_subject *subject,
+                                  const struct nsp_live_trial *trial,
+                                  struct nsp_checks *checks);
+/* Of one with twice what their limit takes: */
+int nsp_judge_live_full_windows(const struct nsp_subject *subject,
+                                const struct nsp_live_trial *trial,
+                                struct nsp_checks *checks);
 int nsp_judge_live_rate_plan(const struct nsp_subject *subject,
                              const struct nsp_live_trial *trial,
                              struct nsp_checks *checks);

@@ -10,6 +10,9 @@
 #define HELD_PKTS_MAX (1u << 20)
 #define GAP_MIN_NS    1000
 
+#define PER_BAD_TIME      8
+#define LIVE_PER_BAD_TIME 4
+
 /* Deviations that hardly any delay lies above: of Pareto delays, one of 10^6.
  */
 #define LONG_DEVIATIONS 100
@@ -152,6 +155,15 @@ delay_gap_ns(const struct nsp_subject *subject)
     if (delay->kind == NSP_DELAY_TRACE && delay->trace_step_ns > 0)
         return max_u64(delay->trace_step_ns / 2 + 1, longest / HELD_PKTS);
     return longest;
+}
+
+uint64_t
+nsp_subject_timed_gap_ns(const struct nsp_subject *subject,
+                         const struct nsp_loss_config *cfg)
+{
+    if (subject->run)
+        return cfg->timed.bad_ns * 2 / (2 * LIVE_PER_BAD_TIME + 1);
+    return cfg->timed.bad_ns / PER_BAD_TIME + 1;
 }
 
 uint64_t

@@ -60,8 +60,24 @@ uint64_t nsp_subject_long_delay_ns(const struct nsp_subject *subject);
 uint64_t nsp_subject_calm_gap_ns(const struct nsp_subject *subject,
                                  uint32_t bytes);
 
+/* The same of losses in bad times: so that several are in each. Of real
+ * packets, whose times are not exact, a bad time ends half-way between two. */
+uint64_t nsp_subject_timed_gap_ns(const struct nsp_subject *subject,
+                                  const struct nsp_loss_config *cfg);
+
 /* Runs a trial, in the subject's way or in virtual time. */
 nsp_run_fn nsp_subject_run;
+
+/* --- Windows ---------------------------------------------------------------
+ */
+
+/* F of an interval between them, evenly from min to max; 'context' is the
+ * configuration. */
+double nsp_window_interval_cdf(const void *context, double x);
+
+/* How many packets of 'bytes' one takes; 0: there is no limit. */
+uint32_t nsp_window_room_pkts(const struct nsp_window_config *windows,
+                              uint32_t bytes);
 
 /* --- Rate plans ------------------------------------------------------------
  */

@@ -262,7 +262,7 @@ verify_rule(const struct nsp_verify_job *job, const struct nsp_search *search,
     subject.pkts = job->pkts;
     subject.seed = job->seed;
     result = measure(&subject, &first, reterr);
-    if (result == NSP_OK && nsp_checks_have_random_failures(&first)) {
+    if (result == NSP_OK && nsp_checks_want_retry(&first, 1)) {
         subject.seed = job->seed + 1;
         result = measure(&subject, &again, reterr);
         nsp_checks_retry(&first, &again);

@@ -81,6 +81,16 @@ rules:
       ack-delay: { time: 30ms, all: true } }
   - { name: some-acks, match: "ipv6 and tcp.DstPort == 1032",
       ack-delay: { time: 40ms, chance: 60% } }
+  - { name: held-flap, match: "udp.DstPort == 1037",
+      flap: { times: [90ms, 60ms], hold: true } }
+  - { name: any-slots, match: "ipv6 and udp.DstPort == 1038",
+      burst: { interval: 10ms, up-to: 30ms } }
+  - { name: small-slots, match: "udp.DstPort == 1039",
+      burst: { interval: 20ms, bytes: 500b } }
+  - { name: timed-syns, match: "tcp.DstPort == 1040",
+      syn-drop: { model: timed, enter: 5%, time: 9ms } }
+  - { name: timed-marks, match: "ipv6 and tcp.DstPort == 1041",
+      loss: { model: timed, enter: 5%, time: 9ms, mark-ce: true } }
   - { name: tcp, match: "tcp", delay: 5ms }
   - { name: elsewhere, match: "ip.DstAddr == 192.0.2.1", delay: 5ms }
 """
@@ -108,7 +118,15 @@ SURE = {("dropped", "packets let through"), ("nth", "packets lost"),
         ("reset", "rate"), ("reset", "RSTs sent"),
         ("reset-once", "packets hit"), ("reset-once", "RSTs sent"),
         ("acks", "ACKs delayed otherwise"), ("acks", "data delayed otherwise"),
-        ("some-acks", "ACKs delayed otherwise"), ("some-acks", "rate")}
+        ("some-acks", "ACKs delayed otherwise"), ("some-acks", "rate"),
+        ("held-flap", "packets that came"), ("any-slots", "packets that came"),
+        ("small-slots", "packets that came"), ("timed-marks", "packets dropped")}
+
+
+def is_machines(check):
+    """Not tested, because this machine is too busy for its times."""
+    return (check["result"] == "not-tested" and
+            "the machine is too busy" in check["note"])
 
 
 def main():
@@ -127,6 +145,9 @@ def main():
     checks = {(rule["name"], check["quantity"]): check
               for rule in report["rules"] for check in rule["checks"]}
 
+    quantities = {rule["name"]: {check["quantity"] for check in rule["checks"]}
+                  for rule in report["rules"]}
+
     for name, check in checks.items():
         if check["result"] in ("pass", "fail"):
             low, high = check["allowed"]
@@ -140,11 +161,19 @@ def main():
                  ("flap", "mean time up"), ("flap", "mean time down"),
                  ("few", "packets let through"), ("plan", "mean rate"),
                  ("timed", "rate"), ("odd-flap", "rate"), ("late", "rate"),
-                 ("acks", "median delay of ACKs"), ("tcp", "median")]:
-        assert checks[name]["achieved"] > 0, (name, checks[name])
+                 ("acks", "median delay of ACKs"), ("tcp", "median"),
+                 ("held-flap", "mean time up"), ("held-flap", "mean time down"),
+                 ("any-slots", "KS distance of intervals"),
+                 ("timed-syns", "rate"), ("timed-marks", "rate")]:
+        assert (checks[name].get("achieved", 0) > 0 or
+                is_machines(checks[name])), (name, checks[name])
     assert checks["elsewhere", "all"]["result"] == "not-tested"
-    assert checks["mss", "mark"]["result"] == "not-tested"
-    assert report["not_tested"] == 2, report
+    assert "windows filled otherwise" in quantities["small-slots"]
+    if "mark" in quantities["mss"]:  # Before Linux 5.19 it cannot be seen.
+        assert checks["mss", "mark"]["result"] == "not-tested"
+    assert {name for name, check in checks.items()
+            if check["result"] == "not-tested" and not is_machines(check)} <= {
+                ("elsewhere", "all"), ("mss", "mark")}
     return 0
 
 

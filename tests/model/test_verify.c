@@ -498,8 +498,9 @@ TEST(second_attempt_replaces_failures_of_chance_alone)
     nsp_checks_add_random(&again, "a", "x", NSP_UNIT_NS, 0, 1, wide, allowed);
     nsp_checks_add_random(&again, "a", "y", NSP_UNIT_NS, 0, 3, wide, allowed);
     nsp_checks_add_exact(&again, "a", "z", NSP_UNIT_NS, 0, 1, allowed);
-    CHECK(nsp_checks_have_random_failures(&first));
+    CHECK(nsp_checks_want_retry(&first, 1));
     nsp_checks_retry(&first, &again);
+    CHECK(!nsp_checks_want_retry(&first, 2));
     CHECK_EQ(first.list[0].result, NSP_CHECK_PASS);
     CHECK_EQ(first.list[0].attempts, 2);
     CHECK_EQ(first.list[1].result, NSP_CHECK_FAIL);

@@ -328,16 +328,121 @@ TEST(damage_is_what_a_look_told)
     expect_virtual(nsp_judge_tamper, 0, 2, 0);
 }
 
-TEST_MAIN(cmocka_unit_test(copies_are_counted_and_come_in_time),
-          cmocka_unit_test(packets_that_go_at_once_are_not_too_many),
-          cmocka_unit_test(late_packets_follow_one_another),
-          cmocka_unit_test(a_cutoff_is_exact_by_bytes_and_nearly_by_time),
-          cmocka_unit_test(a_link_goes_up_and_down_for_its_times),
-          cmocka_unit_test(packets_come_with_their_windows),
-          cmocka_unit_test(a_throttle_lets_so_many_through),
-          cmocka_unit_test(a_rate_plan_has_its_mean_rate),
-          cmocka_unit_test(a_limit_lets_so_many_through),
-          cmocka_unit_test(acks_are_late_and_never_early),
-          cmocka_unit_test(each_reset_is_heard_at_both_ends),
-          cmocka_unit_test(what_is_spared_is_a_share),
-          cmocka_unit_test(damage_is_what_a_look_told))
+/* 90 ms up, 60 ms down: the packets of these come when they end. */
+TEST(a_link_that_holds_is_silent_while_it_is_down)
+{
+    uint64_t times_ns[2] = { 90 * MS, 60 * MS };
+
+    begin();
+    effects.flap = (struct nsp_flap_config){ .kind = NSP_FLAP_SCHEDULE,
+                                             .count = 2,
+                                             .times_ns = times_ns,
+                                             .hold = true };
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] += i % 150 < 90 ? 0 : (150 - i % 150) * MS;
+    expect(nsp_judge_live_held_flap, 3, 0, 0);
+    times_ns[1] = 65 * MS;
+    expect(nsp_judge_live_held_flap, 2, 1, 0);
+    times_ns[0] = 85 * MS;
+    expect(nsp_judge_live_held_flap, 1, 2, 0);
+    received_ns[3] = 0;
+    expect(nsp_judge_live_held_flap, 0, 3, 0);
+}
+
+/* Intervals of 10, 11, ... 30 ms, in some order. */
+TEST(random_windows_have_even_intervals)
+{
+    uint64_t opens_ns = 1000 * MS, interval = 0;
+
+    begin();
+    effects.windows =
+        (struct nsp_window_config){ .min_ns = 10 * MS, .max_ns = 30 * MS };
+    for (uint32_t i = 0; i < PKTS; i++) {
+        while (opens_ns < sent_ns[i])
+            opens_ns += (10 + (interval += 8) % 21) * MS;
+        received_ns[i] = opens_ns + WAY;
+    }
+    expect(nsp_judge_live_random_windows, 2, 0, 0);
+    effects.windows.max_ns = 60 * MS;
+    expect(nsp_judge_live_random_windows, 1, 1, 0);
+    received_ns[9] = 0;
+    expect(nsp_judge_live_random_windows, 0, 2, 0);
+}
+
+/* Five of 1000 bytes come in each interval of 10 ms. */
+TEST(windows_are_as_full_as_their_limit)
+{
+    begin();
+    effects.windows = (struct nsp_window_config){ .min_ns = 10 * MS,
+                                                  .max_ns = 10 * MS,
+                                                  .limit_bytes = 5999 };
+    for (uint32_t i = 0; i < PKTS; i++)
+        received_ns[i] = sent_ns[0] + i / 5 * 10 * MS + WAY;
+    expect(nsp_judge_live_full_windows, 2, 0, 0);
+    effects.windows.limit_pkts = 4;
+    expect(nsp_judge_live_full_windows, 1, 1, 0);
+    effects.windows.limit_pkts = 6;
+    expect(nsp_judge_live_full_windows, 2, 0, 0);
+    received_ns[100] = 0;
+    expect(nsp_judge_live_full_windows, 0, 2, 0);
+}
+
+/* The machine was 2 ms late, at a fifth of all moments: a delay may be wrong by
+ * four times that, two fifths of packets may be, a share that does not depend
+ * on time may not be wrong at all. */
+TEST(failures_in_time_are_not_judged_while_the_machine_is_late)
+{
+    const struct nsp_interval allowed = { 9e6, 11e6 }, share = { 0, 0.1 };
+    struct nsp_checks checks = { .late = { 2e6, 0.2 }, .of_pkts = 100 };
+
+    nsp_checks_add_exact(&checks, "delay", "median", NSP_UNIT_NS, 10e6, 12e6,
+                         allowed);
+    nsp_checks_add_exact(&checks, "delay", "mean", NSP_UNIT_NS, 10e6, 30e6,
+                         allowed);
+    nsp_checks_add_exact(&checks, "loss", "rate", NSP_UNIT_SHARE, 0, 1, share);
+    checks.by_time = true;
+    nsp_checks_add_exact(&checks, "timed", "rate", NSP_UNIT_SHARE, 0, 0.4,
+                         share);
+    checks.late.ns = 1e3;
+    nsp_checks_add_exact(&checks, "calm", "median", NSP_UNIT_NS, 10e6, 12e6,
+                         allowed);
+    nsp_checks_add_exact(&checks, "calm", "passed", NSP_UNIT_NS, 10e6, 10e6,
+                         allowed);
+    checks.late.ns = 2e6;
+    nsp_checks_add_pkts(&checks, "late", "packets", 0, 40);
+    nsp_checks_add_pkts(&checks, "late", "packets", 0, 41);
+    nsp_checks_add_exact(&checks, "late", "share", NSP_UNIT_SHARE, 0, 0.6,
+                         share);
+    CHECK(nsp_checks_want_retry(&checks, 2));
+    CHECK(!nsp_checks_want_retry(&checks, 3));
+    nsp_checks_excuse_late(&checks);
+    CHECK_EQ(checks.list[0].result, NSP_CHECK_NOT_TESTED);
+    CHECK_EQ(checks.list[1].result, NSP_CHECK_FAIL);
+    CHECK_EQ(checks.list[2].result, NSP_CHECK_FAIL);
+    CHECK_EQ(checks.list[3].result, NSP_CHECK_NOT_TESTED);
+    CHECK_EQ(checks.list[4].result, NSP_CHECK_FAIL);
+    CHECK_EQ(checks.list[5].result, NSP_CHECK_PASS);
+    CHECK_EQ(checks.list[6].result, NSP_CHECK_NOT_TESTED);
+    CHECK_EQ(checks.list[7].result, NSP_CHECK_FAIL);
+    CHECK_EQ(checks.list[8].result, NSP_CHECK_FAIL);
+    nsp_checks_fini(&checks);
+}
+
+TEST_MAIN(
+    cmocka_unit_test(copies_are_counted_and_come_in_time),
+    cmocka_unit_test(packets_that_go_at_once_are_not_too_many),
+    cmocka_unit_test(late_packets_follow_one_another),
+    cmocka_unit_test(a_cutoff_is_exact_by_bytes_and_nearly_by_time),
+    cmocka_unit_test(a_link_goes_up_and_down_for_its_times),
+    cmocka_unit_test(packets_come_with_their_windows),
+    cmocka_unit_test(a_throttle_lets_so_many_through),
+    cmocka_unit_test(a_rate_plan_has_its_mean_rate),
+    cmocka_unit_test(a_limit_lets_so_many_through),
+    cmocka_unit_test(acks_are_late_and_never_early),
+    cmocka_unit_test(each_reset_is_heard_at_both_ends),
+    cmocka_unit_test(what_is_spared_is_a_share),
+    cmocka_unit_test(damage_is_what_a_look_told),
+    cmocka_unit_test(a_link_that_holds_is_silent_while_it_is_down),
+    cmocka_unit_test(random_windows_have_even_intervals),
+    cmocka_unit_test(windows_are_as_full_as_their_limit),
+    cmocka_unit_test(failures_in_time_are_not_judged_while_the_machine_is_late))
