@@ -4,7 +4,7 @@
 #include "os/os.h"
 #include "policy/policy_spec.h"
 
-/* Chains of rules that flows share; each is 40 bytes. */
+/* Chains of rules that flows share; each is 56 bytes. */
 #define CHAINS_MAX 4096u
 
 /* Places of the table looked at for each packet, for flows that timed out. */

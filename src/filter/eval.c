@@ -356,6 +356,16 @@ nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
     return match_insns(eval, pkt, context ? context : &no_context);
 }
 
+bool
+nsp_eval_test(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+              const struct nsp_filter_context *context)
+{
+    static const struct nsp_eval no_tables;
+
+    return falls_through_rarely(&no_tables, insn, pkt,
+                                context ? context : &no_context);
+}
+
 /* --- Bursts -------------------------------------------------------------- */
 
 /* Programs longer than this go packet by packet. */

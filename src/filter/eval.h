@@ -79,6 +79,7 @@ struct nsp_insn {
         struct nsp_state state; /* Of a chain. */
     };
 };
+static_assert(sizeof(struct nsp_insn) == 32, "without padding, to compare");
 
 /* What a value that is no field is made of. */
 struct nsp_operands {
@@ -123,6 +124,19 @@ bool nsp_eval_match(const struct nsp_eval *eval, const struct nsp_pkt *pkt,
 uint64_t nsp_eval_match_burst(const struct nsp_eval *eval,
                               struct nsp_pkt *const pkts[], uint32_t n,
                               const struct nsp_filter_context *context);
+
+/* --- Tests alone, for those who know what becomes of the others --- */
+
+/* Makes of one test of 'ir' an instruction that needs no table. It falls
+ * through if the test passes, or, where 'pass' is false, if it fails. Returns
+ * false where there is none. */
+bool nsp_eval_build_test(const struct nsp_ir *ir,
+                         const struct nsp_ir_test *test, bool pass,
+                         struct nsp_insn *ret);
+
+/* Tells whether such an instruction falls through. */
+bool nsp_eval_test(const struct nsp_insn *insn, const struct nsp_pkt *pkt,
+                   const struct nsp_filter_context *context);
 
 /* --- Fields alone, for those who index filters --- */
 

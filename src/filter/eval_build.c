@@ -227,6 +227,22 @@ translate_test(struct translator *t, uint32_t i)
         emit_jump(t, test->success);
 }
 
+bool
+nsp_eval_build_test(const struct nsp_ir *ir, const struct nsp_ir_test *test,
+                    bool pass, struct nsp_insn *ret)
+{
+    struct nsp_eval no_tables = { 0 };
+    struct translator t = { .ir = ir, .eval = &no_tables };
+    struct nsp_insn insn = insn_of_test(&t, test);
+
+    if (!translate_set(&t, test, pass, &insn) || t.at.operands != 0 ||
+        t.at.bits != 0 || t.at.bounds != 0 || t.at.ranges != 0)
+        return false;
+    insn.jump_if_absent = pass;
+    *ret = insn;
+    return true;
+}
+
 /* --- Chains --------------------------------------------------------------- */
 
 /* Collects in 'head' what a chain wants of the state and of words. Returns

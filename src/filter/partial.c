@@ -212,3 +212,39 @@ nsp_filter_match_flow(const struct nsp_filter *filter,
         return NSP_UNKNOWN;
     return reached.accept ? NSP_TRUE : NSP_FALSE;
 }
+
+/* --- The last test ---------------------------------------------------------
+ */
+
+#define IS_TEST(target) ((target) < NSP_IR_REJECT)
+
+/* The first test from 'target' on that may end either way, or how all end. */
+static uint32_t
+follow(const struct nsp_ir *ir, uint32_t target, const struct nsp_pkt *pkt)
+{
+    while (IS_TEST(target)) {
+        const struct nsp_ir_test *test = &ir->tests[target];
+        unsigned outcomes = outcomes_of(ir, test, pkt);
+
+        if (outcomes == (NSP_MAY_PASS | NSP_MAY_FAIL))
+            break;
+        target = outcomes == NSP_MAY_PASS ? test->success : test->failure;
+    }
+    return target;
+}
+
+bool
+nsp_filter_flow_test(const struct nsp_filter *filter, const struct nsp_pkt *pkt,
+                     struct nsp_insn *ret)
+{
+    const struct nsp_ir *ir = nsp_filter_ir(filter);
+    uint32_t at = follow(ir, ir->entry, pkt), pass, fail;
+
+    if (!IS_TEST(at))
+        return false;
+    pass = follow(ir, ir->tests[at].success, pkt);
+    fail = follow(ir, ir->tests[at].failure, pkt);
+    if (IS_TEST(pass) || IS_TEST(fail) || pass == fail)
+        return false;
+    return nsp_eval_build_test(ir, &ir->tests[at], pass == NSP_IR_ACCEPT, ret);
+}

@@ -1,5 +1,6 @@
 #ifndef NSP_FILTER_PARTIAL_H
 #define NSP_FILTER_PARTIAL_H
+#include "filter/eval.h"
 #include "filter/fields.h"
 
 /* What a filter makes of all packets of a flow, seen from one of them.
@@ -27,5 +28,11 @@ bool nsp_field_is_of_flow(const struct nsp_field *field);
  * has an IP header, and is not ICMP. */
 enum nsp_truth nsp_filter_match_flow(const struct nsp_filter *filter,
                                      const struct nsp_pkt *pkt);
+
+/* Where one test of a packet decides what 'filter' makes of those packets,
+ * stores it, for nsp_eval_test(), and returns true. Says so of no filter that
+ * is true or false. */
+bool nsp_filter_flow_test(const struct nsp_filter *filter,
+                          const struct nsp_pkt *pkt, struct nsp_insn *ret);
 
 #endif /* NSP_FILTER_PARTIAL_H */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/prng.h"
+#include "filter/partial.h"
 #include "policy/flow_plan.h"
 
 /* A flow's value: the number of a chain, this with the answer that all its
@@ -18,15 +19,22 @@ static_assert(NSP_FLOW_CHAINS_MAX <= SETTLED, "a chain is no answer");
 
 #define FORGET_NS NSP_NS_PER_SECOND
 
-/* 40 bytes, so that the first eight are on one cache line. */
+/* Different tests that steps are left with; one too many is asked in full. */
+#define TESTS_MAX   255u
+#define TEST_PROBES 8u
+
+/* A multiple of eight bytes, so that the first eight are on one cache line. */
 struct chain {
     uint32_t answer; /* The first rule, where no filter is asked; ASK. */
     uint16_t count;
-    uint16_t next; /* Of the same hash; NO_CHAIN at the end. */
+    uint16_t next;                     /* Of the same hash; or NO_CHAIN. */
+    uint8_t tests[NSP_FLOW_CHAIN_MAX]; /* Of unsure steps: what decides them;
+                                        * or FILTER. */
     uint16_t steps[NSP_FLOW_CHAIN_MAX];
 };
 
 #define NO_CHAIN UINT16_MAX
+#define FILTER   TESTS_MAX
 #define ASK      (NSP_CLASSIFIER_NONE - 1)
 
 /* What all packets under one stamp have in common. */
@@ -45,6 +53,7 @@ struct nsp_flow_cache {
     bool is_full;
     uint64_t forgotten_ns;
     struct origin origins[ORIGINS];
+    struct nsp_insn tests[TESTS_MAX]; /* NSP_FETCH_NEVER: none. */
     struct nsp_flow_cache_stats stats;
     struct nsp_allocator allocator;
 };
@@ -60,6 +69,7 @@ forget(struct nsp_flow_cache *cache)
         cache->heads[i] = NO_CHAIN;
     for (uint32_t i = 0; i < ORIGINS; i++)
         cache->origins[i].place = 0;
+    memset(cache->tests, 0, sizeof cache->tests);
     cache->stats.chains = 0;
     cache->is_full = false;
 }
@@ -77,10 +87,52 @@ settled_value(const uint16_t steps[], uint32_t count)
     return GIVEN_UP;
 }
 
-/* The number of the chain of these steps, a new one if need be; GIVEN_UP if
- * there is no room. */
+/* The place of 'test', which may be new; FILTER if there is none for it. */
+static uint8_t
+keep_test(struct nsp_flow_cache *cache, const struct nsp_insn *test)
+{
+    uint64_t words[sizeof *test / sizeof(uint64_t)], hash = 0;
+
+    memcpy(words, test, sizeof words);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(words); i++)
+        hash = nsp_mix64(hash ^ words[i]);
+    for (uint32_t i = 0; i < TEST_PROBES; i++) {
+        uint32_t place = (uint32_t)((hash + i) % TESTS_MAX);
+
+        if (cache->tests[place].op == NSP_FETCH_NEVER)
+            cache->tests[place] = *test;
+        if (memcmp(&cache->tests[place], test, sizeof *test) == 0)
+            return (uint8_t)place;
+    }
+    return FILTER;
+}
+
+/* What decides a step for the flow of 'pkt'. */
+static uint8_t
+test_of(struct nsp_flow_cache *cache, uint16_t step, const struct nsp_pkt *pkt)
+{
+    const struct nsp_classifier_rule *rule = &cache->plan->rules[step >> 1];
+    struct nsp_insn test;
+
+    if ((step & NSP_STEP_SURE) != 0 ||
+        !nsp_filter_flow_test(rule->filter, pkt, &test))
+        return FILTER;
+    return keep_test(cache, &test);
+}
+
+static bool
+is_same_chain(const struct chain *a, const struct chain *b)
+{
+    return a->count == b->count &&
+           memcmp(a->steps, b->steps, sizeof a->steps) == 0 &&
+           memcmp(a->tests, b->tests, sizeof a->tests) == 0;
+}
+
+/* The number of the chain of these steps of the flow of 'pkt', a new one if
+ * need be; GIVEN_UP if there is no room. */
 static uint16_t
-intern(struct nsp_flow_cache *cache, const uint16_t steps[], uint32_t count)
+intern(struct nsp_flow_cache *cache, const struct nsp_pkt *pkt,
+       const uint16_t steps[], uint32_t count)
 {
     bool sure = (steps[0] & NSP_STEP_SURE) != 0;
     struct chain chain = { .answer = sure ? steps[0] >> 1 : ASK,
@@ -90,15 +142,13 @@ intern(struct nsp_flow_cache *cache, const uint16_t steps[], uint32_t count)
 
     for (uint32_t i = 0; i < count; i++) {
         chain.steps[i] = steps[i];
-        hash = nsp_mix64(hash ^ steps[i]);
+        chain.tests[i] = test_of(cache, steps[i], pkt);
+        hash = nsp_mix64(hash ^ ((uint32_t)chain.tests[i] << 16 | steps[i]));
     }
     head = &cache->heads[hash & cache->head_mask];
     for (number = *head; number != NO_CHAIN;
          number = cache->chains[number].next) {
-        const struct chain *other = &cache->chains[number];
-
-        if (other->count == count &&
-            memcmp(other->steps, chain.steps, sizeof chain.steps) == 0)
+        if (is_same_chain(&cache->chains[number], &chain))
             return number;
     }
     if (cache->stats.chains == cache->chains_max) {
@@ -253,7 +303,7 @@ make_value(struct nsp_flow_cache *cache, struct nsp_pkt *pkt,
     if (count != UINT32_MAX) {
         value = settled_value(steps, count);
         if (value == GIVEN_UP)
-            value = intern(cache, steps, count);
+            value = intern(cache, pkt, steps, count);
     }
     cache->stats.made++;
     cache->stats.given_up += value == GIVEN_UP;
@@ -285,6 +335,7 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
                      struct nsp_flow_cache_walk *walk)
 {
     uint32_t misses = 0, stamp = 0;
+    uint64_t chained = 0;
 
     assert(n <= NSP_BURST_MAX && cache->plan);
     /* Not within a burst: its earlier packets have chains. */
@@ -305,14 +356,17 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
             stamp = find_stamp(cache, pkts[i]);
         value = value_of(cache, pkts[i], &hits[i], stamp);
         walk->values[i] = value;
-        if (value < SETTLED) {
-            nsp_prefetch(&cache->chains[value]);
-        } else if (nsp_unlikely(value == GIVEN_UP)) {
+        chained |= (uint64_t)(value < SETTLED) << i;
+        if (nsp_unlikely(value == GIVEN_UP)) {
             walk->missed |= UINT64_C(1) << i;
             walk->places[i] = (uint8_t)misses;
             walk->misses[misses++] = pkts[i];
         }
     }
+    /* Few have one, but too many for a branch above. */
+    walk->chained = chained;
+    for (; chained != 0; chained &= chained - 1)
+        nsp_prefetch(&cache->chains[walk->values[nsp_ctz_u64(chained)]]);
     cache->stats.cached_pkts += n - misses;
     cache->stats.uncached_pkts += misses;
     if (misses > 0)
@@ -320,34 +374,46 @@ nsp_flow_cache_begin(struct nsp_flow_cache *cache, struct nsp_pkt *const pkts[],
                              context, &walk->inner);
 }
 
+/* Tells whether step 's' of a chain matches packet 'i'. */
+static NSP_ALWAYS_INLINE bool
+step_matches(const struct nsp_flow_cache_walk *walk, uint32_t i,
+             const struct chain *chain, uint32_t s)
+{
+    const struct nsp_flow_cache *cache = walk->cache;
+    uint32_t step = chain->steps[s], test = chain->tests[s];
+
+    if (test != FILTER)
+        return nsp_eval_test(&cache->tests[test], walk->pkts[i], walk->context);
+    return (step & NSP_STEP_SURE) != 0 ||
+           nsp_filter_match(cache->plan->rules[step >> 1].filter, walk->pkts[i],
+                            walk->context);
+}
+
 static uint32_t
 walk_chain(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
 {
     const struct chain *chain = &walk->cache->chains[walk->values[i]];
 
-    if (nsp_likely(start == 0 && chain->answer != ASK))
+    if (start == 0 && chain->answer != ASK)
         return chain->answer;
     for (uint32_t s = 0; s < chain->count; s++) {
-        uint32_t step = chain->steps[s], rule = step >> 1;
+        uint32_t rule = chain->steps[s] >> 1;
 
-        if (rule < start)
-            continue;
-        if ((step & NSP_STEP_SURE) != 0 ||
-            nsp_filter_match(walk->cache->plan->rules[rule].filter,
-                             walk->pkts[i], walk->context))
+        if (rule >= start && step_matches(walk, i, chain, s))
             return rule;
     }
     return NSP_CLASSIFIER_NONE;
 }
 
+/* The rule of a settled flow, or none: as good as random, so without a branch.
+ * 'start' is not behind NO_RULE, as it is behind a rule that the flow had. */
 static NSP_ALWAYS_INLINE uint32_t
-find_rule(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
+settled_rule(const struct nsp_flow_cache_walk *walk, uint32_t i, uint32_t start)
 {
     uint32_t rule = walk->values[i] ^ SETTLED;
+    bool none = rule - start >= NO_RULE - start;
 
-    if (nsp_unlikely(rule > NO_RULE))
-        return walk_chain(walk, i, start);
-    return rule == NO_RULE || rule < start ? NSP_CLASSIFIER_NONE : rule;
+    return none ? NSP_CLASSIFIER_NONE : rule;
 }
 
 /* Asks the classifier about the packets of 'mask', which it knows by other
@@ -377,12 +443,17 @@ void
 nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
                     const uint32_t start[], uint32_t ret[])
 {
-    uint64_t missed = mask & walk->missed;
+    uint64_t missed = mask & walk->missed, chained = mask & walk->chained;
 
-    for (mask &= ~missed; mask != 0; mask &= mask - 1) {
+    for (mask &= ~(missed | chained); mask != 0; mask &= mask - 1) {
         uint32_t i = nsp_ctz_u64(mask);
 
-        ret[i] = find_rule(walk, i, start ? start[i] : 0);
+        ret[i] = settled_rule(walk, i, start ? start[i] : 0);
+    }
+    for (; chained != 0; chained &= chained - 1) {
+        uint32_t i = nsp_ctz_u64(chained);
+
+        ret[i] = walk_chain(walk, i, start ? start[i] : 0);
     }
     if (missed != 0)
         search_misses(walk, missed, start, ret);
@@ -391,15 +462,13 @@ nsp_flow_cache_next(const struct nsp_flow_cache_walk *walk, uint64_t mask,
 uint64_t
 nsp_flow_cache_settled(const struct nsp_flow_cache_walk *walk, uint32_t n)
 {
-    uint64_t settled = 0;
+    uint64_t settled = ~walk->missed & UINT64_MAX >> (NSP_BURST_MAX - n);
 
-    for (uint32_t i = 0; i < n; i++) {
-        uint16_t value = walk->values[i];
-        bool is_settled = value < SETTLED
-                              ? walk->cache->chains[value].answer != ASK
-                              : value != GIVEN_UP;
+    for (uint64_t rest = walk->chained; rest != 0; rest &= rest - 1) {
+        uint32_t i = nsp_ctz_u64(rest);
 
-        settled |= (uint64_t)is_settled << i;
+        if (walk->cache->chains[walk->values[i]].answer == ASK)
+            settled &= ~(UINT64_C(1) << i);
     }
     return settled;
 }

@@ -17,14 +17,15 @@
  *            matches for sure, is the flow's chain. Mostly that is one rule, or
  *            none: the flow keeps its number. Of other chains it keeps that of
  *            the chain, which flows with equal ones share; their later packets
- *            run the filters of the chain that were unsure.
+ *            are asked what was unsure: where it is one test of a filter, that
+ *            alone, which many rules share, else the filter.
  * Exact      The answers are those of the classifier, always.
  * When       The second packet of each way of a flow makes its chain: a flood
  *            of one-packet flows makes none. Fragments, ICMP and edited packets
  *            have none, nor have flows that would take more than
  *            NSP_FLOW_CHAIN_MAX rules, or more than NSP_FLOW_LOOKS_MAX looks to
  *            make: these ask the classifier for each packet.
- * Bound      'chains_max' shared chains of 40 bytes; what flows keep is in the
+ * Bound      'chains_max' shared chains of 56 bytes; what flows keep is in the
  *            flow table. When a shared chain more is needed all are forgotten,
  *            at most once a second; until then new ones ask the classifier.
  *            Cost of a packet with a chain: at most NSP_FLOW_CHAIN_MAX filters;
@@ -95,6 +96,7 @@ struct nsp_flow_cache_walk {
     const struct nsp_flow_cache *cache;
     struct nsp_pkt *const *pkts;
     const struct nsp_filter_context *context;
+    uint64_t chained;              /* Packets that share a chain. */
     uint64_t missed;               /* Packets without a chain, */
     uint8_t places[NSP_BURST_MAX]; /* their places among those, */
     struct nsp_pkt *misses[NSP_BURST_MAX];

@@ -89,6 +89,46 @@ TEST(partial_tells_what_the_flow_decides)
     }
 }
 
+TEST(partial_finds_the_test_that_is_left)
+{
+    static const struct {
+        const char *text;
+        bool is_left;
+    } rows[] = {
+        { "length > 20", true },
+        { "not (length > 20)", true },
+        { "tcp.DstPort == 80 and ip.TTL == 3", true },
+        { "tcp.DstPort == 80 and tcp.Flags & 2 == 2", true },
+        { "udp or not tcp.Syn", true },
+        { "(tcp? length > 20: length > 40)", true },
+        { "random8 < 3 and tcp", true },
+        { "tcp.Payload[0] == 1", true },
+        { "not (tcp.Payload[0] == 1)", true },
+        /* Told without, told by several, and by what takes a table. */
+        { "tcp", false },
+        { "udp and length > 20", false },
+        { "length > 20 or tcp", false },
+        { "length > 20 and ip.TTL == 3", false },
+        { "length > 20 or ip.TTL == 3", false },
+        { "tcp.DstPort == length", false },
+        { "ip.TTL in {1, 5, 9..12}", false },
+    };
+
+    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
+        struct nsp_filter *filter = compile(rows[i].text, NSP_LAYER_NETWORK);
+        struct flow_packet packet;
+        struct nsp_insn left;
+
+        make_flow_packet(&packet, &tcp_words);
+        if (nsp_filter_flow_test(filter, &packet.pkt, &left) != rows[i].is_left)
+            fail_msg("%s", rows[i].text);
+        if (rows[i].is_left)
+            CHECK_EQ(nsp_eval_test(&left, &packet.pkt, &context),
+                     nsp_filter_match(filter, &packet.pkt, &context));
+        nsp_filter_destroy(filter);
+    }
+}
+
 /* --- Random filters ---------------------------------------------------------
  */
 
@@ -135,7 +175,7 @@ TEST(partial_holds_for_other_packets_of_the_flow)
     enum { FILTERS = 20000, VARIANTS = 20 };
     static const uint8_t protos[] = { NSP_PROTO_TCP, NSP_PROTO_UDP, 47 };
     static char text[16384];
-    unsigned counts[3] = { 0 };
+    unsigned counts[3] = { 0 }, counts_left = 0;
     struct nsp_prng prng;
 
     nsp_prng_init(&prng, 8, 0);
@@ -160,7 +200,9 @@ TEST(partial_holds_for_other_packets_of_the_flow)
         struct nsp_pkt *pkts[] = { &packets[0].pkt, &packets[1].pkt };
         struct naive_filter naive;
         struct nsp_filter *filter;
+        struct nsp_insn left;
         enum nsp_truth truth;
+        bool is_left;
 
         for (int i = 0; i < 2; i++)
             make_variant(&packets[i], words, &place, &prng);
@@ -169,17 +211,25 @@ TEST(partial_holds_for_other_packets_of_the_flow)
         filter = compile(text, NSP_LAYER_NETWORK);
         truth = nsp_filter_match_flow(filter, pkts[0]);
         counts[truth]++;
-        for (int v = 0; v < VARIANTS && truth != NSP_UNKNOWN; v++) {
+        is_left = nsp_filter_flow_test(filter, pkts[0], &left);
+        counts_left += is_left;
+        CHECK(truth == NSP_UNKNOWN || !is_left);
+        for (int v = 0; v < VARIANTS; v++) {
+            bool matches;
+
             make_variant(&packets[1], words, &place, &prng);
-            if (nsp_filter_match(filter, pkts[1], &context) !=
-                (truth == NSP_TRUE))
+            matches = nsp_filter_match(filter, pkts[1], &context);
+            if (truth != NSP_UNKNOWN && matches != (truth == NSP_TRUE))
                 fail_msg("not %d: %s", truth, text);
+            if (is_left && nsp_eval_test(&left, pkts[1], &context) != matches)
+                fail_msg("not left: %s", text);
         }
         nsp_filter_destroy(filter);
     }
     CHECK(counts[NSP_FALSE] > 1000 && counts[NSP_TRUE] > 1000 &&
-          counts[NSP_UNKNOWN] > 1000);
+          counts[NSP_UNKNOWN] > 1000 && counts_left > 500);
 }
 
 TEST_MAIN(cmocka_unit_test(partial_tells_what_the_flow_decides),
+          cmocka_unit_test(partial_finds_the_test_that_is_left),
           cmocka_unit_test(partial_holds_for_other_packets_of_the_flow))

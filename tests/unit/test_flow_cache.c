@@ -414,6 +414,40 @@ TEST(flow_cache_gives_up_chains_that_are_too_long)
     destroy_flow_table(table);
 }
 
+/* One rule, of which each flow is left with another test: more than there are
+ * places for, so some ask the filter. */
+TEST(flow_cache_asks_each_flow_what_is_left_of_a_rule)
+{
+    enum { LEFT = 320 };
+    static char text[64 * LEFT];
+    const char *texts[] = { text, "ip.TTL == 9" };
+    struct nsp_flow_table *table = create_flow_table(1000, 0);
+    struct nsp_flow_cache *cache = create_cache(2 * LEFT);
+    struct policy policy;
+    size_t used = 0;
+
+    for (uint32_t i = 0; i < LEFT; i++) {
+        struct packet_words words = udp_flow(i);
+        int written =
+            snprintf(text + used, sizeof text - used,
+                     "%sudp.SrcPort == %u and ip.TTL in {%u..%u}",
+                     i > 0 ? " or " : "", words.src_port, i % 16, 16 + i / 16);
+
+        used += (size_t)written;
+    }
+    fixed_policy(&policy, texts, 2);
+    nsp_flow_cache_use(cache, policy.plan);
+    for (uint32_t i = 0; i < LEFT; i++)
+        for (uint32_t ttl = 0; ttl < 40; ttl++)
+            send(cache, table, &policy, i, (uint8_t)ttl);
+    CHECK_EQ(cache_stats_of(cache).made, LEFT);
+    CHECK_EQ(cache_stats_of(cache).given_up, 0);
+    CHECK(cache_stats_of(cache).chains > LEFT / 2);
+    destroy_policy(&policy);
+    nsp_flow_cache_destroy(cache);
+    destroy_flow_table(table);
+}
+
 TEST(flow_cache_forgets_once_a_second_at_most)
 {
     static const char *const texts[] = { "udp.SrcPort == 1030 and ip.TTL < 9",
@@ -495,6 +529,7 @@ TEST_MAIN(
     cmocka_unit_test(
         flow_cache_forgets_nothing_and_mistakes_nothing_at_a_reload),
     cmocka_unit_test(flow_cache_gives_up_chains_that_are_too_long),
+    cmocka_unit_test(flow_cache_asks_each_flow_what_is_left_of_a_rule),
     cmocka_unit_test(flow_cache_forgets_once_a_second_at_most),
     cmocka_unit_test(flow_cache_makes_nothing_of_floods_of_one_packet_flows),
     cmocka_unit_test(flow_cache_survives_failures_to_allocate))
