@@ -23,19 +23,25 @@
  *             above and all of the next one: 2 * 2^10 slots. When 'now' enters
  *             a slot of level k, the slot after it moves down (cascades).
  *
- * One node    The only node held goes to the front at once if it is near: 'now'
- *             advances to it. So does the timer of a link that is busy, over
- *             and over.
+ * Line        A fixed delay, a link and whatever keeps order add nodes that are
+ *             due one after the other. Such a node, due no earlier than the
+ *             last one of the line, or the first in an empty one, is linked
+ *             behind it and meets nothing of the above. Others, not.
  *
- * Alone       Most nodes have their slot of level 0 to themselves. While the
- *             front is empty they leave from there, as if by way of it.
+ * Alone       Of the others most have their slot of level 0 to themselves.
+ *             While the front is empty they leave from there, as if by way of
+ *             it.
  *
- * Due         The smallest due_ns is kept beside all that, as it is asked for
- *             far more often than it changes.
+ * Due         The smallest due_ns, of all nodes and of those not in the line,
+ *             is kept beside all that, as it is asked for far more often than
+ *             it changes.
  *
- * Invariants  1. The place of a node is a function of its tick and 'now' alone:
- *                nodes of one due_ns are always in one list, where none
- *                overtakes another. Hence the order is stable.
+ * Invariants  1. The place of a node behind the line is a function of its tick
+ *                and 'now' alone: nodes of one due_ns are always in one list,
+ *                where none overtakes another. While one of them is there, the
+ *                line has a later node, so that none joins the line: of one
+ *                due_ns the line's nodes are the older. Hence the order is
+ *                stable.
  *             2. front < level 0 < level 1 < ... in due time. Hence the
  *                earliest node is in the first slot in use of the lowest level
  *                in use, and its due_ns is that slot's minimum.
@@ -99,8 +105,10 @@ struct run {
 
 struct nsp_wheel {
     uint64_t now_tick;
-    uint64_t due_ns; /* The earliest of all nodes; NSP_TIME_NEVER: none. */
+    uint64_t due_ns;      /* The earliest of all nodes; NSP_TIME_NEVER: none. */
+    uint64_t rest_due_ns; /* The same of those not in the line. */
     uint64_t count;
+    struct run line;
     uint64_t runs_used;   /* Bit i: runs[i] is not empty. */
     uint64_t levels_used; /* Bit k: levels[k] is not empty. */
     struct run runs[RUNS];
@@ -111,6 +119,13 @@ struct nsp_wheel {
 static NSP_ALWAYS_INLINE void place(struct nsp_wheel *wheel,
                                     struct nsp_wheel_node *node);
 static void advance(struct nsp_wheel *wheel, uint64_t to_tick);
+static uint64_t line_due_ns(const struct nsp_wheel *wheel);
+static NSP_ALWAYS_INLINE bool add_line(struct nsp_wheel *wheel,
+                                       struct nsp_wheel_node *node);
+static NSP_ALWAYS_INLINE uint32_t pop_line(struct nsp_wheel *wheel,
+                                           uint64_t until_ns,
+                                           struct nsp_wheel_node *ret[],
+                                           uint32_t max);
 static uint32_t pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
                           struct nsp_wheel_node *ret[], uint32_t max);
 static struct nsp_wheel_node *pop_alone(struct nsp_wheel *wheel);
@@ -129,7 +144,7 @@ nsp_wheel_create(const struct nsp_allocator *allocator, uint64_t now_ns,
         return -ENOMEM;
     wheel->allocator = memory;
     wheel->now_tick = now_ns >> TICK_BITS;
-    wheel->due_ns = NSP_TIME_NEVER;
+    wheel->due_ns = wheel->rest_due_ns = NSP_TIME_NEVER;
     *ret = wheel;
     return 0;
 }
@@ -145,24 +160,15 @@ nsp_wheel_destroy(struct nsp_wheel *wheel)
     return NULL;
 }
 
-/* Whether 'now' may advance to 'tick', the only one held. What comes before it
- * then must be sorted in the front, so that is done for a near one alone. */
-static bool
-is_near(const struct nsp_wheel *wheel, uint64_t tick)
-{
-    return tick > wheel->now_tick && tick - wheel->now_tick < SLOTS;
-}
-
 void
 nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
-    uint64_t tick = node->due_ns >> TICK_BITS;
-
     assert(node->due_ns != NSP_TIME_NEVER);
 
-    if (wheel->count == 0 && is_near(wheel, tick))
-        wheel->now_tick = tick;
-    place(wheel, node);
+    if (!add_line(wheel, node)) {
+        place(wheel, node);
+        wheel->rest_due_ns = nsp_min_u64(wheel->rest_due_ns, node->due_ns);
+    }
     wheel->due_ns = nsp_min_u64(wheel->due_ns, node->due_ns);
     wheel->count++;
 }
@@ -179,19 +185,32 @@ may_stay(const struct nsp_wheel *wheel, uint64_t now_tick)
 /* Takes what is due from the front, and fills that if it is empty. Returns how
  * many nodes it took. */
 static uint32_t
-turn(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
+turn(struct nsp_wheel *wheel, uint64_t until_ns, struct nsp_wheel_node *ret[],
      uint32_t max)
 {
-    uint32_t popped = pop_front(wheel, now_ns, ret, max);
+    uint32_t popped = pop_front(wheel, until_ns, ret, max);
 
     if (wheel->runs_used != 0) {
-        wheel->due_ns = front_due_ns(wheel);
+        wheel->rest_due_ns = front_due_ns(wheel);
         return popped;
     }
     if (popped > 0) /* Else it is that of the levels already. */
-        wheel->due_ns = levels_due_ns(wheel);
-    advance(wheel, nsp_min_u64(wheel->due_ns, now_ns) >> TICK_BITS);
+        wheel->rest_due_ns = levels_due_ns(wheel);
+    advance(wheel, nsp_min_u64(wheel->rest_due_ns, until_ns) >> TICK_BITS);
     return popped;
+}
+
+/* Takes some of what is due not in the line. Returns how many nodes it took. */
+static uint32_t
+pop_rest(struct nsp_wheel *wheel, uint64_t until_ns,
+         struct nsp_wheel_node *ret[], uint32_t max)
+{
+    struct nsp_wheel_node *alone = pop_alone(wheel);
+
+    if (!alone)
+        return turn(wheel, until_ns, ret, max);
+    ret[0] = alone;
+    return 1;
 }
 
 /* Expires where something is due, or 'now' may not stay. Apart, as there seldom
@@ -202,15 +221,18 @@ go_to(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
 {
     uint32_t n = 0;
 
-    if (max > wheel->count)
+    if (max > wheel->count) /* Of none left, none is due at NSP_TIME_NEVER. */
         max = (uint32_t)wheel->count;
     while (n < max && wheel->due_ns <= now_ns) {
-        struct nsp_wheel_node *alone = pop_alone(wheel);
+        uint64_t line_ns = line_due_ns(wheel);
 
-        if (alone)
-            ret[n++] = alone;
+        if (line_ns <= wheel->rest_due_ns)
+            n += pop_line(wheel, nsp_min_u64(wheel->rest_due_ns, now_ns),
+                          ret + n, max - n);
         else
-            n += turn(wheel, now_ns, ret + n, max - n);
+            n += pop_rest(wheel, nsp_min_u64(line_ns - 1, now_ns), ret + n,
+                          max - n);
+        wheel->due_ns = nsp_min_u64(wheel->rest_due_ns, line_due_ns(wheel));
     }
     if (wheel->due_ns > now_ns && !may_stay(wheel, now_ns >> TICK_BITS))
         advance(wheel, now_ns >> TICK_BITS);
@@ -237,6 +259,49 @@ uint64_t
 nsp_wheel_count(const struct nsp_wheel *wheel)
 {
     return wheel->count;
+}
+
+/* --- Line --- */
+
+static uint64_t
+line_due_ns(const struct nsp_wheel *wheel)
+{
+    return wheel->line.first ? wheel->line.first->due_ns : NSP_TIME_NEVER;
+}
+
+/* Returns false if 'node' does not belong there. */
+static NSP_ALWAYS_INLINE bool
+add_line(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    struct run *line = &wheel->line;
+
+    if (!line->first)
+        line->first = node;
+    else if (node->due_ns < line->last->due_ns)
+        return false;
+    else
+        line->last->next = node;
+    line->last = node;
+    node->next = NULL;
+    return true;
+}
+
+/* Takes what is due by 'until_ns' from the line, where something is. */
+static NSP_ALWAYS_INLINE uint32_t
+pop_line(struct nsp_wheel *wheel, uint64_t until_ns,
+         struct nsp_wheel_node *ret[], uint32_t max)
+{
+    struct nsp_wheel_node *node = wheel->line.first;
+    uint32_t n = 0;
+
+    do {
+        ret[n++] = node;
+        node = node->next;
+    } while (n < max && node && node->due_ns <= until_ns);
+    wheel->line.first = node;
+    if (node)
+        nsp_prefetch(node->next);
+    return n;
 }
 
 /* --- Front --- */
@@ -380,7 +445,7 @@ take_slot(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
 static struct nsp_wheel_node *
 pop_alone(struct nsp_wheel *wheel)
 {
-    uint64_t tick = wheel->due_ns >> TICK_BITS;
+    uint64_t tick = wheel->rest_due_ns >> TICK_BITS;
     struct nsp_wheel_node *node =
         wheel->levels[0].slots[tick & (SLOTS - 1)].last;
     const struct slot *next;
@@ -391,7 +456,7 @@ pop_alone(struct nsp_wheel *wheel)
     wheel->now_tick = tick;
     take_slot(wheel, 0, tick);
     next = earliest_slot(wheel);
-    wheel->due_ns = next ? next->min_due_ns : NSP_TIME_NEVER;
+    wheel->rest_due_ns = next ? next->min_due_ns : NSP_TIME_NEVER;
     if (next)
         nsp_prefetch(next->last);
     return node;
