@@ -58,9 +58,10 @@ def place(tmp_path_factory):
     return folder
 
 
-def simulate(place, *options):
+def simulate(place, *options, fill=0):
     done = subprocess.run(
         [NSP, "simulate", "p.yaml", "--in", "a.pcap", *options], cwd=place,
+        env={**os.environ, "MALLOC_PERTURB_": str(fill)},
         capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -80,11 +81,14 @@ def ns(seconds):
 
 
 def test_writes_the_same_bytes_for_a_seed(place):
+    """However many workers there are, and whatever was in memory before; that
+    takes the C library long, and is asked a few times."""
     digests = set()
     for run in range(SAME_RUNS):
         name = f"out{run}.pcapng"
         simulate(place, "--out", name, "--quiet", "--seed", "7",
-                 "--workers", str(1 << run % 3))
+                 "--workers", str(1 << run % 3),
+                 fill=0 if run % 10 else run + 1)
         digests.add(hashlib.sha256((place / name).read_bytes()).hexdigest())
         (place / name).unlink()
     assert len(digests) == 1
