@@ -12,6 +12,7 @@ import pytest
 
 from live_hosts import (FAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near,
                         stop)  # noqa: F401
+from live_traffic import PYTHON
 
 NSP = os.environ["NSP"]
 
@@ -180,13 +181,13 @@ def make_quiet(near):
 
 
 def listen(far):
-    listener = far.start("python3", "-c", LISTENER, json.dumps(PORTS))
+    listener = far.start(PYTHON, "-c", LISTENER, json.dumps(PORTS))
     assert listener.stdout.readline() == "up\n"
     return listener
 
 
 def send(near, rows):
-    done = near.run("python3", "-c", SENDER, input=json.dumps(rows))
+    done = near.run(PYTHON, "-c", SENDER, input=json.dumps(rows))
     assert done.returncode == 0, done.stderr
 
 
@@ -196,7 +197,7 @@ def fates(near, folder, rules, *options):
     run = Run(near, folder, policy_text(rules), *options)
     send(near, TRAFFIC)
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     arrived = json.loads(listener.stdout.readline())
     listener.wait(PATIENCE)
     counters = {
@@ -236,7 +237,7 @@ def test_large_sends_have_the_same_fate(near, tmp_path):
   - { name: other, match: "tcp.DstPort == 8081", action: drop }
 """)
     run = Run(near, tmp_path, text)
-    server = near.far.start("python3", "-c", """
+    server = near.far.start(PYTHON, "-c", """
 import socket
 s = socket.create_server(("", 8080))
 print("up", flush=True)
@@ -247,7 +248,7 @@ while data := c.recv(1 << 20):
 print(n, flush=True)
 """)
     assert server.stdout.readline() == "up\n"
-    client = near.run("python3", "-c", f"""
+    client = near.run(PYTHON, "-c", f"""
 import socket
 s = socket.create_connection(("{FAR}", 8080))
 s.sendall(bytes(8000000))
@@ -289,7 +290,7 @@ def test_a_reload_leaves_no_gap_and_keeps_counters(near, tmp_path):
         run.reload(texts[(i + 1) % len(texts)])
     sender.join()
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     arrived = json.loads(listener.stdout.readline())
     assert arrived == []
     rule = next(r for r in end["rules"] if r["name"] == "shut")
@@ -324,7 +325,7 @@ def test_a_stopped_process_still_has_its_drops(near, tmp_path):
     send(near, [(FAR, 53, 10, 20, 0), (FAR, 54, 10, 20, 0)])
     run.process.send_signal(signal.SIGCONT)
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     assert json.loads(listener.stdout.readline()) == [["54/10", 20]]
     assert end["rules"][0]["dropped"]["pkts"] == 20
 
@@ -342,7 +343,7 @@ def test_a_limit_lets_its_burst_through_and_then_its_rate(near, tmp_path,
     send(near, [(FAR, 80, 10, 50, 0)])
     seconds = time.monotonic() - began
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     arrived = dict(json.loads(listener.stdout.readline()))["80/10"]
     assert 4 <= arrived <= 4 + seconds + 1
     assert end["rules"][0]["dropped"]["pkts"] == 50 - arrived
@@ -366,7 +367,7 @@ def test_a_bucket_is_one_for_kernel_and_engine_and_outlives_reloads(
         run.reload(policy_text(text))
     send(near, [(FAR, 80, 100, 3, 0)])
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     assert json.loads(listener.stdout.readline()) == [["80/100", 4]]
     few = next(r for r in end["rules"] if r["name"] == "few")
     assert few["delivered"]["pkts"] == 4
@@ -403,7 +404,7 @@ def fates_of_flows(near, tmp_path, *options):
                     (FAR, 54, 7, 20, 0), (V6, 53, 3, 20, 0),
                     (V6, 80, 1000, 20, 0), (FAR, 55, 3000, 5, 0)])
     end = run.end()
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     arrived = json.loads(listener.stdout.readline())
     listener.wait(PATIENCE)
     for unit in "pkts", "bytes":
@@ -437,7 +438,7 @@ def test_a_reload_voids_what_flows_were_told(near, tmp_path):
     first packet behind the reload on, whatever became of its flow before."""
     make_quiet(near)
     listener = listen(near.far)
-    sender = near.start("python3", "-c", """
+    sender = near.start(PYTHON, "-c", """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for line in sys.stdin:
@@ -467,7 +468,7 @@ for line in sys.stdin:
     end = run.end()
     sender.stdin.close()
     sender.wait(PATIENCE)
-    near.run("python3", "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
+    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
     assert json.loads(listener.stdout.readline()) == [["53/10", passed]]
     shut = next(r for r in end["rules"] if r["name"] == "shut")
     assert shut["dropped"]["pkts"] == dropped + 50

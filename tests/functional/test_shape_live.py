@@ -12,6 +12,7 @@ import pytest
 
 from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
                         assert_only_warnings, near, ping)
+from live_traffic import PYTHON
 
 NSP = os.environ["NSP"]
 QUICKSTART = os.environ["NSP_QUICKSTART"]
@@ -287,7 +288,7 @@ for i in range(1, 201):
 def test_workers_share_a_rate(near):
     shape = Shape(near, "--on", "input", "--workers", "2", "--filter",
                   "udp.DstPort == 9", "--rate", "8bit", "--queue", "20p")
-    assert near.run("python3", "-c", SPREAD).returncode == 0
+    assert near.run(PYTHON, "-c", SPREAD).returncode == 0
     end = shape.end()
     # One is on the wire, 20 wait; they are delivered at the end.
     assert end["shaped"]["in"]["pkts"] == 200
