@@ -41,6 +41,27 @@ def works_here(device):
                           capture_output=True, check=False).returncode == 0
 
 
+# What nsp says at its end where a busy machine woke it late, and packets went on
+# without it.
+PASSED_BY = "no worker gave a sign of life in time"
+
+
+class Process(subprocess.Popen):
+    """One of those that a test has started, which notes what they say."""
+    started = []
+    passed_by = False
+
+    def __init__(self, command, **options):
+        super().__init__(command, text=True, stdout=subprocess.PIPE,
+                         stderr=subprocess.PIPE, **options)
+        Process.started.append(self)
+
+    def communicate(self, *arguments, **options):
+        out, err = super().communicate(*arguments, **options)
+        Process.passed_by |= PASSED_BY in err
+        return out, err
+
+
 class Host:
     """A network namespace, kept by a process that waits in it."""
 
@@ -59,9 +80,7 @@ class Host:
                               **options)
 
     def start(self, *command, **options):
-        return subprocess.Popen([*self.enter, *command], text=True,
-                                stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, **options)
+        return Process([*self.enter, *command], **options)
 
     def close(self):
         self.keeper.kill()
