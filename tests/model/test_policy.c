@@ -194,78 +194,74 @@ TEST(rules_see_how_many_packets_a_flow_has_had)
 
 /* --- Refused -------------------------------------------------------------- */
 
+static const struct nsp_class bad_classes[] = {
+    { "a", { .rate_bitps = 8000 } },
+    { "a", { .rate_bitps = 8000 } },
+    { "b", { .rate_bitps = 0 } },
+};
+static const struct {
+    struct nsp_rule rules[2];
+    uint32_t rule_count, first_class, class_count;
+    const char *text;
+} nonsense[] = {
+    { { { .name = "x" }, { .name = "x" } }, 2, 0, 0, "two rules are called x" },
+    { { { .name = "x" } }, 1, 0, 2, "two classes are called a" },
+    { { { .name = "x" } }, 1, 2, 1, "class b: it has no rate_bitps" },
+    { { { .name = "x", .class_name = "c" } },
+      1,
+      0,
+      1,
+      "rule x: there is no class called c" },
+    { { { .name = "x", .impairment = "c" } },
+      1,
+      0,
+      0,
+      "rule x: there is no impairment called c" },
+    { { { .name = "x", .class_name = "a", .link.rate_bitps = 8000 } },
+      1,
+      0,
+      1,
+      "rule x: a class and a rate of its own; choose one" },
+    { { { .name = "x", .action = NSP_ACTION_DROP, .go_on = true } },
+      1,
+      0,
+      0,
+      "rule x: a packet that is dropped or rejected cannot go on" },
+    { { { .name = "x", .edits = { .which = NSP_EDIT_DSCP, .dscp = 64 } } },
+      1,
+      0,
+      0,
+      "rule x: edits.dscp is above 63" },
+    { { { .name = "x", .limit = { .unit = NSP_LIMIT_PPS } } },
+      1,
+      0,
+      0,
+      "rule x: limit.rate is outside 1 to 10^12" },
+    { { { .name = "x", .effects.loss.kind = NSP_LOSS_TIMED } },
+      1,
+      0,
+      0,
+      "rule x: " },
+    { { { .name = "" } }, 1, 0, 0, "rule : its name is empty" },
+};
+
 TEST(nonsense_in_a_policy_is_refused_with_the_place)
 {
-    static const struct nsp_class classes[] = {
-        { "a", { .rate_bitps = 8000 } },
-        { "a", { .rate_bitps = 8000 } },
-        { "b", { .rate_bitps = 0 } },
-    };
-    static const struct {
-        struct nsp_rule rules[2];
-        uint32_t rule_count, first_class, class_count;
-        const char *text;
-    } rows[] = {
-        { { { .name = "x" }, { .name = "x" } },
-          2,
-          0,
-          0,
-          "two rules are called x" },
-        { { { .name = "x" } }, 1, 0, 2, "two classes are called a" },
-        { { { .name = "x" } }, 1, 2, 1, "class b: it has no rate_bitps" },
-        { { { .name = "x", .class_name = "c" } },
-          1,
-          0,
-          1,
-          "rule x: there is no class called c" },
-        { { { .name = "x", .impairment = "c" } },
-          1,
-          0,
-          0,
-          "rule x: there is no impairment called c" },
-        { { { .name = "x", .class_name = "a", .link.rate_bitps = 8000 } },
-          1,
-          0,
-          1,
-          "rule x: a class and a rate of its own; choose one" },
-        { { { .name = "x", .action = NSP_ACTION_DROP, .go_on = true } },
-          1,
-          0,
-          0,
-          "rule x: a packet that is dropped or rejected cannot go on" },
-        { { { .name = "x", .edits = { .which = NSP_EDIT_DSCP, .dscp = 64 } } },
-          1,
-          0,
-          0,
-          "rule x: edits.dscp is above 63" },
-        { { { .name = "x", .limit = { .unit = NSP_LIMIT_PPS } } },
-          1,
-          0,
-          0,
-          "rule x: limit.rate is outside 1 to 10^12" },
-        { { { .name = "x", .effects.loss.kind = NSP_LOSS_TIMED } },
-          1,
-          0,
-          0,
-          "rule x: " },
-        { { { .name = "" } }, 1, 0, 0, "rule : its name is empty" },
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+    for (size_t i = 0; i < sizeof nonsense / sizeof nonsense[0]; i++) {
         struct nsp_engine_config cfg = {
             .backend = "memory",
             .memory = create_memory(),
-            .policy = { .rules = rows[i].rules,
-                        .rule_count = rows[i].rule_count,
-                        .classes = &classes[rows[i].first_class],
-                        .class_count = rows[i].class_count },
+            .policy = { .rules = nonsense[i].rules,
+                        .rule_count = nonsense[i].rule_count,
+                        .classes = &bad_classes[nonsense[i].first_class],
+                        .class_count = nonsense[i].class_count },
         };
         struct nsp_engine *engine = NULL;
         struct nsp_diag diag;
 
         CHECK_EQ(nsp_engine_create(&cfg, &engine, &diag),
                  NSP_INVALID_PARAMETER);
-        CHECK(strstr(diag.text, rows[i].text) != NULL);
+        CHECK(strstr(diag.text, nonsense[i].text) != NULL);
         CHECK(!engine);
         nsp_memory_destroy(cfg.memory);
     }

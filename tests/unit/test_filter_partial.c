@@ -27,51 +27,50 @@ static const struct packet_words udp_words = {
     .dst_port = 53,
 };
 
+static const struct {
+    const char *text;
+    enum nsp_truth tcp, udp;
+} told[] = {
+    { "true", NSP_TRUE, NSP_TRUE },
+    { "tcp", NSP_TRUE, NSP_FALSE },
+    { "tcp.DstPort == 80", NSP_TRUE, NSP_FALSE },
+    { "udp.SrcPort in {1..4999, 5001}", NSP_FALSE, NSP_FALSE },
+    { "tcp.SrcPort == tcp.DstPort", NSP_TRUE, NSP_FALSE },
+    { "udp.SrcPort & 0xff == 0x88", NSP_FALSE, NSP_TRUE },
+    { "ip.SrcAddr == 10.0.0.1", NSP_TRUE, NSP_FALSE },
+    { "ipv6.DstAddr == fd00::2", NSP_FALSE, NSP_TRUE },
+    { "ip.Protocol == TCP", NSP_TRUE, NSP_FALSE },
+    { "protocol == UDP", NSP_FALSE, NSP_TRUE },
+    { "remoteAddr == 10.0.0.2 or remoteAddr == fd00::2", NSP_TRUE, NSP_TRUE },
+    { "outbound and localPort == 80", NSP_TRUE, NSP_FALSE },
+    { "ifIdx == 4", NSP_TRUE, NSP_TRUE },
+    { "uid == 1000 and not loopback and not fragment", NSP_TRUE, NSP_TRUE },
+    /* What a packet decides. */
+    { "tcp.Syn", NSP_UNKNOWN, NSP_FALSE },
+    { "not (tcp.Syn)", NSP_UNKNOWN, NSP_TRUE },
+    { "tcp.Flags & 2 == 2", NSP_UNKNOWN, NSP_FALSE },
+    { "ip.TTL < 3", NSP_UNKNOWN, NSP_FALSE },
+    { "ip.HdrLength == 5", NSP_UNKNOWN, NSP_FALSE },
+    { "length > 20", NSP_UNKNOWN, NSP_UNKNOWN },
+    { "tcp.DstPort == length", NSP_UNKNOWN, NSP_FALSE },
+    { "mark == 0", NSP_UNKNOWN, NSP_UNKNOWN },
+    { "random8 < 3", NSP_UNKNOWN, NSP_UNKNOWN },
+    { "timestamp < 3", NSP_UNKNOWN, NSP_UNKNOWN },
+    { "flow.Packets < 3", NSP_UNKNOWN, NSP_UNKNOWN },
+    { "udp.Payload[0] == 1", NSP_FALSE, NSP_UNKNOWN },
+    /* Both. */
+    { "tcp and length > 20", NSP_UNKNOWN, NSP_FALSE },
+    { "length > 20 and tcp", NSP_UNKNOWN, NSP_FALSE },
+    { "length > 20 or tcp", NSP_TRUE, NSP_UNKNOWN },
+    { "tcp or length > 20", NSP_TRUE, NSP_UNKNOWN },
+    { "(length > 20? tcp: ip)", NSP_TRUE, NSP_FALSE },
+    { "(tcp? length > 20: udp)", NSP_UNKNOWN, NSP_TRUE },
+};
+
 TEST(partial_tells_what_the_flow_decides)
 {
-    static const struct {
-        const char *text;
-        enum nsp_truth tcp, udp;
-    } rows[] = {
-        { "true", NSP_TRUE, NSP_TRUE },
-        { "tcp", NSP_TRUE, NSP_FALSE },
-        { "tcp.DstPort == 80", NSP_TRUE, NSP_FALSE },
-        { "udp.SrcPort in {1..4999, 5001}", NSP_FALSE, NSP_FALSE },
-        { "tcp.SrcPort == tcp.DstPort", NSP_TRUE, NSP_FALSE },
-        { "udp.SrcPort & 0xff == 0x88", NSP_FALSE, NSP_TRUE },
-        { "ip.SrcAddr == 10.0.0.1", NSP_TRUE, NSP_FALSE },
-        { "ipv6.DstAddr == fd00::2", NSP_FALSE, NSP_TRUE },
-        { "ip.Protocol == TCP", NSP_TRUE, NSP_FALSE },
-        { "protocol == UDP", NSP_FALSE, NSP_TRUE },
-        { "remoteAddr == 10.0.0.2 or remoteAddr == fd00::2", NSP_TRUE,
-          NSP_TRUE },
-        { "outbound and localPort == 80", NSP_TRUE, NSP_FALSE },
-        { "ifIdx == 4", NSP_TRUE, NSP_TRUE },
-        { "uid == 1000 and not loopback and not fragment", NSP_TRUE, NSP_TRUE },
-        /* What a packet decides. */
-        { "tcp.Syn", NSP_UNKNOWN, NSP_FALSE },
-        { "not (tcp.Syn)", NSP_UNKNOWN, NSP_TRUE },
-        { "tcp.Flags & 2 == 2", NSP_UNKNOWN, NSP_FALSE },
-        { "ip.TTL < 3", NSP_UNKNOWN, NSP_FALSE },
-        { "ip.HdrLength == 5", NSP_UNKNOWN, NSP_FALSE },
-        { "length > 20", NSP_UNKNOWN, NSP_UNKNOWN },
-        { "tcp.DstPort == length", NSP_UNKNOWN, NSP_FALSE },
-        { "mark == 0", NSP_UNKNOWN, NSP_UNKNOWN },
-        { "random8 < 3", NSP_UNKNOWN, NSP_UNKNOWN },
-        { "timestamp < 3", NSP_UNKNOWN, NSP_UNKNOWN },
-        { "flow.Packets < 3", NSP_UNKNOWN, NSP_UNKNOWN },
-        { "udp.Payload[0] == 1", NSP_FALSE, NSP_UNKNOWN },
-        /* Both. */
-        { "tcp and length > 20", NSP_UNKNOWN, NSP_FALSE },
-        { "length > 20 and tcp", NSP_UNKNOWN, NSP_FALSE },
-        { "length > 20 or tcp", NSP_TRUE, NSP_UNKNOWN },
-        { "tcp or length > 20", NSP_TRUE, NSP_UNKNOWN },
-        { "(length > 20? tcp: ip)", NSP_TRUE, NSP_FALSE },
-        { "(tcp? length > 20: udp)", NSP_UNKNOWN, NSP_TRUE },
-    };
-
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
-        struct nsp_filter *filter = compile(rows[i].text, NSP_LAYER_NETWORK);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(told); i++) {
+        struct nsp_filter *filter = compile(told[i].text, NSP_LAYER_NETWORK);
         struct flow_packet packets[2];
         enum nsp_truth found[2];
 
@@ -83,8 +82,8 @@ TEST(partial_tells_what_the_flow_decides)
             packets[k].pkt.uid = 1000;
             found[k] = nsp_filter_match_flow(filter, &packets[k].pkt);
         }
-        if (found[0] != rows[i].tcp || found[1] != rows[i].udp)
-            fail_msg("%s: %d and %d", rows[i].text, found[0], found[1]);
+        if (found[0] != told[i].tcp || found[1] != told[i].udp)
+            fail_msg("%s: %d and %d", told[i].text, found[0], found[1]);
         nsp_filter_destroy(filter);
     }
 }

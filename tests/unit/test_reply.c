@@ -182,64 +182,66 @@ TEST(other_transports_get_unreachable)
 #define V6_ANY                 "00000000000000000000000000000000"
 #define V6_MULTICAST           "FF020000000000000000000000000001"
 
+static const struct {
+    const char *hex;
+    enum nsp_link link;
+} unanswered[] = {
+    /* No IP. */
+    { "", NSP_LINK_RAW },
+    { ETHER("0806") "0001080006040001"
+                    "020000000001 C0000201"
+                    "000000000000 C0000202",
+      NSP_LINK_ETHERNET },
+    /* A RST, with and without ACK. */
+    { IPV4("0028", "0000", "06") TCP("50", "04"), NSP_LINK_RAW },
+    { IPV6("0014", "06") TCP("50", "14"), NSP_LINK_RAW },
+    /* TCP or ICMP cut short: may be either. */
+    { IPV4("001C", "0000", "06") "1388005000000001", NSP_LINK_RAW },
+    { IPV4("0018", "0000", "01") "08000000", NSP_LINK_RAW },
+    /* ICMP errors and redirects. */
+    { IPV4("001C", "0000", "01") ICMP("03"), NSP_LINK_RAW },
+    { IPV4("001C", "0000", "01") ICMP("04"), NSP_LINK_RAW },
+    { IPV4("001C", "0000", "01") ICMP("05"), NSP_LINK_RAW },
+    { IPV4("001C", "0000", "01") ICMP("0B"), NSP_LINK_RAW },
+    { IPV4("001C", "0000", "01") ICMP("0C"), NSP_LINK_RAW },
+    { IPV6("0008", "3A") ICMP("01"), NSP_LINK_RAW },
+    { IPV6("0008", "3A") ICMP("7F"), NSP_LINK_RAW },
+    { IPV6("0008", "3A") ICMP("89"), NSP_LINK_RAW },
+    /* Later fragments. */
+    { IPV4("001C", "0001", "11") UDP("0008"), NSP_LINK_RAW },
+    { IPV6("0010", "2C") "1100000800000001" UDP("0008"), NSP_LINK_RAW },
+    /* Unspecified, multicast, broadcast, reserved. */
+    { V4_ADDRESSES("00000000", "C0000202") UDP("0008"), NSP_LINK_RAW },
+    { V4_ADDRESSES("C0000201", "00000000") UDP("0008"), NSP_LINK_RAW },
+    { V4_ADDRESSES("C0000201", "E0000001") UDP("0008"), NSP_LINK_RAW },
+    { V4_ADDRESSES("C0000201", "FFFFFFFF") UDP("0008"), NSP_LINK_RAW },
+    { V4_ADDRESSES("EFFFFFFF", "C0000202") UDP("0008"), NSP_LINK_RAW },
+    { V4_ADDRESSES("F0000001", "C0000202") UDP("0008"), NSP_LINK_RAW },
+    { V6_ADDRESSES(V6_ANY, V6_HOST) UDP("0008"), NSP_LINK_RAW },
+    { V6_ADDRESSES(V6_HOST, V6_ANY) UDP("0008"), NSP_LINK_RAW },
+    { V6_ADDRESSES(V6_HOST, V6_MULTICAST) UDP("0008"), NSP_LINK_RAW },
+    { V6_ADDRESSES(V6_MULTICAST, V6_HOST) UDP("0008"), NSP_LINK_RAW },
+    /* To one host, by a frame to many: a directed broadcast. */
+    { "FFFFFFFFFFFF 020000000001 0800" IPV4("001C", "0000", "11") UDP("0008"),
+      NSP_LINK_ETHERNET },
+    { "0001000100060200000000010000 0800" IPV4("001C", "0000", "11")
+          UDP("0008"),
+      NSP_LINK_SLL },
+    { "0800 0000 00000002 0001 02 06 0200000000010000" IPV4("001C", "0000",
+                                                            "11") UDP("0008"),
+      NSP_LINK_SLL2 },
+};
+
 TEST(no_answer_where_none_may_be_sent)
 {
-    static const struct {
-        const char *hex;
-        enum nsp_link link;
-    } rows[] = {
-        /* No IP. */
-        { "", NSP_LINK_RAW },
-        { ETHER("0806") "0001080006040001"
-                        "020000000001 C0000201"
-                        "000000000000 C0000202",
-          NSP_LINK_ETHERNET },
-        /* A RST, with and without ACK. */
-        { IPV4("0028", "0000", "06") TCP("50", "04"), NSP_LINK_RAW },
-        { IPV6("0014", "06") TCP("50", "14"), NSP_LINK_RAW },
-        /* TCP or ICMP cut short: may be either. */
-        { IPV4("001C", "0000", "06") "1388005000000001", NSP_LINK_RAW },
-        { IPV4("0018", "0000", "01") "08000000", NSP_LINK_RAW },
-        /* ICMP errors and redirects. */
-        { IPV4("001C", "0000", "01") ICMP("03"), NSP_LINK_RAW },
-        { IPV4("001C", "0000", "01") ICMP("04"), NSP_LINK_RAW },
-        { IPV4("001C", "0000", "01") ICMP("05"), NSP_LINK_RAW },
-        { IPV4("001C", "0000", "01") ICMP("0B"), NSP_LINK_RAW },
-        { IPV4("001C", "0000", "01") ICMP("0C"), NSP_LINK_RAW },
-        { IPV6("0008", "3A") ICMP("01"), NSP_LINK_RAW },
-        { IPV6("0008", "3A") ICMP("7F"), NSP_LINK_RAW },
-        { IPV6("0008", "3A") ICMP("89"), NSP_LINK_RAW },
-        /* Later fragments. */
-        { IPV4("001C", "0001", "11") UDP("0008"), NSP_LINK_RAW },
-        { IPV6("0010", "2C") "1100000800000001" UDP("0008"), NSP_LINK_RAW },
-        /* Unspecified, multicast, broadcast, reserved. */
-        { V4_ADDRESSES("00000000", "C0000202") UDP("0008"), NSP_LINK_RAW },
-        { V4_ADDRESSES("C0000201", "00000000") UDP("0008"), NSP_LINK_RAW },
-        { V4_ADDRESSES("C0000201", "E0000001") UDP("0008"), NSP_LINK_RAW },
-        { V4_ADDRESSES("C0000201", "FFFFFFFF") UDP("0008"), NSP_LINK_RAW },
-        { V4_ADDRESSES("EFFFFFFF", "C0000202") UDP("0008"), NSP_LINK_RAW },
-        { V4_ADDRESSES("F0000001", "C0000202") UDP("0008"), NSP_LINK_RAW },
-        { V6_ADDRESSES(V6_ANY, V6_HOST) UDP("0008"), NSP_LINK_RAW },
-        { V6_ADDRESSES(V6_HOST, V6_ANY) UDP("0008"), NSP_LINK_RAW },
-        { V6_ADDRESSES(V6_HOST, V6_MULTICAST) UDP("0008"), NSP_LINK_RAW },
-        { V6_ADDRESSES(V6_MULTICAST, V6_HOST) UDP("0008"), NSP_LINK_RAW },
-        /* To one host, by a frame to many: a directed broadcast. */
-        { "FFFFFFFFFFFF 020000000001 0800" IPV4("001C", "0000", "11")
-              UDP("0008"),
-          NSP_LINK_ETHERNET },
-        { "0001000100060200000000010000 0800" IPV4("001C", "0000", "11")
-              UDP("0008"),
-          NSP_LINK_SLL },
-        { "0800 0000 00000002 0001 02 06 0200000000010000" IPV4(
-              "001C", "0000", "11") UDP("0008"),
-          NSP_LINK_SLL2 },
-    };
     uint8_t reply[NSP_REPLY_BYTES_MAX];
     struct nsp_pkt parsed;
 
-    for (size_t i = 0; i < NSP_ARRAY_LEN(rows); i++) {
-        print_message("%s\n", rows[i].hex);
-        CHECK_EQ(answer(rows[i].hex, rows[i].link, 0, reply, &parsed), 0);
+    for (size_t i = 0; i < NSP_ARRAY_LEN(unanswered); i++) {
+        print_message("%s\n", unanswered[i].hex);
+        CHECK_EQ(
+            answer(unanswered[i].hex, unanswered[i].link, 0, reply, &parsed),
+            0);
     }
     /* The same packets to one host are answered. */
     CHECK(answer(V4_ADDRESSES("C0000201", "C0000202") UDP("0008"), 0, 0, reply,
