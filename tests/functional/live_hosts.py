@@ -204,3 +204,26 @@ def stop(process):
     while any(state(task) != "T" for task in tasks.iterdir()):
         assert time.monotonic() < until
         time.sleep(0.001)
+
+
+# More changes than the kernel keeps news of, for who does not read any.
+CHANGES = "".join(f"link set lo mtu {65535 + i % 2}\n" for i in range(4000))
+
+
+def lost_news(host):
+    """How much the kernel has dropped for those who listen to it."""
+    lines = host.run("cat", "/proc/net/netlink").stdout.splitlines()
+    drops = lines[0].split().index("Drops")
+    return sum(int(line.split()[drops]) for line in lines[1:])
+
+
+def lose_news(host, process, change):
+    """Has 'process' miss the news of what change() does to interfaces."""
+    stop(process)
+    done = host.run("ip", "-batch", "-", input=CHANGES)
+    assert done.returncode == 0, done.stderr
+    before = lost_news(host)
+    assert before > 0
+    change()
+    assert lost_news(host) > before
+    process.send_signal(signal.SIGCONT)

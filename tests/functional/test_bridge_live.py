@@ -13,8 +13,9 @@ import time
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
-                        answered, answers_in_time, do, parted as net, ping,
-                        start_pings, stop, works_here)  # noqa: F401
+                        answered, answers_in_time, do, lose_news,
+                        parted as net, ping, start_pings, stop,
+                        works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, OFFLOADS_OFF, PYTHON, UDP_ECHO,
                           UDP_SEGMENTS, ping_to, rtt_ms, transfer)
 from test_shape_live import NSP, Shape
@@ -377,25 +378,49 @@ def test_survives_interfaces_that_flap(net, port):
     assert traces(net.middle) == []
 
 
+def wait_until_refused(net, shape):
+    """Frames are too large for a port; it takes a while until that is known."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        ping_to(net, FAR, "-s", "1400", "-W", "1")
+        line = json.loads(shape.process.stdout.readline())
+        if line["dropped"]["tx-failed"]["pkts"] > 0:
+            return
+        assert time.monotonic() < until
+
+
 def test_refuses_frames_that_the_other_side_has_no_room_for(net):
     shape = joined(net)
     for host, name in ((net.middle, "p1"), (net.far, "v1")):
         do(host, f"ip link set {name} mtu 1200")
     assert ping_to(net, FAR, "-s", "1000", count=2) == 2
-    until = time.monotonic() + PATIENCE
-    while True:  # News of the interface are read in time.
-        assert ping_to(net, FAR, "-s", "1400", "-M", "do", "-W", "1") == 0
-        line = json.loads(shape.process.stdout.readline())
-        if line["dropped"]["tx-failed"]["pkts"] > 0:
-            break
-        assert time.monotonic() < until
+    wait_until_refused(net, shape)
     shape.end()
 
 
-def test_ends_when_an_interface_is_removed(net):
-    shape = joined(net)
+@pytest.mark.parametrize("options", [[], ["--busy-poll"]])
+def test_ends_when_an_interface_is_removed(net, options):
+    shape = joined(net, *options)
     do(net.middle, "ip link delete p1")
     last_words(shape, "interface p1 was removed")
+
+
+@pytest.mark.parametrize("options", [[], ["--busy-poll"]])
+def test_ends_when_news_of_a_removal_is_lost(net, options):
+    shape = joined(net, *options)
+    lose_news(net.middle, shape.process,
+              lambda: do(net.middle, "ip link delete p1"))
+    last_words(shape, "interface p1 was removed")
+
+
+def test_goes_on_after_news_was_lost(net):
+    """With what has become of the ports, by the news or by their list."""
+    shape = joined(net)
+    lose_news(net.middle, shape.process,
+              lambda: do(net.middle, "ip link set p1 mtu 1400"))
+    wait_until_refused(net, shape)
+    assert answers_in_time(net)
+    shape.end()
 
 
 def test_ends_when_the_far_namespace_goes(net):

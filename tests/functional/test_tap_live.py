@@ -13,15 +13,12 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, near,
-                        ping, straight as net, works_here)  # noqa: F401
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, do,
+                        lose_news, near, ping, straight as net,
+                        works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, OFFLOADS_OFF, PYTHON, UDP_CLIENT,
                           UDP_ECHO, UDP_SEGMENTS, ping_to, rtt_ms, transfer)
 from test_shape_live import NSP, Shape
-
-NEAR6, FAR6 = "fd78::1", "fd78::2"
-PYTHON = "/usr/bin/python3"
-
 
 pytestmark = [
     NEEDS_NETWORK,
@@ -294,6 +291,27 @@ def test_takes_a_named_interface_that_comes_back_and_no_other(net):
     wait_until_taken(net, "10.81.0.2")
     answers(net, "10.82.0.2")
     assert "came up" not in end_with_warnings(shape)[1]
+
+
+def test_makes_up_for_news_that_was_lost(net):
+    """Of an interface that came, and of one that went."""
+    shape = Shape(net, "--on", "tap", "--filter",
+                  "icmp and ip.DstAddr == 10.81.0.2", "--drop")
+    lose_news(net, shape.process,
+              lambda: add_link(net, "w0", "10.81.0.1", "10.81.0.2"))
+    wait_until_taken(net, "10.81.0.2")
+    lose_news(net, shape.process, lambda: do(net, "ip link delete w0"))
+    add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+    wait_until_taken(net, "10.81.0.2")
+    assert end_with_warnings(shape)[1].count("interface w0 was removed") == 1
+
+
+def test_ends_when_news_of_a_removal_is_lost(net):
+    shape = Shape(net, "--on", "tap:v0")
+    lose_news(net, shape.process, lambda: do(net, "ip link delete v0"))
+    out, _ = shape.process.communicate(timeout=PATIENCE)
+    assert "interface v0 was removed" in out.splitlines()[-1]
+    assert shape.process.returncode == 1
 
 
 def test_warns_once_of_interfaces_that_come_up_and_cannot_be_taken(net):
