@@ -213,8 +213,9 @@ pop_rest(struct nsp_wheel *wheel, uint64_t until_ns,
     return 1;
 }
 
-/* Expires where something is due, or 'now' may not stay. Apart, as there seldom
- * is and what is saved for it costs more than to find out. */
+/* Expires where not only the line has what is due, or 'now' may not stay.
+ * Apart, as that is seldom and what is saved for it costs more than to find
+ * out. */
 static NSP_NEVER_INLINE uint32_t
 go_to(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
       uint32_t max)
@@ -240,12 +241,28 @@ go_to(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
     return n;
 }
 
+/* Expires where the line alone has what is due. */
+static NSP_ALWAYS_INLINE uint32_t
+expire_line(struct nsp_wheel *wheel, uint64_t now_ns,
+            struct nsp_wheel_node *ret[], uint32_t max)
+{
+    uint32_t n = pop_line(wheel, now_ns, ret, max);
+
+    wheel->due_ns = nsp_min_u64(wheel->rest_due_ns, line_due_ns(wheel));
+    wheel->count -= n;
+    return n;
+}
+
 uint32_t
 nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
                  struct nsp_wheel_node *ret[], uint32_t max)
 {
-    if (now_ns < wheel->due_ns && may_stay(wheel, now_ns >> TICK_BITS))
-        return 0;
+    if (may_stay(wheel, now_ns >> TICK_BITS)) {
+        if (now_ns < wheel->due_ns)
+            return 0;
+        if (now_ns < wheel->rest_due_ns && max > 0)
+            return expire_line(wheel, now_ns, ret, max);
+    }
     return go_to(wheel, now_ns, ret, max);
 }
 
