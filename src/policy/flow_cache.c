@@ -33,7 +33,7 @@ struct chain {
     uint16_t steps[NSP_FLOW_CHAIN_MAX];
 };
 
-#define NO_CHAIN UINT16_MAX
+#define NO_CHAIN UINT16_MAX /* Both its bytes are alike. */
 #define FILTER   TESTS_MAX
 #define ASK      (NSP_CLASSIFIER_NONE - 1)
 
@@ -65,8 +65,8 @@ struct nsp_flow_cache {
 static void
 forget(struct nsp_flow_cache *cache)
 {
-    for (uint32_t i = 0; i <= cache->head_mask; i++)
-        cache->heads[i] = NO_CHAIN;
+    memset(cache->heads, NO_CHAIN & 0xff,
+           (cache->head_mask + (size_t)1) * sizeof cache->heads[0]);
     for (uint32_t i = 0; i < ORIGINS; i++)
         cache->origins[i].place = 0;
     memset(cache->tests, 0, sizeof cache->tests);
