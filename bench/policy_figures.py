@@ -61,7 +61,9 @@ RELOADED = {"plain": "10,000 rules", "rates": "10,000 rules, a rate each"}
 
 def measure_reload(args, table):
     """What the engine takes from a burst to the next, without what other threads
-    and the host got; in the second column what it does when nothing changes."""
+    and the host got; in the second column what it does when nothing changes,
+    beside the worst of 20 changes the worst of 20 moments: what the machine alone
+    makes of it."""
     got = {}
     for kind, what, *figures in fields_of(args, "bench_reload"):
         got[kind, what] = [float(figure) for figure in figures]
@@ -75,8 +77,7 @@ def measure_reload(args, table):
         table.add("  longest burst after it, us", "%.1f" % after[0],
                   "%.1f" % without[0], "", "<= 100", after[0] <= 100)
         table.add("  worst of 20 times", "%.1f" % after[2],
-                  "%.1f" % without[2], "", "<= 100 or as without",
-                  after[2] <= max(100, without[2]))
+                  "%.1f" % without[4], "", "<= 100", after[2] <= 100)
         table.add("  while policies are made: 99 %", "%.1f" % with_[1],
                   "%.1f" % without[1])
         table.add("  worst", "%.1f" % with_[2], "%.1f" % without[2])
