@@ -6,6 +6,7 @@
  * usage: bridge_reference A B. Says that it has begun, and prints how many
  * frames crossed when it is interrupted. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,10 +22,12 @@
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 
-#define BURST       64u
-#define CHUNK_BYTES 2048u
-#define FRAMES      (4 * NSP_BRIDGE_RING_FRAMES)
-#define POLL_MS     100
+#define BURST        64u
+#define CHUNK_BYTES  2048u
+#define FRAMES       (4 * NSP_BRIDGE_RING_FRAMES)
+#define POLL_MS      100
+#define OPEN_TRIES   50
+#define OPEN_WAIT_MS 20
 
 static struct nsp_bridge_port ports[2];
 static struct nsp_bridge_socket sockets[2];
@@ -122,6 +125,21 @@ attach(uint32_t port, int words_fd)
     return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err, false);
 }
 
+/* The kernel takes its time to let go of a queue whose program has ended. */
+static int
+open_socket(struct nsp_bridge_socket *socket,
+            const struct nsp_bridge_socket_config *cfg)
+{
+    int err = -EBUSY;
+
+    for (int i = 0; i < OPEN_TRIES && err == -EBUSY; i++) {
+        if (i > 0)
+            poll(NULL, 0, OPEN_WAIT_MS);
+        err = nsp_bridge_socket_open(socket, cfg, &memory);
+    }
+    return err;
+}
+
 static int
 begin(char *names[])
 {
@@ -139,7 +157,7 @@ begin(char *names[])
         err = nsp_bridge_port_find(&ports[port], names[port]);
         cfg.ifindex = ports[port].ifindex;
         if (err == 0)
-            err = nsp_bridge_socket_open(&sockets[port], &cfg, &memory);
+            err = open_socket(&sockets[port], &cfg);
         if (err == 0)
             refill(&sockets[port], NSP_BRIDGE_RING_FRAMES);
     }

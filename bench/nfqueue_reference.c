@@ -1,13 +1,14 @@
 #define _GNU_SOURCE
 /* What NFQUEUE can do without an engine: the peers of the nfqueue benchmarks.
  *
- *     nfqueue_reference --batched|--one [--host]
+ *     nfqueue_reference --batched|--busy|--one [--host]
  *
  * Queues what the machine forwards in this network namespace, with --host what
  * it sends and receives there, and accepts it.
  *
  *   --batched  bursts of 64 from one recvmmsg(), answered in one send();
  *              superpackets welcome; 128 bytes of each copied.
+ *   --busy     the same, looking again at once where nothing is there.
  *   --one      a recv() and a send() for every packet, superpackets split by
  *              the kernel; 128 bytes of each copied. How most programs do it.
  *
@@ -86,7 +87,7 @@ answer(const uint8_t *message, size_t bytes, struct verdict_message *ret)
 }
 
 static uint64_t
-run_batched(int fd)
+run_batched(int fd, bool busy)
 {
     static _Alignas(NSP_CACHE_LINE) uint8_t bytes[BURST][SLOT_BYTES];
     static struct verdict_message verdicts[BURST];
@@ -104,7 +105,8 @@ run_batched(int fd)
         int n = recvmmsg(fd, messages, BURST, MSG_DONTWAIT, NULL);
 
         if (n < 0) {
-            wait_for_packets(fd);
+            if (!busy)
+                wait_for_packets(fd);
             continue;
         }
         for (int i = 0; i < n; i++)
@@ -197,7 +199,8 @@ main(int argc, char **argv)
 {
     bool host = argc == 3 && strcmp(argv[2], "--host") == 0;
     bool known = argc == 2 || host;
-    bool batched = known && strcmp(argv[1], "--batched") == 0;
+    bool busy = known && strcmp(argv[1], "--busy") == 0;
+    bool batched = busy || (known && strcmp(argv[1], "--batched") == 0);
     bool one = known && strcmp(argv[1], "--one") == 0;
     const struct sigaction action = { .sa_handler = stop };
     struct nsp_nl nl = { .fd = -1 }, nft = { .fd = -1 };
@@ -205,7 +208,7 @@ main(int argc, char **argv)
     int err;
 
     if (!batched && !one) {
-        fprintf(stderr, "usage: %s --batched|--one [--host]\n", argv[0]);
+        fprintf(stderr, "usage: %s --batched|--busy|--one [--host]\n", argv[0]);
         return 2;
     }
     sigaction(SIGINT, &action, NULL);
@@ -218,7 +221,7 @@ main(int argc, char **argv)
     }
     puts("ready");
     fflush(stdout);
-    pkts = batched ? run_batched(nl.fd) : run_one(nl.fd);
+    pkts = batched ? run_batched(nl.fd, busy) : run_one(nl.fd);
     printf("%" PRIu64 " packets\n", pkts);
     nsp_nl_close(&nft);
     nsp_nl_close(&nl);

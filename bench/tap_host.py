@@ -7,18 +7,26 @@ be there: time added to a ping, processor time without traffic. Then the same
 where nsp picks the devices itself: nfqueue where nothing leaves late, and both
 ("host") where something does. The kernel decides nothing itself."""
 
-from hosts import (AwakeProcessors, Program, Untouched, bulk_gbitps,
-                   idle_percent, medians, ping_us, possible, run)
+import functools
+import operator
+
+from hosts import (AwakeProcessors, Program, Untouched, alone, bulk_gbitps, by_turns,
+                   idle_percent, median_of, medians, ping_us, possible, run,
+                   urgent)
 
 INTERFACE = "eth0"
 BUFFER_BYTES = 64 << 20
 
 
 def nsp(args, *options, on="tap:" + INTERFACE):
-    return Program("client", args.build / "nsp", "shape", "--json", "--on", on,
-                   *options)
+    return Program("client", *nsp_command(args, *options, on=on))
 
 
+def nsp_command(args, *options, on="tap:" + INTERFACE):
+    return args.build / "nsp", "shape", "--json", "--on", on, *options
+
+
+PING_ROUNDS = 3
 HELD = ["--filter", "outbound and tcp", "--delay"]
 # Makes the tap take what leaves, and nfqueue the rest.
 BOTH_DEVICES = ["--filter", "icmp or tcp", "--direction", "outbound",
@@ -64,29 +72,39 @@ def measure_hold(args, table):
 
 
 def measure_ping(args, table):
-    """On processors that do not sleep: what their idle states, and with them the
-    host of a guest, add to each wait is the machine's. Beside it, what a loop
-    adds that only answers: the rest of it is this machine's wake-ups."""
-    bench = args.build / "bench"
-    with AwakeProcessors():
-        got = medians(args, {
+    """On processors that do not sleep, of which nobody else takes a share: what
+    idle states, the host of a guest and other programs add to each wait is the
+    machine's. Beside it, what a loop adds that only answers, asleep or awake as
+    ours is: that is the machine's too."""
+    nfqueue = args.build / "bench" / "nfqueue_reference"
+    tap = args.build / "bench" / "tap_reference"
+    ours = functools.partial(nsp_command, args)
+    commands = {
+        "bare nfqueue": (nfqueue, "--batched", "--host"),
+        "bare nfqueue, busy": (nfqueue, "--busy", "--host"),
+        "nfqueue": ours(on="host"),
+        "nfqueue, busy": ours("--busy-poll", on="host"),
+        "bare tap": (tap, INTERFACE),
+        "bare tap, busy": (tap, INTERFACE, "--busy"),
+        "tap": ours("--no-offload"),
+        "tap, busy": ours("--no-offload", "--busy-poll"),
+        "host": ours(*BOTH_DEVICES, on="host"),
+        "host, busy": ours(*BOTH_DEVICES, "--busy-poll", on="host"),
+    }
+    with AwakeProcessors(), urgent():
+        got = by_turns(PING_ROUNDS * args.rounds, {
             "untouched": Untouched,
-            "bare nfqueue": lambda: Program(
-                "client", bench / "nfqueue_reference", "--batched", "--host"),
-            "nfqueue": lambda: nsp(args, on="host"),
-            "nfqueue, busy": lambda: nsp(args, "--busy-poll", on="host"),
-            "bare tap": lambda: Program("client", bench / "tap_reference",
-                                        INTERFACE),
-            "tap": lambda: nsp(args, "--no-offload"),
-            "tap, busy": lambda: nsp(args, "--no-offload", "--busy-poll"),
-            "host": lambda: nsp(args, *BOTH_DEVICES, on="host"),
+            **{name: functools.partial(Program, "client", *alone(-1, *command))
+               for name, command in commands.items()},
         }, ping_us)
-    added = {name: us - got["untouched"] for name, us in got.items()}
+    added = {name: median_of(got, name, "untouched", operator.sub)
+             for name in got}
     for name, peer, most in (("nfqueue", "bare nfqueue", 30),
-                             ("nfqueue, busy", "bare nfqueue", 30),
+                             ("nfqueue, busy", "bare nfqueue, busy", 30),
                              ("tap", "bare tap", 40),
-                             ("tap, busy", "bare tap", 40),
-                             ("host", "bare tap", None)):
+                             ("tap, busy", "bare tap, busy", 40),
+                             ("host", "bare tap", None),
+                             ("host, busy", "bare tap, busy", None)):
         table.add(f"{name}, added to a ping, p50, us", "%.0f" % added[name],
                   "%.0f" % added[peer], "%.2f" % (added[name] / added[peer]),
                   f"<= {most}" if most else "",

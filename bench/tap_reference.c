@@ -1,11 +1,12 @@
 #define _GNU_SOURCE
 /* What a TAP can do without an engine: the peer of the tap benchmarks.
  *
- *     tap_reference INTERFACE
+ *     tap_reference INTERFACE [--busy]
  *
  * Diverts what this network namespace sends and receives at INTERFACE to a TAP,
  * and writes back at once what it reads there: one buffer, no packet, no
- * descriptor, nothing held. Prints "ready" when packets are being diverted, and
+ * descriptor, nothing held; with --busy it looks again at once where nothing is
+ * there, and never sleeps. Prints "ready" when packets are being diverted, and
  * their number when SIGINT or SIGTERM ends it. Setting up is the library's own,
  * the loop is not. */
 #include <errno.h>
@@ -36,7 +37,7 @@ stop(int signal_number)
 }
 
 static uint64_t
-reflect(int fd)
+reflect(int fd, bool busy)
 {
     static _Alignas(NSP_CACHE_LINE) uint8_t bytes[128u << 10];
     uint64_t pkts = 0;
@@ -53,7 +54,7 @@ reflect(int fd)
                 perror("write");
         }
         pkts += (uint64_t)n;
-        if (n == 0)
+        if (n == 0 && !busy)
             poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, POLL_MS);
     }
     return pkts;
@@ -119,11 +120,12 @@ main(int argc, char **argv)
     struct nsp_tap_interface interface;
     struct nsp_tc_hook hooks[3];
     struct nsp_tap_link link;
+    bool busy = argc == 3 && strcmp(argv[2], "--busy") == 0;
     const char *step;
     int err;
 
-    if (argc != 2) {
-        fprintf(stderr, "usage: %s INTERFACE\n", argv[0]);
+    if (argc != 2 && !busy) {
+        fprintf(stderr, "usage: %s INTERFACE [--busy]\n", argv[0]);
         return 2;
     }
     sigaction(SIGINT, &action, NULL);
@@ -139,6 +141,6 @@ main(int argc, char **argv)
     }
     puts("ready");
     fflush(stdout);
-    printf("%" PRIu64 " packets\n", reflect(link.fds[0]));
+    printf("%" PRIu64 " packets\n", reflect(link.fds[0], busy));
     return 0;
 }
