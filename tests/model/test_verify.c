@@ -13,9 +13,11 @@
 /* Enough to tell what is done from what is said; under a sanitizer, to come by
  * all that judges it. */
 #ifdef FEW_PKTS
-#define PKTS 10000u
+#define PKTS       10000u
+#define IS_TELLING false
 #else
-#define PKTS 200000u
+#define PKTS       200000u
+#define IS_TELLING true
 #endif
 
 /* --- An engine that does something else ----------------------------------- */
@@ -403,7 +405,7 @@ TEST(what_is_said_and_done_passes)
         verify(&rows[i].said, NULL, &checks);
         for (uint32_t c = 0; c < checks.count; c++)
             if (checks.list[c].result == NSP_CHECK_FAIL ||
-                checks.list[c].result == NSP_CHECK_NOT_TESTED)
+                (IS_TELLING && checks.list[c].result == NSP_CHECK_NOT_TESTED))
                 fail_msg("%s: %s %s: %.9g is outside %.9g..%.9g, %s",
                          rows[i].name, checks.list[c].effect,
                          checks.list[c].quantity, checks.list[c].achieved,
@@ -419,10 +421,8 @@ TEST(what_is_done_otherwise_fails)
         struct nsp_checks checks = { 0 };
 
         verify(&rows[i].said, &rows[i].done, &checks);
-#ifndef FEW_PKTS
-        if (nsp_checks_count(&checks, NSP_CHECK_FAIL) == 0)
+        if (IS_TELLING && nsp_checks_count(&checks, NSP_CHECK_FAIL) == 0)
             fail_msg("%s: nothing failed", rows[i].name);
-#endif
         nsp_checks_fini(&checks);
     }
 }
