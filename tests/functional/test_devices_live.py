@@ -88,11 +88,12 @@ def do(host, command):
 # --- Everything passes ------------------------------------------------------
 
 def test_pings_of_all_sizes_pass(wire):
-    """Fragments, too."""
+    """Fragments, too. One by one: ping has no room for two of the largest."""
     shape = wire.shape()
     for address in (FAR, FAR6):
         for size in (0, 56, 1472, 1473, 4000, 60000):
-            assert ping_to(wire.near, address, "-s", str(size), count=3) == 3
+            for _ in range(3):
+                assert ping_to(wire.near, address, "-s", str(size)) == 1
     end = shape.end()
     assert end["delivered"] == end["in"]
     assert end["in"]["pkts"] >= 72

@@ -15,6 +15,10 @@ import pytest
 
 from live_hosts import NEEDS_NETWORK, PATIENCE
 
+# What is begun without a terminal ignores it, and no shell begun by that can trap
+# it.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 NOBODY = 65534
 NSP = os.environ["NSP"]
 
