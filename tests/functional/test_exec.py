@@ -239,7 +239,11 @@ class Started:
         self.pid = int(self.process.stdout.readline())
 
     def rest(self):
-        return self.process.communicate(timeout=PATIENCE)[0]
+        try:
+            return self.process.communicate(timeout=PATIENCE)[0]
+        except subprocess.TimeoutExpired:
+            os.kill(self.pid, signal.SIGKILL)
+            raise
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT,
@@ -247,7 +251,7 @@ class Started:
 def test_passes_signals_on(nsp, number):
     name = number.name[3:]
     started = Started(nsp, f"trap 'echo {name}; exit 7' {name}; echo $$; "
-                           "while :; do read -t 1 < /dev/zero; done")
+                           "while :; do sleep 0.01; done")
     started.process.send_signal(number)
     assert started.rest() == f"{name}\n"
     assert started.process.returncode == 7
@@ -276,7 +280,7 @@ def test_leaves_processes_that_the_command_leaves(nsp):
 
 def test_has_one_signal_from_the_terminal_reach_the_command_once(nsp):
     script = ("trap 'echo -n X' INT; trap 'exit 3' TERM; echo ready; "
-              "while :; do read -t 1 < /dev/zero; done")
+              "while :; do sleep 0.01; done")
     pid, terminal = pty.fork()
     if pid == 0:
         os.execvp(nsp[0], [*nsp, "--quiet", "--", "bash", "-c", script])
