@@ -10,9 +10,8 @@ struct nsp_live_rule {
     struct nsp_rule *rules; /* Of the policy, with those left out disabled; that
                              * of the subject may be made to do less. */
     bool *off;
-    double
-        baseline_ns; /* What the way takes without it, and how late the ... */
-    struct nsp_late late; /* ... machine was when that was measured. */
+    double baseline_ns;   /* What the way takes without it. */
+    struct nsp_late late; /* The machine, when that was measured. */
     bool calm;            /* Packets keep apart, however late they are. */
     uint64_t linger_ns;   /* Not 0: packets, or copies, may come so late. */
     struct nsp_checks *checks; /* Of what is being measured. */

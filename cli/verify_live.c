@@ -208,7 +208,6 @@ measure_limit(struct nsp_live_rule *live, struct nsp_checks *checks,
               struct nsp_diag *reterr)
 {
     struct nsp_subject of = nsp_live_rule_subject(live);
-
     int result;
 
     if (of.rule->limit.unit == NSP_LIMIT_BITPS)
