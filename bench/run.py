@@ -435,6 +435,7 @@ SIMULATED_POLICY = """version: 1
 rules:
   - { name: link, rate: 1700mbit, queue: 10ms, delay: 1ms, loss: 1% }
 """
+SIMULATE_RUNS = 3  # Of each round.
 
 
 def simulated_ns(args, folder, *options):
@@ -451,9 +452,12 @@ def simulated_ns(args, folder, *options):
 
 
 def measure_simulate(args, table):
-    """The engine alone, from memory; then the same with files, whose reading
-    and writing is most of it."""
-    figures = named_figures(args, "bench_simulate")
+    """The engine alone, from memory, the median of runs, which differ by a third;
+    then the same with files, whose reading and writing is most of it."""
+    runs = [named_figures(args, "bench_simulate")
+            for _ in range(SIMULATE_RUNS * args.rounds)]
+    figures = {name: statistics.median(run[name] for run in runs)
+               for name in runs[0]}
     for name, ns in figures.items():
         met = 1e3 / ns >= 5 if name == "simulate-loss-rate-delay" else None
         table.add(f"{name}, Mpps", "%.1f" % (1e3 / ns), "", "",
