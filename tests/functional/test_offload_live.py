@@ -36,17 +36,28 @@ import socket, sys, json
 v4 = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 v6 = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
 v4.setsockopt(socket.IPPROTO_IP, 10, 0)  # IP_MTU_DISCOVER: fragments are fine.
-for to, port, size, count, tos in json.load(sys.stdin):
-    s = v6 if ":" in to else v4
-    if s is v4:
-        s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
-    for i in range(count):
-        s.sendto(bytes([port & 255]) + bytes(size - 1) if size else b"",
-                 (to, port))
+for line in sys.stdin:
+    for to, port, size, count, tos in json.loads(line):
+        s = v6 if ":" in to else v4
+        if s is v4:
+            s.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+        for i in range(count):
+            s.sendto(bytes([port & 255]) + bytes(size - 1) if size else b"",
+                     (to, port))
+    print("sent", flush=True)
+"""
+
+# Behind all that any processor still has to deliver.
+LAST = """
+import os, socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for cpu in os.sched_getaffinity(0):
+    os.sched_setaffinity(0, {cpu})
+    s.sendto(b"last", (sys.argv[1], 9999))
 """
 
 LISTENER = """
-import json, select, socket, sys, time
+import json, os, select, socket, sys
 ports = json.loads(sys.argv[1])
 socks = {}
 for port in ports:
@@ -58,16 +69,17 @@ for port in ports:
         s.bind((any_, port))
         socks[s] = (port, family == socket.AF_INET6)
 print("up", flush=True)
-got = {}
-while True:
+got, last = {}, len(os.sched_getaffinity(0))
+while last > 0 or select.select(list(socks), [], [], 0)[0]:
     for s in select.select(list(socks), [], [])[0]:
         data = s.recv(65536)
         port, v6 = socks[s]
         if port == 9999:
-            print(json.dumps(sorted(got.items())), flush=True)
-            sys.exit()
+            last -= 1
+            continue
         key = "%d%s/%d" % (port, "v6" if v6 else "", len(data))
         got[key] = got.get(key, 0) + 1
+print(json.dumps(sorted(got.items())), flush=True)
 """
 
 V6 = "fd00:78::2"
@@ -160,9 +172,21 @@ class Run:
         done = self.host.run(NSP, "reload", "--control", str(self.socket))
         assert done.returncode == 0, done.stderr
 
-    def decided(self):
+    def status(self):
         done = self.host.run(NSP, "status", "--control", str(self.socket))
-        return json.loads(done.stdout)["kernel_decided_pkts"]
+        return json.loads(done.stdout)
+
+    def decided(self):
+        return self.status()["kernel_decided_pkts"]
+
+    def wait_for_hits(self, expected):
+        """Until as many packets have met the rules that 'expected' names."""
+        until = time.monotonic() + PATIENCE
+        hits = {}
+        while any(hits.get(name) != count for name, count in expected.items()):
+            assert time.monotonic() < until, hits
+            hits = {rule["name"]: rule["hit"]["pkts"]
+                    for rule in self.status()["rules"]}
 
     def end(self):
         self.process.send_signal(signal.SIGTERM)
@@ -187,8 +211,34 @@ def listen(far):
 
 
 def send(near, rows):
+    """From sockets of their own: all flows are new."""
     done = near.run(PYTHON, "-c", SENDER, input=json.dumps(rows))
     assert done.returncode == 0, done.stderr
+
+
+class Sender:
+    """Whose flows go on from one send() to the next."""
+
+    def __init__(self, near):
+        self.process = near.start(PYTHON, "-c", SENDER, stdin=subprocess.PIPE)
+
+    def send(self, rows):
+        self.process.stdin.write(json.dumps(rows) + "\n")
+        self.process.stdin.flush()
+        assert self.process.stdout.readline() == "sent\n"
+
+    def close(self):
+        self.process.communicate(timeout=PATIENCE)
+        assert self.process.returncode == 0
+
+
+def what_arrived(near, listener):
+    """Once nothing more is to come."""
+    done = near.run(PYTHON, "-c", LAST, FAR)
+    assert done.returncode == 0, done.stderr
+    out, err = listener.communicate(timeout=PATIENCE)
+    assert listener.returncode == 0, err
+    return json.loads(out)
 
 
 def fates(near, folder, rules, *options):
@@ -197,9 +247,7 @@ def fates(near, folder, rules, *options):
     run = Run(near, folder, policy_text(rules), *options)
     send(near, TRAFFIC)
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    arrived = json.loads(listener.stdout.readline())
-    listener.wait(PATIENCE)
+    arrived = what_arrived(near, listener)
     counters = {
         rule["name"]: [rule[key] for key in ("hit", "in", "delivered",
                                              "dropped", "queued")
@@ -290,8 +338,7 @@ def test_a_reload_leaves_no_gap_and_keeps_counters(near, tmp_path):
         run.reload(texts[(i + 1) % len(texts)])
     sender.join()
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    arrived = json.loads(listener.stdout.readline())
+    arrived = what_arrived(near, listener)
     assert arrived == []
     rule = next(r for r in end["rules"] if r["name"] == "shut")
     assert rule["in"]["pkts"] == rule["dropped"]["pkts"] == 50 * 400
@@ -325,8 +372,7 @@ def test_a_stopped_process_still_has_its_drops(near, tmp_path):
     send(near, [(FAR, 53, 10, 20, 0), (FAR, 54, 10, 20, 0)])
     run.process.send_signal(signal.SIGCONT)
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    assert json.loads(listener.stdout.readline()) == [["54/10", 20]]
+    assert what_arrived(near, listener) == [["54/10", 20]]
     assert end["rules"][0]["dropped"]["pkts"] == 20
 
 
@@ -343,8 +389,7 @@ def test_a_limit_lets_its_burst_through_and_then_its_rate(near, tmp_path,
     send(near, [(FAR, 80, 10, 50, 0)])
     seconds = time.monotonic() - began
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    arrived = dict(json.loads(listener.stdout.readline()))["80/10"]
+    arrived = dict(what_arrived(near, listener))["80/10"]
     assert 4 <= arrived <= 4 + seconds + 1
     assert end["rules"][0]["dropped"]["pkts"] == 50 - arrived
     assert end["dropped"]["limit"]["pkts"] == 50 - arrived
@@ -367,8 +412,7 @@ def test_a_bucket_is_one_for_kernel_and_engine_and_outlives_reloads(
         run.reload(policy_text(text))
     send(near, [(FAR, 80, 100, 3, 0)])
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    assert json.loads(listener.stdout.readline()) == [["80/100", 4]]
+    assert what_arrived(near, listener) == [["80/100", 4]]
     few = next(r for r in end["rules"] if r["name"] == "few")
     assert few["delivered"]["pkts"] == 4
     assert few["dropped"]["pkts"] == 3
@@ -397,15 +441,18 @@ def fates_of_flows(near, tmp_path, *options):
     listener = listen(near.far)
     run = Run(near, tmp_path, policy_text(many_rules(SHUT, OPEN, WORDS)),
               *options)
+    sender = Sender(near)
     for i in range(10):
-        send(near, [(FAR, 53, 10, 20, 0), (FAR, 80, 10, 20, 0),
-                    (FAR, 81, 10 + i, 20, 0), (FAR, 81, 40, 20, 0),
-                    (FAR, 54, 7, 20, 0), (V6, 53, 3, 20, 0),
-                    (V6, 80, 1000, 20, 0), (FAR, 55, 3000, 5, 0)])
+        sender.send([(FAR, 53, 10, 20, 0), (FAR, 80, 10, 20, 0),
+                     (FAR, 81, 10 + i, 20, 0), (FAR, 81, 40, 20, 0),
+                     (FAR, 54, 7, 20, 0), (V6, 53, 3, 20, 0),
+                     (V6, 80, 1000, 20, 0), (FAR, 55, 3000, 5, 0)])
+        # The flows of the next round are known.
+        run.wait_for_hits({"shut": 40 * (i + 1), "open": 40 * (i + 1),
+                           "short": 20 * (i + 1)})
+    sender.close()
     end = run.end()
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    arrived = json.loads(listener.stdout.readline())
-    listener.wait(PATIENCE)
+    arrived = what_arrived(near, listener)
     for unit in "pkts", "bytes":
         assert end["in"][unit] == end["delivered"][unit] + sum(
             drop[unit] for drop in end["dropped"].values())
@@ -432,19 +479,10 @@ def test_a_reload_voids_what_flows_were_told(near, tmp_path):
     first packet behind the reload on, whatever became of its flow before."""
     make_quiet(near)
     listener = listen(near.far)
-    sender = near.start(PYTHON, "-c", """
-import socket, sys
-s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-for line in sys.stdin:
-    for i in range(int(line)):
-        s.sendto(b"ten bytes.", ("%s", 53))
-    print("sent", flush=True)
-""" % FAR, stdin=subprocess.PIPE)
+    sender = Sender(near)
 
     def send_more(count):
-        sender.stdin.write(f"{count}\n")
-        sender.stdin.flush()
-        assert sender.stdout.readline() == "sent\n"
+        sender.send([(FAR, 53, 10, count, 0)])
 
     run = Run(near, tmp_path, policy_text(many_rules(SHUT)))
     passed = dropped = 0
@@ -460,10 +498,8 @@ for line in sys.stdin:
         run.reload(policy_text(many_rules(SHUT)))
     send_more(50)
     end = run.end()
-    sender.stdin.close()
-    sender.wait(PATIENCE)
-    near.run(PYTHON, "-c", SENDER, input=json.dumps([(FAR, 9999, 1, 1, 0)]))
-    assert json.loads(listener.stdout.readline()) == [["53/10", passed]]
+    sender.close()
+    assert what_arrived(near, listener) == [["53/10", passed]]
     shut = next(r for r in end["rules"] if r["name"] == "shut")
     assert shut["dropped"]["pkts"] == dropped + 50
     assert shut["delivered"]["pkts"] == passed
