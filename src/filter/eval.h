@@ -79,7 +79,10 @@ struct nsp_insn {
         struct nsp_state state; /* Of a chain. */
     };
 };
-static_assert(sizeof(struct nsp_insn) == 32, "without padding, to compare");
+static_assert(sizeof(struct nsp_insn) ==
+                  6 * sizeof(uint8_t) + sizeof(uint16_t) +
+                      2 * sizeof(uint32_t) + sizeof(struct nsp_state),
+              "without padding, to compare as bytes");
 
 /* What a value that is no field is made of. */
 struct nsp_operands {
