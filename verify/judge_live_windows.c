@@ -61,12 +61,8 @@ nsp_judge_live_random_windows(const struct nsp_subject *subject,
                               const struct nsp_live_trial *trial,
                               struct nsp_checks *checks)
 {
-    const struct nsp_distribution of = { nsp_window_interval_cdf,
-                                         nsp_window_interval_cdf,
-                                         &subject->effects->windows };
     double *intervals = calloc((size_t)trial->pkts + 1, sizeof *intervals);
     uint64_t window_ns = 0, last_ns = 0;
-    double limit, d;
     size_t n = 0;
 
     if (!intervals)
@@ -85,16 +81,10 @@ nsp_judge_live_random_windows(const struct nsp_subject *subject,
         last_ns = at_ns;
     }
     check_all_came(trial, checks);
-    nsp_sort_doubles(intervals, n);
-    limit = nsp_ks_limit((double)n);
-    d = nsp_ks_distance(intervals, n, &of, NSP_LIVE_SLACK_NS);
-    nsp_check_note(nsp_checks_add_random(
-                       checks, "windows", "KS distance of intervals",
-                       NSP_UNIT_NUMBER, 0, n > 0 ? d : 1,
-                       (struct nsp_interval){ fmax(0, d - limit), d + limit },
-                       (struct nsp_interval){ 0, limit }),
-                   "from even ones, each right to 1 ms; 1.63 / sqrt(n), n %zu",
-                   n);
+    nsp_check_note(
+        nsp_check_window_intervals(&subject->effects->windows, intervals, n,
+                                   NSP_LIVE_SLACK_NS, checks),
+        "from even ones, each right to 1 ms; 1.63 / sqrt(n), n %zu", n);
     free(intervals);
     return nsp_checks_result(checks);
 }

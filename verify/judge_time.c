@@ -79,8 +79,8 @@ judge_fixed_windows(const struct nsp_subject *subject,
                         wrong);
 }
 
-double
-nsp_window_interval_cdf(const void *context, double x)
+static double
+window_interval_cdf(const void *context, double x)
 {
     const struct nsp_window_config *windows = context;
     double low = (double)windows->min_ns, high = (double)windows->max_ns;
@@ -88,17 +88,31 @@ nsp_window_interval_cdf(const void *context, double x)
     return fmin(fmax((x - low) / (high - low), 0), 1);
 }
 
+struct nsp_check *
+nsp_check_window_intervals(const struct nsp_window_config *windows,
+                           double *intervals_ns, size_t n, double slack_ns,
+                           struct nsp_checks *checks)
+{
+    const struct nsp_distribution of = { window_interval_cdf,
+                                         window_interval_cdf, windows };
+    double limit = nsp_ks_limit((double)n), d = 1;
+
+    nsp_sort_doubles(intervals_ns, n);
+    if (n > 0)
+        d = nsp_ks_distance(intervals_ns, n, &of, slack_ns);
+    return nsp_checks_add_random(
+        checks, "windows", "KS distance of intervals", NSP_UNIT_NUMBER, 0, d,
+        (struct nsp_interval){ fmax(0, d - limit), d + limit },
+        (struct nsp_interval){ 0, limit });
+}
+
 /* Packets come often enough to be in every window. */
 static int
 judge_random_windows(const struct nsp_subject *subject,
                      const struct nsp_trial *trial, struct nsp_checks *checks)
 {
-    const struct nsp_window_config *windows = &subject->effects->windows;
-    const struct nsp_distribution of = { nsp_window_interval_cdf,
-                                         nsp_window_interval_cdf, windows };
     uint64_t last_ns = NSP_TRIAL_START_NS;
     double *intervals = calloc((size_t)trial->pkts + 1, sizeof *intervals);
-    double limit, d;
     size_t n = 0;
 
     if (!intervals)
@@ -111,14 +125,8 @@ judge_random_windows(const struct nsp_subject *subject,
             last_ns = left_ns;
         }
     }
-    nsp_sort_doubles(intervals, n);
-    limit = nsp_ks_limit((double)n);
-    d = nsp_ks_distance(intervals, n, &of, 1);
-    nsp_check_note(nsp_checks_add_random(
-                       checks, "windows", "KS distance of intervals",
-                       NSP_UNIT_NUMBER, 0, d,
-                       (struct nsp_interval){ fmax(0, d - limit), d + limit },
-                       (struct nsp_interval){ 0, limit }),
+    nsp_check_note(nsp_check_window_intervals(&subject->effects->windows,
+                                              intervals, n, 1, checks),
                    "from even ones; 1.63 / sqrt(n), n %zu", n);
     free(intervals);
     return nsp_checks_result(checks);

@@ -71,9 +71,11 @@ nsp_run_fn nsp_subject_run;
 /* --- Windows ---------------------------------------------------------------
  */
 
-/* F of an interval between them, evenly from min to max; 'context' is the
- * configuration. */
-double nsp_window_interval_cdf(const void *context, double x);
+/* Judges the 'n' intervals between them, which it sorts, as drawn evenly from
+ * min to max; each is right to 'slack_ns'. Returns the check, for a note. */
+struct nsp_check *nsp_check_window_intervals(
+    const struct nsp_window_config *windows, double *intervals_ns, size_t n,
+    double slack_ns, struct nsp_checks *checks);
 
 /* How many packets of 'bytes' one takes; 0: there is no limit. */
 uint32_t nsp_window_room_pkts(const struct nsp_window_config *windows,
