@@ -14,6 +14,8 @@
 #define FULL_PHASE_NS (3000 * MS)
 
 #define RANDOM_FLAP_NS_MIN (25 * MS)
+#define RANDOM_PERIODS     20
+#define HELD_FOR           20 /* Times the mean: longer with exp(-20). */
 
 #define OVERLOAD       2
 #define PER_WINDOW     8
@@ -154,39 +156,51 @@ measure_cutoff(struct nsp_live_rule *live, struct nsp_checks *checks,
     const struct nsp_cutoff_config *cutoff = &live->subject.effects->cutoff;
     struct plan plan = plan_bare(live, nsp_judge_live_cutoff);
     struct nsp_test_packet packet = live->subject.packet;
+    uint64_t seen_ns = cutoff->after_ns;
 
     plan.as.effects.cutoff = *cutoff;
     plan.as.effects.cutoff.spared_ppm = 0;
-    if (cutoff->stall_ns != UINT64_MAX) {
-        tell(checks, "cut-off",
-             "one that ends again is judged in virtual time only");
+    if (cutoff->stall_ns <= PHASE_NS) {
+        seen_ns += cutoff->stall_ns;
+        plan.linger_ns = cutoff->hold ? cutoff->stall_ns : 0;
+    } else if (cutoff->hold && cutoff->stall_ns != UINT64_MAX) {
+        tell(checks, "cut-off", "so long a stall takes too long, live");
         return NSP_OK;
     }
     if (nsp_search_resize(live->subject.search, live->subject.index,
                           BIG_PAYLOAD, &packet))
         plan.packet = &packet;
-    if (cutoff->after_ns != 0 && cutoff->after_ns / plan.pkts * 2 > GAP_NS)
-        plan.gap_ns = cutoff->after_ns / plan.pkts * 2;
+    if (seen_ns / plan.pkts * 2 > GAP_NS)
+        plan.gap_ns = seen_ns / plan.pkts * 2;
     if (plan.gap_ns > PHASE_NS / plan.pkts * 2)
         plan.gap_ns = GAP_NS;
     return follow(live, &plan, checks, reterr);
 }
 
-/* By chance, like losses. */
+/* By chance, like losses; held, by silences, most of which are longer than what
+ * the machine makes. */
 static int
-measure_random_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
-                    struct nsp_diag *reterr)
+measure_random_flap(struct nsp_live_rule *live, struct plan *plan,
+                    struct nsp_checks *checks, struct nsp_diag *reterr)
 {
     const struct nsp_flap_config *flap = &live->subject.effects->flap;
+    uint64_t period_ns = flap->times_ns[0] + flap->times_ns[1];
     struct nsp_subject of = nsp_live_rule_subject(live);
 
-    if (!flap->hold && flap->times_ns[0] >= RANDOM_FLAP_NS_MIN &&
-        flap->times_ns[1] >= RANDOM_FLAP_NS_MIN)
+    if (flap->times_ns[0] < RANDOM_FLAP_NS_MIN ||
+        flap->times_ns[1] < RANDOM_FLAP_NS_MIN ||
+        (flap->hold && period_ns > PHASE_NS / RANDOM_PERIODS)) {
+        tell(checks, "flap",
+             "by chance, only times from 25 ms on are judged live, of links "
+             "that hold up to 0.5 s in all");
+        return NSP_OK;
+    }
+    if (!flap->hold)
         return nsp_judge_flap(&of, checks, reterr);
-    tell(checks, "flap",
-         "by chance, only times from 25 ms on after which packets are dropped "
-         "are judged live");
-    return NSP_OK;
+    plan->judge = nsp_judge_live_random_held_flap;
+    plan->pkts = PHASE_NS / GAP_NS;
+    plan->linger_ns = HELD_FOR * flap->times_ns[1];
+    return follow(live, plan, checks, reterr);
 }
 
 static int
@@ -200,7 +214,7 @@ measure_flap(struct nsp_live_rule *live, struct nsp_checks *checks,
     plan.as.effects.flap = *flap;
     plan.as.effects.flap.spared_ppm = 0;
     if (flap->kind == NSP_FLAP_EXPONENTIAL)
-        return measure_random_flap(live, checks, reterr);
+        return measure_random_flap(live, &plan, checks, reterr);
     if (flap->count != 2 || period_ns > PHASE_NS / (WHOLE_PERIODS + 1) ||
         flap->times_ns[0] < 4 * SHORTEST_NS ||
         flap->times_ns[1] < 4 * SHORTEST_NS) {

@@ -161,6 +161,29 @@ nsp_judge_live_throttle(const struct nsp_subject *subject,
     return nsp_checks_result(checks);
 }
 
+/* When the connection stalls, after the first packet was sent; 'is_exact' if
+ * that is to the packet. */
+static double
+stalls_ns(const struct nsp_cutoff_config *cutoff,
+          const struct nsp_live_trial *trial, bool *is_exact)
+{
+    uint64_t by_bytes = UINT64_MAX;
+    double at_ns = INFINITY;
+
+    if (cutoff->after_bytes != 0)
+        by_bytes = (cutoff->after_bytes + trial->bytes - 1) / trial->bytes;
+    if (by_bytes < trial->pkts)
+        at_ns = (double)(trial->sent_ns[by_bytes] - trial->sent_ns[0]);
+    *is_exact = cutoff->after_ns == 0 || (double)cutoff->after_ns >= at_ns;
+    return *is_exact ? at_ns : (double)cutoff->after_ns;
+}
+
+static bool
+is_close(double a_ns, double b_ns)
+{
+    return fabs(a_ns - b_ns) < LONG_NS;
+}
+
 /* By bytes to the packet; by time but for those sent within the slack. */
 int
 nsp_judge_live_cutoff(const struct nsp_subject *subject,
@@ -168,20 +191,26 @@ nsp_judge_live_cutoff(const struct nsp_subject *subject,
                       struct nsp_checks *checks)
 {
     const struct nsp_cutoff_config *cutoff = &subject->effects->cutoff;
-    double by_bytes = INFINITY, by_ns = INFINITY, wrong = 0, cut = 0;
+    bool is_exact;
+    double begin_ns = stalls_ns(cutoff, trial, &is_exact), end_ns = INFINITY;
+    double wrong = 0, cut = 0;
 
-    if (cutoff->after_bytes != 0)
-        by_bytes = ceil((double)cutoff->after_bytes / trial->bytes);
-    if (cutoff->after_ns != 0)
-        by_ns = (double)cutoff->after_ns;
+    if (cutoff->stall_ns != UINT64_MAX)
+        end_ns = begin_ns + (double)cutoff->stall_ns;
     for (uint32_t i = 0; i < trial->pkts; i++) {
         double at_ns = (double)(trial->sent_ns[i] - trial->sent_ns[0]);
-        bool is_cut = i >= by_bytes || at_ns > by_ns;
+        double came_ns =
+            (double)(int64_t)(trial->received_ns[i] - trial->sent_ns[0]);
+        bool came = trial->received_ns[i] != 0;
+        bool is_cut = at_ns >= begin_ns && at_ns < end_ns;
 
-        if (i < by_bytes && fabs(at_ns - by_ns) < LONG_NS)
+        if ((!is_exact && is_close(at_ns, begin_ns)) || is_close(at_ns, end_ns))
             continue;
         cut += is_cut;
-        wrong += is_cut != (trial->received_ns[i] == 0);
+        if (is_cut && cutoff->hold && end_ns < INFINITY)
+            wrong += !came || !is_close(came_ns, end_ns);
+        else
+            wrong += is_cut == came;
     }
     if (cut > 0)
         nsp_checks_add_pkts(checks, "cut-off", "packets treated otherwise", 0,
@@ -267,6 +296,74 @@ nsp_judge_live_held_flap(const struct nsp_subject *subject,
              ups > 0 ? up / ups : 0, NSP_LIVE_SLACK_NS + (double)gap_ns);
     add_time(checks, "flap", "mean time down", (double)times_ns[1],
              downs > 0 ? down / downs : 0, NSP_LIVE_SLACK_NS + (double)gap_ns);
+    return nsp_checks_result(checks);
+}
+
+/* Times in which nothing came though it was sent: those longer than 'least_ns',
+ * shorter ones not being told from the machine, and what they exceed it by. */
+struct silences {
+    double least_ns;
+    uint32_t count;
+    double exceeding_ns, between_ns; /* Sums. */
+};
+
+static void
+find_silences(const struct nsp_live_trial *trial, struct silences *ret)
+{
+    uint64_t last_ns = 0;
+
+    for (uint32_t i = 0; i < trial->pkts; i++) {
+        uint64_t at_ns = trial->received_ns[i];
+        double silent_ns;
+
+        if (at_ns == 0)
+            continue;
+        if (last_ns == 0)
+            last_ns = at_ns;
+        silent_ns = fmin((double)(int64_t)(at_ns - last_ns), held_ns(trial, i));
+        ret->between_ns += (double)(int64_t)(at_ns - last_ns);
+        last_ns = at_ns;
+        if (silent_ns <= ret->least_ns)
+            continue;
+        ret->between_ns -= silent_ns;
+        ret->exceeding_ns += silent_ns - ret->least_ns;
+        ret->count++;
+    }
+}
+
+/* Of an exponential time of mean m, what exceeds t, where something does, has
+ * the mean m, too, for it has no memory. exp(-t / m) of all exceed t; the
+ * others last m (1 - exp(-t / m) (1 + t / m)) of each, and count as up. */
+int
+nsp_judge_live_random_held_flap(const struct nsp_subject *subject,
+                                const struct nsp_live_trial *trial,
+                                struct nsp_checks *checks)
+{
+    const uint64_t *times_ns = subject->effects->flap.times_ns;
+    double up_ns = (double)times_ns[0], down_ns = (double)times_ns[1];
+    double gap_ns =
+        (double)(trial->sent_ns[trial->pkts - 1] - trial->sent_ns[0]) /
+        (trial->pkts - 1);
+    struct silences silences = { .least_ns = 2 * LONG_NS + gap_ns };
+    double t = silences.least_ns / down_ns, mean_ns, n;
+
+    find_silences(trial, &silences);
+    nsp_checks_add_pkts(checks, "flap", "packets that came", trial->pkts,
+                        nsp_live_count_received(trial));
+    n = fmax(silences.count, 1);
+    mean_ns =
+        silences.between_ns / n * exp(-t) - down_ns * (1 - exp(-t) * (1 + t));
+    nsp_check_note(nsp_checks_add_estimate(
+                       checks, "flap", "mean time up", NSP_UNIT_NS, up_ns,
+                       mean_ns, up_ns / sqrt(n), NSP_LIVE_SLACK_NS + gap_ns),
+                   "n %g, those down for %.1f ms and less left out", n,
+                   silences.least_ns / 1e6);
+    mean_ns = silences.exceeding_ns / n;
+    nsp_check_note(nsp_checks_add_estimate(
+                       checks, "flap", "mean time down", NSP_UNIT_NS, down_ns,
+                       mean_ns, down_ns / sqrt(n), NSP_LIVE_SLACK_NS + gap_ns),
+                   "n %g, those of %.1f ms and less left out", n,
+                   silences.least_ns / 1e6);
     return nsp_checks_result(checks);
 }
 

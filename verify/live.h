@@ -53,6 +53,9 @@ int nsp_judge_live_flap(const struct nsp_subject *subject,
 int nsp_judge_live_held_flap(const struct nsp_subject *subject,
                              const struct nsp_live_trial *trial,
                              struct nsp_checks *checks);
+int nsp_judge_live_random_held_flap(const struct nsp_subject *subject,
+                                    const struct nsp_live_trial *trial,
+                                    struct nsp_checks *checks);
 int nsp_judge_live_windows(const struct nsp_subject *subject,
                            const struct nsp_live_trial *trial,
                            struct nsp_checks *checks);

@@ -96,6 +96,12 @@ RULES = """
       syn-drop: { model: timed, enter: 5%, time: 9ms } }
   - { name: timed-marks, match: "ipv6 and tcp.DstPort == 1041",
       loss: { model: timed, enter: 5%, time: 9ms, mark-ce: true } }
+  - { name: stall, match: "udp.DstPort == 1042",
+      cutoff: { bytes: 300kb, stall: 100ms, hold: true } }
+  - { name: gone, match: "ipv6 and udp.DstPort == 1043",
+      cutoff: { bytes: 300kb, stall: 100ms } }
+  - { name: held-odd-flap, match: "udp.DstPort == 1044",
+      flap: { times: [40ms, 25ms], exponential: true, hold: true } }
   - { name: tcp, match: "tcp", delay: 5ms }
   - { name: elsewhere, match: "ip.DstAddr == 192.0.2.1", delay: 5ms }
 """
@@ -125,7 +131,9 @@ SURE = {("dropped", "packets let through"), ("nth", "packets lost"),
         ("acks", "ACKs delayed otherwise"), ("acks", "data delayed otherwise"),
         ("some-acks", "ACKs delayed otherwise"), ("some-acks", "rate"),
         ("held-flap", "packets that came"), ("any-slots", "packets that came"),
-        ("small-slots", "packets that came"), ("timed-marks", "packets dropped")}
+        ("small-slots", "packets that came"),
+        ("timed-marks", "packets dropped"),
+        ("held-odd-flap", "packets that came")}
 # Of the others, that they were measured, or that the machine was too busy.
 MEASURED = [("nth", "median"), ("bursts", "median"),
             ("bursts", "KS distance"), ("ten", "rate"),
@@ -136,7 +144,9 @@ MEASURED = [("nth", "median"), ("bursts", "median"),
             ("acks", "median delay of ACKs"), ("tcp", "median"),
             ("held-flap", "mean time up"), ("held-flap", "mean time down"),
             ("any-slots", "KS distance of intervals"),
-            ("timed-syns", "rate"), ("timed-marks", "rate")]
+            ("timed-syns", "rate"), ("timed-marks", "rate"),
+            ("held-odd-flap", "mean time up"),
+            ("held-odd-flap", "mean time down")]
 
 
 def rules_of(part, parts):

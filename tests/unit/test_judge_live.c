@@ -1,8 +1,10 @@
 /* What live trials must look like to pass, and do not to fail: made up here,
  * with packets a millisecond apart that take 0.1 ms. */
+#include "base/prng.h"
 #include "verify/live.h"
 #include "tests/lib/test.h"
 
+#include <math.h>
 #include <string.h>
 
 #define MS   UINT64_C(1000000)
@@ -130,6 +132,35 @@ TEST(a_cutoff_is_exact_by_bytes_and_nearly_by_time)
     effects.cutoff.after_ns = 5000 * MS;
     memcpy(received_ns, sent_ns, sizeof received_ns);
     expect(nsp_judge_live_cutoff, 0, 0, 1);
+}
+
+TEST(a_stall_ends_in_time_for_what_it_holds_or_drops)
+{
+    begin();
+    effects.cutoff = (struct nsp_cutoff_config){ .after_bytes = 500000,
+                                                 .stall_ns = 300 * MS };
+    for (uint32_t i = 500; i < 800; i++)
+        received_ns[i] = 0;
+    expect(nsp_judge_live_cutoff, 1, 0, 0);
+    effects.cutoff.hold = true;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    for (uint32_t i = 500; i < 800; i++)
+        received_ns[i] = sent_ns[800] + WAY;
+    expect(nsp_judge_live_cutoff, 1, 0, 0);
+    received_ns[600] -= 5 * MS;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    received_ns[600] += 5 * MS;
+    effects.cutoff.stall_ns = 310 * MS;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    effects.cutoff.stall_ns = 300 * MS;
+    effects.cutoff.hold = false;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
+    effects.cutoff.hold = true;
+    effects.cutoff.after_bytes = 0;
+    effects.cutoff.after_ns = 500 * MS;
+    expect(nsp_judge_live_cutoff, 1, 0, 0);
+    effects.cutoff.after_ns = 490 * MS;
+    expect(nsp_judge_live_cutoff, 0, 1, 0);
 }
 
 TEST(a_link_goes_up_and_down_for_its_times)
@@ -349,6 +380,45 @@ TEST(a_link_that_holds_is_silent_while_it_is_down)
     expect(nsp_judge_live_held_flap, 0, 3, 0);
 }
 
+static uint64_t
+draw_exponential(struct nsp_prng *drawn, uint64_t mean_ns)
+{
+    double u = ((double)(nsp_prng_next(drawn) >> 11) + 1) / 0x1p53;
+
+    return (uint64_t)(-log(u) * (double)mean_ns);
+}
+
+/* Exponential times of 30 ms up and 25 ms down. */
+TEST(a_link_that_holds_by_chance_has_silences_of_its_mean)
+{
+    uint64_t times_ns[2] = { 30 * MS, 25 * MS };
+    uint64_t up_ns = 1000 * MS, down_ns = up_ns;
+    struct nsp_prng drawn;
+
+    begin();
+    nsp_prng_init(&drawn, 5, 0);
+    effects.flap = (struct nsp_flap_config){ .kind = NSP_FLAP_EXPONENTIAL,
+                                             .count = 2,
+                                             .times_ns = times_ns,
+                                             .hold = true };
+    for (uint32_t i = 0; i < PKTS; i++) {
+        while (sent_ns[i] >= up_ns) {
+            down_ns = up_ns + draw_exponential(&drawn, times_ns[0]);
+            up_ns = down_ns + draw_exponential(&drawn, times_ns[1]);
+        }
+        if (sent_ns[i] >= down_ns)
+            received_ns[i] = up_ns + WAY;
+    }
+    expect(nsp_judge_live_random_held_flap, 3, 0, 0);
+    times_ns[0] = 200 * MS;
+    expect(nsp_judge_live_random_held_flap, 2, 1, 0);
+    times_ns[0] = 30 * MS;
+    times_ns[1] = 200 * MS;
+    expect(nsp_judge_live_random_held_flap, 2, 1, 0);
+    received_ns[3] = 0;
+    expect(nsp_judge_live_random_held_flap, 1, 2, 0);
+}
+
 /* Intervals of 10, 11, ... 30 ms, in some order. */
 TEST(random_windows_have_even_intervals)
 {
@@ -433,6 +503,8 @@ TEST_MAIN(
     cmocka_unit_test(packets_that_go_at_once_are_not_too_many),
     cmocka_unit_test(late_packets_follow_one_another),
     cmocka_unit_test(a_cutoff_is_exact_by_bytes_and_nearly_by_time),
+    cmocka_unit_test(a_stall_ends_in_time_for_what_it_holds_or_drops),
+    cmocka_unit_test(a_link_that_holds_by_chance_has_silences_of_its_mean),
     cmocka_unit_test(a_link_goes_up_and_down_for_its_times),
     cmocka_unit_test(packets_come_with_their_windows),
     cmocka_unit_test(a_throttle_lets_so_many_through),
