@@ -110,6 +110,30 @@ while True:
     data, peer = s.recvfrom(65536)
     s.sendto(data, peer)
 """
+# Datagrams of one flow, one after the other.
+UDP_ASK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 6002))
+s.settimeout(0.2)
+ok = 0
+for _ in range(int(sys.argv[2])):
+    s.sendto(b"asked", (sys.argv[1], 5001))
+    try:
+        ok += s.recv(2000) == b"asked"
+    except TimeoutError:
+        pass
+print(ok)
+"""
+
+
+def ask(host, to, count=1):
+    """How many of so many datagrams UDP_ECHO answers."""
+    done = host.run("/usr/bin/python3", "-c", UDP_ASK, to, str(count))
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
 # With destination options in front of the datagrams where asked.
 UDP_CLIENT = """
 import random, socket, sys

@@ -7,13 +7,15 @@ The network of test_bridge_live.py.
 
 import json
 import signal
+import time
 
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR6, PATIENCE, answered, answers_in_time,
-                        assert_only_warnings, ping, start_pings, parted as net)  # noqa: F401
-from live_traffic import (CONNECT, PYTHON, UDP_CLIENT, UDP_ECHO, ping_to,
-                          transfer)
+                        assert_only_warnings, ping, start_pings, stop,
+                        parted as net)  # noqa: F401
+from live_traffic import (CONNECT, PYTHON, UDP_CLIENT, UDP_ECHO, ask,
+                          ping_to, transfer)
 from test_bridge_live import bridge, joined, pytestmark, traces  # noqa: F401
 from test_shape_live import NSP
 
@@ -120,8 +122,9 @@ def decide(net, tmp_path, *options):
 def test_rules_decide_alike_in_the_kernel_and_here(net, tmp_path):
     pushed, by_kernel = decide(net, tmp_path)
     here, none = decide(net, tmp_path, "--no-offload")
-    assert by_kernel > 0 and none == 0
-    assert pushed == here
+    closed, by_closed = decide(net, tmp_path, "--fail-closed")
+    assert by_kernel > 0 and none == 0 and by_closed > 0
+    assert pushed == here == closed
     assert pushed["lost"][0]["pkts"] == 4
 
 
@@ -158,7 +161,7 @@ def test_flows_decide_alike_in_the_kernel_and_here(net, tmp_path):
             for address in (FAR, FAR6)]
     assert all(e.stdout.readline() == "ready\n" for e in echo)
     joined(net).end()
-    for options in (), ("--no-offload",):
+    for options in (), ("--no-offload",), ("--fail-closed",):
         run = net.middle.start(NSP, "run", "--json", "--control", "",
                                *options, str(policy))
         assert json.loads(run.stdout.readline())["type"] == "running"
@@ -170,7 +173,8 @@ def test_flows_decide_alike_in_the_kernel_and_here(net, tmp_path):
         assert rules["lost"]["dropped"] == {"pkts": 200,
                                             "bytes": 100 * (38 + 58)}
         assert rules["udp"]["delivered"]["pkts"] == 400
-        assert (end["kernel_decided_pkts"] > 0) == (options == ())
+        assert (end["kernel_decided_pkts"] >
+                0) == ("--no-offload" not in options)
     for process in echo:
         process.kill()
         process.communicate()
@@ -207,3 +211,47 @@ def test_what_does_not_match_crosses_with_all_offloads_on(net):
     assert transfer(net.far, net, NEAR6)
     assert ping(net, 3) == 0
     assert shape.end()["in"]["pkts"] == 3
+
+
+def passes_until(answers):
+    """Returns when what passed in the kernel does so no more."""
+    until = time.monotonic() + PATIENCE
+    while answers():
+        assert time.monotonic() < until
+
+
+def test_what_rules_let_pass_ends_with_a_process_that_fails_closed(net,
+                                                                   tmp_path):
+    echo = net.far.start(PYTHON, "-c", UDP_ECHO, FAR)
+    assert echo.stdout.readline() == "ready\n"
+    run, _ = start_rules(net, tmp_path, "--fail-closed")
+    assert answers_in_time(net)
+    assert ask(net, FAR, 20) == 20
+    stop(run)
+    passes_until(lambda: ask(net, FAR))
+    assert ask(net, FAR, 5) == 0
+    run.send_signal(signal.SIGCONT)
+    assert answers_in_time(net)
+    assert ask(net, FAR, 5) == 5
+    end = end_rules(run)
+    assert end["kernel_decided_pkts"] >= 50
+    assert end["kernel_dropped_pkts"] >= 6
+    echo.kill()
+    echo.communicate()
+
+
+def test_what_does_not_match_ends_with_a_process_that_fails_closed(net):
+    shape = bridge(net, "--filter", "udp.DstPort == 9", "--fail-closed",
+                   kernel=True)
+    assert answers_in_time(net)
+    stop(shape.process)
+    passes_until(lambda: ping(net))
+    assert ping(net, 3) == 0
+    shape.process.send_signal(signal.SIGCONT)
+    assert answers_in_time(net)
+    assert json.loads(shape.process.stdout.readline())["in"]["pkts"] == 0
+    shape.process.kill()
+    shape.process.communicate()
+    assert ping(net, 3) == 0
+    joined(net).end()
+    assert traces(net.middle) == []

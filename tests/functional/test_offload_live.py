@@ -12,7 +12,7 @@ import pytest
 
 from live_hosts import (FAR, NEEDS_NETWORK, PATIENCE, answers_in_time, near,
                         stop)  # noqa: F401
-from live_traffic import PYTHON
+from live_traffic import PYTHON, UDP_ECHO, ask
 
 NSP = os.environ["NSP"]
 
@@ -270,8 +270,11 @@ def test_the_same_packets_have_the_same_fate(near, tmp_path, name):
     with_, counted, end = fates(near, tmp_path, POLICIES[name])
     without, expected, plain = fates(near, tmp_path, POLICIES[name],
                                      "--no-offload")
-    assert with_ == without
-    assert counted == expected
+    closed, closed_counted, closed_end = fates(near, tmp_path, POLICIES[name],
+                                               "--fail-closed")
+    assert with_ == without == closed
+    assert counted == expected == closed_counted
+    assert closed_end["kernel_decided_pkts"] > 0
     assert plain["kernel_decided_pkts"] == 0
     assert end["kernel_decided_pkts"] > 0
     assert any(rule[0]["pkts"] for rule in counted.values())
@@ -456,7 +459,7 @@ def fates_of_flows(near, tmp_path, *options):
     for unit in "pkts", "bytes":
         assert end["in"][unit] == end["delivered"][unit] + sum(
             drop[unit] for drop in end["dropped"].values())
-    assert (end["kernel_decided_pkts"] > 0) == (options == ())
+    assert (end["kernel_decided_pkts"] > 0) == ("--no-offload" not in options)
     rules = {rule["name"]: rule for rule in end["rules"]}
     acted = [[rules[name][key]["pkts"]
               for key in ("hit", "in", "delivered", "dropped")]
@@ -471,7 +474,8 @@ def test_flows_that_the_engine_decided_have_the_same_fate(near, tmp_path):
     knows, and none."""
     make_quiet(near)
     assert (fates_of_flows(near, tmp_path) ==
-            fates_of_flows(near, tmp_path, "--no-offload"))
+            fates_of_flows(near, tmp_path, "--no-offload") ==
+            fates_of_flows(near, tmp_path, "--fail-closed"))
 
 
 def test_a_reload_voids_what_flows_were_told(near, tmp_path):
@@ -503,3 +507,38 @@ def test_a_reload_voids_what_flows_were_told(near, tmp_path):
     shut = next(r for r in end["rules"] if r["name"] == "shut")
     assert shut["dropped"]["pkts"] == dropped + 50
     assert shut["delivered"]["pkts"] == passed
+
+
+ASKED = '  - {{ name: open, match: "udp.DstPort == 5001"{} }}\n'
+
+
+@pytest.mark.parametrize("rules", [
+    ASKED.format("") + HELD,
+    ASKED.format(", limit: 1gbit") + HELD,
+    HELD,
+    many_rules(ASKED.format("")),
+], ids=["a rule", "a limit", "no rule", "a flow"])
+def test_what_passes_in_the_kernel_ends_with_a_process_that_fails_closed(
+        near, tmp_path, rules):
+    """And begins again with it."""
+    make_quiet(near)
+    echo = near.far.start(PYTHON, "-c", UDP_ECHO, FAR)
+    assert echo.stdout.readline() == "ready\n"
+    run = Run(near, tmp_path, policy_text(rules), "--fail-closed")
+    until = time.monotonic() + PATIENCE
+    before = run.decided()
+    while run.decided() < before + 20:
+        assert time.monotonic() < until
+        ask(near, FAR, 20)
+    stop(run.process)
+    until = time.monotonic() + PATIENCE
+    while ask(near, FAR):
+        assert time.monotonic() < until
+    assert ask(near, FAR, 5) == 0
+    run.process.send_signal(signal.SIGCONT)
+    until = time.monotonic() + PATIENCE
+    while not ask(near, FAR):
+        assert time.monotonic() < until
+    assert run.end()["kernel_dropped_pkts"] >= 6
+    echo.kill()
+    echo.communicate()

@@ -297,8 +297,10 @@ bridge_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 
     if (nsp_bridge_queue_must_send(q))
         timeout_ns = nsp_min_u64(timeout_ns, RESEND_NS);
-    return nsp_beats_wait(&io->beats, queue, timeout_ns, waiting.readable,
-                          sleep_on, &waiting);
+    /* What programs let pass wakes nobody, so that it tells of no hang. */
+    return nsp_beats_wait(&io->beats, queue, timeout_ns,
+                          waiting.readable && !io->fail_closed, sleep_on,
+                          &waiting);
 }
 
 /* --- State ---------------------------------------------------------------- */

@@ -320,13 +320,11 @@ attach_to(struct nsp_io *io, struct nsp_bridge_port *port, int program_fd,
 }
 
 /* Tells whether the stack may forward what the filter does not match: it is
- * slower at that than drivers that need not copy frames, and nothing must cross
- * beside an engine that fails closed. */
+ * slower at that than drivers that need not copy frames. */
 static bool
 may_pass_by(const struct nsp_io *io, const struct nsp_bridge_config *device)
 {
-    return !device->take_all && !io->fail_closed &&
-           !io->queues[0].sockets[0][0].zero_copy;
+    return !device->take_all && !io->queues[0].sockets[0][0].zero_copy;
 }
 
 static int

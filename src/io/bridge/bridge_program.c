@@ -61,18 +61,17 @@ put_reserved(struct nsp_bpf_program *p)
     nsp_bpf_place(p, LABEL_OTHER);
 }
 
-/* Goes on while the worker of the frame's queue, which is left in R7, is
- * alive. */
+/* Goes on while the worker of the frame's queue is alive, else to LABEL_LATE
+ * with the shared words in R9. */
 static void
 put_alive(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
-    nsp_bpf_load_context(p, R7, offsetof(struct xdp_md, rx_queue_index));
     nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
     nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
     nsp_bpf_move(p, R9, R8);
     nsp_beats_put_death_test(p, LABEL_LATE);
     if (steer->workers > 1) {
-        nsp_bpf_move(p, R1, R7);
+        nsp_bpf_load_context(p, R1, offsetof(struct xdp_md, rx_queue_index));
         nsp_bpf_put(p, BPF_ALU64 | BPF_MOD | BPF_K, R1, R0, 0,
                     (int32_t)steer->workers);
         /* Never so: the verifier does not know what a remainder is. */
@@ -86,13 +85,14 @@ put_alive(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 
 /* Has the rules decide IP packets without tags; others, and those that they do
  * not decide, go on at LABEL_WANTED. They end with the process whose they
- * are. */
+ * are; one that fails closed has shown that it is alive. */
 static void
 put_offload(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
-    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
-    nsp_beats_put_death_test(p, LABEL_PASS);
-
+    if (!steer->fail_closed) {
+        nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
+        nsp_beats_put_death_test(p, LABEL_PASS);
+    }
     nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
     nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));
     nsp_bpf_move(p, R1, R2);
@@ -127,11 +127,14 @@ put_xdp(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 
     nsp_bpf_move(p, R6, R1);
     put_reserved(p);
+    if (steer->fail_closed)
+        put_alive(p, steer); /* Or nothing crosses. */
     if (steer->filter)
         put_choice(p, steer);
-    put_alive(p, steer);
+    if (!steer->fail_closed)
+        put_alive(p, steer);
     nsp_bpf_load_map(p, R1, BPF_PSEUDO_MAP_FD, steer->sockets_fd);
-    nsp_bpf_move(p, R2, R7);
+    nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, rx_queue_index));
     nsp_bpf_set(p, R3, otherwise); /* Where the map has no socket. */
     nsp_bpf_call(p, BPF_FUNC_redirect_map);
     nsp_bpf_exit(p);

@@ -17,7 +17,8 @@
  *       keep to themselves, 01:80:C2:00:00:00 to 0F (spanning tree, pause,
  *       LACP, LLDP), and those that the filter does not match, always pass to
  *       the stack. What rules decide here is dropped, or passes, until the
- *       process is dead: they end with it.
+ *       process is dead: they end with it. Where late frames are dropped, rules
+ *       and filter are asked only while the worker is alive.
  * tc    At the port's ingress: sends what XDP let pass out of the other port. A
  *       frame that takes this way is the stack's, so what is left to do of its
  *       checksum and segmentation gets done.

@@ -193,9 +193,11 @@ tap_wait_with(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns, int fd)
         .other_fd = fd,
     };
 
+    /* What programs let pass wakes nobody, so that it tells of no hang. */
     return nsp_beats_wait(&io->beats, queue, timeout_ns,
-                          waiting.readable && io->queue_count == 1, sleep_on,
-                          &waiting);
+                          waiting.readable && io->queue_count == 1 &&
+                              !io->fail_closed,
+                          sleep_on, &waiting);
 }
 
 static int

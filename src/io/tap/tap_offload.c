@@ -69,30 +69,17 @@ change_programs(struct nsp_io *io, struct nsp_bpf_offload *next)
     return err;
 }
 
-/* What passes is to pass only while the engine is alive: with 'fail_closed' it
- * is asked about all but drops. */
 static int
 create(struct nsp_io *io, const struct nsp_offload_request *request,
        struct nsp_bpf_offload **ret)
 {
-    struct nsp_offload_rule own[NSP_OFFLOAD_RULES_MAX];
-    struct nsp_offload_request wanted = *request;
     struct nsp_bpf_offload_maps maps = { .buckets_fd = io->buckets.fd };
 
-    assert(request->count <= NSP_OFFLOAD_RULES_MAX);
-    wanted.rules = own;
-    for (uint32_t i = 0; i < request->count; i++) {
-        own[i] = request->rules[i];
-        if (io->fail_closed && (own[i].does == NSP_OFFLOAD_PASS ||
-                                own[i].does == NSP_OFFLOAD_POLICE))
-            own[i].does = NSP_OFFLOAD_ASK;
-    }
-    wanted.complete &= !io->fail_closed;
     /* Where there can be none, flows go on with the engine. */
-    if (request->flow_rules > 0 && io->flows_fd < 0 && !io->fail_closed)
+    if (request->flow_rules > 0 && io->flows_fd < 0)
         io->flows_fd = nsp_bpf_flows_create();
     maps.flows_fd = io->flows_fd;
-    return nsp_bpf_offload_create(NSP_EBPF_TCX, &wanted, &maps, &io->allocator,
+    return nsp_bpf_offload_create(NSP_EBPF_TCX, request, &maps, &io->allocator,
                                   ret);
 }
 

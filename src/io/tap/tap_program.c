@@ -128,6 +128,19 @@ _Static_assert(sizeof(struct bpf_fib_lookup) % 8 == 0 &&
                    NSP_BPF_OFFLOAD_STACK_BYTES % 8 == 0,
                "words are aligned");
 
+/* Goes on while every worker is alive, else to LABEL_LATE with the shared
+ * words in R8. */
+static void
+put_beat_test(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
+{
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
+    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, divert->shared_fd);
+    nsp_beats_put_death_test(p, LABEL_LATE);
+    for (uint32_t q = 0; q < divert->queues; q++)
+        nsp_beats_put_test(p, (int32_t)(q * sizeof(struct nsp_beat)),
+                           LABEL_LATE);
+}
+
 /* Goes on at LABEL_WANTED with packets that the filter matches and no rule
  * decides. */
 static void
@@ -143,22 +156,11 @@ put_choice(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
     if (divert->offload) {
         nsp_bpf_jump_if(p, BPF_JEQ, R0, NSP_EBPF_UNKNOWN, LABEL_WANTED);
+        if (divert->fail_closed)
+            put_beat_test(p, divert); /* Rules let packets pass, too. */
         nsp_bpf_offload_put(divert->offload, p, &offload_exits);
     }
     nsp_bpf_place(p, LABEL_WANTED);
-}
-
-/* Goes on while every worker is alive, else to LABEL_LATE with the shared
- * words in R8. */
-static void
-put_beat_test(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
-{
-    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
-    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, divert->shared_fd);
-    nsp_beats_put_death_test(p, LABEL_LATE);
-    for (uint32_t q = 0; q < divert->queues; q++)
-        nsp_beats_put_test(p, (int32_t)(q * sizeof(struct nsp_beat)),
-                           LABEL_LATE);
 }
 
 /* Sends packets of this host that are wanted to the TAP; others go on at

@@ -31,7 +31,7 @@
  *            the routing tables do not forward.
  * Alive      A word for each queue says until when the engine is taken to be
  *            alive (struct nsp_beats_shared). Later packets pass by, or are
- *            dropped. */
+ *            dropped (fail_closed), also those that rules would let pass. */
 
 /* Packets with this bit in their mark are diverted by no engine; the nfqueue
  * device uses the same. */

@@ -20,7 +20,8 @@
  * Death      A robust futex among the words tells of it at once, and not only
  *            the files that the kernel closes in the end.
  * Limits     hang_ms bounds either. Where a program does not know which worker
- *            a packet goes to, workers must not sleep, but wake now and then to
+ *            a packet goes to, or lets packets pass by these signs without
+ *            waking anybody, workers must not sleep, but wake now and then to
  *            say that they are alive.
  * Threads    Each queue's words are its worker's; late from any. */
 
