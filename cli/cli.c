@@ -31,6 +31,7 @@ struct getopt_tables {
 };
 #define VALUE_BASE  256 /* Above any letter. */
 #define COMMON_BASE 4096
+#define NO_MORE     (-1)
 
 const struct nsp_option *
 nsp_cli_table(const struct nsp_command *command, unsigned table)
@@ -157,9 +158,10 @@ report_misuse(struct nsp_cli *cli, const struct getopt_tables *tables,
     return NSP_CLI_EXIT;
 }
 
-int
-nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
-                    const char **ret_value)
+/* Reads the next option of cli->command: its index in the table, NO_MORE or
+ * NSP_CLI_EXIT. '*ret_value' is its argument, "" without one. */
+static int
+next_option(struct nsp_cli *cli, int argc, char *argv[], const char **ret_value)
 {
     struct getopt_tables tables;
 
@@ -170,7 +172,7 @@ nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
             getopt_long(argc, argv, tables.letters, tables.options, NULL);
 
         if (answer == -1)
-            return NSP_CLI_END;
+            return NO_MORE;
         if (answer == '?' || answer == ':')
             return report_misuse(cli, &tables, argv, answer);
         for (size_t i = 0; i < tables.letter_count; i++)
@@ -194,12 +196,13 @@ nsp_cli_take_options(struct nsp_cli *cli, int argc, char *argv[],
     const char *value;
     int option;
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
+    while ((option = next_option(cli, argc, argv, &value)) >= 0) {
         int status = take(cli, context, option, value);
 
         if (status == NSP_EXIT_OK)
             continue;
-        cli->status = status;
+        if (status != NSP_CLI_EXIT)
+            cli->status = status;
         return NSP_CLI_EXIT;
     }
     return option == NSP_CLI_EXIT ? NSP_CLI_EXIT : NSP_EXIT_OK;
@@ -237,16 +240,11 @@ int
 nsp_cli_run(struct nsp_cli *cli, const struct nsp_command *command, int argc,
             char *argv[])
 {
-    const char *value;
-    int option;
-
     cli->command = command;
     optind = 0; /* Tells glibc to begin anew. */
     if (command->run)
         return command->run(cli, argc, argv);
-
-    option = nsp_cli_next_option(cli, argc, argv, &value);
-    if (option == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     return nsp_cli_run_subcommand(cli, argc - optind, argv + optind);
 }

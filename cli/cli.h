@@ -11,11 +11,11 @@
  * options from which parsing, help, suggestions, completion follow.
  *
  * A command is one file cmd_<name>.c that defines one struct nsp_command, and
- * one line in nsp.c. Its run function reads its options in a loop:
+ * one line in nsp.c. Its run function reads its options by a function of its
+ * own, called with each:
  *
- *     while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
- *         switch (option) { ... }
- *     if (option == NSP_CLI_EXIT)
+ *     if (nsp_cli_take_options(cli, argc, argv, take_option, &request) ==
+ *         NSP_CLI_EXIT)
  *         return cli->status;
  *
  * after which argv[optind] is the first operand. Everything that prints does so
@@ -62,20 +62,13 @@ struct nsp_command {
 };
 
 #define NSP_CLI_SHARED 1024 /* Index of the first of the shared options. */
-#define NSP_CLI_END    (-1) /* No more options. */
-#define NSP_CLI_EXIT                                                           \
-    (-2) /* Return cli->status: help was asked, or an error.                   \
-          */
+#define NSP_CLI_EXIT   (-2) /* Return cli->status: help, or an error. */
 
-/* Reads the next option of cli->command: its index in the table, NSP_CLI_END or
- * NSP_CLI_EXIT. '*ret_value' is its argument, "" without one. Common options
- * (--json, --color, --help) are dealt with here. */
-int nsp_cli_next_option(struct nsp_cli *cli, int argc, char *argv[],
-                        const char **ret_value);
-
-/* Hands every option to 'take', by its index in the table, until that returns
- * an exit status that is not NSP_EXIT_OK. Returns NSP_EXIT_OK, or NSP_CLI_EXIT.
- */
+/* Hands every option of cli->command to 'take', by its index in the table and
+ * with its argument, "" without one, until that returns an exit status that is
+ * not NSP_EXIT_OK, or NSP_CLI_EXIT to end with cli->status. Common options
+ * (--json, --color, --help) are dealt with here; a command without others needs
+ * no 'take'. Returns NSP_EXIT_OK, or NSP_CLI_EXIT. */
 typedef int nsp_cli_take_fn(struct nsp_cli *cli, void *context, int option,
                             const char *value);
 int nsp_cli_take_options(struct nsp_cli *cli, int argc, char *argv[],

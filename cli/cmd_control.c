@@ -50,20 +50,26 @@ fail_to_ask(struct nsp_cli *cli, int err, const char *path)
     return nsp_cli_fail(cli, &diag);
 }
 
+static int
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    struct request *r = context;
+
+    (void)cli;
+    if (option == OPT_CONTROL)
+        r->path = value;
+    else
+        r->goes_on = true;
+    return NSP_EXIT_OK;
+}
+
 /* Returns NSP_EXIT_OK, an exit status, or NSP_CLI_EXIT. */
 static int
 read_request(struct nsp_cli *cli, int argc, char *argv[], struct request *ret)
 {
-    const char *value;
-    int option, status;
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, ret);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        if (option == OPT_CONTROL)
-            ret->path = value;
-        else
-            ret->goes_on = true;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return NSP_CLI_EXIT;
     status = nsp_cli_check_operands(cli, argc, argv, 0, 0, "");
     if (status != NSP_EXIT_OK || ret->path)

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -241,34 +240,41 @@ static const struct nsp_option options[] = {
     { NULL, NULL, NULL, 0 },
 };
 
+struct request {
+    int64_t seconds_per_phase, seed;
+};
+
+static int
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    struct request *r = context;
+
+    if (option == OPTION_SECONDS)
+        return nsp_cli_read_int(cli, "--seconds-per-phase", value, SECONDS_MIN,
+                                SECONDS_MAX, &r->seconds_per_phase);
+    return nsp_cli_read_int(cli, "--seed", value, 0, INT64_MAX, &r->seed);
+}
+
 static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
-    int64_t seconds = DEFAULT_SECONDS, seed = 1;
+    struct request request = { DEFAULT_SECONDS, 1 };
     struct demo *demo;
-    const char *value;
-    int option, status = 0;
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &request);
 
-    while (status == 0 &&
-           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        status =
-            option == OPTION_SECONDS
-                ? nsp_cli_read_int(cli, "--seconds-per-phase", value,
-                                   SECONDS_MIN, SECONDS_MAX, &seconds)
-                : nsp_cli_read_int(cli, "--seed", value, 0, INT64_MAX, &seed);
-    if (status == 0 && option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
-    if (status == 0)
-        status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
-    if (status != 0)
+    status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
+    if (status != NSP_EXIT_OK)
         return status;
 
     demo = calloc(1, sizeof *demo);
     if (!demo)
         return nsp_cli_fail_result(cli, NSP_NO_MEMORY, &(struct nsp_diag){ 0 });
     demo->cli = cli;
-    demo->seed = (uint64_t)seed;
-    demo->samples_per_phase = (uint32_t)seconds * NSP_DEMO_SAMPLES_PER_S;
+    demo->seed = (uint64_t)request.seed;
+    demo->samples_per_phase =
+        (uint32_t)request.seconds_per_phase * NSP_DEMO_SAMPLES_PER_S;
     nsp_interrupt_catch();
     status = run_phases(demo);
     free(demo);

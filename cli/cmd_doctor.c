@@ -342,17 +342,24 @@ is_backend(const char *name)
 }
 
 static int
+take_backend(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    const char **only = context;
+
+    (void)option;
+    if (!is_backend(value))
+        return refuse_backend(cli, value);
+    *only = value;
+    return NSP_EXIT_OK;
+}
+
+static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
-    const char *value, *only = NULL;
-    int option, status;
+    const char *only = NULL;
+    int status = nsp_cli_take_options(cli, argc, argv, take_backend, &only);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0) {
-        if (!is_backend(value))
-            return refuse_backend(cli, value);
-        only = value;
-    }
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
     if (status != NSP_EXIT_OK)

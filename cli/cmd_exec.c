@@ -33,9 +33,9 @@ struct request {
 };
 
 static int
-take_option(struct nsp_cli *cli, struct request *r, int option,
-            const char *value)
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
+    struct request *r = context;
     int status = NSP_EXIT_OK;
 
     if (option >= NSP_CLI_SHARED)
@@ -87,17 +87,12 @@ static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct request r = { .job.filter = "true" };
-    const char *value;
-    int option, status = NSP_EXIT_OK;
+    int status;
 
     cli->json = false; /* One seen from afar may be the command's. */
-    while (status == NSP_EXIT_OK &&
-           (option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        status = take_option(cli, &r, option, value);
-    if (status == NSP_EXIT_OK && option == NSP_CLI_EXIT)
-        status = cli->status ? NSP_EXEC_FAILED : -1;
-    if (status == NSP_EXIT_OK)
-        status = split_ways(cli, &r);
+    if (nsp_cli_take_options(cli, argc, argv, take_option, &r) == NSP_CLI_EXIT)
+        return cli->status == NSP_EXIT_OK ? NSP_EXIT_OK : NSP_EXEC_FAILED;
+    status = split_ways(cli, &r);
     if (status == NSP_EXIT_OK && optind >= argc)
         status =
             nsp_cli_usage(cli, "write it behind --", "no command to execute");
@@ -105,7 +100,7 @@ run(struct nsp_cli *cli, int argc, char *argv[])
     if (status == NSP_EXIT_OK)
         status = nsp_exec_run(cli, &r.job);
     else
-        status = status < 0 ? NSP_EXIT_OK : NSP_EXEC_FAILED;
+        status = NSP_EXEC_FAILED;
     nsp_policy_file_destroy(r.policy);
     return status;
 }

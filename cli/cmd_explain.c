@@ -138,16 +138,23 @@ explain(struct nsp_cli *cli, const struct request *request,
 }
 
 static int
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    struct request *r = context;
+
+    (void)cli;
+    *(option == EXPLAIN_IN ? &r->in : &r->packet) = value;
+    return NSP_EXIT_OK;
+}
+
+static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct request request = { .packet = NULL };
     struct nsp_policy_file *file = NULL;
-    const char *value;
-    int option, status;
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &request);
 
-    while ((option = nsp_cli_next_option(cli, argc, argv, &value)) >= 0)
-        *(option == EXPLAIN_IN ? &request.in : &request.packet) = value;
-    if (option == NSP_CLI_EXIT)
+    if (status == NSP_CLI_EXIT)
         return cli->status;
     if (request.packet && request.in)
         return nsp_cli_usage(cli, "ask about one of them",

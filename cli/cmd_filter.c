@@ -1,4 +1,3 @@
-#include <getopt.h>
 #include <stdlib.h>
 
 #include "cli/commands.h"

@@ -125,10 +125,10 @@ static int
 run_list(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct nsp_json json;
-    const char *value, *name;
+    const char *name;
     int status;
 
-    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
     if (status != NSP_EXIT_OK)
@@ -202,10 +202,9 @@ run_show(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct nsp_profile *profile = NULL;
     struct nsp_json json;
-    const char *value;
     int status;
 
-    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 1, 1, "PROFILE");
     if (status == NSP_EXIT_OK)

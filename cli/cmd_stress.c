@@ -197,9 +197,7 @@ run_chaos(struct nsp_cli *cli, int argc, char *argv[])
 static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
-    const char *value;
-
-    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     return nsp_cli_run_subcommand(cli, argc - optind, argv + optind);
 }

@@ -108,46 +108,38 @@ static const struct nsp_option options[] = {
 };
 
 static int
-read_options(struct verification *v, int argc, char *argv[])
+take_option(struct nsp_cli *cli, void *context, int option, const char *value)
 {
-    const char *value;
-    int option, status = 0;
+    struct verification *v = context;
 
-    while (status == 0 &&
-           (option = nsp_cli_next_option(v->cli, argc, argv, &value)) >= 0)
-        switch (option) {
-        case OPTION_PROFILE:
-            v->profile = value;
-            break;
-        case OPTION_LIVE:
-            v->live = true;
-            break;
-        case OPTION_PACKETS:
-            status = nsp_cli_read_int(v->cli, "--packets", value, PKTS_MIN,
-                                      PKTS_MAX, &v->pkts);
-            break;
-        default:
-            status = nsp_cli_read_int(v->cli, "--seed", value, 0, INT64_MAX - 1,
-                                      &v->seed);
-        }
-    if (status == 0 && option == NSP_CLI_EXIT)
-        return NSP_CLI_EXIT;
-    if (v->pkts == 0)
-        v->pkts = v->live ? PKTS_LIVE : PKTS_DEFAULT;
-    return status;
+    switch (option) {
+    case OPTION_PROFILE:
+        v->profile = value;
+        return NSP_EXIT_OK;
+    case OPTION_LIVE:
+        v->live = true;
+        return NSP_EXIT_OK;
+    case OPTION_PACKETS:
+        return nsp_cli_read_int(cli, "--packets", value, PKTS_MIN, PKTS_MAX,
+                                &v->pkts);
+    default:
+        return nsp_cli_read_int(cli, "--seed", value, 0, INT64_MAX - 1,
+                                &v->seed);
+    }
 }
 
 static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
     struct verification v = { .cli = cli, .seed = 1 };
-    int status = read_options(&v, argc, argv);
+    int status = nsp_cli_take_options(cli, argc, argv, take_option, &v);
 
     if (status == NSP_CLI_EXIT)
         return cli->status;
-    if (status == 0)
-        status = nsp_cli_check_operands(cli, argc, argv, v.profile ? 0 : 1,
-                                        v.profile ? 0 : 1, "POLICY");
+    if (v.pkts == 0)
+        v.pkts = v.live ? PKTS_LIVE : PKTS_DEFAULT;
+    status = nsp_cli_check_operands(cli, argc, argv, v.profile ? 0 : 1,
+                                    v.profile ? 0 : 1, "POLICY");
     if (status != 0)
         return status;
 

@@ -44,10 +44,9 @@ nsp_cli_print_version(const struct nsp_cli *cli)
 static int
 run(struct nsp_cli *cli, int argc, char *argv[])
 {
-    const char *value;
     int status;
 
-    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     status = nsp_cli_check_operands(cli, argc, argv, 0, 0, NULL);
     if (status == 0)

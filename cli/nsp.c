@@ -22,29 +22,34 @@ static const struct nsp_command *const commands[] = {
     &nsp_command_version,  &help_command,        NULL,
 };
 
+/* The one option that root has: nothing comes after it. */
+static int
+take_version(struct nsp_cli *cli, void *context, int option, const char *value)
+{
+    (void)context;
+    (void)option;
+    (void)value;
+    nsp_cli_print_version(cli);
+    return NSP_CLI_EXIT;
+}
+
 static int
 run_root(struct nsp_cli *cli, int argc, char *argv[])
 {
-    const char *value;
-    int option = nsp_cli_next_option(cli, argc, argv, &value);
-
-    if (option == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, take_version, NULL) ==
+        NSP_CLI_EXIT)
         return cli->status;
-    if (option == NSP_CLI_END)
-        return nsp_cli_run_subcommand(cli, argc - optind, argv + optind);
-    nsp_cli_print_version(cli); /* The one option that root has. */
-    return NSP_EXIT_OK;
+    return nsp_cli_run_subcommand(cli, argc - optind, argv + optind);
 }
 
 static int
 run_help(struct nsp_cli *cli, int argc, char *argv[])
 {
     static char ask[] = "--help";
-    const char *value;
     char *words[8];
     int count = 0;
 
-    if (nsp_cli_next_option(cli, argc, argv, &value) == NSP_CLI_EXIT)
+    if (nsp_cli_take_options(cli, argc, argv, NULL, NULL) == NSP_CLI_EXIT)
         return cli->status;
     snprintf(cli->path, sizeof cli->path, "nsp");
     words[count++] = argv[0];
