@@ -57,15 +57,15 @@ nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
         return;
     flows->caches = plan != NULL;
     flows->reads = flows->filter_reads || nsp_policy_reads_flows(policy);
-    flows->draws =
-        flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW);
-    flows->tracks = plan || flows->reads || flows->draws;
+    flows->tracks =
+        plan || flows->reads ||
+        (flows->virtual_time && nsp_policy_needs(policy, NSP_NEED_DRAW));
     if (plan)
         nsp_flow_cache_use(flows->cache, plan);
 }
 
-/* Views, and who draws, need the second line of a flow, which finding it did
- * not fetch: all are asked for at once. */
+/* Views need the second line of a flow, which finding it did not fetch: all are
+ * asked for at once. */
 static void
 fetch_second_lines(const struct nsp_flows *flows, uint32_t n)
 {
@@ -76,68 +76,64 @@ fetch_second_lines(const struct nsp_flows *flows, uint32_t n)
 }
 
 static void
-name_streams(struct nsp_flows *flows, uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++) {
-        struct nsp_flow_hit *hit = &flows->hits[i];
-
-        if (hit->flow)
-            hit->stream =
-                nsp_flow_stream(hit->flow, (enum nsp_flow_way)hit->way);
-    }
-}
-
-static void
-read_views(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
-           uint64_t now_ns)
+read_views(struct nsp_flows *flows, uint32_t n, uint64_t now_ns)
 {
     for (uint32_t i = 0; i < n; i++) {
         const struct nsp_flow_hit *hit = &flows->hits[i];
 
-        if (!hit->flow)
-            continue;
-        nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns,
-                           &flows->views[i]);
-        pkts[i]->flow = &flows->views[i];
+        if (hit->flow)
+            nsp_flow_read_view(hit->flow, (enum nsp_flow_way)hit->way, now_ns,
+                               &flows->views[i]);
     }
+}
+
+static void
+show_views(const struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+           uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        pkts[i]->flow =
+            flows->reads && flows->hits[i].flow ? &flows->views[i] : NULL;
+}
+
+static void
+track_moment(struct nsp_flows *flows, struct nsp_pkt *const pkts[], uint32_t n,
+             uint64_t now_ns)
+{
+    nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
+    if (flows->reads) {
+        fetch_second_lines(flows, n);
+        read_views(flows, n, now_ns);
+    }
+    nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
+}
+
+static void
+track_arrivals(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
+               uint32_t n, uint64_t now_ns)
+{
+    nsp_flow_table_track_arrivals(flows->table, pkts, n, now_ns,
+                                  flows->reads ? flows->views : NULL,
+                                  flows->hits);
+    nsp_flow_table_age(flows->table,
+                       nsp_max_u64(now_ns, pkts[n - 1]->arrival_ns),
+                       AGE_PER_PKT * n);
 }
 
 void
 nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
                 uint32_t n, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < n; i++)
-        pkts[i]->flow = NULL;
-    if (!flows->tracks)
+    if (!flows->tracks) {
+        for (uint32_t i = 0; i < n; i++)
+            pkts[i]->flow = NULL;
         return;
-    nsp_flow_table_track_burst(flows->table, pkts, n, now_ns, flows->hits);
-    if (flows->reads || flows->draws)
-        fetch_second_lines(flows, n);
-    if (flows->draws)
-        name_streams(flows, n);
-    if (flows->reads)
-        read_views(flows, pkts, n, now_ns);
-    nsp_flow_table_age(flows->table, now_ns, AGE_PER_PKT * n);
-}
-
-void
-nsp_flows_track_ahead(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
-                      uint32_t n, uint64_t now_ns)
-{
-    struct nsp_flow_view *views = flows->reads ? flows->views : NULL;
-
-    for (uint32_t i = 0; i < n; i++)
-        pkts[i]->flow = NULL;
-    if (!flows->tracks)
-        return;
-    nsp_flow_table_track_arrivals(flows->table, pkts, n, now_ns, views,
-                                  flows->hits);
-    for (uint32_t i = 0; views && i < n; i++)
-        if (flows->hits[i].flow)
-            pkts[i]->flow = &views[i];
-    nsp_flow_table_age(flows->table,
-                       nsp_max_u64(now_ns, pkts[n - 1]->arrival_ns),
-                       AGE_PER_PKT * n);
+    }
+    if (flows->virtual_time)
+        track_arrivals(flows, pkts, n, now_ns);
+    else
+        track_moment(flows, pkts, n, now_ns);
+    show_views(flows, pkts, n);
 }
 
 bool

@@ -11,7 +11,6 @@ struct nsp_flows {
     struct nsp_flow_table *table; /* NULL: flows are not tracked. */
     struct nsp_flow_cache *cache;
     bool tracks, reads, caches; /* With the policy in force. */
-    bool draws;                 /* Effects do, by flow. */
     bool filter_reads;          /* The start filter does. */
     bool virtual_time;
 
@@ -31,15 +30,11 @@ void nsp_flows_fini(struct nsp_flows *flows);
 void nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy);
 
 /* Finds the flows of a burst of parsed packets, and sets pkt->flow of each; to
- * NULL where nothing reads it. */
+ * NULL where nothing reads it. In virtual time packets may arrive at several
+ * moments from 'now_ns' on, within NSP_FLOWS_AHEAD_NS, and are tracked as if
+ * each came alone: if can_track_ahead. */
 void nsp_flows_track(struct nsp_flows *flows, struct nsp_pkt *const pkts[],
                      uint32_t n, uint64_t now_ns);
-
-/* The same for packets that arrive at several moments from 'now_ns' on, within
- * NSP_FLOWS_AHEAD_NS, as if each had been tracked alone: if can_track_ahead. */
-void nsp_flows_track_ahead(struct nsp_flows *flows,
-                           struct nsp_pkt *const pkts[], uint32_t n,
-                           uint64_t now_ns);
 bool nsp_flows_can_track_ahead(const struct nsp_flows *flows, uint32_t n);
 
 /* Less than any flow takes to time out. */

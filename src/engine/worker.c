@@ -210,7 +210,7 @@ find_rules(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
     uint64_t hits;
 
     nsp_outlet_count_in(w, pkts, n);
-    nsp_flows_track_ahead(&w->flows, pkts, n, w->now_ns);
+    nsp_flows_track(&w->flows, pkts, n, w->now_ns);
     hits = match_start(w, pkts, n);
     w->counted.matched_pkts += nsp_popcount_u64(hits);
     if (!has_rules(w))

@@ -52,6 +52,17 @@ struct nsp_flow {
 };
 static_assert(sizeof(struct nsp_flow) == 2 * NSP_CACHE_LINE, "two lines");
 
+/* The beginning that a flow has in common with its key, without a gap. */
+#define NSP_FLOW_KEY_BYTES (offsetof(struct nsp_flow, kind) + 1)
+static_assert(NSP_FLOW_KEY_BYTES == 14 &&
+                  offsetof(struct nsp_flow_key, ports) ==
+                      offsetof(struct nsp_flow, ports) &&
+                  offsetof(struct nsp_flow_key, proto) ==
+                      offsetof(struct nsp_flow, proto) &&
+                  offsetof(struct nsp_flow_key, kind) ==
+                      offsetof(struct nsp_flow, kind),
+              "keys are compared as bytes");
+
 static inline enum nsp_flow_way
 nsp_flow_origin(const struct nsp_flow *flow)
 {

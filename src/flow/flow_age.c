@@ -34,6 +34,7 @@ nsp_flow_age_init(struct nsp_flow_table *table,
 #undef DEFAULT
     };
 
+    table->timeout_min_ms = UINT32_MAX;
     for (uint32_t l4 = 0; l4 <= NSP_FLOW_KIND_L4; l4++) {
         for (uint32_t state = 0; state < NSP_FLOW_STATES; state++) {
             enum nsp_flow_timer timer = timer_of(l4, state);
@@ -41,6 +42,8 @@ nsp_flow_age_init(struct nsp_flow_table *table,
 
             table->timeout_ms[l4][state] =
                 1000 * (seconds != 0 ? seconds : defaults[timer]);
+            table->timeout_min_ms = nsp_min_u32(table->timeout_min_ms,
+                                                table->timeout_ms[l4][state]);
         }
     }
 }

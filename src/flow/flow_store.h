@@ -70,6 +70,7 @@ struct nsp_flow_table {
     uint32_t age_ms, age_left; /* Places not looked at in this millisecond. */
     struct nsp_flow_list half_open, done;
     uint32_t timeout_ms[NSP_FLOW_KIND_L4 + 1][NSP_FLOW_STATES];
+    uint32_t timeout_min_ms; /* Of these. */
     struct nsp_flow_secret secret;
     /* The burst's flows so far, which must stay. */
     const struct nsp_flow_hit *hits;

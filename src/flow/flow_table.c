@@ -97,9 +97,7 @@ nsp_flow_table_destroy(struct nsp_flow_table *table)
 static NSP_ALWAYS_INLINE bool
 has_key(const struct nsp_flow *flow, const struct nsp_flow_key *key)
 {
-    if (flow->ipv4[0] != key->ipv4[0] || flow->ipv4[1] != key->ipv4[1] ||
-        flow->ports != key->ports || flow->proto != key->proto ||
-        flow->kind != key->kind)
+    if (memcmp(flow, key, NSP_FLOW_KEY_BYTES) != 0)
         return false;
     return !key->ipv6[0] || (memcmp(flow->ipv6[0], key->ipv6[0], 16) == 0 &&
                              memcmp(flow->ipv6[1], key->ipv6[1], 16) == 0);
@@ -174,10 +172,12 @@ fetch_empty(const struct nsp_flow_table *table, uint32_t bucket)
     nsp_prefetch(&flow->ipv6);
 }
 
-/* Fetches what looks like the flow. In a second bucket at once: few flows are
- * in theirs, and tags are near. */
+/* Fetches what looks like the flow, with its second line where 'names' asks for
+ * that, too. In a second bucket at once: few flows are in theirs, and tags are
+ * near. */
 static NSP_ALWAYS_INLINE void
-guess(const struct nsp_flow_table *table, struct search *search)
+guess(const struct nsp_flow_table *table, struct search *search,
+      const bool names)
 {
     uint16_t tag = nsp_flow_tag(search->hash);
     uint32_t bucket = search->bucket, ways;
@@ -195,7 +195,9 @@ guess(const struct nsp_flow_table *table, struct search *search)
     }
     search->guess = nsp_flow_at(table, bucket, nsp_ctz_u64(ways));
     nsp_prefetch(search->guess);
-    if (search->key.ipv6[0])
+    if (names)
+        nsp_prefetch(&search->guess->first_ns);
+    else if (search->key.ipv6[0])
         nsp_prefetch(&search->guess->ipv6);
 }
 
@@ -363,7 +365,7 @@ is_reopened(const struct nsp_flow *flow, const struct nsp_pkt *pkt)
 }
 
 /* Takes a packet of a confirmed, established flow, if it changes no more than
- * counters. */
+ * counters. Of TCP, both ways have sent: what they sent last is known. */
 static NSP_ALWAYS_INLINE bool
 go_on_steadily(struct nsp_flow *flow, enum nsp_flow_way way,
                const struct nsp_pkt *pkt, struct now now)
@@ -376,7 +378,7 @@ go_on_steadily(struct nsp_flow *flow, enum nsp_flow_way way,
 
         if ((segment.flags & (NSP_TCP_SYN | NSP_TCP_FIN | NSP_TCP_RST)) != 0)
             return false;
-        nsp_flow_tcp_learn(flow, way, &segment);
+        nsp_flow_tcp_learn_ack(flow, nsp_flow_other(way), &segment);
     }
     count(flow, way, pkt, now);
     return true;
@@ -399,7 +401,8 @@ static NSP_ALWAYS_INLINE void
 update(struct nsp_flow_table *table, struct nsp_flow *flow,
        enum nsp_flow_way way, const struct nsp_pkt *pkt, struct now now)
 {
-    bool expired = nsp_flow_is_expired(table, flow, now.ms);
+    bool expired = now.ms - flow->last_ms[way] > table->timeout_min_ms &&
+                   nsp_flow_is_expired(table, flow, now.ms);
 
     if (nsp_likely(!expired) && (go_on_steadily(flow, way, pkt, now) ||
                                  go_on_one_way(flow, way, pkt, now)))
@@ -416,15 +419,15 @@ update(struct nsp_flow_table *table, struct nsp_flow *flow,
 }
 
 /* Pass 3 for one packet. Writes the hit member by member where it is to be: a
- * copy would wait for each of them to be stored. */
+ * copy would wait for each of them to be stored. 'names' streams or not. */
 static NSP_ALWAYS_INLINE void
 take(struct nsp_flow_table *table, const struct search *search,
-     const struct nsp_pkt *pkt, struct now now, struct nsp_flow_hit *ret)
+     const struct nsp_pkt *pkt, struct now now, const bool names,
+     struct nsp_flow_hit *ret)
 {
     enum nsp_flow_way way = (enum nsp_flow_way)search->key.way;
     struct nsp_flow *flow = search->guess;
 
-    ret->stream = 0;
     if (nsp_unlikely(search->key.kind == 0)) {
         ret->flow = NULL;
         ret->number = 0;
@@ -438,15 +441,21 @@ take(struct nsp_flow_table *table, const struct search *search,
     else
         flow = begin_new(table, search, pkt, now);
     ret->flow = flow;
-    ret->number = flow ? flow->pkts_low[way] : 0;
     ret->way = search->key.way;
+    ret->number = 0;
+    if (nsp_unlikely(!flow))
+        return;
+    ret->number = flow->pkts_low[way];
+    if (names)
+        ret->stream = nsp_flow_stream(flow, way);
 }
 
 /* --- Public --------------------------------------------------------------- */
 
 static NSP_ALWAYS_INLINE void
 begin_track(struct nsp_flow_table *table, struct nsp_pkt *const pkts[],
-            uint32_t n, struct search searches[], struct nsp_flow_hit ret[])
+            uint32_t n, const bool names, struct search searches[],
+            struct nsp_flow_hit ret[])
 {
     assert(n <= NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++) {
@@ -454,7 +463,7 @@ begin_track(struct nsp_flow_table *table, struct nsp_pkt *const pkts[],
             nsp_prefetch(&table->buckets[searches[i].bucket]);
     }
     for (uint32_t i = 0; i < n; i++)
-        guess(table, &searches[i]);
+        guess(table, &searches[i], names);
     table->hits = ret;
 }
 
@@ -466,10 +475,10 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
     struct search searches[NSP_BURST_MAX];
     struct now now = now_of(now_ns);
 
-    begin_track(table, pkts, n, searches, ret);
+    begin_track(table, pkts, n, false, searches, ret);
     for (uint32_t i = 0; i < n; i++) {
         table->hit_count = i;
-        take(table, &searches[i], pkts[i], now, &ret[i]);
+        take(table, &searches[i], pkts[i], now, false, &ret[i]);
     }
     table->hit_count = 0;
 }
@@ -477,18 +486,13 @@ nsp_flow_table_track_burst(struct nsp_flow_table *table,
 /* What packets of one moment find of their flows, when all have been counted.
  */
 static void
-look(struct nsp_flow_hit hits[], uint32_t n, uint64_t now_ns,
+look(const struct nsp_flow_hit hits[], uint32_t n, uint64_t now_ns,
      struct nsp_flow_view views[])
 {
-    for (uint32_t i = 0; i < n; i++) {
-        enum nsp_flow_way way = (enum nsp_flow_way)hits[i].way;
-
-        if (!hits[i].flow)
-            continue;
-        hits[i].stream = nsp_flow_stream(hits[i].flow, way);
-        if (views)
-            nsp_flow_read_view(hits[i].flow, way, now_ns, &views[i]);
-    }
+    for (uint32_t i = 0; i < n; i++)
+        if (hits[i].flow)
+            nsp_flow_read_view(hits[i].flow, (enum nsp_flow_way)hits[i].way,
+                               now_ns, &views[i]);
 }
 
 void
@@ -500,18 +504,16 @@ nsp_flow_table_track_arrivals(struct nsp_flow_table *table,
     struct search searches[NSP_BURST_MAX];
     uint32_t end = 0;
 
-    begin_track(table, pkts, n, searches, ret);
-    for (uint32_t i = 0; i < n; i++)
-        if (searches[i].guess)
-            nsp_prefetch(&searches[i].guess->first_ns);
+    begin_track(table, pkts, n, true, searches, ret);
     for (uint32_t i = 0; i < n; i = end) {
         struct now now = now_of(nsp_max_u64(now_ns, pkts[i]->arrival_ns));
 
         for (; end < n && pkts[end]->arrival_ns <= now.ns; end++) {
             table->hit_count = end;
-            take(table, &searches[end], pkts[end], now, &ret[end]);
+            take(table, &searches[end], pkts[end], now, true, &ret[end]);
         }
-        look(ret + i, end - i, now.ns, views ? views + i : NULL);
+        if (views)
+            look(ret + i, end - i, now.ns, views + i);
     }
     table->hit_count = 0;
 }

@@ -78,7 +78,7 @@ struct nsp_flow_hit {
                             * Good until the next burst. */
     uint32_t number; /* Which packet of its way it is, from 1, modulo 2^32. */
     uint8_t way;     /* enum nsp_flow_way of the packet. */
-    uint64_t stream; /* nsp_flow_stream(), where that is asked for. */
+    uint64_t stream; /* nsp_flow_stream(), where arrivals are tracked. */
 };
 
 /* Returns 0, -EINVAL for a field outside its range, or -ENOMEM; '*ret' is then
@@ -100,8 +100,7 @@ void nsp_flow_table_track_burst(struct nsp_flow_table *table,
 
 /* The same for packets of several moments: each at its arrival, but none before
  * 'now_ns', and none so late that a flow of the burst times out. 'views' may be
- * NULL; else each packet's says how it found its flow. Sets 'stream' of hits.
- */
+ * NULL; else each packet's says how it found its flow. */
 void nsp_flow_table_track_arrivals(struct nsp_flow_table *table,
                                    struct nsp_pkt *const pkts[], uint32_t n,
                                    uint64_t now_ns,

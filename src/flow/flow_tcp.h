@@ -58,6 +58,19 @@ nsp_flow_set_next(struct nsp_flow *flow, enum nsp_flow_way way, uint32_t seq)
     flow->flags |= (uint8_t)(NSP_FLOW_NEXT_KNOWN << way);
 }
 
+/* Takes what a segment acknowledges of what 'other' sent, of which something is
+ * known. */
+static inline void
+nsp_flow_tcp_learn_ack(struct nsp_flow *flow, enum nsp_flow_way other,
+                       const struct nsp_flow_segment *segment)
+{
+    uint16_t ack = nsp_flow_high_half(segment->ack);
+
+    if ((segment->flags & NSP_TCP_ACK) != 0 &&
+        (int16_t)(ack - flow->next_hi[other]) > 0)
+        flow->next_hi[other] = ack;
+}
+
 /* Takes what a segment tells about sequence numbers: of the other way by its
  * acknowledgement, of its own only as long as nobody acknowledges. */
 static inline void
@@ -66,14 +79,12 @@ nsp_flow_tcp_learn(struct nsp_flow *flow, enum nsp_flow_way way,
 {
     enum nsp_flow_way other = nsp_flow_other(way);
     uint32_t syn = (segment->flags & NSP_TCP_SYN) != 0;
-    uint16_t ack = nsp_flow_high_half(segment->ack);
 
     if (!nsp_flow_knows_next(flow, way) || flow->pkts_low[other] == 0)
         nsp_flow_set_next(flow, way, segment->seq + syn);
-    if ((segment->flags & NSP_TCP_ACK) == 0)
-        return;
-    if (!nsp_flow_knows_next(flow, other) ||
-        (int16_t)(ack - flow->next_hi[other]) > 0)
+    if (nsp_flow_knows_next(flow, other))
+        nsp_flow_tcp_learn_ack(flow, other, segment);
+    else if ((segment->flags & NSP_TCP_ACK) != 0)
         nsp_flow_set_next(flow, other, segment->ack);
 }
 
