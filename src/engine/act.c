@@ -32,7 +32,7 @@ count_decided(struct nsp_worker *w, const struct nsp_pkt *pkt)
     counted->in_bytes += pkt->charged_bytes;
 }
 
-static void
+static NSP_NEVER_INLINE void
 end_here(struct nsp_worker *w, struct nsp_pkt *pkt, enum nsp_drop_reason reason)
 {
     count_decided(w, pkt);
@@ -105,12 +105,9 @@ log_and_capture(struct nsp_worker *w, const struct nsp_pkt *pkt,
 
 /* A packet among the rules that act on it. */
 struct journey {
-    struct nsp_pkt *pkt;
-    const struct nsp_flow_hit *hit; /* Its flow, where flows are tracked. */
+    struct nsp_meeting m; /* With the one that acts now. */
     const uint32_t *rules;
-    uint32_t count, at; /* The one that acts now. */
-    uint32_t copy;      /* Which copy of its packet it is, from 1; 0: none. */
-    struct nsp_changes changes;
+    uint32_t count, at;
 };
 
 /* Copies of a packet, which go on where they were made. */
@@ -121,18 +118,16 @@ struct copies {
 };
 
 /* Takes copies of the packet for later; it has passed its rule's gates. */
-static void
-set_copies_aside(struct nsp_worker *w, const struct journey *j,
-                 const struct nsp_meeting *m, uint32_t count,
-                 struct copies *ret)
+static NSP_NEVER_INLINE void
+set_copies_aside(const struct journey *j, uint32_t count, struct copies *ret)
 {
     struct nsp_wheel_node **end = &ret->first;
 
     ret->journey = *j;
-    ret->enter_ns = m->way.enter_ns;
-    ret->spacing_ns = m->plan->duplicate.spacing_ns;
+    ret->enter_ns = j->m.way.enter_ns;
+    ret->spacing_ns = j->m.plan->duplicate.spacing_ns;
     for (uint32_t i = 0; i < count; i++) {
-        struct nsp_pkt *copy = nsp_outlet_copy(w, j->pkt);
+        struct nsp_pkt *copy = nsp_outlet_copy(j->m.w, j->m.pkt);
 
         if (!copy)
             continue;
@@ -142,17 +137,21 @@ set_copies_aside(struct nsp_worker *w, const struct journey *j,
     *end = NULL;
 }
 
+static bool
+holds_up(const struct nsp_way *way, const struct nsp_pkt *pkt)
+{
+    return way->enter_ns > pkt->arrival_ns || way->delay_ns != 0 ||
+           way->windows;
+}
+
 /* Adds the stage that the way through the effects and the class of the rule
- * make, if they hold the packet up. */
-static void
+ * make. */
+static NSP_NEVER_INLINE void
 add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t class_index,
           const struct nsp_way *way)
 {
     struct nsp_pkt_stage *stage;
 
-    if (class_index == NSP_CLASS_NONE && way->enter_ns <= pkt->arrival_ns &&
-        way->delay_ns == 0 && !way->windows)
-        return;
     stage = nsp_stages_next(pkt);
     stage->enter_ns = way->enter_ns > pkt->arrival_ns ? way->enter_ns : 0;
     stage->delay_ns = way->delay_ns;
@@ -164,6 +163,9 @@ add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t class_index,
     stage->keep_order = way->keep_order;
     nsp_stages_add(pkt);
 }
+
+/* The way through a class alone. */
+static const struct nsp_way at_once = { .enter_ns = 0 };
 
 /* Adds a stage for the delay that the callback asked for. */
 static void
@@ -178,72 +180,65 @@ add_extra_delay(struct nsp_pkt *pkt)
     nsp_stages_add(pkt);
 }
 
-/* Written member by member: most of 'own' is seldom used. */
-static void
-begin_meeting(struct nsp_worker *w, struct journey *j, uint64_t enter_ns,
-              struct nsp_meeting *ret)
+/* The packet enters at 'enter_ns'. */
+static NSP_ALWAYS_INLINE void
+begin_meeting(struct nsp_meeting *m, const struct nsp_effects_plan *plan,
+              uint64_t enter_ns)
 {
-    ret->w = w;
-    ret->pkt = j->pkt;
-    ret->hit = j->hit;
-    ret->copy = j->copy;
-    ret->plan = nsp_ruleset_effects(w->snapshot->ruleset, j->rules[j->at]);
-    ret->rule = nsp_state_rule(&w->states, j->pkt->rule);
-    ret->state = &ret->rule->effects;
-    ret->changes = &j->changes;
-    ret->way.enter_ns = enter_ns;
-    ret->way.delay_ns = 0;
-    ret->way.windows = ret->way.keep_order = false;
-    ret->random = NULL;
-    if (ret->plan && ret->plan->identity != ret->state->identity)
-        nsp_effects_state_begin(ret->state, ret->plan, j->pkt->arrival_ns,
-                                w->config->user.seed, ret->rule->stream);
+    m->plan = plan;
+    m->state = &m->rule->effects;
+    m->way.enter_ns = enter_ns;
+    m->way.delay_ns = 0;
+    m->way.windows = m->way.keep_order = false;
+    m->random = NULL;
+    if (nsp_unlikely(plan->identity != m->state->identity))
+        nsp_effects_state_begin(m->state, plan, m->pkt->arrival_ns,
+                                m->w->config->user.seed, m->rule->stream);
 }
 
-#define FROM_GATES UINT64_MAX
-
-/* Takes the packet through the effects of its rule, from the gates or, of a
- * copy that has entered at 'enter_ns', from behind them. Copies of it are set
- * aside in 'ret', if it can have any. Returns whether it is still there. */
-static bool
-impair(struct nsp_worker *w, struct journey *j, uint32_t class_index,
-       uint64_t enter_ns, struct copies *ret)
+/* Takes the packet through the effects of its rule behind the gates. */
+static NSP_ALWAYS_INLINE void
+leave_meeting(struct journey *j, uint32_t class_index)
 {
-    struct nsp_meeting m;
+    if ((j->m.plan->set & (NSP_EFFECTS_CHANGES | NSP_EFFECTS_DELAYS)) != 0)
+        nsp_impair_leave(&j->m);
+    if (class_index != NSP_CLASS_NONE || holds_up(&j->m.way, j->m.pkt))
+        add_stage(j->m.w, j->m.pkt, class_index, &j->m.way);
+}
 
-    begin_meeting(w, j, enter_ns == FROM_GATES ? j->pkt->arrival_ns : enter_ns,
-                  &m);
-    if (m.plan) {
-        uint32_t count;
+/* Takes the packet through the effects of its rule. Copies of it are set aside
+ * in 'ret', if it can have any. Returns whether it is still there. */
+static NSP_ALWAYS_INLINE bool
+impair(struct journey *j, const struct nsp_effects_plan *plan,
+       uint32_t class_index, struct copies *ret)
+{
+    struct nsp_meeting *m = &j->m;
 
-        if (enter_ns == FROM_GATES && !nsp_impair_enter(&m)) {
-            end_here(w, j->pkt, m.reason);
-            return false;
-        }
-        count = ret && (m.plan->set & NSP_EFFECT_DUPLICATE) != 0
-                    ? nsp_impair_copies(&m)
-                    : 0;
-        if (count > 0)
-            set_copies_aside(w, j, &m, count, ret);
-        nsp_impair_leave(&m);
+    begin_meeting(m, plan, m->pkt->arrival_ns);
+    if (!nsp_impair_enter(m)) {
+        end_here(m->w, m->pkt, m->reason);
+        return false;
     }
-    add_stage(w, j->pkt, class_index, &m.way);
+    if (ret && (plan->set & NSP_EFFECT_DUPLICATE) != 0) {
+        uint32_t count = nsp_impair_copies(m);
+
+        if (count > 0)
+            set_copies_aside(j, count, ret);
+    }
+    leave_meeting(j, class_index);
     return true;
 }
 
 /* --- Rules ---------------------------------------------------------------- */
 
-/* Does what the rule says. Returns whether the packet is still there. */
-static bool
-act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
+/* Does what the rule says beside effects and a class. Returns whether the
+ * packet is still there. */
+static NSP_NEVER_INLINE bool
+judge(struct nsp_worker *w, struct nsp_meeting *m,
+      const struct nsp_policy_rule *rule)
 {
-    uint32_t index = j->rules[j->at];
-    const struct nsp_policy_rule *rule =
-        nsp_policy_get_rule(w->snapshot->policy, index);
-    struct nsp_pkt *pkt = j->pkt;
+    struct nsp_pkt *pkt = m->pkt;
 
-    pkt->rule = w->snapshot->rule_slots[index];
-    count_hit(w, pkt, nsp_state_rule(&w->states, pkt->rule));
     if (rule->log_pps != 0 || rule->capture)
         log_and_capture(w, pkt, rule);
     if (rule->action != NSP_ACTION_PASS) {
@@ -258,9 +253,27 @@ act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
         return false;
     }
     if (rule->edits.which != 0)
-        nsp_changes_add_edits(&j->changes, &rule->edits);
-    if (rule->has_effects || rule->class_index != NSP_CLASS_NONE)
-        return impair(w, j, rule->class_index, FROM_GATES, ret);
+        nsp_changes_add_edits(&m->changes, &rule->edits);
+    return true;
+}
+
+/* Does what the rule says. Returns whether the packet is still there. */
+static NSP_ALWAYS_INLINE bool
+act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
+{
+    uint32_t index = j->rules[j->at];
+    const struct nsp_policy_rule *rule = &w->snapshot->rules[index];
+    struct nsp_pkt *pkt = j->m.pkt;
+
+    pkt->rule = w->snapshot->rule_slots[index];
+    j->m.rule = nsp_state_rule(&w->states, pkt->rule);
+    count_hit(w, pkt, j->m.rule);
+    if (rule->judges && !judge(w, &j->m, rule))
+        return false;
+    if (rule->has_effects)
+        return impair(j, w->snapshot->effects[index], rule->class_index, ret);
+    if (rule->class_index != NSP_CLASS_NONE)
+        add_stage(w, pkt, rule->class_index, &at_once);
     return true;
 }
 
@@ -268,12 +281,29 @@ act_once(struct nsp_worker *w, struct journey *j, struct copies *ret)
 static void
 end_journey(struct nsp_worker *w, struct journey *j)
 {
-    count_decided(w, j->pkt);
-    if (nsp_changes_any(&j->changes))
-        nsp_changes_apply(&j->changes, j->pkt);
-    if (j->pkt->extra_delay_ns > 0)
-        add_extra_delay(j->pkt);
-    nsp_stages_begin(w, j->pkt);
+    struct nsp_pkt *pkt = j->m.pkt;
+
+    count_decided(w, pkt);
+    if (nsp_changes_any(&j->m.changes))
+        nsp_changes_apply(&j->m.changes, pkt);
+    if (pkt->extra_delay_ns > 0)
+        add_extra_delay(pkt);
+    nsp_stages_begin(w, pkt);
+}
+
+/* Takes a copy through what is left of its journey. */
+static NSP_NEVER_INLINE void
+act_on_copy(struct nsp_worker *w, struct journey *j, uint64_t enter_ns)
+{
+    uint32_t index = j->rules[j->at];
+    bool there = true;
+
+    begin_meeting(&j->m, w->snapshot->effects[index], enter_ns);
+    leave_meeting(j, w->snapshot->rules[index].class_index);
+    for (j->at++; there && j->at < j->count; j->at++)
+        there = act_once(w, j, NULL);
+    if (there)
+        end_journey(w, j);
 }
 
 /* The first is number 'copy' of its packet. Returns the number after the last.
@@ -285,20 +315,12 @@ act_on_copies(struct nsp_worker *w, struct copies *copies, uint32_t copy)
 
     for (uint32_t i = 1; node; i++) {
         struct journey j = copies->journey;
-        const struct nsp_policy_rule *rule =
-            nsp_policy_get_rule(w->snapshot->policy, j.rules[j.at]);
-        uint64_t enter_ns =
-            nsp_add_sat_u64(copies->enter_ns, i * copies->spacing_ns);
-        bool there;
 
-        j.pkt = NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
-        j.copy = copy++;
+        j.m.pkt = NSP_CONTAINER_OF(node, struct nsp_pkt, timer);
+        j.m.copy = copy++;
         node = node->next;
-        there = impair(w, &j, rule->class_index, enter_ns, NULL);
-        for (j.at++; there && j.at < j.count; j.at++)
-            there = act_once(w, &j, NULL);
-        if (there)
-            end_journey(w, &j);
+        act_on_copy(w, &j,
+                    nsp_add_sat_u64(copies->enter_ns, i * copies->spacing_ns));
     }
     return copy;
 }
@@ -312,12 +334,9 @@ nsp_act(struct nsp_worker *w, struct nsp_pkt *pkt,
     uint32_t sets = 0, copy = 1;
     bool there = true;
 
-    j.pkt = pkt;
-    j.hit = hit;
+    nsp_meeting_init(&j.m, w, pkt, hit);
     j.rules = rules;
     j.count = count;
-    j.copy = 0;
-    nsp_changes_init(&j.changes);
     pkt->stage_count = 0;
     for (j.at = 0; there && j.at < count; j.at++) {
         copies[sets].first = NULL;

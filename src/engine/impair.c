@@ -7,12 +7,6 @@
 
 #define ECN_CE 3u
 
-/* What each half of nsp_impair_leave() deals with. */
-#define CHANGES (NSP_EFFECT_TAMPER | NSP_EFFECT_TCP_WINDOW)
-#define DELAYS                                                                 \
-    (NSP_EFFECT_WINDOWS | NSP_EFFECT_DELAY | NSP_EFFECT_ACK_DELAY |            \
-     NSP_EFFECT_REORDER)
-
 static bool
 has(const struct nsp_meeting *m, enum nsp_effect effect)
 {
@@ -120,7 +114,7 @@ static bool
 meet_mtu(struct nsp_meeting *m)
 {
     const struct nsp_mtu_config *mtu = &m->plan->mtu;
-    uint32_t *truncate_bytes = &m->changes->truncate_bytes;
+    uint32_t *truncate_bytes = &m->changes.truncate_bytes;
 
     if (m->pkt->ip_bytes <= mtu->max_bytes || spares(m, m->plan->spared.mtu))
         return true;
@@ -146,7 +140,7 @@ lose(struct nsp_meeting *m, const struct nsp_loss *loss, bool marks,
         return true;
     if (!marks || !nsp_pkt_is_ecn_capable(m->pkt))
         return drop(m, reason);
-    nsp_changes_add_edits(m->changes, &ce);
+    nsp_changes_add_edits(&m->changes, &ce);
     return true;
 }
 
@@ -216,30 +210,22 @@ meet_throttle(struct nsp_meeting *m)
     return true;
 }
 
-/* The effects that are gates are met in the order of their bits. */
-_Static_assert(NSP_EFFECT_CUTOFF == 1 && NSP_EFFECT_THROTTLE == 1 << 6 &&
-                   NSP_EFFECT_LOSS == 1 << 4,
-               "gates are the first seven effects");
+_Static_assert(NSP_EFFECT_CUTOFF == 1 && NSP_EFFECT_FLAP == 1 << 1 &&
+                   NSP_EFFECT_MTU == 1 << 2 && NSP_EFFECT_SYN_LOSS == 1 << 3 &&
+                   NSP_EFFECT_LOSS == 1 << 4 &&
+                   NSP_EFFECT_TCP_RESET == 1 << 5 &&
+                   NSP_EFFECT_THROTTLE == 1 << 6,
+               "gates are the first effects");
 
-bool
-nsp_impair_enter(struct nsp_meeting *m)
-{
-    static bool (*const gates[])(struct nsp_meeting *) = {
-        meet_cutoff, meet_flap,  meet_mtu,      meet_syn_loss,
-        meet_loss,   meet_reset, meet_throttle,
-    };
-    uint32_t rest = m->plan->set & ((1u << NSP_ARRAY_LEN(gates)) - 1);
-
-    for (; rest != 0; rest &= rest - 1)
-        if (!gates[nsp_ctz_u64(rest)](m))
-            return false;
-    return true;
-}
+nsp_gate_fn *const nsp_impair_gates[] = {
+    meet_cutoff, meet_flap,  meet_mtu,      meet_syn_loss,
+    meet_loss,   meet_reset, meet_throttle,
+};
 
 static void
 note_changes(struct nsp_meeting *m)
 {
-    struct nsp_changes *changes = m->changes;
+    struct nsp_changes *changes = &m->changes;
     uint32_t most = m->plan->tcp_window.max_bytes;
 
     if (has(m, NSP_EFFECT_TAMPER) &&
@@ -309,9 +295,9 @@ nsp_impair_copies(struct nsp_meeting *m)
 void
 nsp_impair_leave(struct nsp_meeting *m)
 {
-    if ((m->plan->set & CHANGES) != 0)
+    if ((m->plan->set & NSP_EFFECTS_CHANGES) != 0)
         note_changes(m);
-    if ((m->plan->set & DELAYS) != 0)
+    if ((m->plan->set & NSP_EFFECTS_DELAYS) != 0)
         find_delay(m);
 }
 

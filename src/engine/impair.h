@@ -36,27 +36,65 @@ struct nsp_way {
     bool windows, keep_order;
 };
 
-/* A packet as it meets one rule's effects. */
+/* A packet as it meets the effects of its rules, one after the other. */
 struct nsp_meeting {
     struct nsp_worker *w;
     struct nsp_pkt *pkt;
     const struct nsp_flow_hit *hit; /* Its flow, where flows are tracked. */
     uint32_t copy; /* Which copy of its packet it is, from 1; 0: none. */
-    const struct nsp_effects_plan *plan;
+    /* Of the rule that it meets now. */
     struct nsp_rule_state *rule;
-    struct nsp_effects_state *state; /* The rule's. */
-    struct nsp_changes *changes;
+    const struct nsp_effects_plan *plan;
+    struct nsp_effects_state *state;
     struct nsp_way way;
     enum nsp_drop_reason reason; /* Of its end here. */
     struct nsp_prng *random;     /* What it draws comes from here; NULL: it has
                                   * drawn nothing yet. */
     struct nsp_prng own;
+    struct nsp_changes changes; /* Of all rules so far. */
 };
+
+/* The effects that nsp_impair_enter() deals with, in this order, and the two
+ * halves of nsp_impair_leave(). */
+#define NSP_EFFECTS_GATES                                                      \
+    (NSP_EFFECT_CUTOFF | NSP_EFFECT_FLAP | NSP_EFFECT_MTU |                    \
+     NSP_EFFECT_SYN_LOSS | NSP_EFFECT_LOSS | NSP_EFFECT_TCP_RESET |            \
+     NSP_EFFECT_THROTTLE)
+#define NSP_EFFECTS_CHANGES (NSP_EFFECT_TAMPER | NSP_EFFECT_TCP_WINDOW)
+#define NSP_EFFECTS_DELAYS                                                     \
+    (NSP_EFFECT_WINDOWS | NSP_EFFECT_DELAY | NSP_EFFECT_ACK_DELAY |            \
+     NSP_EFFECT_REORDER)
+
+/* Begins with 'pkt', which is no copy, and no rule. Written member by member:
+ * most of it is seldom used. */
+static inline void
+nsp_meeting_init(struct nsp_meeting *m, struct nsp_worker *w,
+                 struct nsp_pkt *pkt, const struct nsp_flow_hit *hit)
+{
+    m->w = w;
+    m->pkt = pkt;
+    m->hit = hit;
+    m->copy = 0;
+    nsp_changes_init(&m->changes);
+}
+
+/* The gates, by the bit of their effect. */
+typedef bool nsp_gate_fn(struct nsp_meeting *meeting);
+extern nsp_gate_fn *const nsp_impair_gates[];
 
 /* Takes the packet past the effects that may drop it, with 'way.enter_ns' set
  * from its arrival on. Returns whether it is to go on; else 'reason' says why
  * not. */
-bool nsp_impair_enter(struct nsp_meeting *meeting);
+static inline bool
+nsp_impair_enter(struct nsp_meeting *meeting)
+{
+    uint32_t rest = meeting->plan->set & NSP_EFFECTS_GATES;
+
+    for (; rest != 0; rest &= rest - 1)
+        if (!nsp_impair_gates[nsp_ctz_u64(rest)](meeting))
+            return false;
+    return true;
+}
 
 /* How many copies of it, which is none itself, a plan with duplicates makes. */
 uint32_t nsp_impair_copies(struct nsp_meeting *meeting);

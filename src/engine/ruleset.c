@@ -197,10 +197,10 @@ nsp_ruleset_policy(const struct nsp_ruleset *ruleset)
     return ruleset->policy;
 }
 
-const struct nsp_effects_plan *
-nsp_ruleset_effects(const struct nsp_ruleset *ruleset, uint32_t index)
+const struct nsp_effects_plan *const *
+nsp_ruleset_effects(const struct nsp_ruleset *ruleset)
 {
-    return ruleset->of_rule[index];
+    return ruleset->of_rule;
 }
 
 struct nsp_rate_plan *

@@ -25,9 +25,9 @@ struct nsp_ruleset *nsp_ruleset_unref(struct nsp_ruleset *ruleset);
 
 const struct nsp_policy *nsp_ruleset_policy(const struct nsp_ruleset *ruleset);
 
-/* The effects of rule 'index', NULL if it has none. */
-const struct nsp_effects_plan *nsp_ruleset_effects(
-    const struct nsp_ruleset *ruleset, uint32_t index);
+/* The effects of each rule, NULL if it has none. */
+const struct nsp_effects_plan *const *nsp_ruleset_effects(
+    const struct nsp_ruleset *ruleset);
 
 /* The plan of class 'index' of the policy, borrowed; NULL if its rate is
  * constant. */

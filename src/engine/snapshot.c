@@ -14,6 +14,8 @@ nsp_snapshot_create(struct nsp_ruleset *ruleset, uint64_t generation,
     snapshot->allocator = *allocator;
     snapshot->ruleset = nsp_ruleset_ref(ruleset);
     snapshot->policy = nsp_ruleset_policy(ruleset);
+    snapshot->rules = nsp_policy_rules(snapshot->policy);
+    snapshot->effects = nsp_ruleset_effects(ruleset);
     snapshot->generation = generation;
     snapshot->rule_slots =
         nsp_alloc(allocator, nsp_policy_rule_count(snapshot->policy) + 1u,

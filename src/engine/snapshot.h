@@ -10,6 +10,9 @@ struct nsp_snapshot {
     struct nsp_ruleset *ruleset; /* A reference. */
     const struct nsp_policy *policy;
     uint64_t generation; /* From 1. */
+    /* The policy's and the ruleset's, by rule: every packet asks for them. */
+    const struct nsp_policy_rule *rules;
+    const struct nsp_effects_plan *const *effects;
     uint32_t *rule_slots, *class_slots;
     uint32_t *class_at; /* By slot; NSP_CLASS_NONE: no class of the policy. */
     uint32_t class_at_count;

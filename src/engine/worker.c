@@ -113,8 +113,11 @@ note_essential(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
     if (spared == 0)
         return;
     for (uint32_t i = 0; i < n; i++) {
-        enum nsp_essential essential = nsp_pkt_essential(pkts[i]);
+        enum nsp_essential essential;
 
+        if (pkts[i]->l4 == NSP_L4_TCP)
+            continue;
+        essential = nsp_pkt_essential(pkts[i]);
         if ((spared >> essential & 1) != 0)
             pkts[i]->essential = (uint8_t)essential;
     }

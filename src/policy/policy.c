@@ -207,6 +207,9 @@ begin_rule(struct nsp_policy_rule *ret, const struct nsp_rule *rule,
         .go_on = rule->go_on,
         .capture = rule->capture,
     };
+    ret->judges = rule->action != NSP_ACTION_PASS ||
+                  rule->limit.unit != NSP_LIMIT_NONE ||
+                  rule->edits.which != 0 || rule->log_pps != 0 || rule->capture;
     nsp_rule_write_name(ret->name, sizeof ret->name, rule, index);
 }
 
@@ -429,6 +432,12 @@ nsp_policy_get_rule(const struct nsp_policy *policy, uint32_t index)
 {
     assert(index < policy->rule_count);
     return &policy->rules[index];
+}
+
+const struct nsp_policy_rule *
+nsp_policy_rules(const struct nsp_policy *policy)
+{
+    return policy->rules;
 }
 
 uint32_t

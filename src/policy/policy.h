@@ -38,6 +38,7 @@ struct nsp_policy_rule {
     uint32_t log_pps;
     uint8_t apply, action;
     bool disabled, go_on, capture;
+    bool judges;      /* Drops, limits, edits or reports. */
     bool has_effects; /* Of its own or of its impairment. */
     uint32_t needs;   /* Of these: set of enum nsp_need (policy_spec.h). */
     uint8_t spared;   /* A bit for each enum nsp_essential that it spares. */
@@ -69,6 +70,8 @@ struct nsp_policy *nsp_policy_unref(struct nsp_policy *policy);
 uint32_t nsp_policy_rule_count(const struct nsp_policy *policy);
 const struct nsp_policy_rule *nsp_policy_get_rule(
     const struct nsp_policy *policy, uint32_t index);
+/* All of them, in order. */
+const struct nsp_policy_rule *nsp_policy_rules(const struct nsp_policy *policy);
 uint32_t nsp_policy_class_count(const struct nsp_policy *policy);
 const struct nsp_policy_class *nsp_policy_get_class(
     const struct nsp_policy *policy, uint32_t index);
