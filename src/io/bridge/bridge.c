@@ -48,8 +48,8 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
-    io->beats.map_fd = io->watch.fd = io->buckets.fd = -1;
-    atomic_init(&io->flows_fd, -1);
+    io->beats.map_fd = io->watch.fd = -1;
+    nsp_bpf_decider_init(&io->decider);
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
     io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;
@@ -104,10 +104,7 @@ bridge_close(struct nsp_io *io)
         if (io->steers[port].sockets_fd >= 0)
             close(io->steers[port].sockets_fd);
     }
-    nsp_bpf_offload_destroy(io->offload);
-    nsp_bpf_buckets_close(&io->buckets);
-    if (io->flows_fd >= 0)
-        close(io->flows_fd);
+    nsp_bpf_decider_fini(&io->decider);
     nsp_gate_destroy(io->programs_gate);
     nsp_link_watch_close(&io->watch);
     nsp_beats_close(&io->beats);

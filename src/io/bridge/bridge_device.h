@@ -4,7 +4,7 @@
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_queue.h"
 #include "os/linux/beats.h"
-#include "os/linux/bpf_police.h"
+#include "os/linux/bpf_decider.h"
 #include "os/linux/link_watch.h"
 
 /* The device itself: opened by bridge_open.c, served by bridge.c. */
@@ -17,9 +17,7 @@ struct nsp_io {
 
     /* What the programs are made of, and a gate for who replaces them. */
     struct nsp_bridge_steer steers[2];
-    struct nsp_bpf_buckets buckets;
-    _Atomic int flows_fd;            /* Verdicts of flows; -1: none yet. */
-    struct nsp_bpf_offload *offload; /* Rules in force in them; NULL: none. */
+    struct nsp_bpf_decider decider; /* By rules of the kernel. */
     struct nsp_gate *programs_gate;
 
     struct nsp_link_watch watch; /* Read by worker 0: when it sleeps, */

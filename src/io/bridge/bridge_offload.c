@@ -5,8 +5,6 @@
 
 #include "base/log.h"
 #include "io/bridge/bridge_device.h"
-#include "os/linux/bpf_call.h"
-#include "os/linux/bpf_flows.h"
 
 /* Loads both ports' programs that decide by 'offload'. Returns 0, or a negative
  * errno with nothing loaded. */
@@ -46,32 +44,18 @@ replace_programs(struct nsp_io *io, const int fds[2])
     }
 }
 
-static int
-create(struct nsp_io *io, const struct nsp_offload_request *request,
-       struct nsp_bpf_offload **ret)
-{
-    struct nsp_bpf_offload_maps maps = { .buckets_fd = io->buckets.fd };
-
-    /* Where there can be none, flows go on with the engine. */
-    if (request->flow_rules > 0 && io->flows_fd < 0)
-        io->flows_fd = nsp_bpf_flows_create();
-    maps.flows_fd = io->flows_fd;
-    return nsp_bpf_offload_create(NSP_EBPF_XDP, request, &maps, &io->allocator,
-                                  ret);
-}
-
 int
 nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                    struct nsp_offload_counters ret_last[])
 {
-    struct nsp_bpf_offload *next = NULL;
-    int fds[2], err = 0;
+    struct nsp_bpf_offload *next;
+    int fds[2], err;
 
     /* Rules are for what the filter matches, and what passes takes its way. */
     if (!io->steers[0].filter)
         return -EOPNOTSUPP;
-    if (request->count > 0 || request->complete || request->flow_rules > 0)
-        err = create(io, request, &next);
+    err = nsp_bpf_decider_prepare(&io->decider, NSP_EBPF_XDP, request,
+                                  &io->allocator, &next);
     if (err < 0)
         return err;
     nsp_gate_lock(io->programs_gate);
@@ -83,14 +67,7 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
         nsp_bpf_offload_destroy(next);
         return err;
     }
-    if (io->offload) {
-        /* It fails on processors kept from the scheduler (nohz_full): what they
-         * may still count meanwhile is then lost. */
-        (void)!nsp_bpf_wait_for_programs();
-        nsp_bpf_offload_read_all(io->offload, ret_last);
-        nsp_bpf_offload_destroy(io->offload);
-    }
-    io->offload = next;
+    nsp_bpf_decider_use(&io->decider, next, ret_last);
     return 0;
 }
 
@@ -99,26 +76,18 @@ nsp_bridge_offload_flows(struct nsp_io *io,
                          const struct nsp_offload_flow flows[], uint32_t n,
                          uint64_t generation)
 {
-    int fd = atomic_load(&io->flows_fd);
-
-    if (fd >= 0)
-        nsp_bpf_flows_push(fd, flows, n, (uint32_t)generation);
+    nsp_bpf_decider_push_flows(&io->decider, flows, n, generation);
 }
 
 int
 nsp_bridge_share_buckets(struct nsp_io *io, uint32_t count, uint64_t **ret)
 {
-    int err = nsp_bpf_buckets_open(&io->buckets, count);
-
-    if (err == 0)
-        *ret = io->buckets.words;
-    return err;
+    return nsp_bpf_decider_share_buckets(&io->decider, count, ret);
 }
 
 void
 nsp_bridge_read_offload(struct nsp_io *io, uint32_t index,
                         struct nsp_offload_counters *ret)
 {
-    if (!io->offload || nsp_bpf_offload_read(io->offload, index, ret) < 0)
-        *ret = (struct nsp_offload_counters){ 0 };
+    nsp_bpf_decider_read(&io->decider, index, ret);
 }

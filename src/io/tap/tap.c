@@ -40,8 +40,8 @@ tap_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
         return nsp_device_fail_memory(reterr);
     io->queue_count = cfg->queues;
     io->beats.map_fd = io->watcher.watch.fd = io->counters_fd = -1;
-    io->buckets.fd = io->places_fd = -1;
-    atomic_init(&io->flows_fd, -1);
+    io->places_fd = -1;
+    nsp_bpf_decider_init(&io->decider);
     io->allocator = allocator;
     io->log = cfg->log;
     result = nsp_tap_device_open(io, cfg, reterr);
@@ -98,10 +98,7 @@ tap_close(struct nsp_io *io)
     if (io->counters_fd >= 0)
         close(io->counters_fd);
     nsp_beats_close(&io->beats);
-    nsp_bpf_offload_destroy(io->offload);
-    nsp_bpf_buckets_close(&io->buckets);
-    if (io->flows_fd >= 0)
-        close(io->flows_fd);
+    nsp_bpf_decider_fini(&io->decider);
     nsp_gate_destroy(io->hooks_gate);
     nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);

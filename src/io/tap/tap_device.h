@@ -7,7 +7,7 @@
 #include "netshaper/engine.h"
 #include "netshaper/io.h"
 #include "os/linux/beats.h"
-#include "os/linux/bpf_police.h"
+#include "os/linux/bpf_decider.h"
 #include "os/linux/tc_hook.h"
 
 /* The device itself: opened by tap_open.c and tap_attach.c, served by tap.c,
@@ -40,10 +40,8 @@ struct nsp_io {
     bool quiesced;
     struct nsp_gate *hooks_gate; /* Around changes of all these. */
 
-    bool superpackets; /* Are welcome now. */
-    struct nsp_bpf_buckets buckets;
-    _Atomic int flows_fd;            /* Verdicts of flows; -1: none yet. */
-    struct nsp_bpf_offload *offload; /* In force; NULL: none. */
+    bool superpackets;              /* Are welcome now. */
+    struct nsp_bpf_decider decider; /* By rules of the kernel. */
 
     struct nsp_tap_watcher watcher;
     char lost[IF_NAMESIZE]; /* The last interface to go. */
