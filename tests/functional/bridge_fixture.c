@@ -15,7 +15,6 @@
 
 /* A type that nobody else uses, for frames that are no IP. */
 #define TYPE       0x88B5u
-#define PATIENCE_S 10
 #define QUIET_MS   200
 #define VNET_BYTES sizeof(struct virtio_net_hdr)
 
@@ -43,7 +42,7 @@ open_end(enum nsp_lab_host host)
     struct sockaddr_ll address = { .sll_family = AF_PACKET,
                                    .sll_protocol = htons(ETH_P_ALL) };
     int fd = nsp_lab_socket(lab, host, AF_PACKET, SOCK_RAW);
-    struct timeval patience = { .tv_sec = PATIENCE_S };
+    struct timeval patience = { .tv_sec = FIXTURE_PATIENCE_S };
     struct ifreq ifr = { 0 };
     int one = 1;
 
@@ -145,7 +144,7 @@ wire_hear_nothing(int end)
     while (recv(ends[end], &frame.vnet, VNET_BYTES + sizeof frame.bytes, 0) >=
            0)
         CHECK(!is_ours(frame.bytes));
-    patience = (struct timeval){ .tv_sec = PATIENCE_S };
+    patience = (struct timeval){ .tv_sec = FIXTURE_PATIENCE_S };
     setsockopt(ends[end], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
 }
 
@@ -153,7 +152,8 @@ wire_hear_nothing(int end)
 void
 wire_receive(struct nsp_pkt *ret_pkts[], uint32_t n)
 {
-    const uint64_t end_ns = wire_now_ns() + PATIENCE_S * UINT64_C(1000000000);
+    const uint64_t end_ns =
+        wire_now_ns() + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
     uint32_t got = 0;
 
     while (got < n) {

@@ -16,8 +16,6 @@
 
 #include "os/os.h"
 
-#define PATIENCE_S 10
-
 struct nsp_lab *lab;
 static struct nsp_diag lab_diag;
 
@@ -134,7 +132,7 @@ void
 fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n)
 {
     const uint64_t end_ns =
-        nsp_os_monotonic_ns(NULL) + PATIENCE_S * UINT64_C(1000000000);
+        nsp_os_monotonic_ns(NULL) + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
     uint32_t got = 0;
 
     while (got < n) {
@@ -220,7 +218,7 @@ fixture_tcp(enum nsp_lab_host host)
 int
 fixture_udp(enum nsp_lab_host host, int family, uint16_t port)
 {
-    struct timeval timeout = { .tv_sec = PATIENCE_S };
+    struct timeval timeout = { .tv_sec = FIXTURE_PATIENCE_S };
     union address address;
     socklen_t bytes = fill_address(&address, host, family, port);
     int fd;

@@ -19,6 +19,9 @@ extern const struct nsp_io_ops nsp_nfqueue_ops;
 /* The queue's number is counted from 0 within the device. */
 #define QUEUE 0
 
+/* Until what must come counts as not coming, however busy the machine is. */
+#define FIXTURE_PATIENCE_S 60
+
 /* Opened once per program by fixture_setup(), NULL where it is not possible. */
 extern struct nsp_lab *lab;
 
@@ -42,7 +45,7 @@ struct nsp_io *fixture_open(const struct nsp_io_config *cfg);
 /* Closes it before the test ends. */
 void fixture_close(struct nsp_io *io);
 
-/* Waits for 'n' packets (at most 10 s, else the test fails). Bytes are valid of
+/* Waits for 'n' packets (else the test fails, by and by). Bytes are valid of
  * those of the last burst alone. Here and below, ICMPv6 is passed on unseen:
  * the hosts look for their neighbours when they please. */
 void fixture_receive(struct nsp_io *io, struct nsp_pkt *ret_pkts[], uint32_t n);
@@ -54,7 +57,7 @@ void fixture_send(struct nsp_io *io, struct nsp_pkt *const pkts[], uint32_t n);
 bool fixture_is_empty(struct nsp_io *io);
 
 /* A datagram socket of 'host' bound to its address and 'port' (0: any), with
- * timeouts of 10 s. Leaves the thread in the router. */
+ * a timeout for what must come. Leaves the thread in the router. */
 int fixture_udp(enum nsp_lab_host host, int family, uint16_t port);
 
 /* A non-blocking TCP socket of 'host', otherwise the same. */

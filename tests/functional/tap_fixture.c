@@ -94,7 +94,7 @@ void
 tap_receive(struct nsp_pkt *ret_pkts[], uint32_t n)
 {
     const uint64_t end_ns =
-        tap_now_ns() + TAP_PATIENCE_S * UINT64_C(1000000000);
+        tap_now_ns() + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
     uint32_t got = 0;
 
     while (got < n) {

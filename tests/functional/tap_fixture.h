@@ -12,7 +12,6 @@ extern const struct nsp_io_ops nsp_tap_ops;
 #define TAP_PORT       7001
 #define TAP_OTHER_PORT 7002
 #define TAP_BOTH       (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT)
-#define TAP_PATIENCE_S 10
 
 extern struct nsp_io *tap_device;
 extern struct nsp_tap_config tap_config;

@@ -305,7 +305,8 @@ compile(const char *text)
 static void
 check_dropped(uint32_t rule, uint64_t pkts, uint64_t bytes)
 {
-    const uint64_t end_ns = wire_now_ns() + UINT64_C(10000000000);
+    const uint64_t end_ns =
+        wire_now_ns() + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
     struct nsp_offload_counters counters;
 
     do {

@@ -61,7 +61,7 @@ fill_address(union address *address, enum nsp_lab_host host, int family)
 static int
 open_socket(const struct nsp_lab *lab, enum nsp_lab_host host, int family)
 {
-    struct timeval timeout = { .tv_sec = 10 };
+    struct timeval timeout = { .tv_sec = 60 };
     int fd = nsp_lab_socket(lab, host, family, SOCK_DGRAM);
 
     REQUIRE(fd >= 0);

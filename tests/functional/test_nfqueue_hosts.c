@@ -420,7 +420,7 @@ open_listener(enum nsp_lab_host host)
 {
     struct sockaddr_in6 any = { .sin6_family = AF_INET6,
                                 .sin6_port = htons(PORT) };
-    struct timeval timeout = { .tv_sec = 10 };
+    struct timeval timeout = { .tv_sec = FIXTURE_PATIENCE_S };
     int fd;
 
     CHECK_EQ(nsp_lab_enter(lab, host), 0);

@@ -84,7 +84,7 @@ TEST(nfqueue_tells_when_a_packet_came_not_when_it_was_received)
     said_ns = cfg.clock.now_ns(cfg.clock.context);
     say("one");
     say("two");
-    CHECK_EQ(nsp_nfqueue_ops.wait(io, QUEUE, UINT64_C(10000000000)), 0);
+    CHECK_EQ(nsp_nfqueue_ops.wait(io, QUEUE, NSP_TIME_NEVER), 0);
     waiting_ns = cfg.clock.now_ns(cfg.clock.context);
     /* The kernel's stamps are in microseconds. */
     while (cfg.clock.now_ns(cfg.clock.context) <= waiting_ns + 2000)
@@ -124,7 +124,7 @@ TEST(nfqueue_tells_no_packet_to_be_older_than_the_one_before)
     for (int i = 0; i < 2; i++) {
         say("in order");
         fixture_receive(io, &pkts[i], 1);
-        clock_late_ns = UINT64_C(20000000000); /* More than the test takes. */
+        clock_late_ns = UINT64_C(200000000000); /* More than the test takes. */
     }
     CHECK_EQ(pkts[1]->arrival_ns, pkts[0]->arrival_ns);
     fixture_send(io, pkts, 2);

@@ -18,7 +18,7 @@ static void
 ask_until(bool (*done)(void))
 {
     const uint64_t end_ns =
-        tap_now_ns() + TAP_PATIENCE_S * UINT64_C(1000000000);
+        tap_now_ns() + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
 
     do {
         CHECK(tap_now_ns() < end_ns);
@@ -72,6 +72,7 @@ exchange(void)
 {
     struct nsp_pkt *pkt;
 
+    CHECK(tap_is_empty()); /* A sign of life: the last may be long ago. */
     tap_ask("question");
     tap_receive(&pkt, 1);
     CHECK_EQ(pkt->hook, NSP_HOOK_INPUT);
@@ -156,7 +157,7 @@ TEST(tap_is_passed_by_as_soon_as_it_is_dead)
 {
     struct nsp_io_config cfg = tap_begin();
     const uint64_t end_ns =
-        tap_now_ns() + TAP_PATIENCE_S * UINT64_C(1000000000);
+        tap_now_ns() + FIXTURE_PATIENCE_S * UINT64_C(1000000000);
 
     tap_open_ends();
     tap_open(&cfg); /* To be skipped where it must. */
