@@ -9,7 +9,7 @@ from _pytest.runner import runtestprotocol
 
 from live_hosts import PATIENCE, Process
 
-ATTEMPTS = 4
+ATTEMPTS = 8
 
 
 def end_all():

@@ -17,7 +17,7 @@ import pytest
 
 NEAR, FAR = "10.78.0.1", "10.78.0.2"
 NEAR6, FAR6 = "fd78::1", "fd78::2"
-PATIENCE = 20  # Seconds until something that must happen counts as not happening.
+PATIENCE = 60  # Seconds until something that must happen counts as not happening.
 
 
 def unshare(*flags):
@@ -76,7 +76,7 @@ class Host:
 
     def run(self, *command, **options):
         return subprocess.run([*self.enter, *command], capture_output=True,
-                              text=True, timeout=PATIENCE, check=False,
+                              text=True, timeout=2 * PATIENCE, check=False,
                               **options)
 
     def start(self, *command, **options):
@@ -112,20 +112,40 @@ def assert_only_warnings(err):
     assert all(line.startswith("nsp: warning: ") for line in err.splitlines())
 
 
-def ping(host, count=1):
-    """How many of 'count' pings are answered."""
-    done = host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.05", "-W",
-                    "1", FAR)
-    return int(done.stdout.split(" received")[0].split()[-1])
+PYTHON = "/usr/bin/python3"
+PINGS = pathlib.Path(__file__).parents[2] / "tools" / "pings.py"
 
 
-def answers_in_time(host):
+def ping(host, count=1, address=FAR, size=56, patience_s=PATIENCE):
+    """How many of 'count' pings are answered, however late."""
+    done = host.run(PYTHON, PINGS, address, str(count), "0.02", str(patience_s),
+                    str(size))
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
+def is_silent(host, count=1, address=FAR, patience_s=1):
+    """Whether none of 'count' pings is answered for a while."""
+    return ping(host, count, address, patience_s=patience_s) == 0
+
+
+def answers_in_time(host, address=FAR, patience_s=1):
     """Whether a ping is answered at last: a new link loses its first packets."""
     until = time.monotonic() + PATIENCE
-    while ping(host) == 0:
+    while is_silent(host, 1, address, patience_s):
         if time.monotonic() > until:
             return False
     return True
+
+
+def is_found(host, address):
+    """Whether the hardware address of a neighbour that is looked for is found."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        entry = host.run("ip", "neigh", "show", address).stdout
+        if "lladdr" in entry or "FAILED" in entry:
+            return "lladdr" in entry
+        assert time.monotonic() < until, entry
 
 
 @pytest.fixture
@@ -136,9 +156,7 @@ def straight(near):
                         "nodad")
         assert done.returncode == 0, done.stderr
     assert answers_in_time(near)
-    until = time.monotonic() + PATIENCE
-    while near.run("ping", "-c", "1", "-W", "1", FAR6).returncode:
-        assert time.monotonic() < until
+    assert answers_in_time(near, FAR6)
     yield near
 
 
@@ -174,19 +192,17 @@ def parted():
         host.close()
 
 
-PINGS = pathlib.Path(__file__).parents[2] / "tools" / "pings.py"
-
-
-def start_pings(host, count=100, apart_s=0.01):
-    process = host.start("/usr/bin/python3", PINGS, FAR, str(count),
-                         str(apart_s), str(PATIENCE / 4))
+def start_pings(host, count=100, apart_s=0.01, enough=None):
+    """Of which 'enough' (all) are to be answered."""
+    process = host.start(PYTHON, PINGS, FAR, str(count), str(apart_s),
+                         str(PATIENCE), "0", str(enough or count))
     assert process.stdout.readline() == "pinging\n", process.stderr.read()
     return process
 
 
 def answered(pings):
     """How many of those begun by start_pings()."""
-    out, err = pings.communicate(timeout=PATIENCE)
+    out, err = pings.communicate(timeout=2 * PATIENCE)
     assert out, err
     return int(out)
 

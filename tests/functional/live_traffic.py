@@ -2,15 +2,7 @@
 the text of a script, and what is asked of them.
 """
 
-from live_hosts import FAR
-
-PYTHON = "/usr/bin/python3"
-
-
-def ping_to(host, address, *options, count=1):
-    done = host.run("ping", "-n", "-q", "-c", str(count), "-i", "0.02", "-W",
-                    "2", *options, address)
-    return int(done.stdout.split(" received")[0].split()[-1])
+from live_hosts import FAR, PATIENCE, PYTHON  # noqa: F401
 
 
 def rtt_ms(host):
@@ -35,10 +27,10 @@ while data := c.recv(1 << 20):
 c.sendall(digest.digest())
 c.close()
 """
-TCP_CLIENT = """
+TCP_CLIENT = f"""
 import hashlib, random, socket, sys
 data = random.Random(7).randbytes(int(sys.argv[2]))
-s = socket.create_connection((sys.argv[1], 5000), 30)
+s = socket.create_connection((sys.argv[1], 5000), {PATIENCE})
 s.sendall(data)
 s.shutdown(socket.SHUT_WR)
 answer = b""
@@ -69,10 +61,10 @@ for command in (0x1F, 0x24, 0x2C, 0x17):
                                        value.buffer_info()[0]))
 """
 
-CONNECT = """
+CONNECT = f"""
 import socket, sys
 try:
-    socket.create_connection((sys.argv[1], 5555), 20)
+    socket.create_connection((sys.argv[1], 5555), {PATIENCE})
 except OSError as e:
     print(type(e).__name__)
 """
@@ -91,7 +83,7 @@ if sys.argv[1] == "server":
     for c in all_:
         c.recv(1)  # Until the other side has closed.
 else:
-    all_ = [socket.create_connection((sys.argv[2], 5000), 20)
+    all_ = [socket.create_connection((sys.argv[2], 5000), {PATIENCE})
             for _ in range(n)]
     for i, c in enumerate(all_):
         c.sendall(b"%08d" % i)
@@ -115,7 +107,7 @@ UDP_ASK = """
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("", 6002))
-s.settimeout(0.2)
+s.settimeout(float(sys.argv[3]))
 ok = 0
 for _ in range(int(sys.argv[2])):
     s.sendto(b"asked", (sys.argv[1], 5001))
@@ -127,19 +119,19 @@ print(ok)
 """
 
 
-def ask(host, to, count=1):
-    """How many of so many datagrams UDP_ECHO answers."""
-    done = host.run("/usr/bin/python3", "-c", UDP_ASK, to, str(count))
+def ask(host, to, count=1, patience_s=0.2):
+    """How many of so many datagrams UDP_ECHO answers, each before the next."""
+    done = host.run(PYTHON, "-c", UDP_ASK, to, str(count), str(patience_s))
     assert done.returncode == 0, done.stderr
     return int(done.stdout)
 
 
 # With destination options in front of the datagrams where asked.
-UDP_CLIENT = """
+UDP_CLIENT = f"""
 import random, socket, sys
 family = socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET
 s = socket.socket(family, socket.SOCK_DGRAM)
-s.settimeout(5)
+s.settimeout({PATIENCE})
 if sys.argv[2] == "options":
     s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS,
                  bytes([0, 0, 1, 4, 0, 0, 0, 0]))
@@ -152,10 +144,10 @@ print(ok)
 """
 
 # A batch of datagrams in one superpacket (UDP_SEGMENT).
-UDP_SEGMENTS = """
+UDP_SEGMENTS = f"""
 import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(5)
+s.settimeout({PATIENCE})
 s.setsockopt(socket.IPPROTO_UDP, 103, 1000)
 data = b"".join(bytes([i]) * 1000 for i in range(30))
 s.sendto(data, (sys.argv[1], 5001))

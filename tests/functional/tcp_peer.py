@@ -81,22 +81,23 @@ def error_name(error):
     return type(error).__name__
 
 
-def connect(address, port, patience_ms):
+def connect(address, port, patience_ms, connect_ms):
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.settimeout(PATIENCE)
-    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms)
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, connect_ms)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     # Starts no slower when acknowledgements come late.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
     sock.connect((address, port))
+    sock.setsockopt(socket.IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms)
     return sock
 
 
 def send(address, port, count, patience_ms=GIVE_UP_MS):
     watch = error = None
     try:
-        sock = connect(address, port, patience_ms)
+        sock = connect(address, port, patience_ms, GIVE_UP_MS)
         watch = Watch(sock)
         watch.look()
         send_all(sock, data_of(count), watch)
@@ -108,10 +109,10 @@ def send(address, port, count, patience_ms=GIVE_UP_MS):
     return {"error": error, **(watch.report() if watch else {})}
 
 
-def ask(address, port, count, patience_ms=GIVE_UP_MS):
+def ask(address, port, count, patience_ms=GIVE_UP_MS, connect_ms=GIVE_UP_MS):
     error, answers = None, 0
     try:
-        sock = connect(address, port, patience_ms)
+        sock = connect(address, port, patience_ms, connect_ms)
         for i in range(count):
             question = b"%8d" % i
             sock.sendall(question)

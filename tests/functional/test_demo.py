@@ -45,7 +45,10 @@ def main():
         assert phase["intercepted_pkts"] > phase["probes_sent"] > 0, phase
         assert phase["intercepted_pkts"] == phase["delivered_pkts"] + dropped
         assert phase["tcp_goodput_bitps"] > 0, phase
-    assert report["phases"][3]["dropped_pkts"]["loss"] > 0
+    lossy = report["phases"][3]
+    # Of one in a hundred, none may be lost where a slow machine sends few.
+    assert (lossy["dropped_pkts"]["loss"] > 0 or
+            lossy["intercepted_pkts"] < 3000), lossy
 
     rows = report["rows"]
     assert len(rows) == 8, rows

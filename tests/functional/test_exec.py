@@ -43,7 +43,7 @@ import socket
 a, b = (socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(2))
 for end in (a, b):
     end.bind(("127.0.0.1", 0))
-    end.settimeout(1)
+    end.settimeout(60)
 a.sendto(b"there", b.getsockname())
 print(b.recv(100))
 for _ in range(2):
@@ -135,7 +135,8 @@ def test_shapes_what_the_filter_matches_and_no_more(nsp):
     report = report_of(done)
     assert report["in"]["pkts"] == 3 and report["dropped"]["rule"]["pkts"] == 0
 
-    done = run([*nsp, "--json", "--drop", "--", *python(EXCHANGE)])
+    done = run([*nsp, "--json", "--drop", "--",
+                *python(EXCHANGE.replace("settimeout(60)", "settimeout(1)"))])
     assert done.returncode == 1 and "timed out" in done.stderr
     assert report_of(done)["dropped"]["rule"]["pkts"] == 1
 

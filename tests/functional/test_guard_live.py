@@ -12,12 +12,11 @@ import subprocess
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, near,
-                        ping, straight, works_here)  # noqa: F401
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, PYTHON,
+                        is_found, is_silent, near, ping, straight,
+                        works_here)  # noqa: F401
 from test_run_live import Run
 from test_shape_live import NSP, Shape
-
-PYTHON = "/usr/bin/python3"
 
 pytestmark = NEEDS_NETWORK
 
@@ -26,14 +25,14 @@ def is_found_by_far(straight):
     """Whether the far host, who has forgotten it, finds our hardware address,
     while pings are not answered."""
     assert straight.far.run("ip", "neigh", "flush", "all").returncode == 0
-    assert straight.far.run("ping", "-c", "1", "-W", "4", NEAR6).returncode != 0
-    return "lladdr" in straight.far.run("ip", "-6", "neigh", "show", NEAR6).stdout
+    assert is_silent(straight.far, address=NEAR6)
+    return is_found(straight.far, NEAR6)
 
 
 def test_neighbours_find_a_host_that_drops_all(straight):
     shape = Shape(straight, "--drop")
     assert is_found_by_far(straight)
-    assert ping(straight, 1) == 0  # All means all else.
+    assert is_silent(straight)  # All means all else.
     shape.end()
 
 
@@ -54,10 +53,10 @@ while True:
     s.sendto(data, address)
 """
 DHCP_CLIENT = """
-import socket
+import socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 s.bind(("10.78.0.1", 68))
-s.settimeout(2)
+s.settimeout(int(sys.argv[1]))
 s.sendto(b"discover", ("10.78.0.2", 67))
 try:
     print(s.recv(2048).decode())
@@ -78,7 +77,8 @@ def test_dhcp_passes_what_does_not_name_it(straight, options, answer):
     server = straight.far.start(PYTHON, "-c", DHCP_SERVER)
     assert server.stdout.readline() == "ready\n"
     shape = Shape(straight, *options)
-    done = straight.run(PYTHON, "-c", DHCP_CLIENT)
+    patience_s = 2 if answer == "no answer" else PATIENCE
+    done = straight.run(PYTHON, "-c", DHCP_CLIENT, str(patience_s))
     assert done.stdout.strip() == answer, done.stderr
     shape.end()
     server.kill()
@@ -354,12 +354,13 @@ def test_a_start_that_is_confirmed_goes_on(straight, tmp_path):
     assert next_type(run) == "confirmed"
     done = run.ask("confirm")
     assert done.returncode == 1 and "nothing waits" in done.stderr
-    assert ping(straight, 1) == 0
+    assert is_silent(straight)
     run.end()
 
 
 def test_a_reload_that_nobody_confirms_is_taken_back(straight, tmp_path):
-    run = Run(straight, tmp_path, PASS, "--confirm", "2s")
+    # Time enough for two pings and two reloads.
+    run = Run(straight, tmp_path, PASS, "--confirm", "10s")
     assert next_type(run) == "unconfirmed"
     assert run.ask("confirm").returncode == 0
     assert next_type(run) == "confirmed"
@@ -367,7 +368,7 @@ def test_a_reload_that_nobody_confirms_is_taken_back(straight, tmp_path):
         run.path.write_text(text)
         assert run.ask("reload").returncode == 0
         assert [next_type(run), next_type(run)] == ["reloaded", "unconfirmed"]
-    assert ping(straight, 1) == 0
+    assert is_silent(straight)
     assert next_type(run) == "rolled-back"
     assert ping(straight, 1) == 1
     assert run.ask("confirm").returncode == 1
@@ -394,12 +395,12 @@ def test_a_reload_that_is_confirmed_stays(straight, tmp_path):
     run.path.write_text(DROP)
     assert run.ask("reload").returncode == 0
     assert run.ask("confirm").returncode == 0
-    assert ping(straight, 1) == 0
+    assert is_silent(straight)
     run.end()
 
 
 def test_a_start_and_a_reload_that_nobody_confirms_end(straight, tmp_path):
-    run = Run(straight, tmp_path, PASS, "--confirm", "1s")
+    run = Run(straight, tmp_path, PASS, "--confirm", "10s")
     run.path.write_text(DROP)
     assert run.ask("reload").returncode == 0
     out, _ = run.process.communicate(timeout=PATIENCE)
@@ -412,7 +413,7 @@ def test_confirming_replaces_the_question_and_enter_confirms(login, tmp_path):
     path = tmp_path / "policy.yaml"
     path.write_text(POLICY_THAT_CUTS)
     status, output = on_a_terminal(login, tmp_path, "", NSP, "run", "--control",
-                                   "''", "--confirm", "1h", "--for", "2s",
+                                   "''", "--confirm", "1h", "--for", "10s",
                                    str(path))
     assert status == 0, output
     assert "would drop your own connection" in output

@@ -13,11 +13,11 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, do,
-                        lose_news, near, ping, straight as net,
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
+                        answers_in_time, do, is_silent, lose_news, near, ping, straight as net,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, OFFLOADS_OFF, PYTHON, UDP_CLIENT,
-                          UDP_ECHO, UDP_SEGMENTS, ping_to, rtt_ms, transfer)
+                          UDP_ECHO, UDP_SEGMENTS, rtt_ms, transfer)
 from test_shape_live import NSP, Shape
 
 pytestmark = [
@@ -38,7 +38,7 @@ def taps(host):
 def test_counts_what_the_filter_matches_and_nothing_else(net):
     shape = Shape(net, "--on", "tap:v0", "--filter", "icmp")
     assert ping(net, 5) == 5
-    assert ping_to(net, FAR6, count=5) == 5
+    assert ping(net, 5, FAR6) == 5
     end = shape.end()
     assert end["in"] == {"pkts": 10, "bytes": 840}
     assert end["matched_pkts"] == 10
@@ -49,7 +49,7 @@ def test_counts_what_the_filter_matches_and_nothing_else(net):
 def test_loopback_is_seen_once(net, address):
     shape = Shape(net, "--on", "tap:lo,v0", "--filter", "icmp or icmpv6.Type "
                   "== 128 or icmpv6.Type == 129")
-    assert ping_to(net, address, count=4) == 4
+    assert ping(net, 4, address) == 4
     assert shape.end()["in"]["pkts"] == 8  # Requests and replies.
 
 
@@ -84,7 +84,7 @@ def test_tcp_to_oneself_arrives_intact(net):
 
 def test_several_workers_share_the_traffic(net):
     shape = Shape(net, "--on", "tap:v0", "--workers", "3")
-    assert ping_to(net, FAR, count=20) == 20
+    assert ping(net, 20, FAR) == 20
     assert transfer(net, net.far, FAR)
     assert transfer(net.far, net, NEAR6)
     shape.end()
@@ -138,9 +138,7 @@ def test_delivers_what_is_held_at_the_end(net):
                   "--delay", "1h")
     pinger = net.start("ping", "-n", "-c", "3", "-i", "0.05", "-W",
                        str(PATIENCE), FAR)
-    until = time.monotonic() + PATIENCE
-    while json.loads(shape.process.stdout.readline())["queued"]["pkts"] < 3:
-        assert time.monotonic() < until
+    shape.wait_until(lambda said: said["queued"]["pkts"] == 3)
     end = shape.end()
     assert end["delivered"] == end["in"]
     assert "3 received" in pinger.communicate(timeout=PATIENCE)[0]
@@ -149,7 +147,7 @@ def test_delivers_what_is_held_at_the_end(net):
 def test_loses_what_it_is_told_to(net):
     shape = Shape(net, "--on", "tap:v0", "--filter", "icmp and inbound",
                   "--loss", "100%")
-    assert ping(net, 3) == 0
+    assert is_silent(net, 3)
     end = shape.end()
     assert end["dropped"]["loss"]["pkts"] == end["in"]["pkts"] == 3
 
@@ -192,7 +190,7 @@ def test_rejects_connections_to_oneself(net):
 
 def test_a_killed_shaper_leaves_nothing_behind(net):
     shape = Shape(net, "--on", "tap:v0", "--filter", "icmp", "--delay", "1h")
-    assert ping(net, 2) == 0
+    assert is_silent(net, 2)
     assert len(taps(net)) == 1
     shape.process.kill()
     shape.process.communicate()
@@ -244,13 +242,7 @@ def add_link(net, name, address, far_address):
 def wait_until_taken(net, address):
     """Pings are dropped where they are taken, and answered elsewhere."""
     until = time.monotonic() + PATIENCE
-    while ping_to(net, address) > 0:
-        assert time.monotonic() < until
-
-
-def answers(net, address):
-    until = time.monotonic() + PATIENCE
-    while ping_to(net, address) == 0:
+    while not is_silent(net, address=address):
         assert time.monotonic() < until
 
 
@@ -268,7 +260,7 @@ def test_takes_interfaces_that_come_up_later(net, options):
         for name in "w0", "w1":
             assert net.run("ip", "link", "delete", name).returncode == 0
     add_link(net, "w2", "10.83.0.1", "10.83.0.2")
-    answers(net, "10.83.0.2")
+    assert answers_in_time(net, "10.83.0.2")
     out, err = end_with_warnings(shape)
     assert out["dropped"]["rule"]["pkts"] >= 4
     assert err == 2 * ("nsp: warning: tap: interface w0 was removed\n"
@@ -286,10 +278,10 @@ def test_takes_a_named_interface_that_comes_back_and_no_other(net):
     shape = Shape(net, "--on", "tap:v0,w0", "--filter", "icmp", "--drop")
     assert net.run("ip", "link", "delete", "w0").returncode == 0
     add_link(net, "w1", "10.82.0.1", "10.82.0.2")
-    answers(net, "10.82.0.2")
+    assert answers_in_time(net, "10.82.0.2")
     add_link(net, "w0", "10.81.0.1", "10.81.0.2")
     wait_until_taken(net, "10.81.0.2")
-    answers(net, "10.82.0.2")
+    assert answers_in_time(net, "10.82.0.2")
     assert "came up" not in end_with_warnings(shape)[1]
 
 
@@ -352,5 +344,5 @@ def test_refuses_what_it_cannot_do_with_the_cure(net):
 def test_takes_all_interfaces_where_none_is_named(net):
     shape = Shape(net, "--on", "tap", "--filter", "icmp")
     assert ping(net, 2) == 2
-    assert ping_to(net, "127.0.0.1", count=2) == 2
+    assert ping(net, 2, "127.0.0.1") == 2
     assert shape.end()["in"]["pkts"] == 8

@@ -21,6 +21,7 @@ PORT = 5000
 SERVER = {4: "10.79.2.2", 6: "fd79:2::2"}
 HEADERS = {4: 40, 6: 60}
 TIMESTAMPS = 12
+VOID_MS = 3000  # Until who sends into the void gives up.
 MEGABYTE = 1 << 20
 
 pytestmark = NEEDS_NETWORK
@@ -135,7 +136,7 @@ def test_one_end_alone_is_told(router, family, ends, at_client, at_server):
                       "tcp.PayloadLength > 0 and tcp.DstPort == 5000",
                       "--tcp-rst", f"100%,ends={ends}")
         # The other sends into the void.
-        seen = client(router, "ask", family, 1, 500)
+        seen = client(router, "ask", family, 1, VOID_MS)
         assert seen["error"] == at_client
         if at_server:
             assert server.report()["error"] == at_server
@@ -159,7 +160,7 @@ def test_nothing_passes_after_a_cutoff(router, family):
     with serve(router, "sink", family) as server:
         shape = Shape(router, "--on", "forward", "--filter",
                       "tcp.DstPort == 5000", "--cutoff", f"{cut}b")
-        seen = client(router, "send", family, 3 * MEGABYTE, 1500)
+        seen = client(router, "send", family, 3 * MEGABYTE, VOID_MS)
         assert seen["error"] == "TimeoutError"
         end = shape.end()
         assert server.process.poll() is None
@@ -200,7 +201,7 @@ def test_path_mtu_discovery_finds_the_clamp(router, family, clamp):
 def test_a_black_hole_swallows_what_is_too_big(router, family):
     with serve(router, "sink", family) as server:
         shape = forward(router, "--mtu-clamp", "1300,excess=drop")
-        seen = client(router, "send", family, MEGABYTE, 1500)
+        seen = client(router, "send", family, MEGABYTE, VOID_MS)
         assert seen["error"] == "TimeoutError"
         assert seen["pmtu"] == 1500
         assert server.process.poll() is None
@@ -256,7 +257,7 @@ def test_a_sender_learns_late_of_data_that_came(router, family):
     with serve(router, "sink", family):
         shape = Shape(router, "--on", "forward", "--filter",
                       "tcp.SrcPort == 5000", "--ack-delay", "1h")
-        seen = client(router, "send", family, 1000, 1500)
+        seen = client(router, "send", family, 1000, VOID_MS)
         assert seen["error"] == "TimeoutError"
         assert seen["in_flight"] == 1000
         assert seen["total_retrans"] > 0
@@ -279,7 +280,7 @@ def test_lost_syns_are_sent_again(router, family):
 def test_without_syns_no_connection_comes_about(router, family):
     with serve(router, "echo", family):
         shape = forward(router, "--syn-drop", "100%")
-        assert client(router, "ask", family, 1, 1500) == {
+        assert client(router, "ask", family, 1, VOID_MS, VOID_MS) == {
             "error": "TimeoutError", "answers": 0}
         end = shape.end()
     assert end["shaped"]["in"]["pkts"] == end["dropped"]["syn-loss"]["pkts"] > 0
