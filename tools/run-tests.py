@@ -5,9 +5,15 @@ Meson counts programs; this counts what they hold. It reads the programs'
 output as cmocka, TAP or `pytest -rA` print it; a program that prints none of
 these is one case. A program that dies after its last case is one more, failed.
 
-Ends with the skipped cases and their reasons, the failed ones, and the line
-`N passed, N failed, N skipped`. Exit status: 0 unless a case failed, none was
-found, or one was skipped that may not be (--only-skips).
+Ends with the skipped cases and their reasons, the unsteady and the failed ones,
+and the line `N passed, N failed, N skipped`. Exit status: 0 unless a case failed,
+none was found, or one was skipped that may not be (--only-skips).
+
+A live test may take a slow machine for a wrong answer. With --unsteady N, up to N
+functional programs that failed are run once more, alone; those that pass then
+count as passed, and what failed before is listed as unsteady. Nothing is excused
+where a sanitizer has reported something or a process crashed, or where anything
+else failed, too.
 """
 
 import argparse
@@ -16,6 +22,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -28,9 +35,15 @@ TAP_CASE = re.compile(
 PYTEST_WORDS = {"PASSED": "passed", "XFAIL": "passed", "FAILED": "failed",
                 "ERROR": "failed", "XPASS": "failed"}
 PYTEST_CASE = re.compile(
-    r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+::.*?)(?: - .*)?$")
+    r"^(PASSED|FAILED|ERROR|XFAIL|XPASS) (\S+::.*?)(?: - (.*))?$")
 PYTEST_SKIPS = re.compile(r"^SKIPPED \[(\d+)\] (.*?): (.*)$")
 SKIP_REASON = re.compile(r"^skip: (.*)$")
+# What no slow machine brings about.
+REPORT = re.compile(r"(?:Address|Leak|Thread|UndefinedBehavior)Sanitizer: |"
+                    r"runtime error: ")
+CRASH = re.compile(r"Test failed with exception|assert -\d+ == 0|"
+                   r"died (?:of|with) <?(?:Signals\.)?SIG")
+GOOD = ("OK", "SKIP", "EXPECTEDFAIL")
 
 
 class Case:
@@ -76,7 +89,8 @@ def pytest_cases(lines):
     for line in lines:
         found = PYTEST_CASE.match(line)
         if found:
-            cases.append(Case(found.group(2), PYTEST_WORDS[found.group(1)]))
+            cases.append(Case(found.group(2), PYTEST_WORDS[found.group(1)],
+                              found.group(3) or ""))
         found = PYTEST_SKIPS.match(line)
         if found:
             for _ in range(int(found.group(1))):
@@ -84,11 +98,18 @@ def pytest_cases(lines):
     return cases
 
 
+def output_of(test):
+    return test.get("stdout", "") + "\n" + test.get("stderr", "")
+
+
+def program_of(test):
+    return test["name"].split(" / ")[-1]
+
+
 def cases_of(test):
     """The cases of one program, named 'program: case'."""
-    text = test.get("stdout", "") + "\n" + test.get("stderr", "")
-    lines = text.splitlines()
-    program = test["name"].split(" / ")[-1]
+    lines = output_of(test).splitlines()
+    program = program_of(test)
     ended = test["result"]
 
     cases = cmocka_cases(lines) or pytest_cases(lines) or tap_cases(lines)
@@ -96,9 +117,9 @@ def cases_of(test):
         said = [m.group(1) for m in map(SKIP_REASON.match, lines) if m]
         last = next((line for line in reversed(lines) if line.strip()), "")
         cases = [Case("", "skipped", said[-1] if said else last.strip())]
-    elif not cases and ended in ("OK", "EXPECTEDFAIL"):
+    elif not cases and ended in GOOD:
         cases = [Case("", "passed")]
-    if ended not in ("OK", "SKIP", "EXPECTEDFAIL") and not any(
+    if ended not in GOOD and not any(
             case.result == "failed" for case in cases):
         cases.append(Case("", "failed", "%s, exit status %s"
                           % (ended.lower(), test.get("returncode"))))
@@ -107,18 +128,61 @@ def cases_of(test):
     return cases
 
 
-def run(build, arguments):
+class Reports:
+    """What sanitizers report in any process, also where its test asks for no
+    output or began anew: in files of a folder that all users may write."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        folder.chmod(0o1777)
+
+    def environment(self):
+        path = f"log_path={self.folder.resolve() / 'report'}"
+        return {name: ":".join(filter(None, (os.environ.get(name), path)))
+                for name in ("ASAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS")}
+
+    def texts(self):
+        """But for warnings of memory that was asked for and refused."""
+        texts = (path.read_text(errors="replace")
+                 for path in sorted(self.folder.iterdir()))
+        return [text for text in texts if REPORT.search(text)]
+
+
+def run(build, arguments, processes, reports):
     """Runs meson and returns what it logged of each test."""
     log = build / "meson-logs" / "testlog.json"
     log.unlink(missing_ok=True)
     status = subprocess.run(
         ["meson", "test", "-C", str(build), "--no-rebuild",
-         # Live tests wait more than they work.
-         "--num-processes", str(2 * (os.cpu_count() or 1)),
-         "--print-errorlogs", *arguments], check=False).returncode
+         "--num-processes", str(processes), "--print-errorlogs", *arguments],
+        env={**os.environ, **reports.environment()}, check=False).returncode
     if not log.exists():
         sys.exit(f"run-tests: meson test ran nothing (status {status})")
     return status, [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def may_be_unsteady(test):
+    suites = test["name"].split(" / ")[0].split(":")[-1].split("+")
+    crashed = test["result"] != "TIMEOUT" and not 0 <= test["returncode"] < 128
+    output = output_of(test)
+    return ("functional" in suites and not crashed and
+            not REPORT.search(output) and not CRASH.search(output))
+
+
+def run_again(tests, limit, run_alone):
+    """Runs those of 'tests' that failed once more, by run_alone(names), if all
+    may be unsteady and they are not too many. Returns the tests, in which those
+    that pass now have taken the place of those that failed, and these."""
+    failed = [test for test in tests if test["result"] not in GOOD]
+    if not 0 < len(failed) <= limit or not all(map(may_be_unsteady, failed)):
+        return tests, []
+    passed = {test["name"]: test
+              for test in run_alone([program_of(test) for test in failed])
+              if test["result"] == "OK"}
+    return ([passed.get(test["name"], test) for test in tests],
+            [test for test in failed if test["name"] in passed])
 
 
 def unexpected_skips(skipped, allowed):
@@ -137,10 +201,21 @@ def main():
     parser.add_argument("--only-skips", type=pathlib.Path, metavar="FILE",
                         help="patterns of the cases that may be skipped, "
                         "one a line; any other skipped case is a failure")
+    parser.add_argument("--unsteady", type=int, default=0, metavar="N",
+                        help="how many functional programs may pass when they "
+                        "are run once more, alone (0)")
     parser.add_argument("meson", nargs="*", help="arguments of meson test")
     args = parser.parse_args()
 
-    status, tests = run(args.build, args.meson)
+    reports = Reports(args.build / "meson-logs" / "sanitizers")
+    # Live tests wait more than they work.
+    status, tests = run(args.build, args.meson, 2 * (os.cpu_count() or 1),
+                        reports)
+    unsteady = []
+    if not reports.texts():
+        tests, unsteady = run_again(
+            tests, args.unsteady,
+            lambda names: run(args.build, [*args.meson, *names], 1, reports)[1])
     cases = [case for test in tests for case in cases_of(test)]
     count = {result: [case for case in cases if case.result == result]
              for result in ("passed", "failed", "skipped")}
@@ -148,12 +223,19 @@ def main():
     print()
     for case in count["skipped"]:
         print(f"skipped  {case.name}: {case.reason or 'no reason given'}")
+    for case in (case for test in unsteady for case in cases_of(test)):
+        if case.result == "failed":
+            print(f"unsteady  {case.name}: {case.reason or 'failed at first'}")
     for case in count["failed"]:
         print(f"failed   {case.name}" +
               (f": {case.reason}" if case.reason else ""))
     print("%d passed, %d failed, %d skipped"
           % tuple(len(count[r]) for r in ("passed", "failed", "skipped")))
-    bad = status != 0 or count["failed"] or not count["passed"]
+    bad = (count["failed"] or not count["passed"] or
+           (status != 0 and not unsteady))
+    for text in reports.texts():
+        print(f"run-tests: a sanitizer reports:\n{text}")
+        bad = True
     for case in unexpected_skips(count["skipped"], args.only_skips):
         print(f"run-tests: may not be skipped here: {case.name}")
         bad = True

@@ -46,19 +46,39 @@ def works_here(device):
 PASSED_BY = "no worker gave a sign of life in time"
 
 
+# By these nobody ends a process on purpose.
+CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL,
+           signal.SIGSEGV, signal.SIGSYS, signal.SIGTRAP)
+
+
+# As the sanitizer writes it that knows no file to write to.
+UNDEFINED = "runtime error: "
+
+
 class Process(subprocess.Popen):
-    """One of those that a test has started, which notes what they say."""
+    """One of those that a test has started, which notes what they say, and what
+    they or a command of Host.run() die of."""
     started = []
     passed_by = False
+    crashes = []
 
     def __init__(self, command, **options):
         super().__init__(command, text=True, stdout=subprocess.PIPE,
                          stderr=subprocess.PIPE, **options)
         Process.started.append(self)
 
+    @staticmethod
+    def note_end(command, status, err):
+        if -status in CRASHES:
+            Process.crashes.append(f"{command}: died of "
+                                   f"{signal.Signals(-status).name}")
+        if UNDEFINED in err:
+            Process.crashes.append(err)
+
     def communicate(self, *arguments, **options):
         out, err = super().communicate(*arguments, **options)
         Process.passed_by |= PASSED_BY in err
+        Process.note_end(self.args, self.returncode, err)
         return out, err
 
 
@@ -75,9 +95,11 @@ class Host:
             self.enter += ["--user", "--preserve-credentials"]
 
     def run(self, *command, **options):
-        return subprocess.run([*self.enter, *command], capture_output=True,
+        done = subprocess.run([*self.enter, *command], capture_output=True,
                               text=True, timeout=2 * PATIENCE, check=False,
                               **options)
+        Process.note_end(command, done.returncode, done.stderr)
+        return done
 
     def start(self, *command, **options):
         return Process([*self.enter, *command], **options)
