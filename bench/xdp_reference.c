@@ -51,7 +51,7 @@ load(uint32_t ifindex)
     } else {
         nsp_bpf_leave(&p, XDP_DROP);
     }
-    return nsp_bpf_xdp_load("reference", p.insns, p.count, NULL, 0);
+    return nsp_bpf_xdp_load("reference", p.insns, p.count, false, NULL, 0);
 }
 
 int

@@ -35,7 +35,7 @@ uint64_t wire_now_ns(void);
 
 struct wire_frame {
     struct virtio_net_hdr vnet;
-    uint8_t bytes[2048];
+    uint8_t bytes[10000];
     size_t length;
 };
 

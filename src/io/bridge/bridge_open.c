@@ -19,6 +19,10 @@
 #define CHUNK_BYTES_MIN 2048u
 #define CHUNK_BYTES_MAX 4096u
 
+/* Of a page the kernel has its own notes at the end: interfaces with a higher
+ * MTU hand frames over in pieces. */
+#define MTU_OF_A_PAGE 3500u
+
 /* The kernel gives the queues of a process that has ended free a moment later:
  * so often, and so long, a busy one is asked again. */
 #define BUSY_TRIES   100u
@@ -159,28 +163,39 @@ check_queues(const struct nsp_io *io, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
-/* The size of a frame's room, for the longest of both ports. */
-static int
-choose_chunk(const struct nsp_io *io, uint32_t *ret, struct nsp_diag *reterr)
+static uint32_t
+highest_mtu(const struct nsp_io *io)
 {
-    for (uint32_t port = 0; port < 2; port++) {
-        uint32_t mtu = atomic_load(&io->ports[port].mtu);
-        uint32_t bytes =
-            mtu + NSP_BRIDGE_LINK_BYTES + NSP_BRIDGE_HEADROOM_BYTES;
+    return nsp_max_u32(atomic_load(&io->ports[0].mtu),
+                       atomic_load(&io->ports[1].mtu));
+}
 
-        if (bytes > CHUNK_BYTES_MAX)
-            return nsp_diag_set(
-                reterr, NSP_NOT_POSSIBLE, "mtu",
-                "lower it at both: ip link set NAME mtu 3500",
-                "interface %s has an MTU of %u: frames of more than %u bytes "
-                "do not fit a page",
-                io->ports[port].name, mtu,
-                CHUNK_BYTES_MAX - NSP_BRIDGE_HEADROOM_BYTES -
-                    NSP_BRIDGE_LINK_BYTES);
-        *ret = nsp_max_u32(*ret, bytes);
-    }
-    *ret = *ret <= CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : CHUNK_BYTES_MAX;
-    return NSP_OK;
+/* The size of frames' rooms, for the longest of both ports. */
+static void
+choose_rooms(const struct nsp_io *io, uint32_t *ret_chunk_bytes,
+             uint32_t *ret_large_chunks)
+{
+    uint32_t mtu = highest_mtu(io);
+    uint32_t bytes = mtu + NSP_BRIDGE_LINK_BYTES + NSP_BRIDGE_HEADROOM_BYTES;
+
+    *ret_chunk_bytes =
+        bytes <= CHUNK_BYTES_MIN ? CHUNK_BYTES_MIN : CHUNK_BYTES_MAX;
+    *ret_large_chunks = mtu <= MTU_OF_A_PAGE
+                            ? 0
+                            : (bytes + CHUNK_BYTES_MAX - 1) / CHUNK_BYTES_MAX;
+}
+
+static int
+fail_pieces(const struct nsp_io *io, struct nsp_diag *reterr)
+{
+    uint32_t mtu = highest_mtu(io);
+
+    return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "mtu",
+                        "lower it at both: ip link set NAME mtu 3500",
+                        "interface %s has an MTU of %u: frames that do not fit "
+                        "a page need Linux 6.6",
+                        io->ports[atomic_load(&io->ports[0].mtu) != mtu].name,
+                        mtu);
 }
 
 /* --- Sockets -------------------------------------------------------------- */
@@ -215,10 +230,8 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
         .complete_checksums = device->complete_checksums,
         .allocator = io->allocator,
     };
-    int result = choose_chunk(io, &queue_cfg.chunk_bytes, reterr);
 
-    if (result != NSP_OK)
-        return result;
+    choose_rooms(io, &queue_cfg.chunk_bytes, &queue_cfg.large_chunks);
     io->queues = nsp_alloc(&io->allocator, io->queue_count, sizeof *io->queues);
     if (!io->queues)
         return nsp_device_fail_memory(reterr);
@@ -235,6 +248,8 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
                                 "%s",
                                 io->ports[0].name, io->ports[1].name);
         io->queues_open++;
+        if (err == -EINVAL && queue_cfg.large_chunks > 0)
+            return fail_pieces(io, reterr);
         if (err < 0)
             return fail_step(reterr, err, step);
     }
@@ -341,6 +356,7 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
         .sockets_fd =
             nsp_bpf_xskmap_create("nsp_bridge", io->ports[port].queues),
         .fail_closed = io->fail_closed,
+        .pieces = io->queues[0].config.large_chunks > 0,
         .ifindex = io->ports[port].ifindex,
         .filter = may_pass_by(io, device) ? cfg->filter : NULL,
     };

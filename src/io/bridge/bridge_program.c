@@ -105,11 +105,26 @@ put_offload(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_bpf_offload_put(steer->offload, p, &offload_exits);
 }
 
+/* Filters look at the first piece of a frame, and take it for all: those with
+ * more go on at LABEL_WANTED. */
+static void
+put_pieces_test(struct nsp_bpf_program *p)
+{
+    nsp_bpf_move(p, R1, R6);
+    nsp_bpf_call(p, BPF_FUNC_xdp_get_buff_len);
+    nsp_bpf_load_context(p, R2, offsetof(struct xdp_md, data));
+    nsp_bpf_load_context(p, R3, offsetof(struct xdp_md, data_end));
+    nsp_bpf_put(p, BPF_ALU64 | BPF_SUB | BPF_X, R3, R2, 0, 0);
+    nsp_bpf_jump_if_reg(p, BPF_JGT, R0, R3, LABEL_WANTED);
+}
+
 /* Goes on at LABEL_WANTED with what the filter matches and no rule decides;
  * first, since a worker that sleeps is timed by what it is sent. */
 static void
 put_choice(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 {
+    if (steer->pieces)
+        put_pieces_test(p);
     nsp_bpf_move(p, R1, R6);
     nsp_bpf_call_label(p, LABEL_FILTER);
     nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
@@ -184,8 +199,8 @@ load_xdp(struct nsp_bpf_program *p, struct nsp_bridge_steer *steer,
     if (steer->offload)
         nsp_bpf_offload_put_filters(steer->offload, p, &offload_exits);
     nsp_bpf_resolve(p);
-    return nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX, p->insns, p->count, NULL,
-                            0);
+    return nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX, p->insns, p->count,
+                            steer->pieces, NULL, 0);
 }
 
 int

@@ -19,6 +19,7 @@
  *       the stack. What rules decide here is dropped, or passes, until the
  *       process is dead: they end with it. Where late frames are dropped, rules
  *       and filter are asked only while the worker is alive.
+ *       Those that do not lie in one piece the worker is asked about.
  * tc    At the port's ingress: sends what XDP let pass out of the other port. A
  *       frame that takes this way is the stack's, so what is left to do of its
  *       checksum and segmentation gets done.
@@ -33,6 +34,7 @@ struct nsp_bridge_steer {
     int beats_fd;     /* Map of one struct nsp_beats_shared. */
     int sockets_fd;   /* Map of AF_XDP sockets, by queue. */
     bool fail_closed; /* Late frames are dropped. */
+    bool pieces;      /* Frames may come in several. */
     uint32_t ifindex; /* Of the port; for the filter. */
     const struct nsp_filter *filter; /* NULL: all frames are wanted. */
     struct nsp_bpf_offload *offload; /* Of frames that it matches; NULL: they

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <net/ethernet.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/memory.h"
 #include "io/bridge/bridge_checksum.h"
@@ -23,42 +22,33 @@ frame_of(const struct nsp_pkt *pkt)
     return NSP_CONTAINER_OF((uintptr_t)pkt, struct nsp_bridge_frame, pkt);
 }
 
-static uint8_t *
-start_of(const struct nsp_bridge_queue *queue, uint32_t frame)
+static uint64_t
+address_of(const struct nsp_bridge_queue *queue, const struct nsp_pkt *pkt)
 {
-    return queue->memory.bytes + (uint64_t)frame * queue->memory.chunk_bytes;
+    return (uint64_t)(pkt->data - queue->rooms.bytes);
 }
 
-static void
-release(struct nsp_bridge_queue *queue, uint64_t address)
-{
-    queue->free_frames[queue->free_count++] =
-        (uint32_t)(address / queue->memory.chunk_bytes);
-}
-
-/* The caller knows that one is free. */
-static uint32_t
-take(struct nsp_bridge_queue *queue)
-{
-    assert(queue->free_count > 0);
-    return queue->free_frames[--queue->free_count];
-}
-
-/* Gives the kernel 'n' frames to fill; there is room for them. */
+/* Gives the kernel 'n' chunks to fill; there is room for them. */
 static void
 refill(struct nsp_bridge_queue *queue, struct nsp_bridge_socket *socket,
        uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         *nsp_bridge_ring_next_address(&socket->fill) =
-            (uint64_t)take(queue) * queue->memory.chunk_bytes;
+            nsp_bridge_rooms_take_chunk(&queue->rooms);
     nsp_bridge_ring_produced(&socket->fill);
+}
+
+static bool
+lacks_large_room(const struct nsp_bridge_queue *queue)
+{
+    return queue->config.large_chunks > 0 && queue->rooms.free_large_count == 0;
 }
 
 bool
 nsp_bridge_queue_can_receive(const struct nsp_bridge_queue *queue)
 {
-    return queue->lent_pkts < queue->lent_max_pkts;
+    return queue->lent_pkts < queue->lent_max_pkts && !lacks_large_room(queue);
 }
 
 /* --- Opening -------------------------------------------------------------- */
@@ -76,27 +66,27 @@ make_room(struct nsp_bridge_queue *queue)
 {
     const struct nsp_bridge_queue_config *cfg = &queue->config;
     uint32_t sockets = share_of(cfg, 0) + share_of(cfg, 1);
-    void *bytes;
+    struct nsp_bridge_rooms_config rooms = {
+        .chunk_bytes = cfg->chunk_bytes,
+        .large_chunks = cfg->large_chunks,
+        .allocator = cfg->allocator,
+    };
+    int err;
 
     queue->lent_max_pkts = cfg->max_held_pkts + 2 * NSP_BURST_MAX;
-    queue->frame_count =
-        2 * sockets * NSP_BRIDGE_RING_FRAMES + queue->lent_max_pkts;
-    queue->memory.count = (uint64_t)queue->frame_count * cfg->chunk_bytes;
-    bytes = mmap(NULL, queue->memory.count, PROT_READ | PROT_WRITE,
-                 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (bytes == MAP_FAILED)
-        return -errno;
-    queue->memory.bytes = bytes;
-    queue->frames =
-        nsp_alloc(&cfg->allocator, queue->frame_count, sizeof *queue->frames);
-    queue->free_frames =
-        nsp_alloc(&cfg->allocator, queue->frame_count, sizeof(uint32_t));
-    if (!queue->frames || !queue->free_frames)
-        return -ENOMEM;
-    /* The first are taken first. */
-    for (uint32_t i = queue->frame_count; i > 0; i--)
-        release(queue, (uint64_t)(i - 1) * cfg->chunk_bytes);
-    return 0;
+    rooms.chunks = 2 * sockets * NSP_BRIDGE_RING_FRAMES + queue->lent_max_pkts;
+    if (cfg->large_chunks > 0)
+        rooms.large_rooms =
+            (sockets * NSP_BRIDGE_RING_FRAMES + queue->lent_max_pkts) /
+            cfg->large_chunks;
+    err = nsp_bridge_rooms_init(&queue->rooms, &rooms);
+    if (err < 0)
+        return err;
+    queue->memory.bytes = queue->rooms.bytes;
+    queue->memory.count = queue->rooms.count;
+    queue->frames = nsp_alloc(&cfg->allocator, rooms.chunks + rooms.large_rooms,
+                              sizeof *queue->frames);
+    return queue->frames ? 0 : -ENOMEM;
 }
 
 static void
@@ -146,7 +136,8 @@ nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
         .wakeup = { .fd = -1 },
         .memory = { .chunk_bytes = cfg->chunk_bytes,
                     .first_fd = -1,
-                    .requests = !cfg->complete_checksums },
+                    .requests = !cfg->complete_checksums,
+                    .pieces = cfg->large_chunks > 0 },
     };
     *reterr_step = "cannot make room for packets";
     err = nsp_wakeup_open(&queue->wakeup);
@@ -176,9 +167,7 @@ nsp_bridge_queue_close(struct nsp_bridge_queue *queue)
     const struct nsp_allocator *allocator = &queue->config.allocator;
 
     close_sockets(queue);
-    if (queue->memory.bytes)
-        munmap(queue->memory.bytes, queue->memory.count);
-    nsp_release(allocator, queue->free_frames);
+    nsp_bridge_rooms_fini(&queue->rooms);
     nsp_release(allocator, queue->frames);
     if (queue->wakeup.fd >= 0)
         nsp_wakeup_close(&queue->wakeup);
@@ -195,7 +184,8 @@ reap(struct nsp_bridge_queue *queue, struct nsp_bridge_socket *socket)
     if (n == 0)
         return;
     for (uint32_t i = 0; i < n; i++)
-        release(queue, *nsp_bridge_ring_next_address(&socket->completion));
+        nsp_bridge_rooms_release(
+            &queue->rooms, *nsp_bridge_ring_next_address(&socket->completion));
     nsp_bridge_ring_consumed(&socket->completion);
     socket->in_flight -= n;
 }
@@ -228,7 +218,9 @@ nsp_bridge_queue_must_send(const struct nsp_bridge_queue *queue)
             continue;
         for (uint32_t i = 0; i < queue->socket_count[port]; i++)
             if (nsp_bridge_ring_room(&queue->sockets[port][i].tx) !=
-                NSP_BRIDGE_RING_FRAMES)
+                    NSP_BRIDGE_RING_FRAMES ||
+                (lacks_large_room(queue) &&
+                 queue->sockets[port][i].in_flight > 0))
                 return true;
     }
     return false;
@@ -259,26 +251,30 @@ prepare_checksum(const struct nsp_bridge_queue *queue, struct nsp_pkt *pkt,
     return true;
 }
 
-/* Puts a frame in the send ring of a port, unless it is full even after the
- * kernel was asked to empty it. */
+/* Puts a frame in the send ring of a port, in as many pieces as it takes,
+ * unless the ring is full even after the kernel was asked to empty it. */
 static bool
 put(struct nsp_bridge_queue *queue, uint32_t port, uint32_t way,
     const uint8_t *data, uint32_t bytes, uint32_t options)
 {
     struct nsp_bridge_socket *socket =
         &queue->sockets[port][way % queue->socket_count[port]];
+    const uint32_t max = nsp_bridge_piece_bytes_max(&queue->memory);
+    uint32_t pieces = bytes <= max ? 1 : (bytes + max - 1) / max;
+    uint64_t at = (uint64_t)(data - queue->rooms.bytes);
 
-    if (socket->in_flight == NSP_BRIDGE_RING_FRAMES) {
+    if (socket->in_flight + pieces > NSP_BRIDGE_RING_FRAMES) {
         flush(queue, socket);
-        if (socket->in_flight == NSP_BRIDGE_RING_FRAMES)
+        if (socket->in_flight + pieces > NSP_BRIDGE_RING_FRAMES)
             return false;
     }
-    *nsp_bridge_ring_next_desc(&socket->tx) = (struct xdp_desc){
-        .addr = (uint64_t)(data - queue->memory.bytes),
-        .len = bytes,
-        .options = options,
-    };
-    socket->in_flight++;
+    nsp_bridge_rooms_send(&queue->rooms, at, pieces);
+    socket->in_flight += pieces;
+    for (; bytes > max; bytes -= max, at += max, options = 0)
+        *nsp_bridge_ring_next_desc(&socket->tx) =
+            (struct xdp_desc){ at, max, options | NSP_BRIDGE_DESC_MORE };
+    *nsp_bridge_ring_next_desc(&socket->tx) =
+        (struct xdp_desc){ at, bytes, options };
     return true;
 }
 
@@ -327,7 +323,7 @@ nsp_bridge_tx_burst(struct nsp_bridge_queue *queue,
         refused += ret_refused[i];
         give_back(queue, frame);
         if (ret_refused[i])
-            release(queue, (uint64_t)(pkts[i]->data - queue->memory.bytes));
+            nsp_bridge_rooms_release(&queue->rooms, address_of(queue, pkts[i]));
     }
     flush_all(queue);
     return refused;
@@ -339,7 +335,7 @@ nsp_bridge_drop_burst(struct nsp_bridge_queue *queue,
 {
     for (uint32_t i = 0; i < n; i++) {
         give_back(queue, frame_of(pkts[i]));
-        release(queue, (uint64_t)(pkts[i]->data - queue->memory.bytes));
+        nsp_bridge_rooms_release(&queue->rooms, address_of(queue, pkts[i]));
     }
 }
 
@@ -352,7 +348,6 @@ nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
     uint32_t port = (uint32_t)(like->device_ref & 1) ^ (reply ? 0u : 1u);
     uint32_t way = (uint32_t)(like->device_ref >> 1);
     uint8_t link[NSP_LINK_BYTES_MAX];
-    uint32_t frame;
     uint8_t *data;
     int link_bytes;
 
@@ -362,16 +357,17 @@ nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
     if (link_bytes < 0)
         return link_bytes;
     if ((uint32_t)link_bytes + ip_bytes >
-        queue->memory.chunk_bytes - NSP_BRIDGE_HEADROOM_BYTES)
+        nsp_bridge_rooms_frame_bytes_max(&queue->rooms))
         return -EMSGSIZE;
-    if (queue->free_count == 0)
+    data = nsp_bridge_rooms_take_for(&queue->rooms,
+                                     (uint32_t)link_bytes + ip_bytes);
+    if (!data)
         return -ENOBUFS;
-    frame = take(queue);
-    data = start_of(queue, frame) + NSP_BRIDGE_HEADROOM_BYTES;
     memcpy(data, link, (size_t)link_bytes);
     memcpy(data + link_bytes, ip, ip_bytes);
     if (!put(queue, port, way, data, (uint32_t)link_bytes + ip_bytes, 0)) {
-        release(queue, (uint64_t)(data - queue->memory.bytes));
+        nsp_bridge_rooms_release(&queue->rooms,
+                                 (uint64_t)(data - queue->rooms.bytes));
         return -ENOBUFS;
     }
     flush_all(queue);
@@ -393,12 +389,13 @@ fill_frame(struct nsp_bridge_queue *queue, const struct xdp_desc *desc,
            uint32_t port, uint32_t way, uint64_t now_ns)
 {
     const struct nsp_bridge_port *ports = queue->config.ports;
+    const uint64_t at = nsp_bridge_place_of(desc->addr);
     struct nsp_bridge_frame *frame =
-        &queue->frames[desc->addr / queue->memory.chunk_bytes];
+        &queue->frames[nsp_bridge_rooms_index(&queue->rooms, at)];
 
     *frame = (struct nsp_bridge_frame){
         .pkt = {
-            .data = queue->memory.bytes + desc->addr,
+            .data = queue->rooms.bytes + at,
             .cap_bytes = desc->len,
             .wire_bytes = desc->len,
             .arrival_ns = now_ns,
@@ -423,23 +420,75 @@ fill_frame(struct nsp_bridge_queue *queue, const struct xdp_desc *desc,
     return &frame->pkt;
 }
 
+/* Descriptors of the next frame among those that are 'ready'; 0: its end is
+ * not there yet. */
+static uint32_t
+count_pieces(const struct nsp_bridge_ring *rx, uint32_t ready)
+{
+    for (uint32_t i = 0; i < ready; i++)
+        if (!(nsp_bridge_ring_look_ahead(rx, i)->options &
+              NSP_BRIDGE_DESC_MORE))
+            return i + 1;
+    return 0;
+}
+
+/* Moves a frame that came in pieces to a large room, one of which is free.
+ * False: it is larger, and lost. */
+static bool
+gather(struct nsp_bridge_queue *queue, struct nsp_bridge_ring *rx,
+       uint32_t pieces, struct xdp_desc *ret)
+{
+    const uint32_t max = nsp_bridge_rooms_frame_bytes_max(&queue->rooms);
+    uint64_t to =
+        nsp_bridge_rooms_take_large(&queue->rooms) + NSP_BRIDGE_HEADROOM_BYTES;
+    uint32_t bytes = 0;
+
+    for (uint32_t i = 0; i < pieces; i++) {
+        const struct xdp_desc *piece = nsp_bridge_ring_next_desc(rx);
+
+        const uint64_t at = nsp_bridge_place_of(piece->addr);
+
+        if (bytes <= max && piece->len <= max - bytes)
+            memcpy(queue->rooms.bytes + to + bytes, queue->rooms.bytes + at,
+                   piece->len);
+        bytes += piece->len;
+        nsp_bridge_rooms_release(&queue->rooms, at);
+    }
+    *ret = (struct xdp_desc){ to, bytes, 0 };
+    if (bytes <= max)
+        return true;
+    nsp_bridge_rooms_release(&queue->rooms, to);
+    atomic_fetch_add_explicit(&queue->lost_pkts, 1, memory_order_relaxed);
+    return false;
+}
+
 static uint32_t
 receive(struct nsp_bridge_queue *queue, uint32_t port, uint32_t way,
         uint64_t now_ns, struct nsp_pkt *ret_pkts[], uint32_t max)
 {
     struct nsp_bridge_socket *socket = &queue->sockets[port][way];
-    uint32_t n;
+    uint32_t n = 0, taken = 0, ready;
 
     nsp_bridge_socket_poll(socket);
-    n = nsp_min_u32(nsp_bridge_ring_ready(&socket->rx), max);
-    if (n == 0)
+    ready = nsp_bridge_ring_ready(&socket->rx);
+    while (n < max && taken < ready) {
+        uint32_t pieces = count_pieces(&socket->rx, ready - taken);
+        struct xdp_desc frame;
+
+        if (pieces == 0 || (pieces > 1 && lacks_large_room(queue)))
+            break;
+        taken += pieces;
+        if (pieces == 1)
+            frame = *nsp_bridge_ring_next_desc(&socket->rx);
+        else if (!gather(queue, &socket->rx, pieces, &frame))
+            continue;
+        ret_pkts[n++] = fill_frame(queue, &frame, port, way, now_ns);
+    }
+    if (taken == 0)
         return 0;
-    for (uint32_t i = 0; i < n; i++)
-        ret_pkts[i] = fill_frame(queue, nsp_bridge_ring_next_desc(&socket->rx),
-                                 port, way, now_ns);
     nsp_bridge_ring_consumed(&socket->rx);
     queue->lent_pkts += n;
-    refill(queue, socket, n);
+    refill(queue, socket, taken);
     return n;
 }
 
@@ -468,6 +517,8 @@ void
 nsp_bridge_queue_count(const struct nsp_bridge_queue *queue,
                        struct nsp_io_stats *stats)
 {
+    stats->kernel_dropped_pkts +=
+        atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed);
     for (uint32_t port = 0; port < 2; port++)
         for (uint32_t i = 0; i < queue->socket_count[port]; i++)
             nsp_bridge_socket_count(&queue->sockets[port][i],

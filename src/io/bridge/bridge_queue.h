@@ -1,6 +1,7 @@
 #ifndef NSP_IO_BRIDGE_QUEUE_H
 #define NSP_IO_BRIDGE_QUEUE_H
 #include "io/bridge/bridge_port.h"
+#include "io/bridge/bridge_rooms.h"
 #include "io/bridge/bridge_socket.h"
 #include "netshaper/io.h"
 #include "os/os.h"
@@ -11,20 +12,21 @@
  *
  *     fill --kernel--> rx --> engine --> tx --kernel--> completion --+
  *       ^                       |                                    |
- *       +----- free frames <----+------------------------------------+
+ *       +----- free rooms <-----+------------------------------------+
+ *
+ * One that is larger than a chunk is copied once, into a large room.
  *
  * Bounds     A frame is in a ring of a socket, lent to the engine, being sent,
  *            or free. There are so many that the fill rings never want for one
  *            while max_held_pkts + 2 * NSP_BURST_MAX are lent and all send
- *            rings are full. With that many lent nothing is read: packets wait
- *            in the receive rings, and the kernel drops and counts what does
- *            not fit.
+ *            rings are full. With that many lent, or without a large room
+ *            where frames may be large, nothing is read: packets wait in the
+ *            receive rings, and the kernel drops and counts what does not fit.
+ *            Large rooms have as much memory as the chunks of what is lent and
+ *            sent.
  * Threads    The queue's worker; counters any.
  * Cost       No system call for a packet that comes; one for a burst sent, or
  *            more where the kernel takes less at once. No allocation. */
-
-/* The frames of a wire packet begin so far behind their chunk's start. */
-#define NSP_BRIDGE_HEADROOM_BYTES 256u
 
 /* Of the link header, two tags included, that an MTU does not count. */
 #define NSP_BRIDGE_LINK_BYTES 22u
@@ -33,6 +35,7 @@ struct nsp_bridge_queue_config {
     uint32_t index, workers; /* Serves the ports' queues index + n * workers. */
     struct nsp_bridge_port *ports; /* Both. */
     uint32_t chunk_bytes;          /* 2048 or 4096. */
+    uint32_t large_chunks;         /* Of the largest frame; 0: one is enough. */
     uint32_t max_held_pkts;
     uint32_t busy_poll_us;
     bool copy;
@@ -50,15 +53,15 @@ struct nsp_bridge_frame {
 struct nsp_bridge_queue {
     struct nsp_bridge_queue_config config;
     struct nsp_wakeup wakeup;
-    struct nsp_bridge_memory memory;
+    struct nsp_bridge_rooms rooms;
+    struct nsp_bridge_memory memory; /* Theirs. */
     struct nsp_bridge_socket sockets[2][NSP_BRIDGE_QUEUES_MAX];
     uint32_t socket_count[2];
 
-    struct nsp_bridge_frame *frames;
-    uint32_t *free_frames;
-    uint32_t frame_count, free_count;
+    struct nsp_bridge_frame *frames; /* By room. */
     uint32_t lent_pkts, lent_max_pkts;
-    uint32_t first_port; /* To be read first, next time. */
+    uint32_t first_port;        /* To be read first, next time. */
+    _Atomic uint64_t lost_pkts; /* Larger than the largest room. */
 };
 
 /* Makes room and opens the sockets. Returns 0 or a negative errno: -EBUSY where
@@ -81,10 +84,11 @@ int nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
                       uint32_t ip_bytes, bool reply,
                       const struct nsp_pkt *like);
 
-/* False while nothing can be read for want of frames. */
+/* False while nothing can be read for want of room. */
 bool nsp_bridge_queue_can_receive(const struct nsp_bridge_queue *queue);
 
-/* Tells whether frames wait for the kernel to take them. */
+/* Tells whether frames wait for the kernel to take them, or room for it to have
+ * sent them. */
 bool nsp_bridge_queue_must_send(const struct nsp_bridge_queue *queue);
 
 /* Adds what the kernel counts of the sockets. */

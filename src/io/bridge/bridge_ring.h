@@ -51,6 +51,14 @@ nsp_bridge_ring_next_desc(struct nsp_bridge_ring *ring)
     return (struct xdp_desc *)ring->entries + (ring->own++ & (ring->size - 1));
 }
 
+/* The descriptor 'ahead' of the next. */
+static inline const struct xdp_desc *
+nsp_bridge_ring_look_ahead(const struct nsp_bridge_ring *ring, uint32_t ahead)
+{
+    return (const struct xdp_desc *)ring->entries +
+           ((ring->own + ahead) & (ring->size - 1));
+}
+
 /* Shows the kernel what was produced, or hands it back what was consumed. */
 static inline void
 nsp_bridge_ring_produced(struct nsp_bridge_ring *ring)

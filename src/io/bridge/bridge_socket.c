@@ -10,6 +10,9 @@
 #ifndef XDP_UMEM_TX_METADATA_LEN
 #define XDP_UMEM_TX_METADATA_LEN (1 << 2)
 #endif
+#ifndef XDP_USE_SG
+#define XDP_USE_SG (1 << 4)
+#endif
 #define XDP_MAX_TX_SKB_BUDGET 9 /* 6.18: frames sent by one call. */
 #ifndef SO_PREFER_BUSY_POLL
 #define SO_PREFER_BUSY_POLL 69
@@ -47,11 +50,12 @@ set_number(int fd, int level, int option, int value)
 static int
 register_memory(int fd, struct nsp_bridge_memory *memory)
 {
+    const uint32_t pieces = memory->pieces ? XDP_UMEM_UNALIGNED_CHUNK_FLAG : 0;
     struct umem_reg reg = {
         .addr = (uintptr_t)memory->bytes,
         .len = memory->count,
         .chunk_size = memory->chunk_bytes,
-        .flags = XDP_UMEM_TX_METADATA_LEN,
+        .flags = XDP_UMEM_TX_METADATA_LEN | pieces,
         .tx_metadata_len = sizeof(struct nsp_bridge_request),
     };
     int err = 0;
@@ -62,7 +66,8 @@ register_memory(int fd, struct nsp_bridge_memory *memory)
             return err;
         memory->requests = false; /* Before Linux 6.8. */
     }
-    reg.flags = reg.tx_metadata_len = 0;
+    reg.flags = pieces;
+    reg.tx_metadata_len = 0;
     return set(fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof reg);
 }
 
@@ -142,7 +147,8 @@ bind_socket(struct nsp_bridge_socket *socket,
 
     if (memory->first_fd < 0) {
         address.sxdp_flags =
-            (uint16_t)(XDP_USE_NEED_WAKEUP | (cfg->copy ? XDP_COPY : 0));
+            (uint16_t)(XDP_USE_NEED_WAKEUP | (cfg->copy ? XDP_COPY : 0) |
+                       (memory->pieces ? XDP_USE_SG : 0));
     } else {
         address.sxdp_flags = XDP_SHARED_UMEM; /* The first's flags hold. */
         address.sxdp_shared_umem_fd = (uint32_t)memory->first_fd;

@@ -19,7 +19,10 @@ struct nsp_bridge_request {
     uint64_t launch_ns;
 };
 #define NSP_BRIDGE_REQUEST_CHECKSUM UINT64_C(2)
-#define NSP_BRIDGE_DESC_REQUEST     2u /* Of xdp_desc.options: there is one. */
+
+/* Of xdp_desc.options: there is a request; the frame goes on in the next. */
+#define NSP_BRIDGE_DESC_REQUEST 2u
+#define NSP_BRIDGE_DESC_MORE    1u
 
 /* The memory that sockets share. */
 struct nsp_bridge_memory {
@@ -28,7 +31,26 @@ struct nsp_bridge_memory {
     uint32_t chunk_bytes;
     int first_fd;  /* Of the socket that registered it; -1: none yet. */
     bool requests; /* Frames may have a request in front. */
+    bool pieces;   /* Frames may take several descriptors, and what one of them
+                    * says may lie across chunks: Linux 6.6. */
 };
+
+/* Of what a descriptor says, at most: the kernel counts a request in front,
+ * too, even where there is none. */
+static inline uint32_t
+nsp_bridge_piece_bytes_max(const struct nsp_bridge_memory *memory)
+{
+    return memory->chunk_bytes - (uint32_t)sizeof(struct nsp_bridge_request);
+}
+
+/* Where a frame is that was received: chunks that may lie anywhere have their
+ * start in the address, and how far behind it the frame begins on top. */
+static inline uint64_t
+nsp_bridge_place_of(uint64_t address)
+{
+    return (address & XSK_UNALIGNED_BUF_ADDR_MASK) +
+           (address >> XSK_UNALIGNED_BUF_OFFSET_SHIFT);
+}
 
 struct nsp_bridge_socket_config {
     uint32_t ifindex, queue;
@@ -44,7 +66,8 @@ struct nsp_bridge_socket {
 };
 
 /* Opens and binds a socket, the first over 'memory' registering it. -EBUSY:
- * another has the queue, maybe one that is just being closed. */
+ * another has the queue, maybe one that is just being closed. -EINVAL: the
+ * kernel has no frames in pieces. */
 int nsp_bridge_socket_open(struct nsp_bridge_socket *socket,
                            const struct nsp_bridge_socket_config *cfg,
                            struct nsp_bridge_memory *memory) NSP_MUSTCHECK;

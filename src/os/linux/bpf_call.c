@@ -223,14 +223,16 @@ nsp_bpf_array_unshare(void *shared, size_t bytes)
 }
 
 static int
-load(uint32_t type, const char *name, const struct nsp_ebpf_insn insns[],
-     uint32_t count, char *log, uint32_t log_bytes)
+load(uint32_t type, uint32_t flags, const char *name,
+     const struct nsp_ebpf_insn insns[], uint32_t count, char *log,
+     uint32_t log_bytes)
 {
     union bpf_attr attr;
     int fd;
 
     memset(&attr, 0, sizeof attr);
     attr.prog_type = type;
+    attr.prog_flags = flags;
     attr.insns = (uintptr_t)insns;
     attr.insn_cnt = count;
     attr.license = (uintptr_t)LICENSE;
@@ -251,14 +253,15 @@ int
 nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
                 uint32_t count, char *log, uint32_t log_bytes)
 {
-    return load(BPF_PROG_TYPE_SCHED_CLS, name, insns, count, log, log_bytes);
+    return load(BPF_PROG_TYPE_SCHED_CLS, 0, name, insns, count, log, log_bytes);
 }
 
 int
 nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
-                 uint32_t count, char *log, uint32_t log_bytes)
+                 uint32_t count, bool pieces, char *log, uint32_t log_bytes)
 {
-    return load(BPF_PROG_TYPE_XDP, name, insns, count, log, log_bytes);
+    return load(BPF_PROG_TYPE_XDP, pieces ? BPF_F_XDP_HAS_FRAGS : 0, name,
+                insns, count, log, log_bytes);
 }
 
 int

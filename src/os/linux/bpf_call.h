@@ -69,9 +69,10 @@ int nsp_bpf_tc_load(const char *name, const struct nsp_ebpf_insn insns[],
                     uint32_t count, char *log,
                     uint32_t log_bytes) NSP_MUSTCHECK;
 
-/* The same for the XDP hook. */
+/* The same for the XDP hook; 'pieces': it takes frames that do not lie in one,
+ * of which it sees the first (Linux 5.18). */
 int nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
-                     uint32_t count, char *log,
+                     uint32_t count, bool pieces, char *log,
                      uint32_t log_bytes) NSP_MUSTCHECK;
 
 /* Stores the number by which the kernel knows a program. */
