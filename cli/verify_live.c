@@ -19,7 +19,7 @@
 #define PKTS_MIN       UINT64_C(200)
 #define RATE_PHASE_NS  (3000 * MS)
 #define RATE_PKTS_MAX  60000
-#define RATE_BITPS_MAX UINT64_C(100000000)
+#define RATE_BITPS_MAX UINT64_C(1000000000)
 #define SLOW_BITPS     UINT64_C(1000000)
 #define BIG_PAYLOAD    1400
 #define SMALL_PAYLOAD  64
@@ -161,7 +161,7 @@ measure_rate(struct nsp_live_rule *live, struct nsp_checks *checks,
 
     if (subject->link->rate_bitps > RATE_BITPS_MAX) {
         nsp_checks_add_not_tested(checks, "rate", "rate",
-                                  "live test traffic is of 200 Mbit/s at most");
+                                  "live test traffic is of 2 Gbit/s at most");
         return NSP_OK;
     }
     search.payload_bytes = BIG_PAYLOAD;

@@ -11,6 +11,7 @@
 #define RATE_TOLERANCE 0.01
 #define ENDS           10
 #define RATE_PKTS_MIN  100
+#define OFFERED_MIN    1.2 /* Of what fills the link; twice is intended. */
 
 /* --- Losses --------------------------------------------------------------- */
 
@@ -149,6 +150,16 @@ nsp_judge_live_delay(const struct nsp_subject *subject,
 
 /* --- Rates ---------------------------------------------------------------- */
 
+/* How much came to the rule in a second. */
+static double
+offered_bitps(const struct nsp_live_trial *trial, double charged_bytes)
+{
+    uint32_t last = trial->pkts - 1;
+
+    return charged_bytes * 8e9 * last /
+           (double)(trial->sent_ns[last] - trial->sent_ns[0]);
+}
+
 int
 nsp_judge_live_rate(const struct nsp_subject *subject,
                     const struct nsp_live_trial *trial,
@@ -158,14 +169,18 @@ nsp_judge_live_rate(const struct nsp_subject *subject,
     double charged =
         fmax((double)trial->bytes + subject->link->overhead_bytes, 1);
     uint32_t left = 0, seen = 0, part;
+    const char *why = NULL;
     double achieved;
 
     for (uint32_t i = 0; i < trial->pkts; i++)
         left += trial->received_ns[i] != 0;
     part = left / ENDS;
-    if (left < RATE_PKTS_MIN) {
-        nsp_checks_add_not_tested(checks, "rate", "rate",
-                                  "too few packets came");
+    if (left < RATE_PKTS_MIN)
+        why = "too few packets came";
+    else if (offered_bitps(trial, charged) < OFFERED_MIN * configured)
+        why = "this machine does not send test packets fast enough";
+    if (why) {
+        nsp_checks_add_not_tested(checks, "rate", "rate", why);
         return nsp_checks_result(checks);
     }
     for (uint32_t i = 0; i < trial->pkts; i++) {

@@ -231,6 +231,21 @@ TEST(a_rate_plan_has_its_mean_rate)
     expect(nsp_judge_live_rate_plan, 0, 1, 0);
 }
 
+/* Of packets of 8 Mbit/s, half get through: 4 Mbit/s. */
+TEST(a_rate_is_judged_where_more_was_offered)
+{
+    begin();
+    link_rate.rate_bitps = 4000000;
+    for (uint32_t i = 0; i < PKTS; i++)
+        if (i % 2 == 0)
+            received_ns[i] = 0;
+    expect(nsp_judge_live_rate, 1, 0, 0);
+    link_rate.rate_bitps = 4100000;
+    expect(nsp_judge_live_rate, 0, 1, 0);
+    link_rate.rate_bitps = 7000000;
+    expect(nsp_judge_live_rate, 0, 0, 1);
+}
+
 /* --- As trials of virtual time -------------------------------------------- */
 
 static struct nsp_rule rule;
@@ -509,6 +524,7 @@ TEST_MAIN(
     cmocka_unit_test(packets_come_with_their_windows),
     cmocka_unit_test(a_throttle_lets_so_many_through),
     cmocka_unit_test(a_rate_plan_has_its_mean_rate),
+    cmocka_unit_test(a_rate_is_judged_where_more_was_offered),
     cmocka_unit_test(a_limit_lets_so_many_through),
     cmocka_unit_test(acks_are_late_and_never_early),
     cmocka_unit_test(each_reset_is_heard_at_both_ends),
