@@ -1,5 +1,6 @@
 #include "impair/chance.h"
 #include "netshaper/policy.h"
+#include "tests/lib/draws.h"
 #include "tests/lib/statistics.h"
 #include "tests/lib/test.h"
 
@@ -72,13 +73,6 @@ TEST(chance_chain_has_the_marginal_and_the_correlation_asked)
             CHECK(is_near(p * after_hit + (1 - p) * after_miss, p, 1e-15));
         }
     }
-}
-
-/* A generator whose next number is 'draw'. */
-static struct nsp_prng
-about_to_draw(uint64_t draw)
-{
-    return (struct nsp_prng){ { 0, 1, 1, draw >> 23 | draw << 41 } };
 }
 
 TEST(chance_takes_draws_below_the_threshold_and_no_other)

@@ -218,6 +218,13 @@ TEST(delay_normal_points_are_quantiles_that_halve_the_tail)
     }
 }
 
+/* The deviation of a sample of these is a matter of its few longest delays. */
+static bool
+has_long_tail(uint8_t kind)
+{
+    return kind == NSP_DELAY_PARETO || kind == NSP_DELAY_PARETO_NORMAL;
+}
+
 TEST(delay_facts_are_what_a_sample_has)
 {
     static const int16_t table[] = { -32768, -8000, 0, 8192, 32767 };
@@ -258,7 +265,7 @@ TEST(delay_facts_are_what_a_sample_has)
             zero += x[k] == 0;
         CHECK(is_near(mean_of(x, N), (double)facts.mean_ns, 3e4));
         CHECK(is_near(sd_of(x, N) / ((double)facts.sd_ns + 1e-9), 1,
-                      cases[i].kind == NSP_DELAY_PARETO ? 0.05 : 0.01) ||
+                      has_long_tail(cases[i].kind) ? 0.05 : 0.01) ||
               facts.sd_ns == 0);
         if (cases[i].kind != NSP_DELAY_TRACE)
             CHECK(is_near(zero / N, facts.clamped_ppm / 1e6, 0.002));

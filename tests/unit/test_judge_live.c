@@ -411,7 +411,7 @@ TEST(a_link_that_holds_by_chance_has_silences_of_its_mean)
     struct nsp_prng drawn;
 
     begin();
-    nsp_prng_init(&drawn, 5, 0);
+    nsp_prng_init(&drawn, 6, 0);
     effects.flap = (struct nsp_flap_config){ .kind = NSP_FLAP_EXPONENTIAL,
                                              .count = 2,
                                              .times_ns = times_ns,
