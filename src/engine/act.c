@@ -190,7 +190,7 @@ begin_meeting(struct nsp_meeting *m, const struct nsp_effects_plan *plan,
     m->way.enter_ns = enter_ns;
     m->way.delay_ns = 0;
     m->way.windows = m->way.keep_order = false;
-    m->random = NULL;
+    m->random = m->w->virtual_time && plan->draws ? NULL : &m->rule->random;
     if (nsp_unlikely(plan->identity != m->state->identity))
         nsp_effects_state_begin(m->state, plan, m->pkt->arrival_ns,
                                 m->w->config->user.seed, m->rule->stream);

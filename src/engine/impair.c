@@ -16,20 +16,18 @@ has(const struct nsp_meeting *m, enum nsp_effect effect)
 /* In virtual time what a packet draws depends on nothing but the seed, the
  * rule, its flow and which packet of that it is; live, where no two runs are
  * alike, on how many the rule has met. */
-static void
+static inline void
 begin_numbers(struct nsp_meeting *m)
 {
     const struct nsp_flow_hit *hit = m->hit;
+    uint64_t seed = m->rule->key, number = m->pkt->arrival_ns;
 
+    if (nsp_likely(hit->flow != NULL)) {
+        seed ^= hit->stream;
+        number = hit->number;
+    }
+    nsp_prng_init(&m->own, seed, number << 16 | m->copy);
     m->random = &m->own;
-    if (!m->w->virtual_time || !m->plan->draws)
-        m->random = &m->rule->random;
-    else if (hit->flow)
-        nsp_prng_init(&m->own, m->rule->key ^ hit->stream,
-                      (uint64_t)hit->number << 16 | m->copy);
-    else
-        nsp_prng_init(&m->own, m->rule->key,
-                      m->pkt->arrival_ns << 16 | m->copy);
 }
 
 /* The packet's random numbers: sought when first asked for, as many effects
@@ -42,11 +40,17 @@ numbers(struct nsp_meeting *m)
     return m->random;
 }
 
-/* Draws only where the effect spares at all. */
-static bool
+static NSP_NEVER_INLINE bool
+draws_below(struct nsp_meeting *m, uint64_t below)
+{
+    return nsp_chance_draw(numbers(m)) < below;
+}
+
+/* Draws only where the effect spares at all, which few do. */
+static inline bool
 spares(struct nsp_meeting *m, nsp_spared below)
 {
-    return below != 0 && nsp_chance_draw(numbers(m)) < below;
+    return below != 0 && draws_below(m, below);
 }
 
 static bool
@@ -250,19 +254,28 @@ is_delayed_ack(const struct nsp_meeting *m)
     return nsp_tcp_is_pure_ack(m->pkt);
 }
 
+static inline uint64_t
+draw_delay(struct nsp_meeting *m)
+{
+    const struct nsp_delay *delay = &m->plan->delay;
+    uint64_t now_ns = m->pkt->arrival_ns;
+
+    if (nsp_delay_is_constant(delay))
+        return (uint64_t)delay->mean_ns;
+    return nsp_delay_depart_ns(delay, &m->state->delay, now_ns, numbers(m)) -
+           now_ns;
+}
+
 static void
 find_delay(struct nsp_meeting *m)
 {
     const struct nsp_effects_plan *plan = m->plan;
-    uint64_t now_ns = m->pkt->arrival_ns;
     bool overtakes = false;
 
     m->way.windows =
         has(m, NSP_EFFECT_WINDOWS) && !spares(m, plan->spared.windows);
     if (has(m, NSP_EFFECT_DELAY) && !spares(m, plan->spared.delay)) {
-        m->way.delay_ns = nsp_delay_depart_ns(&plan->delay, &m->state->delay,
-                                              now_ns, numbers(m)) -
-                          now_ns;
+        m->way.delay_ns = draw_delay(m);
         m->way.keep_order = plan->delay.keep_order;
     }
     if (has(m, NSP_EFFECT_ACK_DELAY) && is_delayed_ack(m) &&

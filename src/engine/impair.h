@@ -48,8 +48,8 @@ struct nsp_meeting {
     struct nsp_effects_state *state;
     struct nsp_way way;
     enum nsp_drop_reason reason; /* Of its end here. */
-    struct nsp_prng *random;     /* What it draws comes from here; NULL: it has
-                                  * drawn nothing yet. */
+    struct nsp_prng *random;     /* What it draws comes from here; NULL: its own
+                                  * numbers, of which it has drawn none yet. */
     struct nsp_prng own;
     struct nsp_changes changes; /* Of all rules so far. */
 };

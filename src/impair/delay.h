@@ -71,6 +71,14 @@ int nsp_delay_init(struct nsp_delay *delay, const struct nsp_delay_config *cfg,
                    const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 void nsp_delay_fini(struct nsp_delay *delay);
 
+/* Whether all packets are delayed by 'mean_ns' and nothing has to be asked:
+ * then none overtakes another anyway. */
+static inline bool
+nsp_delay_is_constant(const struct nsp_delay *delay)
+{
+    return delay->kind == NSP_DELAY_CONSTANT;
+}
+
 /* When the packet that comes at 'now_ns' leaves; not before 'now_ns'. */
 uint64_t nsp_delay_depart_ns(const struct nsp_delay *delay,
                              struct nsp_delay_state *state, uint64_t now_ns,

@@ -246,6 +246,7 @@ nsp_loss_init(struct nsp_loss *loss, const struct nsp_loss_config *cfg,
         return -EINVAL;
     *loss = (struct nsp_loss){
         .kind = cfg->kind,
+        .is_chain = cfg->kind <= NSP_LOSS_FOUR_STATES,
         .allocator = nsp_allocator_or_libc(allocator),
     };
     switch (cfg->kind) {
@@ -288,21 +289,6 @@ nsp_loss_fini(struct nsp_loss *loss)
 }
 
 /* --- The packets ---------------------------------------------------------- */
-
-static bool
-move_chain(const struct nsp_loss_chain *chain, struct nsp_loss_state *state,
-           struct nsp_prng *random)
-{
-    const uint64_t *below = chain->below[state->chain];
-    uint64_t draw = nsp_chance_draw(random);
-    unsigned to = (unsigned)(draw >= below[0]) + (unsigned)(draw >= below[1]) +
-                  (unsigned)(draw >= below[2]);
-
-    state->chain = (uint8_t)(1 + to);
-    if (chain->loss_is_drawn)
-        return nsp_chance_draw(random) < chain->lost_below[to];
-    return chain->lost_below[to] != 0;
-}
 
 static bool
 follow_pattern(const struct nsp_loss *loss, struct nsp_loss_state *state)
@@ -360,8 +346,8 @@ pass_time(const struct nsp_loss *loss, struct nsp_loss_state *state,
 }
 
 bool
-nsp_loss_decide(const struct nsp_loss *loss, struct nsp_loss_state *state,
-                uint64_t now_ns, struct nsp_prng *random)
+nsp_loss_decide_other(const struct nsp_loss *loss, struct nsp_loss_state *state,
+                      uint64_t now_ns, struct nsp_prng *random)
 {
     switch (loss->kind) {
     case NSP_LOSS_PATTERN:
@@ -372,9 +358,7 @@ nsp_loss_decide(const struct nsp_loss *loss, struct nsp_loss_state *state,
         return count_every(loss, state);
     case NSP_LOSS_FIRST:
         return count_first(loss, state);
-    case NSP_LOSS_TIMED:
-        return pass_time(loss, state, now_ns, random);
     default:
-        return move_chain(&loss->chain, state, random);
+        return pass_time(loss, state, now_ns, random);
     }
 }

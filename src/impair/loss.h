@@ -32,6 +32,7 @@ struct nsp_loss_chain {
 
 struct nsp_loss {
     uint8_t kind;
+    bool is_chain;
     struct nsp_loss_chain chain;
     uint64_t enter_below, lost_below; /* Timed. */
     uint64_t bad_ns;
@@ -64,9 +65,35 @@ int nsp_loss_init(struct nsp_loss *loss, const struct nsp_loss_config *cfg,
                   const struct nsp_allocator *allocator) NSP_MUSTCHECK;
 void nsp_loss_fini(struct nsp_loss *loss);
 
+/* For the next: of what is no chain. */
+bool nsp_loss_decide_other(const struct nsp_loss *loss,
+                           struct nsp_loss_state *state, uint64_t now_ns,
+                           struct nsp_prng *random);
+
+static inline bool
+nsp_loss_move_chain(const struct nsp_loss_chain *chain,
+                    struct nsp_loss_state *state, struct nsp_prng *random)
+{
+    const uint64_t *below = chain->below[state->chain];
+    uint64_t draw = nsp_chance_draw(random);
+    unsigned to = (unsigned)(draw >= below[0]) + (unsigned)(draw >= below[1]) +
+                  (unsigned)(draw >= below[2]);
+
+    state->chain = (uint8_t)(1 + to);
+    if (chain->loss_is_drawn)
+        return nsp_chance_draw(random) < chain->lost_below[to];
+    return chain->lost_below[to] != 0;
+}
+
 /* Whether the packet that comes at 'now_ns' is lost. */
-bool nsp_loss_decide(const struct nsp_loss *loss, struct nsp_loss_state *state,
-                     uint64_t now_ns, struct nsp_prng *random);
+static inline bool
+nsp_loss_decide(const struct nsp_loss *loss, struct nsp_loss_state *state,
+                uint64_t now_ns, struct nsp_prng *random)
+{
+    if (loss->is_chain)
+        return nsp_loss_move_chain(&loss->chain, state, random);
+    return nsp_loss_decide_other(loss, state, now_ns, random);
+}
 
 /* From the closed forms, of the probabilities as they are kept. Cost: one pass
  * over a list. */
