@@ -1,29 +1,30 @@
 /* What one effect of a rule costs each packet that it meets, through the whole
- * engine on the memory backend: the processor time of a run with it, less that
- * of a run with a rule that does nothing. Packets are segments of 64 bytes on
- * 128 open connections, both ways, in bursts of 64, and all in the caches. In
- * virtual time, so that effects which draw also pay for their packets' flows:
- * "syn-loss", which asks nothing more of these, says how much, "flows" with
- * what is known of each. What jitter tells apart comes back one by one: its
- * figure has a round of the loop for each packet, which others share among a
- * burst.
+ * engine: the processor time of a run with it, less that of a run with a rule
+ * that does nothing. Packets are segments of 64 bytes on 128 open connections,
+ * both ways, all in the caches; they come from source.c, a burst of 64 each 64
+ * us. In virtual time, so that effects which draw also pay for their packets'
+ * flows: "syn-loss", which asks nothing more of these, says how much, "flows"
+ * with what is known of each. What jitter tells apart leaves one by one.
  *
  *     bench_effects [NAME...]    all effects, or these
  *
  * Prints "name value unit" lines, each value of the best of ROUNDS rounds that
  * take turns: others can only take time. */
-#define _POSIX_C_SOURCE 200809L
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "bench/source.h"
 #include "netshaper/engine.h"
 
 #define ROUNDS      5
 #define FRAMES      256u /* One of each connection and way. */
 #define FRAME_BYTES 64u
 #define PACKETS     UINT64_C(2000000)
+#define WARM        FRAMES
+#define POOL        4096u /* Packets that may be held. */
+#define BURST       64u
+#define INTERVAL_NS UINT64_C(64000)
 #define SECOND      UINT64_C(1000000000)
 
 static const uint64_t times_ns[] = { 86400 * SECOND, 1 };
@@ -68,15 +69,6 @@ die(const char *what)
     exit(1);
 }
 
-static uint64_t
-clock_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
-}
-
 /* Segment 'i': on connection i / 2, that way or back. */
 static void
 fill_segment(uint32_t i, uint8_t bytes[FRAME_BYTES])
@@ -99,55 +91,42 @@ fill_segment(uint32_t i, uint8_t bytes[FRAME_BYTES])
     bytes[back ? 23 : 21] = (uint8_t)(i / 2);
 }
 
-static struct nsp_memory *
-open_memory(void)
-{
-    const struct nsp_memory_config cfg = { .frames = FRAMES,
-                                           .frame_bytes = FRAME_BYTES,
-                                           .virtual_time = true,
-                                           .repeat = PACKETS };
-    struct nsp_memory *memory;
-    uint8_t bytes[FRAME_BYTES];
-
-    if (nsp_memory_create(&cfg, &memory) != NSP_OK)
-        die("no memory device");
-    for (uint32_t i = 0; i < FRAMES; i++) {
-        const struct nsp_memory_frame frame = { .data = bytes,
-                                                .bytes = sizeof bytes };
-
-        fill_segment(i, bytes);
-        if (nsp_memory_push_burst(memory, 0, &frame, 1) != 1)
-            die("the memory device refuses a frame");
-    }
-    return memory;
-}
-
 static uint64_t
 time_rule(const struct nsp_rule *rule)
 {
+    static uint8_t frames[FRAMES][FRAME_BYTES];
+    struct bench_source from = {
+        .frames = frames[0],
+        .frame_bytes = FRAME_BYTES,
+        .frame_count = FRAMES,
+        .pkts = WARM + PACKETS,
+        .warm_pkts = WARM,
+        .pool_pkts = POOL,
+        .burst_pkts = BURST,
+        .interval_ns = INTERVAL_NS,
+    };
+    struct bench_source *const to_device = &from;
     const struct nsp_engine_config cfg = {
-        .backend = "memory",
-        .memory = open_memory(),
+        .backend = "custom",
+        .custom = { .ops = &bench_source_ops, .device = &to_device },
         .policy = { .rules = rule, .rule_count = 1 },
     };
     struct nsp_engine *engine;
     struct nsp_stats stats;
     struct nsp_diag diag;
-    uint64_t since_ns, spent_ns;
 
+    for (uint32_t i = 0; i < FRAMES; i++)
+        fill_segment(i, frames[i]);
     if (nsp_engine_create(&cfg, &engine, &diag) != NSP_OK ||
         nsp_engine_start(engine, "true", &diag) != NSP_OK)
         die(diag.text);
-    since_ns = clock_ns();
     if (nsp_engine_run(engine) != NSP_OK)
         die("the engine's loop failed");
-    spent_ns = clock_ns() - since_ns;
     if (nsp_engine_read_stats(engine, &stats) != NSP_OK ||
-        stats.in_pkts != PACKETS)
+        stats.in_pkts != WARM + PACKETS || stats.queued_pkts != 0)
         die("the engine did not see every packet");
     nsp_engine_destroy(engine);
-    nsp_memory_destroy(cfg.memory);
-    return spent_ns;
+    return from.end_ns - from.warm_ns;
 }
 
 /* The first is what others are compared with. */

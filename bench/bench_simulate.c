@@ -1,18 +1,16 @@
 /* The engine in virtual time, one core: what 'nsp simulate' does with each
- * packet, without the files. 200-byte UDP packets come one by one from a device
- * of the bench's own, 1 us apart, through a rule with loss, a rate that they
- * nearly fill, and a delay of 1 ms, so that a thousand are always held; or
- * through one that delays them alone, by 1 ms or 1 s, so that a thousand or a
- * million are.
+ * packet, without the files. 200-byte UDP packets come one by one from
+ * source.c, 1 us apart, through a rule with loss, a rate that they nearly fill,
+ * and a delay of 1 ms, so that a thousand are always held; or through one that
+ * delays them alone, by 1 ms or 1 s, so that a thousand or a million are.
  *
  * Prints "name value unit" lines, each value the median of ROUNDS rounds that
  * take turns, in processor time, without the first WARM_PACKETS: then all that
  * are held at once are there. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
+#include "bench/source.h"
 #include "cli/simulate.h"
 #include "netshaper/engine.h"
 
@@ -55,193 +53,31 @@ die(const char *what)
     exit(1);
 }
 
-/* Processor time: one thread works and never waits, others on this machine do
- * not count. */
-static uint64_t
-clock_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
-    return (uint64_t)ts.tv_sec * UINT64_C(1000000000) + (uint64_t)ts.tv_nsec;
-}
-
-/* --- Device --------------------------------------------------------------- */
-
-/* Of one run: who runs it looks at the times. */
-struct source {
-    uint32_t bursts_of;
-    uint64_t warm_ns, end_ns; /* Of the processor: when the packet after the
-                               * first WARM_PACKETS came, and the last. */
-};
-
-struct nsp_io {
-    struct source *source;
-    struct nsp_pkt *pkts, **free;
-    uint32_t free_count;
-    uint32_t left_of_burst;
-    uint64_t taken, next_ns;
-    uint8_t bytes[PACKET_BYTES];
-};
-
-static int
-open_source(const struct nsp_io_config *cfg, struct nsp_io **ret,
-            struct nsp_diag *reterr)
-{
-    static const uint8_t header[] = { 0x45, 0,
-                                      0,    PACKET_BYTES,
-                                      0,    0,
-                                      0,    0,
-                                      64,   17,
-                                      0,    0,
-                                      10,   0,
-                                      0,    1,
-                                      10,   0,
-                                      0,    2,
-                                      19,   136,
-                                      19,   137,
-                                      0,    PACKET_BYTES - 20 };
-    struct nsp_io *io = calloc(1, sizeof *io);
-
-    (void)reterr;
-    if (!io)
-        die("no memory");
-    io->pkts = calloc(POOL, sizeof *io->pkts);
-    io->free = calloc(POOL, sizeof *io->free);
-    if (!io->pkts || !io->free)
-        die("no memory");
-    for (; io->free_count < POOL; io->free_count++)
-        io->free[io->free_count] = &io->pkts[io->free_count];
-    memcpy(io->bytes, header, sizeof header);
-    io->source = *(struct source *const *)cfg->device;
-    io->left_of_burst = io->source->bursts_of;
-    io->next_ns = NSP_PCAPFILE_START_NS;
-    *ret = io;
-    return NSP_OK;
-}
-
-static void
-close_source(struct nsp_io *io)
-{
-    free(io->pkts);
-    free(io->free);
-    free(io);
-}
-
-static uint64_t
-next_rx_ns(struct nsp_io *io, uint32_t queue)
-{
-    (void)queue;
-    return io->taken < PACKETS && io->free_count > 0 ? io->next_ns
-                                                     : NSP_TIME_NEVER;
-}
-
-static void
-step(struct nsp_io *io)
-{
-    struct source *source = io->source;
-
-    if (io->taken == WARM_PACKETS)
-        source->warm_ns = clock_ns();
-    if (++io->taken == PACKETS)
-        source->end_ns = clock_ns();
-    if (--io->left_of_burst > 0)
-        return;
-    io->left_of_burst = source->bursts_of;
-    io->next_ns += source->bursts_of * GAP_NS;
-}
-
-/* What the engine leaves alone is set when a descriptor is used first. */
-static uint32_t
-rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
-         struct nsp_pkt *ret_pkts[], uint32_t max)
-{
-    uint32_t n = 0;
-
-    for (; n < max && next_rx_ns(io, queue) <= now_ns; n++) {
-        struct nsp_pkt *pkt = io->free[--io->free_count];
-
-        if (!pkt->data)
-            *pkt = (struct nsp_pkt){ .data = io->bytes,
-                                     .cap_bytes = PACKET_BYTES,
-                                     .wire_bytes = PACKET_BYTES,
-                                     .link = NSP_LINK_RAW };
-        pkt->arrival_ns = io->next_ns;
-        step(io);
-        pkt->device_ref = io->taken;
-        ret_pkts[n] = pkt;
-    }
-    return n;
-}
-
-static void
-drop_burst(struct nsp_io *io, uint32_t queue, struct nsp_pkt *const pkts[],
-           uint32_t n)
-{
-    (void)queue;
-    for (uint32_t i = 0; i < n; i++)
-        io->free[io->free_count++] = pkts[i];
-}
-
-static uint32_t
-tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
-         struct nsp_pkt *const pkts[], uint32_t n, bool ret_refused[])
-{
-    (void)now_ns;
-    (void)ret_refused;
-    drop_burst(io, queue, pkts, n);
-    return 0;
-}
-
-static void
-wake_or_quiesce(struct nsp_io *io)
-{
-    (void)io;
-}
-
-static void
-read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
-{
-    (void)io;
-    *ret = (struct nsp_io_stats){ 0 };
-}
-
-static int
-status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
-{
-    (void)io;
-    if (ret && ret_bytes > 0)
-        *ret = '\0';
-    return 0;
-}
-
-static const struct nsp_io_ops source = {
-    .name = "source",
-    .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_AHEAD_OF_TIME | NSP_IO_HOLDS_INPUT |
-            NSP_IO_HOLDS_OUTPUT | NSP_IO_HOLDS_FORWARD,
-    .open = open_source,
-    .close = close_source,
-    .rx_burst = rx_burst,
-    .tx_burst = tx_burst,
-    .drop_burst = drop_burst,
-    .wake = wake_or_quiesce,
-    .next_rx_ns = next_rx_ns,
-    .quiesce = wake_or_quiesce,
-    .read_stats = read_stats,
-    .status = status,
-};
-
 /* --- Runs ----------------------------------------------------------------- */
+
+static uint8_t frame[PACKET_BYTES] = {
+    0x45, 0, 0, PACKET_BYTES, 0, 0, 0, 0,  64,  17, 0,   0, 10,
+    0,    0, 1, 10,           0, 0, 2, 19, 136, 19, 137, 0, PACKET_BYTES - 20
+};
 
 static uint64_t
 time_run(const struct figure *figure)
 {
     static struct nsp_simulate_notes notes = { .comments = true };
-    struct source from = { .bursts_of = figure->bursts ? BURST : 1 };
-    struct source *const to_device = &from;
+    struct bench_source from = {
+        .frames = frame,
+        .frame_bytes = PACKET_BYTES,
+        .frame_count = 1,
+        .pkts = PACKETS,
+        .warm_pkts = WARM_PACKETS,
+        .pool_pkts = POOL,
+        .burst_pkts = figure->bursts ? BURST : 1,
+        .interval_ns = (figure->bursts ? BURST : 1) * GAP_NS,
+    };
+    struct bench_source *const to_device = &from;
     const struct nsp_engine_config cfg = {
         .backend = "custom",
-        .custom = { .ops = &source, .device = &to_device },
+        .custom = { .ops = &bench_source_ops, .device = &to_device },
         .max_held_pkts = POOL,
         .policy = { .rules = figure->rule, .rule_count = figure->rule ? 1 : 0 },
         .fates = figure->comments ? nsp_simulate_take_fates : NULL,
