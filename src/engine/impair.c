@@ -226,6 +226,12 @@ nsp_gate_fn *const nsp_impair_gates[] = {
     meet_loss,   meet_reset, meet_throttle,
 };
 
+static uint8_t
+window_scale(const struct nsp_pkt *pkt)
+{
+    return pkt->flow ? pkt->flow->window_scale : 0;
+}
+
 static void
 note_changes(struct nsp_meeting *m)
 {
@@ -242,6 +248,7 @@ note_changes(struct nsp_meeting *m)
     }
     if (has(m, NSP_EFFECT_TCP_WINDOW) &&
         !spares(m, m->plan->spared.tcp_window) &&
+        nsp_tcp_exceeds_window(m->pkt, most, window_scale(m->pkt)) &&
         (changes->window_bytes == 0 || changes->window_bytes > most))
         changes->window_bytes = most;
 }
@@ -356,12 +363,11 @@ apply_edits(struct nsp_pkt *pkt, const struct nsp_edits *edits)
 void
 nsp_changes_apply(struct nsp_changes *changes, struct nsp_pkt *pkt)
 {
-    uint8_t scale = pkt->flow ? pkt->flow->window_scale : 0;
-
     if (changes->edits.which != 0)
         apply_edits(pkt, &changes->edits);
     if (changes->window_bytes != 0)
-        (void)!nsp_tcp_clamp_window(pkt, changes->window_bytes, scale);
+        (void)!nsp_tcp_clamp_window(pkt, changes->window_bytes,
+                                    window_scale(pkt));
     if (changes->truncate_bytes != 0)
         (void)!nsp_pkt_truncate(pkt, changes->truncate_bytes);
     for (uint32_t i = 0; i < changes->damage_count; i++)

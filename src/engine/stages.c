@@ -308,14 +308,12 @@ can_hold(struct nsp_worker *w, struct nsp_pkt *pkt)
     return true;
 }
 
-/* The rule: one delay, and nothing that asks its rule. */
+/* Whether the packet goes into the delay line now, for its only stage. */
 static inline bool
-is_plain_delay(const struct nsp_pkt *pkt)
+has_delay_alone(const struct nsp_pkt *pkt)
 {
-    const struct nsp_pkt_stage *stage = &pkt->stages[0];
-
-    return pkt->stage_count == 1 && stage->enter_ns == 0 &&
-           stage->class_slot == NSP_SLOT_NONE && !asks_rule(stage);
+    return pkt->stage_count == 1 && pkt->stages[0].enter_ns == 0 &&
+           pkt->stages[0].class_slot == NSP_SLOT_NONE;
 }
 
 void
@@ -328,14 +326,17 @@ nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
     }
     if (!can_hold(w, pkt))
         return;
-    if (is_plain_delay(pkt)) {
+    if (has_delay_alone(pkt) && !asks_rule(&pkt->stages[0])) {
         nsp_outlet_count_held(w, pkt);
         hold_until(w, pkt,
                    nsp_add_sat_u64(pkt->arrival_ns, pkt->stages[0].delay_ns));
         return;
     }
     begin_to_hold(w, pkt);
-    enter_stage(w, pkt, pkt->arrival_ns);
+    if (has_delay_alone(pkt))
+        hold_in_delay(w, pkt, pkt->arrival_ns);
+    else
+        enter_stage(w, pkt, pkt->arrival_ns);
 }
 
 /* --- Letting go ---------------------------------------------------------- */

@@ -126,6 +126,7 @@ set_two_states(struct nsp_loss_chain *chain, uint64_t at_first,
         chain->below[row][2] = NSP_CHANCE_SURE;
     }
     chain->lost_below[0] = NSP_CHANCE_SURE;
+    chain->is_plain = true;
 }
 
 static void
@@ -139,6 +140,7 @@ set_gilbert(struct nsp_loss_chain *chain, const struct nsp_loss_config *cfg)
     chain->lost_below[1] = nsp_chance_ratio(cfg->gilbert.good_loss_ppm, ONE);
     chain->loss_is_drawn =
         cfg->gilbert.bad_loss_ppm != ONE || cfg->gilbert.good_loss_ppm != 0;
+    chain->is_plain = !chain->loss_is_drawn;
 }
 
 static void

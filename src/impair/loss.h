@@ -28,6 +28,7 @@ struct nsp_loss_chain {
     uint64_t below[5][3];
     uint64_t lost_below[4]; /* By the state moved to. */
     bool loss_is_drawn;     /* Else it is sure in each state. */
+    bool is_plain;          /* Of two states: 0 loses for sure, 1 never. */
 };
 
 struct nsp_loss {
@@ -76,9 +77,13 @@ nsp_loss_move_chain(const struct nsp_loss_chain *chain,
 {
     const uint64_t *below = chain->below[state->chain];
     uint64_t draw = nsp_chance_draw(random);
-    unsigned to = (unsigned)(draw >= below[0]) + (unsigned)(draw >= below[1]) +
-                  (unsigned)(draw >= below[2]);
+    unsigned to = draw >= below[0];
 
+    if (chain->is_plain) {
+        state->chain = (uint8_t)(1 + to);
+        return to == 0;
+    }
+    to += (unsigned)(draw >= below[1]) + (unsigned)(draw >= below[2]);
     state->chain = (uint8_t)(1 + to);
     if (chain->loss_is_drawn)
         return nsp_chance_draw(random) < chain->lost_below[to];

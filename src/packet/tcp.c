@@ -87,20 +87,35 @@ nsp_tcp_window_scale(const struct nsp_pkt *pkt)
     return (uint8_t)nsp_min_u32(pkt->data[off], NSP_WINDOW_SCALE_MAX);
 }
 
-int
-nsp_tcp_clamp_window(struct nsp_pkt *pkt, uint32_t max_bytes, uint8_t scale)
+/* The number that stands for 'max_bytes' in the segment's window. */
+static uint32_t
+window_of(const struct nsp_pkt *pkt, uint32_t max_bytes, uint8_t scale)
 {
     uint32_t most;
 
     assert(scale <= NSP_WINDOW_SCALE_MAX);
-    if (pkt->l4 != NSP_L4_TCP)
-        return -ENOENT;
     if ((flags_of(pkt) & NSP_TCP_SYN) != 0)
         scale = 0;
     most = max_bytes >> scale;
-    if (most == 0 && max_bytes != 0)
-        most = 1;
-    if (nsp_load_be16(pkt->data + pkt->l4_off + 14) <= most)
+    return most == 0 && max_bytes != 0 ? 1 : most;
+}
+
+bool
+nsp_tcp_exceeds_window(const struct nsp_pkt *pkt, uint32_t max_bytes,
+                       uint8_t scale)
+{
+    return pkt->l4 == NSP_L4_TCP &&
+           nsp_load_be16(pkt->data + pkt->l4_off + 14) >
+               window_of(pkt, max_bytes, scale);
+}
+
+int
+nsp_tcp_clamp_window(struct nsp_pkt *pkt, uint32_t max_bytes, uint8_t scale)
+{
+    if (pkt->l4 != NSP_L4_TCP)
+        return -ENOENT;
+    if (!nsp_tcp_exceeds_window(pkt, max_bytes, scale))
         return 0;
-    return nsp_pkt_set_tcp_window(pkt, (uint16_t)most);
+    return nsp_pkt_set_tcp_window(pkt,
+                                  (uint16_t)window_of(pkt, max_bytes, scale));
 }

@@ -41,4 +41,8 @@ uint8_t nsp_tcp_window_scale(const struct nsp_pkt *pkt);
 int nsp_tcp_clamp_window(struct nsp_pkt *pkt, uint32_t max_bytes,
                          uint8_t scale) NSP_MUSTCHECK;
 
+/* Whether that would lower it. */
+bool nsp_tcp_exceeds_window(const struct nsp_pkt *pkt, uint32_t max_bytes,
+                            uint8_t scale);
+
 #endif /* NSP_PACKET_TCP_H */

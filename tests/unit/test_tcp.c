@@ -118,6 +118,8 @@ TEST(tcp_clamps_windows_by_their_scale)
         nsp_store_be16(bytes + 54, rows[i].window);
         CHECK_EQ(nsp_pkt_fix_checksums(&pkt), 0);
         pkt.flags = 0;
+        CHECK_EQ(nsp_tcp_exceeds_window(&pkt, rows[i].max_bytes, rows[i].scale),
+                 rows[i].expected != rows[i].window);
         CHECK_EQ(nsp_tcp_clamp_window(&pkt, rows[i].max_bytes, rows[i].scale),
                  0);
         CHECK_EQ(nsp_load_be16(bytes + 54), rows[i].expected);
@@ -130,6 +132,7 @@ TEST(tcp_clamps_no_window_of_what_has_none)
 {
     struct nsp_pkt pkt = parsed(IPV4("001C", "0000", "11") UDP("0008"));
 
+    CHECK(!nsp_tcp_exceeds_window(&pkt, 0, 0));
     CHECK_EQ(nsp_tcp_clamp_window(&pkt, 0, 0), -ENOENT);
     CHECK_EQ(pkt.flags, 0);
 }
