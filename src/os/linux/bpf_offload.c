@@ -18,6 +18,12 @@
 #define NOTE_NONE  2
 #define NOTE_MATCH 1
 
+/* What the map has of a rule, or of none. */
+struct entry {
+    struct nsp_offload_counters counters;
+    uint64_t tick; /* That the last hit was timed in. */
+};
+
 struct function {
     uint32_t start, count; /* In 'insns'. */
     bool exact, failed;
@@ -69,7 +75,7 @@ nsp_bpf_offload_create(enum nsp_ebpf_type type,
     offload->insns = nsp_alloc(allocator, NSP_BPF_OFFLOAD_FILTER_INSNS_MAX,
                                sizeof offload->insns[0]);
     offload->counters_fd = nsp_bpf_percpu_array_create(
-        "nsp_offload", sizeof(struct nsp_offload_counters), offload->entries);
+        "nsp_offload", sizeof(struct entry), offload->entries);
     if (offload->insns && offload->counters_fd >= 0) {
         *ret = offload;
         return 0;
@@ -245,6 +251,9 @@ _Static_assert(FLOW_OFF + NSP_BPF_FLOW_STACK_BYTES <=
                    NSP_BPF_OFFLOAD_STACK_BYTES,
                "room on the stack");
 
+/* Once there is a fate, no flow is looked up any more: room for a pointer. */
+#define POINTER_OFF FLOW_OFF
+
 static void
 store(struct walk *w, uint32_t word, uint32_t value)
 {
@@ -374,13 +383,28 @@ put_add(struct walk *w, size_t pkts_off, size_t bytes_off)
     nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R1, (int32_t)bytes_off, 0);
 }
 
-#define COUNTER(member) offsetof(struct nsp_offload_counters, member)
+#define COUNTER(member) offsetof(struct entry, counters.member)
 
+/* Counts a hit in the tick that R7 has. The last tick's time will do for it,
+ * and is read at the first hit of each: to read it took a fourth of all that is
+ * done for a packet. */
 static void
 put_hit(struct walk *w)
 {
+    enum { TIMING_INSNS = 6 };
+    const int32_t tick_off = (int32_t)offsetof(struct entry, tick);
+    const int32_t pointer_off = w->exits->stack_off + POINTER_OFF;
+    struct nsp_bpf_program *p = w->p;
+
     put_add(w, COUNTER(hit_pkts), COUNTER(hit_bytes));
-    nsp_bpf_put(w->p, BPF_STX | BPF_MEM | BPF_DW, R0, R7,
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R1, R0, tick_off, 0);
+    nsp_bpf_put(p, BPF_JMP | BPF_JEQ | BPF_X, R1, R7, TIMING_INSNS, 0);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R7, tick_off, 0);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, FRAME, R0, pointer_off, 0);
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_coarse_ns);
+    nsp_bpf_move(p, R1, R0);
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_DW, R0, FRAME, pointer_off, 0);
+    nsp_bpf_put(p, BPF_STX | BPF_MEM | BPF_DW, R0, R1,
                 (int32_t)COUNTER(last_hit_ns), 0);
 }
 
@@ -468,12 +492,10 @@ put_tail(struct walk *w)
     nsp_bpf_place(p, label(w, OWN_TAIL));
     nsp_bpf_put_ip_bytes(p, w->offload->type, w->exits->ask,
                          label(w, OWN_LENGTH));
-    /* The last tick's will do for the time of a hit: to read the clock took as
-     * long as all the rest. */
-    nsp_bpf_call(p, BPF_FUNC_ktime_get_coarse_ns);
-    nsp_bpf_move(p, R7, R0);
     if (w->buckets > 0)
         put_policing(w);
+    nsp_bpf_call(p, BPF_FUNC_jiffies64);
+    nsp_bpf_move(p, R7, R0);
     put_notes(w);
     load(w, R1, WORD_DECIDER);
     nsp_bpf_put(p, BPF_ALU | BPF_SUB | BPF_K, R1, R0, 0, 1);
@@ -548,9 +570,10 @@ nsp_bpf_offload_put_filters(const struct nsp_bpf_offload *offload,
 static void
 add_counters(void *context, const void *value)
 {
-    struct nsp_offload_counters *all = context, one;
+    const struct nsp_offload_counters one =
+        ((const struct entry *)value)->counters;
+    struct nsp_offload_counters *all = context;
 
-    memcpy(&one, value, sizeof one);
     all->hit_pkts += one.hit_pkts;
     all->hit_bytes += one.hit_bytes;
     all->last_hit_ns = nsp_max_u64(all->last_hit_ns, one.last_hit_ns);
@@ -567,8 +590,8 @@ nsp_bpf_offload_read(const struct nsp_bpf_offload *offload, uint32_t index,
                      struct nsp_offload_counters *ret)
 {
     struct nsp_offload_counters all = { 0 };
-    int err = nsp_bpf_percpu_array_read(offload->counters_fd, index, sizeof all,
-                                        add_counters, &all);
+    int err = nsp_bpf_percpu_array_read(
+        offload->counters_fd, index, sizeof(struct entry), add_counters, &all);
 
     if (err == 0)
         *ret = all;
