@@ -381,7 +381,7 @@ def set_mtu(net, mtu):
 def large(request, net):
     """Hosts with frames that fit no page, and the largest ping that fits one."""
     set_mtu(net, request.param)
-    net.largest = str(request.param - 48)
+    net.largest = request.param - 48
     return net
 
 
@@ -389,8 +389,7 @@ def exchange_frames(net):
     """Small ones, pings of one large frame, and TCP's."""
     assert ping(net, 5) == 5
     for address in (FAR, FAR6):
-        assert ping_to(net, address, "-M", "do", "-s", net.largest,
-                       count=5) == 5
+        assert ping(net, 5, address, size=net.largest) == 5
     assert transfer(net, net.far, FAR)
     assert transfer(net.far, net, NEAR6)
 
@@ -406,7 +405,8 @@ def test_frames_larger_than_a_page_cross(large):
 def test_frames_larger_than_a_page_meet_their_effects(large):
     shape = joined(large, "--filter", "icmp", "--delay", "10ms", "--duplicate",
                    "100%")
-    done = large.run("ping", "-n", "-q", "-c", "3", "-s", large.largest, FAR)
+    done = large.run("ping", "-n", "-q", "-c", "3", "-s", str(large.largest),
+                     FAR)
     assert " 3 received, +" in done.stdout, done.stdout
     assert rtt_ms(large) >= 20
     shape.process.send_signal(signal.SIGTERM)
@@ -415,7 +415,7 @@ def test_frames_larger_than_a_page_meet_their_effects(large):
     shape = joined(large, "--filter", "icmp and length > 3000", "--drop",
                    kernel=True)
     assert ping(large, 3) == 3
-    assert ping_to(large, FAR, "-s", large.largest, "-W", "1", count=3) == 0
+    assert ping(large, 3, size=large.largest, patience_s=1) == 0
     assert shape.end()["dropped"]["rule"]["pkts"] == 3
 
 
@@ -423,9 +423,7 @@ def test_frames_larger_than_a_page_cross_in_the_kernel(large):
     """Past one that hangs, and one that was killed."""
     shape = joined(large, "--filter", "icmp")
     stop(shape.process)
-    until = time.monotonic() + PATIENCE
-    while not ping(large):
-        assert time.monotonic() < until
+    assert answers_in_time(large)
     exchange_frames(large)
     shape.process.kill()
     shape.process.communicate()
