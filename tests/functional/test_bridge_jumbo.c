@@ -67,7 +67,8 @@ end_jumbo_test(void **state)
     int result = wire_end_test(state);
 
     is_old_kernel = false;
-    set_mtus(1500);
+    if (lab)
+        set_mtus(1500);
     return result;
 }
 #define JUMBO_TEST(name) cmocka_unit_test_teardown(name, end_jumbo_test)
