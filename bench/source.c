@@ -50,6 +50,7 @@ open_source(const struct nsp_io_config *cfg, struct nsp_io **ret,
     for (; io->free_count < source->pool_pkts; io->free_count++)
         io->free[io->free_count] = &io->pkts[io->free_count];
     io->source = source;
+    source->io = io;
     io->left_of_burst = source->burst_pkts;
     io->next_ns = NSP_PCAPFILE_START_NS;
     *ret = io;
@@ -62,6 +63,27 @@ next_rx_ns(struct nsp_io *io, uint32_t queue)
     (void)queue;
     return io->taken < io->source->pkts && io->free_count > 0 ? io->next_ns
                                                               : NSP_TIME_NEVER;
+}
+
+static uint64_t
+read_clock(void *context)
+{
+    struct bench_source *source = context;
+
+    if (!source->has_come && source->io) {
+        source->now_ns = next_rx_ns(source->io, 0);
+        if (source->now_ns == NSP_TIME_NEVER)
+            source->now_ns--;
+    }
+    source->has_come = false;
+    return source->now_ns;
+}
+
+struct nsp_clock
+bench_source_clock(struct bench_source *source)
+{
+    source->now_ns = NSP_PCAPFILE_START_NS;
+    return (struct nsp_clock){ read_clock, source };
 }
 
 static void
@@ -103,6 +125,7 @@ rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
         pkt->device_ref = io->taken;
         ret_pkts[n] = pkt;
     }
+    io->source->has_come |= n > 0;
     return n;
 }
 
@@ -145,6 +168,15 @@ wake_or_quiesce(struct nsp_io *io)
     (void)io;
 }
 
+static int
+wait_for_nothing(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
+{
+    (void)io;
+    (void)queue;
+    (void)timeout_ns;
+    return 0;
+}
+
 static void
 read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
@@ -161,20 +193,23 @@ status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
     return 0;
 }
 
+#define HOOKS (NSP_IO_HOLDS_INPUT | NSP_IO_HOLDS_OUTPUT | NSP_IO_HOLDS_FORWARD)
+
+#define OPS                                                                    \
+    .name = "source", .open = open_source, .close = close_source,              \
+    .rx_burst = rx_burst, .tx_burst = tx_burst, .drop_burst = drop_burst,      \
+    .inject = inject, .wake = wake_or_quiesce, .quiesce = wake_or_quiesce,     \
+    .read_stats = read_stats, .status = status
+
 const struct nsp_io_ops bench_source_ops = {
-    .name = "source",
+    OPS,
     .caps = NSP_IO_VIRTUAL_TIME | NSP_IO_AHEAD_OF_TIME | NSP_IO_CAN_MODIFY |
-            NSP_IO_CAN_INJECT | NSP_IO_HOLDS_INPUT | NSP_IO_HOLDS_OUTPUT |
-            NSP_IO_HOLDS_FORWARD,
-    .open = open_source,
-    .close = close_source,
-    .rx_burst = rx_burst,
-    .tx_burst = tx_burst,
-    .drop_burst = drop_burst,
-    .inject = inject,
-    .wake = wake_or_quiesce,
+            NSP_IO_CAN_INJECT | HOOKS,
     .next_rx_ns = next_rx_ns,
-    .quiesce = wake_or_quiesce,
-    .read_stats = read_stats,
-    .status = status,
+};
+
+const struct nsp_io_ops bench_live_source_ops = {
+    OPS,
+    .caps = NSP_IO_CAN_MODIFY | NSP_IO_CAN_INJECT | HOOKS,
+    .wait = wait_for_nothing,
 };
