@@ -12,6 +12,7 @@
 #include "cli/exec.h"
 
 #define PROGRAM "pasta"
+#define TUN     "/dev/net/tun"
 
 static int
 fail(struct nsp_diag *reterr, const char *text, int os_errno, const char *hint)
@@ -132,6 +133,11 @@ nsp_exec_outside_prepare(struct nsp_exec_outside *outside,
                     "--outside needs the program '" PROGRAM
                     "', which is not installed",
                     0, "install it (package passt), or leave --outside out");
+    if (access(TUN, R_OK | W_OK) < 0 && errno == EACCES)
+        return fail(reterr,
+                    "--outside needs " TUN ", which this user may not open", 0,
+                    "let all users open it, as most systems do (as root: chmod "
+                    "666 " TUN "), or leave --outside out");
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return fail(reterr, "cannot make a pair of sockets", errno,
                     "raise the limit of open files: ulimit -n 1024");

@@ -7,6 +7,7 @@ import os
 import pty
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -305,6 +306,24 @@ def test_has_one_signal_from_the_terminal_reach_the_command_once(nsp):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
+TUN = "/dev/net/tun"
+
+
+def with_tun(nsp, place, mode):
+    """The command 'nsp' where the tun device has this mode; on some machines
+    ordinary users may not open it."""
+    if os.geteuid() != 0:
+        if mode != 0o666 or not os.access(TUN, os.R_OK | os.W_OK):
+            pytest.skip(f"only root can set the mode of {TUN}")
+        return nsp
+    node = f"{place}/tun{mode:o}"
+    if not os.path.exists(node):
+        os.mknod(node, stat.S_IFCHR, os.makedev(10, 200))
+        os.chmod(node, mode)
+    return ["unshare", "--mount", "sh", "-c",
+            f'mount --bind "$0" {TUN} && exec "$@"', node, *nsp]
+
+
 def test_tells_how_to_get_outside(nsp, place):
     nsp = [shutil.which(nsp[0]), *nsp[1:]]
     done = run([*nsp, "--outside", "--", "/bin/echo", "ran"],
@@ -313,18 +332,37 @@ def test_tells_how_to_get_outside(nsp, place):
     assert "'pasta', which is not installed" in done.stderr
     assert "hint: install it" in done.stderr
 
-    with open(place + "/pasta", "w", encoding="ascii") as pasta:
-        pasta.write("#!/bin/sh\necho 'no tun device' >&2\nexit 1\n")
-    os.chmod(place + "/pasta", 0o755)
-    done = run([*nsp, "--outside", "--", "/bin/echo", "ran"],
-               env={"PATH": place})
-    os.unlink(place + "/pasta")
+
+def failing_pasta(place):
+    folder = place + "/failing"
+    os.makedirs(folder, exist_ok=True)
+    with open(folder + "/pasta", "w", encoding="ascii") as pasta:
+        pasta.write("#!/bin/sh\necho 'no route' >&2\nexit 1\n")
+    os.chmod(folder + "/pasta", 0o755)
+    return {"PATH": folder + ":" + os.environ["PATH"]}
+
+
+def test_shows_why_pasta_failed(nsp, place):
+    done = run([*with_tun(nsp, place, 0o666), "--outside", "--", "echo", "ran"],
+               env=failing_pasta(place))
     assert (done.returncode, done.stdout) == (125, "")
-    assert done.stderr.startswith("no tun device\nnsp: error: --outside: ")
+    assert done.stderr.startswith("no route\nnsp: error: --outside: ")
+
+
+def test_tells_an_ordinary_user_to_have_the_tun_device_opened(nsp, place):
+    done = run([*with_tun(nsp, place, 0o600), "--outside", "--", "echo", "ran"],
+               env=failing_pasta(place))
+    assert (done.returncode, done.stdout) == (125, "")
+    if "setpriv" in nsp:
+        assert f"needs {TUN}, which this user may not open" in done.stderr
+        assert f"chmod 666 {TUN}" in done.stderr
+    else:
+        assert done.stderr.startswith("no route\n")
 
 
 @pytest.mark.skipif(not shutil.which("pasta"), reason="no pasta")
-def test_reaches_outside_through_pasta(nsp):
-    done = run([*nsp, "--quiet", "--outside", "--", "cat", "/proc/net/route"])
+def test_reaches_outside_through_pasta(nsp, place):
+    done = run([*with_tun(nsp, place, 0o666), "--quiet", "--outside", "--",
+                "cat", "/proc/net/route"])
     assert done.returncode == 0, done.stderr
     assert " 00000000 " in done.stdout.replace("\t", " ")
