@@ -11,9 +11,9 @@ none was found, or one was skipped that may not be (--only-skips).
 
 A live test may take a slow machine for a wrong answer. With --unsteady N, up to N
 functional programs that failed are run once more, alone; those that pass then
-count as passed, and what failed before is listed as unsteady. Nothing is excused
-where a sanitizer has reported something or a process crashed, or where anything
-else failed, too.
+count as passed, and what failed before is listed as unsteady, with the end of what
+it wrote. Nothing is excused where a sanitizer has reported something or a process
+crashed, or where anything else failed, too.
 """
 
 import argparse
@@ -185,6 +185,19 @@ def run_again(tests, limit, run_alone):
             [test for test in failed if test["name"] in passed])
 
 
+UNSTEADY_LINES = 60
+
+
+def print_unsteady(test):
+    """Each line tells what it is: a log keeps those that begin so."""
+    for case in cases_of(test):
+        if case.result == "failed":
+            print(f"unsteady  {case.name}: {case.reason or 'failed at first'}")
+    lines = [line for line in output_of(test).splitlines() if line.strip()]
+    for line in lines[-UNSTEADY_LINES:]:
+        print(f"wrote     {program_of(test)}: {line}")
+
+
 def unexpected_skips(skipped, allowed):
     """Those of 'skipped' that no pattern in the file 'allowed' names."""
     if not allowed:
@@ -223,9 +236,8 @@ def main():
     print()
     for case in count["skipped"]:
         print(f"skipped  {case.name}: {case.reason or 'no reason given'}")
-    for case in (case for test in unsteady for case in cases_of(test)):
-        if case.result == "failed":
-            print(f"unsteady  {case.name}: {case.reason or 'failed at first'}")
+    for test in unsteady:
+        print_unsteady(test)
     for case in count["failed"]:
         print(f"failed   {case.name}" +
               (f": {case.reason}" if case.reason else ""))
