@@ -45,7 +45,7 @@ check-long: setup-check configure-tests ## Ten million random matches of filters
 	    $(BUILD)/nsp docs/man/nsp-effects.7.scd
 
 .PHONY: bench
-bench: setup-bench configure ## Measure, beside a peer in the same run
+bench: setup-bench configure-bench ## Measure, beside a peer in the same run
 	@$(NINJA) --quiet
 	@$(PYTHON) bench/run.py --build $(BUILD) $(BENCH_FLAGS)
 
@@ -112,3 +112,9 @@ configure-tests: configure
 	@grep -q '"name": "tests", "value": "enabled"' \
 	    $(BUILD)/meson-info/intro-buildoptions.json || \
 	    meson configure -Dtests=enabled $(BUILD)
+
+# A build made before the peers were installed has no benches beside them.
+.PHONY: configure-bench
+configure-bench: configure
+	@grep -q '"name": "libdpdk"' $(BUILD)/meson-info/intro-dependencies.json || \
+	    meson setup --reconfigure $(BUILD) >/dev/null
