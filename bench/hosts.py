@@ -11,8 +11,10 @@ import statistics
 import struct
 import subprocess
 import time
+import typing
 
 SERVER = "10.79.2.2"
+BULK_PORT = 5202
 PINGS = 200
 IDLE_SECONDS = 5
 RULES = 1000
@@ -118,18 +120,39 @@ def medians(args, ways, measure):
             for name, all_ in by_turns(args.rounds, ways, measure).items()}
 
 
-def bulk_gbitps(seconds, *options, server=SERVER):
-    """TCP from client to server, without its first second."""
+def bulk_gbitps(seconds, *options, server=SERVER, settling=1):
+    """TCP from client to server, without the seconds in which it settles."""
     listener = on("server", "iperf3", "-s", "-1", "--forceflush")
     for line in listener.stdout:
         if "listening" in line:
             break
     report = json.loads(run("client", "iperf3", "-c", server, "-t", seconds,
-                            "-O", 1, "-J", *options))
+                            "-O", settling, "-J", *options))
     listener.communicate()
     if "error" in report:
         raise SystemExit("bench: iperf3: " + report["error"])
     return report["end"]["sum_received"]["bits_per_second"] / 1e9
+
+
+class Flow(typing.NamedTuple):
+    gbitps: float
+    window_bytes: int  # The receiver's, in the end.
+
+
+def full_bulk(args, seconds, settling):
+    """As bulk_gbitps(), of a sender that keeps its buffer full."""
+    program = args.build / "bench" / "tcp_bulk"
+    receiver = on("server", program, "receive", BULK_PORT, settling)
+    receiver.stdout.readline()
+    window = run("client", program, "send", SERVER, BULK_PORT,
+                 settling + seconds)
+    if not window:
+        receiver.terminate()
+    received = receiver.communicate()[0]
+    if not window or not received:
+        raise SystemExit("bench: tcp_bulk failed")
+    count, ns = map(int, received.split(","))
+    return Flow(count * 8 / ns, int(window))
 
 
 def ping_us(server=SERVER):

@@ -17,9 +17,10 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     kill     a ping's first answer after kill -9 of a shaper that holds packets
     faults   pings lost when a shaper is killed, hangs, starts or reloads, on each
              device. As root only
-    tap      local TCP through a TAP at the client's interface: held; beside a
-             bare reflector; what it adds to a ping; idle; the same where nsp
-             picks the devices ("host"). As root only
+    tap      local TCP through a TAP at the client's interface: held, beside what
+             its window lets through; beside a bare reflector; what it adds
+             to a ping; idle; the same where nsp picks the devices ("host").
+             As root only
     bridge   small packets between two interfaces under a thousand rules; beside
              a program that only moves frames; TCP; idle. As root only
     offload  small packets that rules decide in the bridge's programs; beside
