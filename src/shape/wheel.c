@@ -12,7 +12,7 @@
  *             Bitmaps of the slots in use are searched by find-first-set, so an
  *             idle hour costs as much as an idle microsecond. Nodes of the
  *             current tick, and those whose time has passed already, are in the
- *             front, which alone is sorted.
+ *             front (front.h), which alone is sorted.
  *
  * Levels      Let p(k, t) = t >> 10 k be the slot number of tick t on level k.
  *             A node of tick t > now is on the lowest level k with
@@ -49,15 +49,6 @@
  *                at most. Hence on each level only two slots can be due for a
  *                cascade, and a jump costs O(levels), not O(time).
  *
- * Front       Runs, sorted lists, in the manner of a bottom-up merge sort that
- *             stops before its last merges: run i was merged from 2^i ascending
- *             stretches of arrivals, a higher number is older. In order, which
- *             is the rule, arrivals extend the newest run: one run, O(1) each.
- *             Out of order, an arrival begins a run 0 and carries through the
- *             runs present as a binary counter does, so a node is moved at most
- *             log2(arrivals) times and leaving compares as many heads:
- *             O(log n), amortised, for any pattern of arrivals and departures.
- *
  * Size        32 KiB per level, of which traffic with delays of milliseconds
  *             uses level 0 in turn and a few lines of level 1. A cascade on
  *             level 1 handles the packets of 1 ms, which bounds the pause for
@@ -80,12 +71,15 @@
 
 #include <errno.h>
 
+#include "shape/front.h"
+
 #define TICK_BITS  10u
 #define LEVEL_BITS 10u
 #define LEVELS     6u /* 54 bits of tick need 5.4. */
 #define SLOTS      (2u << LEVEL_BITS)
 #define WORDS      (SLOTS / 64)
-#define RUNS       32u
+
+_Static_assert(TICK_BITS == NSP_FRONT_BITS, "a tick fills the front");
 
 struct slot {
     struct nsp_wheel_node *last; /* last->next is the first; NULL if empty. */
@@ -98,20 +92,14 @@ struct level {
     struct slot slots[SLOTS];
 };
 
-struct run {
-    struct nsp_wheel_node *first;
-    struct nsp_wheel_node *last; /* last->next is NULL. */
-};
-
 struct nsp_wheel {
     uint64_t now_tick;
     uint64_t due_ns;      /* The earliest of all nodes; NSP_TIME_NEVER: none. */
     uint64_t rest_due_ns; /* The same of those not in the line. */
     uint64_t count;
-    struct run line;
-    uint64_t runs_used;   /* Bit i: runs[i] is not empty. */
     uint64_t levels_used; /* Bit k: levels[k] is not empty. */
-    struct run runs[RUNS];
+    struct nsp_run line;
+    struct nsp_front front;
     struct nsp_allocator allocator;
     struct level levels[LEVELS];
 };
@@ -122,14 +110,7 @@ static void advance(struct nsp_wheel *wheel, uint64_t to_tick);
 static uint64_t line_due_ns(const struct nsp_wheel *wheel);
 static NSP_ALWAYS_INLINE bool add_line(struct nsp_wheel *wheel,
                                        struct nsp_wheel_node *node);
-static NSP_ALWAYS_INLINE uint32_t pop_line(struct nsp_wheel *wheel,
-                                           uint64_t until_ns,
-                                           struct nsp_wheel_node *ret[],
-                                           uint32_t max);
-static uint32_t pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
-                          struct nsp_wheel_node *ret[], uint32_t max);
 static struct nsp_wheel_node *pop_alone(struct nsp_wheel *wheel);
-static uint64_t front_due_ns(const struct nsp_wheel *wheel);
 static uint64_t levels_due_ns(const struct nsp_wheel *wheel);
 static const struct slot *earliest_slot(const struct nsp_wheel *wheel);
 
@@ -188,10 +169,10 @@ static uint32_t
 turn(struct nsp_wheel *wheel, uint64_t until_ns, struct nsp_wheel_node *ret[],
      uint32_t max)
 {
-    uint32_t popped = pop_front(wheel, until_ns, ret, max);
+    uint32_t popped = nsp_front_pop(&wheel->front, until_ns, ret, max);
 
-    if (wheel->runs_used != 0) {
-        wheel->rest_due_ns = front_due_ns(wheel);
+    if (!nsp_front_is_empty(&wheel->front)) {
+        wheel->rest_due_ns = nsp_front_due_ns(&wheel->front);
         return popped;
     }
     if (popped > 0) /* Else it is that of the levels already. */
@@ -228,8 +209,9 @@ go_to(struct nsp_wheel *wheel, uint64_t now_ns, struct nsp_wheel_node *ret[],
         uint64_t line_ns = line_due_ns(wheel);
 
         if (line_ns <= wheel->rest_due_ns)
-            n += pop_line(wheel, nsp_min_u64(wheel->rest_due_ns, now_ns),
-                          ret + n, max - n);
+            n += nsp_run_pop(&wheel->line,
+                             nsp_min_u64(wheel->rest_due_ns, now_ns), ret + n,
+                             max - n);
         else
             n += pop_rest(wheel, nsp_min_u64(line_ns - 1, now_ns), ret + n,
                           max - n);
@@ -246,7 +228,7 @@ static NSP_ALWAYS_INLINE uint32_t
 expire_line(struct nsp_wheel *wheel, uint64_t now_ns,
             struct nsp_wheel_node *ret[], uint32_t max)
 {
-    uint32_t n = pop_line(wheel, now_ns, ret, max);
+    uint32_t n = nsp_run_pop(&wheel->line, now_ns, ret, max);
 
     wheel->due_ns = nsp_min_u64(wheel->rest_due_ns, line_due_ns(wheel));
     wheel->count -= n;
@@ -290,7 +272,7 @@ line_due_ns(const struct nsp_wheel *wheel)
 static NSP_ALWAYS_INLINE bool
 add_line(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
-    struct run *line = &wheel->line;
+    struct nsp_run *line = &wheel->line;
 
     if (!line->first)
         line->first = node;
@@ -303,120 +285,9 @@ add_line(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
     return true;
 }
 
-/* Takes what is due by 'until_ns' from the line, where something is. */
-static NSP_ALWAYS_INLINE uint32_t
-pop_line(struct nsp_wheel *wheel, uint64_t until_ns,
-         struct nsp_wheel_node *ret[], uint32_t max)
-{
-    struct nsp_wheel_node *node = wheel->line.first;
-    uint32_t n = 0;
-
-    do {
-        ret[n++] = node;
-        node = node->next;
-    } while (n < max && node && node->due_ns <= until_ns);
-    wheel->line.first = node;
-    if (node)
-        nsp_prefetch(node->next);
-    return n;
-}
-
-/* --- Front --- */
-
-/* Merges two runs; of equal times the older run's nodes come first. */
-static struct run
-merge_runs(struct run older, struct run newer)
-{
-    struct nsp_wheel_node *a = older.first;
-    struct nsp_wheel_node *b = newer.first;
-    struct nsp_wheel_node *first;
-    struct nsp_wheel_node **end = &first;
-
-    while (a && b) {
-        struct nsp_wheel_node **from = a->due_ns <= b->due_ns ? &a : &b;
-
-        *end = *from;
-        end = &(*from)->next;
-        *from = *end;
-    }
-    *end = a ? a : b;
-    return (struct run){ first, a ? older.last : newer.last };
-}
-
-static void
-add_front(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
-{
-    struct run run = { node, node };
-    uint32_t i = 0;
-
-    node->next = NULL;
-    if (wheel->runs_used != 0) {
-        struct run *newest = &wheel->runs[nsp_ctz_u64(wheel->runs_used)];
-
-        if (node->due_ns >= newest->last->due_ns) {
-            newest->last->next = node;
-            newest->last = node;
-            return;
-        }
-    }
-    for (; i < RUNS - 1 && (wheel->runs_used >> i & 1) != 0; i++) {
-        run = merge_runs(wheel->runs[i], run);
-        wheel->runs_used &= ~(UINT64_C(1) << i);
-    }
-    /* The last run takes more than its share rather than none; that needs 2^31
-     * arrivals out of order. */
-    if ((wheel->runs_used >> i & 1) != 0)
-        run = merge_runs(wheel->runs[i], run);
-    wheel->runs[i] = run;
-    wheel->runs_used |= UINT64_C(1) << i;
-}
-
-/* The run whose head is the earliest; of equal ones the oldest. There is one.
- */
-static uint32_t
-earliest_run(const struct nsp_wheel *wheel)
-{
-    uint64_t rest = wheel->runs_used;
-    uint32_t best = nsp_ctz_u64(rest);
-
-    for (rest &= rest - 1; rest != 0; rest &= rest - 1) {
-        uint32_t i = nsp_ctz_u64(rest);
-
-        if (wheel->runs[i].first->due_ns <= wheel->runs[best].first->due_ns)
-            best = i;
-    }
-    return best;
-}
-
-static uint64_t
-front_due_ns(const struct nsp_wheel *wheel)
-{
-    return wheel->runs[earliest_run(wheel)].first->due_ns;
-}
-
-static uint32_t
-pop_front(struct nsp_wheel *wheel, uint64_t now_ns,
-          struct nsp_wheel_node *ret[], uint32_t max)
-{
-    uint32_t n = 0;
-
-    while (n < max && wheel->runs_used != 0) {
-        uint32_t i = earliest_run(wheel);
-        struct nsp_wheel_node *node = wheel->runs[i].first;
-
-        if (node->due_ns > now_ns)
-            break;
-        ret[n++] = node;
-        wheel->runs[i].first = node->next;
-        if (!node->next)
-            wheel->runs_used &= ~(UINT64_C(1) << i);
-    }
-    return n;
-}
-
 /* --- Levels --- */
 
-static void
+static NSP_ALWAYS_INLINE void
 add_slot(struct nsp_wheel *wheel, uint32_t k, uint64_t number,
          struct nsp_wheel_node *node)
 {
@@ -467,7 +338,7 @@ pop_alone(struct nsp_wheel *wheel)
         wheel->levels[0].slots[tick & (SLOTS - 1)].last;
     const struct slot *next;
 
-    if (wheel->runs_used != 0 || (wheel->levels_used & 1) == 0 ||
+    if (!nsp_front_is_empty(&wheel->front) || (wheel->levels_used & 1) == 0 ||
         node->next != node || !may_stay(wheel, tick))
         return NULL;
     wheel->now_tick = tick;
@@ -479,24 +350,44 @@ pop_alone(struct nsp_wheel *wheel)
     return node;
 }
 
-/* Puts 'node' where its tick and the wheel's say. */
-static NSP_ALWAYS_INLINE void
-place(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+/* Puts 'node' on a level above 0. */
+static NSP_NEVER_INLINE void
+place_far(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
     uint64_t tick = node->due_ns >> TICK_BITS;
     uint64_t now = wheel->now_tick;
-    uint32_t k = 0;
+    uint32_t k = 1;
 
-    if (tick <= now) {
-        add_front(wheel, node);
-        return;
-    }
     /* Ends at the top level at the latest, where both sides are 0. */
     while ((tick >> LEVEL_BITS * (k + 1)) - (now >> LEVEL_BITS * (k + 1)) > 1)
         k++;
     add_slot(wheel, k, tick >> LEVEL_BITS * k, node);
 }
 
+/* Puts 'node', of a tick that has not passed, where that and the wheel's say,
+ * but not into the front. */
+static NSP_ALWAYS_INLINE void
+place_behind(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    uint64_t tick = node->due_ns >> TICK_BITS;
+
+    if ((tick >> LEVEL_BITS) - (wheel->now_tick >> LEVEL_BITS) <= 1)
+        add_slot(wheel, 0, tick, node);
+    else
+        place_far(wheel, node);
+}
+
+static NSP_ALWAYS_INLINE void
+place(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
+{
+    if (node->due_ns >> TICK_BITS <= wheel->now_tick)
+        nsp_front_add(&wheel->front, node);
+    else
+        place_behind(wheel, node);
+}
+
+/* Those of the tick that 'now' enters go to level 0 as well: from there, all
+ * at once, to the front. */
 static void
 cascade(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
 {
@@ -507,9 +398,9 @@ cascade(struct nsp_wheel *wheel, uint32_t k, uint64_t number)
         return;
     for (node = last->next; node != last; node = next) {
         next = node->next;
-        place(wheel, node);
+        place_behind(wheel, node);
     }
-    place(wheel, last);
+    place_behind(wheel, last);
 }
 
 /* Moves 'now' on. No node is earlier than 'to_tick', and the front is empty. */
@@ -517,6 +408,7 @@ static void
 advance(struct nsp_wheel *wheel, uint64_t to_tick)
 {
     uint64_t from_tick = wheel->now_tick;
+    struct nsp_wheel_node *last;
 
     if (to_tick <= from_tick)
         return;
@@ -529,7 +421,9 @@ advance(struct nsp_wheel *wheel, uint64_t to_tick)
         cascade(wheel, k, number);
         cascade(wheel, k, number + 1);
     }
-    cascade(wheel, 0, to_tick);
+    last = take_slot(wheel, 0, to_tick);
+    if (last)
+        nsp_front_fill(&wheel->front, last);
 }
 
 /* The first slot in use, counted from number 'from' and around. */

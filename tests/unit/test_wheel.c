@@ -180,6 +180,24 @@ TEST(wheel_accepts_no_wheel_to_destroy)
     CHECK(nsp_wheel_destroy(NULL) == NULL);
 }
 
+/* The third is not due after the second, hence not in line with the first, and
+ * alone in its tick; the fourth has company there. */
+TEST(wheel_yields_what_is_in_line_before_later_nodes_of_its_time)
+{
+    const uint64_t due_ns[] = { 5000, 9000, 5000, 9000, 8000, 8100, 9000 };
+    struct pair pair;
+
+    for (uint32_t count = 3; count <= NSP_ARRAY_LEN(due_ns); count++) {
+        pair_create(&pair, count, 0);
+        for (uint32_t i = 0; i < count; i++)
+            pair_add(&pair, due_ns[i]);
+        CHECK_EQ(pair_expire(&pair, 4999, count), 0);
+        CHECK_EQ(pair_expire(&pair, 5000, count), 2);
+        CHECK_EQ(pair_expire(&pair, 9000, count), count - 2);
+        pair_destroy(&pair);
+    }
+}
+
 /* Times in pairs just below and above every boundary that the geometry could
  * have, from several starts, each alone and all together. */
 TEST(wheel_yields_a_node_at_its_time_and_not_before)
@@ -262,6 +280,45 @@ TEST(wheel_keeps_equal_times_in_order_of_adding_across_levels)
     CHECK(pair.model.count > 1000);
     pair_drain(&pair);
     pair_destroy(&pair);
+}
+
+/* From 'now_ns' on, 'count' nodes due within 'span_ns' from 'ahead_ns' later,
+ * more of the same while they leave. */
+static void
+run_burst(struct nsp_prng *random, uint64_t now_ns, uint64_t ahead_ns,
+          uint32_t span_ns, uint32_t count)
+{
+    uint64_t from_ns = now_ns + ahead_ns;
+    struct pair pair;
+
+    pair_create(&pair, 2 * count, now_ns);
+    for (uint32_t i = 0; i < count; i++)
+        pair_add(&pair, from_ns + nsp_prng_below(random, span_ns));
+    for (uint32_t i = 0; i < count; i += 4) {
+        uint64_t at_ns = from_ns + nsp_prng_below(random, span_ns) / 2 +
+                         (uint64_t)i * span_ns / 2 / count;
+
+        pair_expire(&pair, nsp_max_u64(at_ns, pair.now_ns),
+                    1 + nsp_prng_below(random, 8));
+        for (uint32_t k = 0; k < 4; k++)
+            pair_add(&pair, from_ns + nsp_prng_below(random, span_ns));
+    }
+    pair_drain(&pair);
+    pair_destroy(&pair);
+}
+
+TEST(wheel_sorts_bursts_of_random_times)
+{
+    const uint64_t ahead_ns[] = { 0, 1, 1024, 5000, 3000000, 5 * SECOND, HOUR };
+    const uint32_t spans_ns[] = { 2, 32, 1000, 1024, 3000 };
+    struct nsp_prng random;
+
+    nsp_prng_init(&random, 7, 0);
+    for (size_t a = 0; a < NSP_ARRAY_LEN(ahead_ns); a++)
+        for (size_t s = 0; s < NSP_ARRAY_LEN(spans_ns); s++)
+            for (uint32_t count = 1; count <= 300; count += 1 + count / 16)
+                run_burst(&random, 17 * HOUR + 100 * count, ahead_ns[a],
+                          spans_ns[s], count);
 }
 
 TEST(wheel_sorts_bursts_of_decreasing_times)
@@ -397,10 +454,13 @@ TEST(wheel_says_so_when_memory_is_short)
 TEST_MAIN(
     cmocka_unit_test(wheel_is_empty_at_first),
     cmocka_unit_test(wheel_accepts_no_wheel_to_destroy),
+    cmocka_unit_test(
+        wheel_yields_what_is_in_line_before_later_nodes_of_its_time),
     cmocka_unit_test(wheel_yields_a_node_at_its_time_and_not_before),
     cmocka_unit_test(wheel_holds_the_last_time_there_is),
     cmocka_unit_test(wheel_yields_what_has_passed_at_once_in_order_of_due),
     cmocka_unit_test(wheel_keeps_equal_times_in_order_of_adding_across_levels),
+    cmocka_unit_test(wheel_sorts_bursts_of_random_times),
     cmocka_unit_test(wheel_sorts_bursts_of_decreasing_times),
     cmocka_unit_test(
         wheel_bears_past_times_in_decreasing_order_between_departures),
