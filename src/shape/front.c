@@ -45,7 +45,8 @@ static struct nsp_run
 sort_by_digit(struct nsp_wheel_node *node, uint32_t bit)
 {
     struct nsp_wheel_node *first[DIGITS], **end[DIGITS];
-    struct nsp_wheel_node *next = NULL, **last = NULL;
+    struct nsp_wheel_node *sorted, **last = &sorted;
+    uint64_t used = 0;
 
     for (uint32_t i = 0; i < DIGITS; i++)
         end[i] = &first[i];
@@ -54,15 +55,17 @@ sort_by_digit(struct nsp_wheel_node *node, uint32_t bit)
 
         *end[i] = node;
         end[i] = &node->next;
+        used |= UINT64_C(1) << i;
     }
-    /* To an empty list, 'first' itself is where it ends. */
-    for (uint32_t i = DIGITS; i-- > 0;) {
-        last = next ? last : end[i];
-        *end[i] = next;
-        next = first[i];
+    for (; used != 0; used &= used - 1) {
+        uint32_t i = nsp_ctz_u64(used);
+
+        *last = first[i];
+        last = end[i];
     }
-    return (struct nsp_run){ next, NSP_CONTAINER_OF(last, struct nsp_wheel_node,
-                                                    next) };
+    *last = NULL;
+    return (struct nsp_run){ sorted, NSP_CONTAINER_OF(
+                                         last, struct nsp_wheel_node, next) };
 }
 
 /* The run whose head is the earliest; of equal ones the oldest. There is one.
