@@ -137,11 +137,12 @@ set_copies_aside(const struct journey *j, uint32_t count, struct copies *ret)
     *end = NULL;
 }
 
+/* Whether the way through the effects is a delay at most. */
 static bool
-holds_up(const struct nsp_way *way, const struct nsp_pkt *pkt)
+is_delay(const struct nsp_way *way, const struct nsp_pkt *pkt)
 {
-    return way->enter_ns > pkt->arrival_ns || way->delay_ns != 0 ||
-           way->windows;
+    return way->enter_ns <= pkt->arrival_ns && !way->windows &&
+           !way->keep_order;
 }
 
 /* Adds the stage that the way through the effects and the class of the rule
@@ -167,19 +168,6 @@ add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t class_index,
 /* The way through a class alone. */
 static const struct nsp_way at_once = { .enter_ns = 0 };
 
-/* Adds a stage for the delay that the callback asked for. */
-static void
-add_extra_delay(struct nsp_pkt *pkt)
-{
-    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
-
-    stage->enter_ns = 0;
-    stage->delay_ns = pkt->extra_delay_ns;
-    stage->rule_slot = stage->class_slot = NSP_SLOT_NONE;
-    stage->windows = stage->keep_order = false;
-    nsp_stages_add(pkt);
-}
-
 /* The packet enters at 'enter_ns'. */
 static NSP_ALWAYS_INLINE void
 begin_meeting(struct nsp_meeting *m, const struct nsp_effects_plan *plan,
@@ -202,8 +190,10 @@ leave_meeting(struct journey *j, uint32_t class_index)
 {
     if ((j->m.plan->set & (NSP_EFFECTS_CHANGES | NSP_EFFECTS_DELAYS)) != 0)
         nsp_impair_leave(&j->m);
-    if (class_index != NSP_CLASS_NONE || holds_up(&j->m.way, j->m.pkt))
+    if (class_index != NSP_CLASS_NONE || !is_delay(&j->m.way, j->m.pkt))
         add_stage(j->m.w, j->m.pkt, class_index, &j->m.way);
+    else if (j->m.way.delay_ns != 0)
+        nsp_stages_add_delay(j->m.pkt, j->m.pkt->rule, j->m.way.delay_ns);
 }
 
 /* Takes the packet through the effects of its rule. Copies of it are set aside
@@ -286,8 +276,8 @@ end_journey(struct nsp_worker *w, struct journey *j)
     count_decided(w, pkt);
     if (nsp_changes_any(&j->m.changes))
         nsp_changes_apply(&j->m.changes, pkt);
-    if (pkt->extra_delay_ns > 0)
-        add_extra_delay(pkt);
+    if (pkt->extra_delay_ns > 0) /* The callback's. */
+        nsp_stages_add_delay(pkt, NSP_SLOT_NONE, pkt->extra_delay_ns);
     nsp_stages_begin(w, pkt);
 }
 

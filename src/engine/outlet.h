@@ -53,17 +53,46 @@ nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
     }
 }
 
+/* Packets that end to wait one after the other, to be counted at once as long
+ * as they are of one rule. */
+struct nsp_unheld {
+    uint32_t rule;
+    uint64_t pkts, bytes;
+};
+
+static inline void
+nsp_unheld_count(const struct nsp_unheld *unheld, struct nsp_worker *w)
+{
+    struct nsp_rule_counters *rule;
+
+    w->counted.queued_pkts -= unheld->pkts;
+    w->counted.queued_bytes -= unheld->bytes;
+    if (unheld->rule == NSP_RULE_NONE)
+        return;
+    rule = nsp_outlet_counters(
+        w, &nsp_state_rule(&w->states, unheld->rule)->tally);
+    rule->queued_pkts -= unheld->pkts;
+    rule->queued_bytes -= unheld->bytes;
+}
+
+static inline void
+nsp_unheld_add(struct nsp_unheld *unheld, struct nsp_worker *w,
+               const struct nsp_pkt *pkt)
+{
+    if (pkt->rule != unheld->rule) {
+        nsp_unheld_count(unheld, w);
+        *unheld = (struct nsp_unheld){ .rule = pkt->rule };
+    }
+    unheld->pkts++;
+    unheld->bytes += pkt->charged_bytes;
+}
+
 static inline void
 nsp_outlet_count_unheld(struct nsp_worker *w, const struct nsp_pkt *pkt)
 {
-    struct nsp_rule_counters *rule = nsp_outlet_rule_counters(w, pkt);
+    const struct nsp_unheld unheld = { pkt->rule, 1, pkt->charged_bytes };
 
-    w->counted.queued_pkts--;
-    w->counted.queued_bytes -= pkt->charged_bytes;
-    if (rule) {
-        rule->queued_pkts--;
-        rule->queued_bytes -= pkt->charged_bytes;
-    }
+    nsp_unheld_count(&unheld, w);
 }
 
 /* Sends what was delivered so far. */

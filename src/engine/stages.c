@@ -114,16 +114,15 @@ pass_windows(struct nsp_effects_state *state, const struct nsp_pkt *pkt,
                                 &windows->random);
 }
 
-/* The last part of the packet's stage. */
-static void
-hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+/* The last part of 'stage', which is the packet's and asks 'state', its rule's.
+ */
+static NSP_ALWAYS_INLINE void
+hold_by_rule(struct nsp_worker *w, struct nsp_pkt *pkt,
+             const struct nsp_pkt_stage *stage, struct nsp_rule_state *state,
+             uint64_t from_ns)
 {
-    const struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
-    struct nsp_rule_state *state = NULL;
     uint64_t due_ns = from_ns;
 
-    if (asks_rule(stage))
-        state = nsp_state_rule(&w->states, stage->rule_slot);
     if (stage->windows)
         due_ns = pass_windows(&state->effects, pkt, from_ns);
     due_ns = nsp_add_sat_u64(due_ns, stage->delay_ns);
@@ -132,6 +131,37 @@ hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
         due_ns = state->left_ns;
     }
     hold_until(w, pkt, due_ns);
+}
+
+/* The last part of the packet's stage. */
+static void
+hold_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt, uint64_t from_ns)
+{
+    const struct nsp_pkt_stage *stage = &pkt->stages[pkt->stage];
+
+    if (asks_rule(stage))
+        hold_by_rule(w, pkt, stage,
+                     nsp_state_rule(&w->states, stage->rule_slot), from_ns);
+    else
+        hold_until(w, pkt, nsp_add_sat_u64(from_ns, stage->delay_ns));
+}
+
+/* Holds a packet whose only stage is a delay line, and windows in front of it.
+ */
+static inline void
+begin_in_delay(struct nsp_worker *w, struct nsp_pkt *pkt)
+{
+    const struct nsp_pkt_stage *stage = &pkt->stages[0];
+    struct nsp_rule_state *rule;
+
+    nsp_outlet_count_held(w, pkt);
+    if (!asks_rule(stage)) {
+        hold_until(w, pkt, nsp_add_sat_u64(pkt->arrival_ns, stage->delay_ns));
+        return;
+    }
+    rule = nsp_state_rule(&w->states, stage->rule_slot);
+    nsp_outlet_counters(w, &rule->tally)->stages++;
+    hold_by_rule(w, pkt, stage, rule, pkt->arrival_ns);
 }
 
 static void
@@ -326,17 +356,12 @@ nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt)
     }
     if (!can_hold(w, pkt))
         return;
-    if (has_delay_alone(pkt) && !asks_rule(&pkt->stages[0])) {
-        nsp_outlet_count_held(w, pkt);
-        hold_until(w, pkt,
-                   nsp_add_sat_u64(pkt->arrival_ns, pkt->stages[0].delay_ns));
+    if (has_delay_alone(pkt)) {
+        begin_in_delay(w, pkt);
         return;
     }
     begin_to_hold(w, pkt);
-    if (has_delay_alone(pkt))
-        hold_in_delay(w, pkt, pkt->arrival_ns);
-    else
-        enter_stage(w, pkt, pkt->arrival_ns);
+    enter_stage(w, pkt, pkt->arrival_ns);
 }
 
 /* --- Letting go ---------------------------------------------------------- */
@@ -375,9 +400,10 @@ leave_queue(struct nsp_worker *w, struct nsp_pkt *pkt)
         leave_stage(w, pkt);
 }
 
-/* What the wheel lets go has waited before its stage, or passed it. */
+/* What the wheel lets go has waited before its stage, or passed it. Counts what
+ * is delivered in '*left'. */
 static inline void
-let_go(struct nsp_worker *w, struct nsp_pkt *pkt)
+let_go(struct nsp_worker *w, struct nsp_pkt *pkt, struct nsp_unheld *left)
 {
     if (pkt->stages[pkt->stage].enter_ns != 0) {
         enter_stage(w, pkt, pkt->timer.due_ns);
@@ -388,7 +414,7 @@ let_go(struct nsp_worker *w, struct nsp_pkt *pkt)
         enter_stage(w, pkt, pkt->timer.due_ns);
         return;
     }
-    nsp_outlet_count_unheld(w, pkt);
+    nsp_unheld_add(left, w, pkt);
     nsp_outlet_deliver(w, pkt);
 }
 
@@ -462,6 +488,7 @@ uint32_t
 nsp_stages_release_due(struct nsp_worker *w)
 {
     struct nsp_wheel_node *due[NSP_BURST_MAX];
+    struct nsp_unheld left = { .rule = NSP_RULE_NONE };
     uint32_t n, moved = 0;
 
     if (!w->delays)
@@ -473,7 +500,8 @@ nsp_stages_release_due(struct nsp_worker *w)
 
     n = nsp_wheel_expire(w->delays, w->now_ns, due, NSP_BURST_MAX);
     for (uint32_t i = 0; i < n; i++)
-        let_go(w, pkt_of_timer(due[i]));
+        let_go(w, pkt_of_timer(due[i]), &left);
+    nsp_unheld_count(&left, w);
     return moved + n;
 }
 

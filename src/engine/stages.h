@@ -34,6 +34,20 @@ nsp_stages_add(struct nsp_pkt *pkt)
         pkt->stage_count++;
 }
 
+/* Adds a stage of nothing but a delay, which is not 0. */
+static inline void
+nsp_stages_add_delay(struct nsp_pkt *pkt, uint32_t rule_slot, uint64_t delay_ns)
+{
+    struct nsp_pkt_stage *stage = nsp_stages_next(pkt);
+
+    stage->enter_ns = 0;
+    stage->delay_ns = delay_ns;
+    stage->rule_slot = rule_slot;
+    stage->class_slot = NSP_SLOT_NONE;
+    stage->windows = stage->keep_order = stage->waited = false;
+    pkt->stage_count++;
+}
+
 /* Sends 'pkt' through its stages, and delivers it when there are none. Where it
  * cannot be held, it is dropped with the reason. */
 void nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt);

@@ -239,7 +239,7 @@ nsp_delay_fini(struct nsp_delay *delay)
 
 /* The next z of the stream, which begins with what it always is like. Quotients
  * are rounded towards 0, by less than one part in 2^26 of a deviation. */
-static int64_t
+static NSP_ALWAYS_INLINE int64_t
 next_z(const struct nsp_delay *delay, struct nsp_delay_state *state,
        struct nsp_prng *random)
 {
