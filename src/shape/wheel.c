@@ -177,7 +177,8 @@ turn(struct nsp_wheel *wheel, uint64_t until_ns, struct nsp_wheel_node *ret[],
     }
     if (popped > 0) /* Else it is that of the levels already. */
         wheel->rest_due_ns = levels_due_ns(wheel);
-    advance(wheel, nsp_min_u64(wheel->rest_due_ns, until_ns) >> TICK_BITS);
+    if (wheel->rest_due_ns <= until_ns)
+        advance(wheel, wheel->rest_due_ns >> TICK_BITS);
     return popped;
 }
 
