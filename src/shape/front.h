@@ -48,6 +48,15 @@ nsp_front_is_empty(const struct nsp_front *front)
     return front->used == 0;
 }
 
+/* The run that holds all of 'front'; NULL if none does. */
+static inline struct nsp_run *
+nsp_front_only_run(struct nsp_front *front)
+{
+    if (front->used == 0 || (front->used & (front->used - 1)) != 0)
+        return NULL;
+    return &front->runs[nsp_ctz_u64(front->used)];
+}
+
 /* Takes what is due by 'until_ns' from 'run', where something is. */
 static NSP_ALWAYS_INLINE uint32_t
 nsp_run_pop(struct nsp_run *run, uint64_t until_ns,

@@ -236,16 +236,34 @@ expire_line(struct nsp_wheel *wheel, uint64_t now_ns,
     return n;
 }
 
+/* Expires where the front, in one run, alone has what is due, and more. */
+static NSP_ALWAYS_INLINE uint32_t
+expire_front(struct nsp_wheel *wheel, struct nsp_run *run, uint64_t now_ns,
+             struct nsp_wheel_node *ret[], uint32_t max)
+{
+    uint32_t n = nsp_run_pop(run, now_ns, ret, max);
+
+    wheel->rest_due_ns = run->first->due_ns;
+    wheel->due_ns = nsp_min_u64(wheel->rest_due_ns, line_due_ns(wheel));
+    wheel->count -= n;
+    return n;
+}
+
 uint32_t
 nsp_wheel_expire(struct nsp_wheel *wheel, uint64_t now_ns,
                  struct nsp_wheel_node *ret[], uint32_t max)
 {
-    if (may_stay(wheel, now_ns >> TICK_BITS)) {
-        if (now_ns < wheel->due_ns)
-            return 0;
-        if (now_ns < wheel->rest_due_ns && max > 0)
-            return expire_line(wheel, now_ns, ret, max);
-    }
+    struct nsp_run *run;
+
+    if (max == 0 || !may_stay(wheel, now_ns >> TICK_BITS))
+        return go_to(wheel, now_ns, ret, max);
+    if (now_ns < wheel->due_ns)
+        return 0;
+    if (now_ns < wheel->rest_due_ns)
+        return expire_line(wheel, now_ns, ret, max);
+    run = nsp_front_only_run(&wheel->front);
+    if (run && now_ns < run->last->due_ns && now_ns < line_due_ns(wheel))
+        return expire_front(wheel, run, now_ns, ret, max);
     return go_to(wheel, now_ns, ret, max);
 }
 
