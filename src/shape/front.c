@@ -45,7 +45,7 @@ static struct nsp_run
 sort_by_digit(struct nsp_wheel_node *node, uint32_t bit)
 {
     struct nsp_wheel_node *first[DIGITS], **end[DIGITS];
-    struct nsp_wheel_node *sorted, **last = &sorted;
+    struct nsp_wheel_node *sorted, **last = &sorted, *latest;
     uint64_t used = 0;
 
     for (uint32_t i = 0; i < DIGITS; i++)
@@ -60,12 +60,13 @@ sort_by_digit(struct nsp_wheel_node *node, uint32_t bit)
     for (; used != 0; used &= used - 1) {
         uint32_t i = nsp_ctz_u64(used);
 
+        /* cppcheck-suppress uninitvar ; it was set by way of its end */
         *last = first[i];
         last = end[i];
     }
     *last = NULL;
-    return (struct nsp_run){ sorted, NSP_CONTAINER_OF(
-                                         last, struct nsp_wheel_node, next) };
+    latest = NSP_CONTAINER_OF(last, struct nsp_wheel_node, next);
+    return (struct nsp_run){ sorted, latest };
 }
 
 /* The run whose head is the earliest; of equal ones the oldest. There is one.
