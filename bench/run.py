@@ -11,7 +11,7 @@ are allowed. What is compared takes turns, A B A B, and medians are printed.
     engine   parse, one filter and pass in memory, one core; beside it libpcap's
              filter machine alone
     rate     a rate limit under 20 % overload; beside it the kernel's tbf
-    delay    a fixed delay at 500 packets/s, beyond the untouched path, asleep
+    delay    a fixed delay at 1,000 packets/s, beyond the untouched path, asleep
              and with --busy-poll; beside it how late a bare wait ends, by
              ppoll() and by reading the clock
     kill     a ping's first answer after kill -9 of a shaper that holds packets
@@ -312,6 +312,7 @@ def timer_lateness_us(args, seconds, *options):
 
 
 DELAY_ROUNDS = 16  # Short ones, as the host's own work comes and goes.
+DELAY_PPS = 1000
 DELAY_WAYS = {"": ((), (), ((0.5, 50), (0.99, 300))),
               ", busy": (("--busy-poll",), ("--busy",), ((0.5, 5), (0.99, 50)))}
 
@@ -323,17 +324,22 @@ class DelayRound:
 
     def __init__(self, args, ms):
         with AwakeProcessors():
-            self.untouched = delays_us(udp_flow(args, 500, 172, 1))
+            self.untouched = delays_us(self.flow(args))
         self.ours, self.bare, self.stolen = {}, {}, {}
         for way, (options, bare_options, _) in DELAY_WAYS.items():
             with nsp(args, "--filter", "udp", "--delay", f"{ms}ms", *options):
                 stolen_before, all_before = stolen_jiffies()
-                self.ours[way] = delays_us(udp_flow(args, 500, 172, 1))
+                self.ours[way] = delays_us(self.flow(args))
                 stolen, all_ = stolen_jiffies()
             self.stolen[way] = (100 * (stolen - stolen_before) /
                                 (all_ - all_before))
             with AwakeProcessors():
-                self.bare[way] = timer_lateness_us(args, 1, *bare_options)
+                self.bare[way] = timer_lateness_us(args, args.delay_seconds,
+                                                   *bare_options)
+
+    @staticmethod
+    def flow(args):
+        return udp_flow(args, DELAY_PPS, 172, args.delay_seconds)
 
 
 def add_delay_error(table, rounds, ms, way, share, most):
@@ -518,6 +524,8 @@ def main():
     parser.add_argument("--seconds", type=int, default=3,
                         help="of each TCP stream")
     parser.add_argument("--rate-seconds", type=int, default=10)
+    parser.add_argument("--delay-seconds", type=int, default=1,
+                        help="of each of %d rounds" % DELAY_ROUNDS)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
 
