@@ -82,14 +82,30 @@ complain_kind(struct nsp_key_reader *r, const struct nsp_key *key,
                       "'%s' is %s, not %s", name, expected, kind_name(node));
 }
 
+/* The key that is meant by 'name', which is none; NULL where none is like it.
+ */
+static const char *
+key_meant(const struct nsp_map *map, const char *name)
+{
+    struct nsp_nearest nearest;
+
+    for (const struct nsp_alias *a = map->misnomers; a && a->name; a++)
+        if (strcmp(a->name, name) == 0)
+            return a->key;
+    nsp_nearest_init(&nearest, name);
+    for (const struct nsp_key *key = map->keys; key->name; key++)
+        nsp_nearest_try(&nearest, key->name);
+    return nearest.best;
+}
+
 /* Returns whether the key is known and refused. */
 static bool
 complain_key(struct nsp_key_reader *r, const struct nsp_map *map,
              const struct nsp_yaml_node *node)
 {
     const struct nsp_reserved_key *reserved = map->reserved;
-    struct nsp_nearest nearest;
     char hint[128] = "see nsp-policy(5) for the keys";
+    const char *meant;
 
     for (; reserved && reserved->name; reserved++) {
         if (strcmp(reserved->name, node->text) == 0) {
@@ -99,11 +115,9 @@ complain_key(struct nsp_key_reader *r, const struct nsp_map *map,
             return true;
         }
     }
-    nsp_nearest_init(&nearest, node->text);
-    for (const struct nsp_key *key = map->keys; key->name; key++)
-        nsp_nearest_try(&nearest, key->name);
-    if (nearest.best)
-        snprintf(hint, sizeof hint, "did you mean %s?", nearest.best);
+    meant = key_meant(map, node->text);
+    if (meant)
+        snprintf(hint, sizeof hint, "did you mean %s?", meant);
     nsp_keys_complain(r, node, 0, "unknown-key", hint, "%s has no key '%.64s'",
                       map->name, node->text);
     return false;

@@ -97,6 +97,9 @@ struct nsp_map {
     const struct nsp_reserved_key *reserved; /* The same; may be NULL. */
     const struct nsp_alias *aliases;         /* The same. Those whose key the
                                               * map has not are none of it. */
+    const struct nsp_alias *misnomers;       /* The same: names that are not
+                                              * taken, for which people write
+                                              * the key. */
     size_t bytes;
 
     /* On the command line, a word of the key 'choice' may stand before a value:

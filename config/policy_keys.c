@@ -241,9 +241,15 @@ static const struct nsp_key rule_keys[] = {
       .doc = "The same for packets that go out" },
     { .name = NULL },
 };
+/* The option of the command line. */
+static const struct nsp_alias rule_misnomers[] = {
+    { "filter", "match" },
+    { NULL, NULL },
+};
 const struct nsp_map nsp_rule_map = { .name = "a rule",
                                       .keys = rule_keys,
                                       .aliases = nsp_effect_aliases,
+                                      .misnomers = rule_misnomers,
                                       .bytes = sizeof(struct nsp_doc_rule) };
 
 static const struct nsp_key default_keys[] = {
