@@ -230,7 +230,8 @@ NSP_API int nsp_pkt_set_tcp_window(struct nsp_pkt *pkt,
 NSP_API int nsp_pkt_fix_checksums(struct nsp_pkt *pkt) NSP_MUSTCHECK;
 
 /* Tells whether every checksum that can be verified is right. A partial one
- * counts as right; one that covers bytes not held is skipped. */
+ * counts as right, and UDP's zero does over IPv4 only; one that covers bytes
+ * not held is skipped. */
 NSP_API bool nsp_pkt_checksums_ok(const struct nsp_pkt *pkt);
 
 NSP_END_DECLS

@@ -328,6 +328,26 @@ TEST(udp_checksum_computed_as_zero_is_stored_as_ones)
     CHECK(nsp_pkt_checksums_ok(&pkt));
 }
 
+/* A port that makes zero the right sum, were it one. */
+TEST(udp_checksum_of_zero_is_wrong_over_ipv6_also_where_it_fits)
+{
+    uint8_t bytes[128];
+    struct nsp_pkt pkt;
+
+    parse_hex(IPV6("000A", "11") "0000 0050 000A 0000 6162", bytes,
+              sizeof bytes, &pkt);
+    CHECK_EQ(nsp_pkt_fix_checksums(&pkt), 0);
+    memcpy(bytes + 40, bytes + 46, 2); /* The source port was 0. */
+    memset(bytes + 46, 0, 2);
+    CHECK(!nsp_pkt_checksums_ok(&pkt));
+    CHECK_EQ(nsp_pkt_set_dst_port(&pkt, 53), 0);
+    CHECK(!nsp_pkt_checksums_ok(&pkt));
+    CHECK_EQ(nsp_pkt_set_dst_port(&pkt, 0x50), 0);
+    CHECK_EQ(nsp_pkt_fix_checksums(&pkt), 0);
+    CHECK_EQ(nsp_load_be16(bytes + 46), 0xFFFF);
+    CHECK(nsp_pkt_checksums_ok(&pkt));
+}
+
 TEST(clamp_mss_lowers_the_option_of_a_syn)
 {
     static const struct {
@@ -515,6 +535,8 @@ TEST_MAIN(cmocka_unit_test(fix_checksums_equals_the_naive_sum),
           cmocka_unit_test(edits_store_in_the_right_bits),
           cmocka_unit_test(udp_checksum_of_zero_means_none),
           cmocka_unit_test(udp_checksum_computed_as_zero_is_stored_as_ones),
+          cmocka_unit_test(
+              udp_checksum_of_zero_is_wrong_over_ipv6_also_where_it_fits),
           cmocka_unit_test(clamp_mss_lowers_the_option_of_a_syn),
           cmocka_unit_test(edits_update_checksums_over_bytes_not_held),
           cmocka_unit_test(edits_leave_the_payload_of_later_fragments_alone),
