@@ -28,7 +28,7 @@ import sys
 
 CMOCKA_WORDS = {"OK": "passed", "FAILED": "failed", "ERROR": "failed",
                 "SKIPPED": "skipped"}
-CMOCKA_CASE = re.compile(r"^\[\s+(OK|FAILED|ERROR|SKIPPED)\s+\] (?!\d+ test\(s\))(\S.*?)\s*$")
+CMOCKA_CASE = re.compile(r"^\[\s+(OK|FAILED|ERROR|SKIPPED)\s+\] (?!\d+ test\(s\)|--- )(\S.*?)\s*$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)(?:\s+#\s*SKIP\w*\s*(.*))?$", re.I)
 TAP_CASE = re.compile(
     r"^(not )?ok\b\s*\d*\s*-?\s*(.*?)(?:\s*#\s*(SKIP|TODO)\w*\s*(.*))?$", re.I)

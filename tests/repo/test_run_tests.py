@@ -27,7 +27,8 @@ def test_cmocka_failure_listed_twice_counts_once():
                    "[ RUN      ] b\nskip: no root\n[  SKIPPED ] b\n"
                    "[==========] 3 test(s) run.\n[  PASSED  ] 1 test(s).\n"
                    "[  SKIPPED ] 1 test(s), listed below:\n[  SKIPPED ] b\n",
-                   "FAIL", "[  FAILED  ] c\n[  FAILED  ] c\n") == [
+                   "FAIL", "[  ERROR   ] --- 0x1 != 0x2\n"
+                   "[  FAILED  ] c\n[  FAILED  ] c\n") == [
         ("prog: a", "passed", ""), ("prog: b", "skipped", "no root"),
         ("prog: c", "failed", "")]
 
