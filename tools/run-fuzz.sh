@@ -21,26 +21,44 @@ options=("$@")
 ninja -C "$build" --quiet
 [ "$seconds" -gt 0 ] || exit 0
 
+# tell NAME STATUS: what its log has from the first report on, without bytes of
+# shadow and statistics, and the input that it kept, if that is not large. Each line
+# tells what it is: a log keeps those that begin so.
+tell() {
+    local name=$1 log=$build/$1.log report input
+    report=$(sed -nE '/: broken: |runtime error: |ERROR: |Sanitizer/,$p' "$log" |
+        sed '/^Shadow bytes around/,/ABORTING$/d; /^stat::/d')
+    [ -n "$report" ] || report=$(tail -n 40 "$log")
+    input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
+    {
+        head -n 100 <<<"$report"
+        if [ -f "$input" ] && [ "$(stat -c %s "$input")" -lt 8192 ]; then
+            echo "$input in base64: $(base64 -w 0 "$input")"
+        fi
+    } | sed "s/^/wrote     fuzz $name: /"
+    echo "failed   fuzz $name: exit status $2${input:+, $input}"
+}
+
 # fuzz TARGET: leaves BUILD/<name>.passed where nothing was found.
 fuzz() {
-    local target=$1 name dictionary=
+    local target=$1 name dictionary= status=0
     name=${target##*/fuzz_}
     mkdir -p "$build/found/$name"
     [ ! -f "fuzz/$name.dict" ] || dictionary=-dict=fuzz/$name.dict
     # The time-out is of the wall clock: what takes a second alone may take many
     # beside others, what never ends takes all.
     # shellcheck disable=SC2046,SC2086 # Words that may be missing.
-    if "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
+    "$target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
         "${options[@]}" \
         -print_final_stats=1 -artifact_prefix="$build/$name-" $dictionary \
         "$build/found/$name" $(find fuzz/corpus -maxdepth 1 -name "$name") \
-        >"$build/$name.log" 2>&1; then
+        >"$build/$name.log" 2>&1 || status=$?
+    if [ "$status" -eq 0 ]; then
         touch "$build/$name.passed"
         echo "fuzz $name: $(sed -n 's/^stat::number_of_executed_units: *//p' \
             "$build/$name.log") runs, nothing found"
     else
-        tail -n 40 "$build/$name.log"
-        echo "fuzz $name: failed"
+        tell "$name" "$status"
     fi
 }
 
@@ -50,7 +68,7 @@ for target in "$build"/fuzz/fuzz_*; do
     [ -f "$target" ] && [ -x "$target" ] || continue
     count=$((count + 1))
     while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
-        wait -n
+        wait -n || true
     done
     fuzz "$target" &
 done

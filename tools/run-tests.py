@@ -5,9 +5,10 @@ Meson counts programs; this counts what they hold. It reads the programs'
 output as cmocka, TAP or `pytest -rA` print it; a program that prints none of
 these is one case. A program that dies after its last case is one more, failed.
 
-Ends with the skipped cases and their reasons, the unsteady and the failed ones,
-and the line `N passed, N failed, N skipped`. Exit status: 0 unless a case failed,
-none was found, or one was skipped that may not be (--only-skips).
+Ends with the skipped cases and their reasons, the unsteady ones, the end of what
+programs that failed wrote, the failed cases, and the line `N passed, N failed, N
+skipped`. Exit status: 0 unless a case failed, none was found, or one was skipped
+that may not be (--only-skips).
 
 A live test may take a slow machine for a wrong answer. With --unsteady N, up to N
 functional programs that failed are run once more, alone; those that pass then
@@ -185,17 +186,23 @@ def run_again(tests, limit, run_alone):
             [test for test in failed if test["name"] in passed])
 
 
-UNSTEADY_LINES = 60
+# Each line tells what it is: a log keeps those that begin so.
+WROTE_LINES = 60
+NO_NEWS = re.compile(r"\s*$|\[\s+(?:RUN|OK)\s+\] |PASSED ")
+
+
+def print_wrote(test):
+    lines = [line for line in output_of(test).splitlines()
+             if not NO_NEWS.match(line)]
+    for line in lines[-WROTE_LINES:]:
+        print(f"wrote     {program_of(test)}: {line}")
 
 
 def print_unsteady(test):
-    """Each line tells what it is: a log keeps those that begin so."""
     for case in cases_of(test):
         if case.result == "failed":
             print(f"unsteady  {case.name}: {case.reason or 'failed at first'}")
-    lines = [line for line in output_of(test).splitlines() if line.strip()]
-    for line in lines[-UNSTEADY_LINES:]:
-        print(f"wrote     {program_of(test)}: {line}")
+    print_wrote(test)
 
 
 def unexpected_skips(skipped, allowed):
@@ -238,6 +245,9 @@ def main():
         print(f"skipped  {case.name}: {case.reason or 'no reason given'}")
     for test in unsteady:
         print_unsteady(test)
+    for test in tests:
+        if test["result"] not in GOOD:
+            print_wrote(test)
     for case in count["failed"]:
         print(f"failed   {case.name}" +
               (f": {case.reason}" if case.reason else ""))
@@ -246,7 +256,9 @@ def main():
     bad = (count["failed"] or not count["passed"] or
            (status != 0 and not unsteady))
     for text in reports.texts():
-        print(f"run-tests: a sanitizer reports:\n{text}")
+        print("run-tests: a sanitizer reports:")
+        for line in text.splitlines():
+            print(f"wrote     in any process: {line}")
         bad = True
     for case in unexpected_skips(count["skipped"], args.only_skips):
         print(f"run-tests: may not be skipped here: {case.name}")
