@@ -25,8 +25,11 @@
  *
  * Line        A fixed delay, a link and whatever keeps order add nodes that are
  *             due one after the other. Such a node, due no earlier than the
- *             last one of the line, or the first in an empty one, is linked
- *             behind it and meets nothing of the above. Others, not.
+ *             last one of the line, is linked behind it and meets nothing of
+ *             the above. Others, not: nor do those that are due soon after one
+ *             that overtook the node before it. Of random times some would be
+ *             in order by chance, and no processor foresees which, neither when
+ *             they are added nor when they leave between the others.
  *
  * Alone       Of the others most have their slot of level 0 to themselves.
  *             While the front is empty they leave from there, as if by way of
@@ -38,10 +41,10 @@
  *
  * Invariants  1. The place of a node behind the line is a function of its tick
  *                and 'now' alone: nodes of one due_ns are always in one list,
- *                where none overtakes another. While one of them is there, the
- *                line has a later node, so that none joins the line: of one
- *                due_ns the line's nodes are the older. Hence the order is
- *                stable.
+ *                where none overtakes another. The least time that may join
+ *                the line never falls, so that none of theirs does after them:
+ *                of one due_ns the line's nodes are the older. Hence the order
+ *                is stable.
  *             2. front < level 0 < level 1 < ... in due time. Hence the
  *                earliest node is in the first slot in use of the lowest level
  *                in use, and its due_ns is that slot's minimum.
@@ -79,6 +82,9 @@
 #define SLOTS      (2u << LEVEL_BITS)
 #define WORDS      (SLOTS / 64)
 
+/* How far behind a node that overtakes others are kept from the line. */
+#define DISORDER_NS (UINT64_C(1) << 17)
+
 _Static_assert(TICK_BITS == NSP_FRONT_BITS, "a tick fills the front");
 
 struct slot {
@@ -97,7 +103,9 @@ struct nsp_wheel {
     uint64_t due_ns;      /* The earliest of all nodes; NSP_TIME_NEVER: none. */
     uint64_t rest_due_ns; /* The same of those not in the line. */
     uint64_t count;
-    uint64_t levels_used; /* Bit k: levels[k] is not empty. */
+    uint64_t levels_used;  /* Bit k: levels[k] is not empty. */
+    uint64_t added_ns;     /* When the node added last is due. */
+    uint64_t line_from_ns; /* No node due earlier joins the line. */
     struct nsp_run line;
     struct nsp_front front;
     struct nsp_allocator allocator;
@@ -146,12 +154,12 @@ nsp_wheel_add(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
     assert(node->due_ns != NSP_TIME_NEVER);
 
-    if (!add_line(wheel, node)) {
-        place(wheel, node);
-        wheel->rest_due_ns = nsp_min_u64(wheel->rest_due_ns, node->due_ns);
-    }
-    wheel->due_ns = nsp_min_u64(wheel->due_ns, node->due_ns);
     wheel->count++;
+    wheel->due_ns = nsp_min_u64(wheel->due_ns, node->due_ns);
+    if (add_line(wheel, node))
+        return;
+    wheel->rest_due_ns = nsp_min_u64(wheel->rest_due_ns, node->due_ns);
+    place(wheel, node);
 }
 
 /* Whether nothing has to be done at 'now_tick' as nothing is due: 'now' may
@@ -292,11 +300,20 @@ static NSP_ALWAYS_INLINE bool
 add_line(struct nsp_wheel *wheel, struct nsp_wheel_node *node)
 {
     struct nsp_run *line = &wheel->line;
+    bool overtakes = node->due_ns < wheel->added_ns;
 
+    wheel->added_ns = node->due_ns;
+    if (node->due_ns < wheel->line_from_ns) {
+        uint64_t until_ns = node->due_ns + DISORDER_NS;
+
+        /* Without a branch, which nobody could foresee. */
+        wheel->line_from_ns =
+            nsp_max_u64(wheel->line_from_ns, until_ns & -(uint64_t)overtakes);
+        return false;
+    }
+    wheel->line_from_ns = node->due_ns;
     if (!line->first)
         line->first = node;
-    else if (node->due_ns < line->last->due_ns)
-        return false;
     else
         line->last->next = node;
     line->last = node;
