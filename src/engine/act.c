@@ -168,20 +168,27 @@ add_stage(const struct nsp_worker *w, struct nsp_pkt *pkt, uint32_t class_index,
 /* The way through a class alone. */
 static const struct nsp_way at_once = { .enter_ns = 0 };
 
+/* Does not begin the way. */
+static NSP_ALWAYS_INLINE void
+meet_plan(struct nsp_meeting *m, const struct nsp_effects_plan *plan)
+{
+    m->plan = plan;
+    m->state = &m->rule->effects;
+    m->random = m->w->virtual_time && plan->draws ? NULL : &m->rule->random;
+    if (nsp_unlikely(plan->identity != m->state->identity))
+        nsp_effects_state_begin(m->state, plan, m->pkt->arrival_ns,
+                                m->w->config->user.seed, m->rule->stream);
+}
+
 /* The packet enters at 'enter_ns'. */
 static NSP_ALWAYS_INLINE void
 begin_meeting(struct nsp_meeting *m, const struct nsp_effects_plan *plan,
               uint64_t enter_ns)
 {
-    m->plan = plan;
-    m->state = &m->rule->effects;
+    meet_plan(m, plan);
     m->way.enter_ns = enter_ns;
     m->way.delay_ns = 0;
     m->way.windows = m->way.keep_order = false;
-    m->random = m->w->virtual_time && plan->draws ? NULL : &m->rule->random;
-    if (nsp_unlikely(plan->identity != m->state->identity))
-        nsp_effects_state_begin(m->state, plan, m->pkt->arrival_ns,
-                                m->w->config->user.seed, m->rule->stream);
 }
 
 /* Takes the packet through the effects of its rule behind the gates. */
@@ -196,6 +203,22 @@ leave_meeting(struct journey *j, uint32_t class_index)
         nsp_stages_add_delay(j->m.pkt, j->m.pkt->rule, j->m.way.delay_ns);
 }
 
+/* Takes the packet through a plan that delays alone, in a rule without a class:
+ * one stage, or none. */
+static NSP_ALWAYS_INLINE void
+delay_alone(struct nsp_meeting *m, const struct nsp_effects_plan *plan)
+{
+    uint64_t delay_ns;
+
+    meet_plan(m, plan);
+    delay_ns = nsp_impair_delay_ns(m);
+    if (delay_ns == 0)
+        return;
+    nsp_stages_add_delay(m->pkt, m->pkt->rule, delay_ns);
+    if (plan->delay.keep_order)
+        nsp_stages_keep_order(m->pkt);
+}
+
 /* Takes the packet through the effects of its rule. Copies of it are set aside
  * in 'ret', if it can have any. Returns whether it is still there. */
 static NSP_ALWAYS_INLINE bool
@@ -204,6 +227,10 @@ impair(struct journey *j, const struct nsp_effects_plan *plan,
 {
     struct nsp_meeting *m = &j->m;
 
+    if (plan->delays_alone && class_index == NSP_CLASS_NONE) {
+        delay_alone(m, plan);
+        return true;
+    }
     begin_meeting(m, plan, m->pkt->arrival_ns);
     if (!nsp_impair_enter(m)) {
         end_here(m->w, m->pkt, m->reason);

@@ -301,6 +301,8 @@ nsp_effects_plan_init(struct nsp_effects_plan *plan,
     plan->set = nsp_effects_set(e);
     plan->draws = (nsp_effects_needs(e) & NSP_NEED_DRAW) != 0;
     copy_plain(plan, e);
+    plan->delays_alone =
+        plan->set == NSP_EFFECT_DELAY && plan->spared.delay == 0;
     err = nsp_loss_init(&plan->syn_loss, &e->syn_loss, allocator);
     if (err == 0)
         err = nsp_loss_init(&plan->loss, &e->loss, allocator);

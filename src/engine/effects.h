@@ -24,8 +24,9 @@
 typedef uint64_t nsp_spared; /* Of NSP_CHANCE_SURE. */
 
 struct nsp_effects_plan {
-    uint32_t set; /* Of enum nsp_effect; the rest is of these. */
-    bool draws;   /* Packets draw. */
+    uint32_t set;      /* Of enum nsp_effect; the rest is of these. */
+    bool draws;        /* Packets draw. */
+    bool delays_alone; /* It delays every packet, and does nothing else. */
     struct nsp_cutoff_config cutoff;
     struct nsp_flap flap;
     bool flap_holds;

@@ -261,15 +261,13 @@ is_delayed_ack(const struct nsp_meeting *m)
     return nsp_tcp_is_pure_ack(m->pkt);
 }
 
-static inline uint64_t
-draw_delay(struct nsp_meeting *m)
+uint64_t
+nsp_impair_draw_delay_ns(struct nsp_meeting *m)
 {
-    const struct nsp_delay *delay = &m->plan->delay;
     uint64_t now_ns = m->pkt->arrival_ns;
 
-    if (nsp_delay_is_constant(delay))
-        return (uint64_t)delay->mean_ns;
-    return nsp_delay_depart_ns(delay, &m->state->delay, now_ns, numbers(m)) -
+    return nsp_delay_depart_ns(&m->plan->delay, &m->state->delay, now_ns,
+                               numbers(m)) -
            now_ns;
 }
 
@@ -282,7 +280,7 @@ find_delay(struct nsp_meeting *m)
     m->way.windows =
         has(m, NSP_EFFECT_WINDOWS) && !spares(m, plan->spared.windows);
     if (has(m, NSP_EFFECT_DELAY) && !spares(m, plan->spared.delay)) {
-        m->way.delay_ns = draw_delay(m);
+        m->way.delay_ns = nsp_impair_delay_ns(m);
         m->way.keep_order = plan->delay.keep_order;
     }
     if (has(m, NSP_EFFECT_ACK_DELAY) && is_delayed_ack(m) &&

@@ -99,6 +99,21 @@ nsp_impair_enter(struct nsp_meeting *meeting)
 /* How many copies of it, which is none itself, a plan with duplicates makes. */
 uint32_t nsp_impair_copies(struct nsp_meeting *meeting);
 
+/* How long the delay of the plan lasts for the packet, where it is not always
+ * the same. */
+uint64_t nsp_impair_draw_delay_ns(struct nsp_meeting *meeting);
+
+/* The same where it may be. */
+static inline uint64_t
+nsp_impair_delay_ns(struct nsp_meeting *meeting)
+{
+    const struct nsp_delay *delay = &meeting->plan->delay;
+
+    if (nsp_delay_is_constant(delay))
+        return (uint64_t)delay->mean_ns;
+    return nsp_impair_draw_delay_ns(meeting);
+}
+
 /* Takes the packet, or a copy, through what follows: adds to 'changes' and
  * completes 'way'. */
 void nsp_impair_leave(struct nsp_meeting *meeting);

@@ -48,6 +48,13 @@ nsp_stages_add_delay(struct nsp_pkt *pkt, uint32_t rule_slot, uint64_t delay_ns)
     pkt->stage_count++;
 }
 
+/* Makes the stage that was added last keep order. */
+static inline void
+nsp_stages_keep_order(struct nsp_pkt *pkt)
+{
+    pkt->stages[pkt->stage_count - 1].keep_order = true;
+}
+
 /* Sends 'pkt' through its stages, and delivers it when there are none. Where it
  * cannot be held, it is dropped with the reason. */
 void nsp_stages_begin(struct nsp_worker *w, struct nsp_pkt *pkt);
