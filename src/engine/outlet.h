@@ -56,8 +56,8 @@ nsp_outlet_count_held(struct nsp_worker *w, const struct nsp_pkt *pkt)
 /* Packets that end to wait one after the other, to be counted at once as long
  * as they are of one rule. */
 struct nsp_unheld {
-    uint32_t rule;
-    uint64_t pkts, bytes;
+    uint32_t rule, pkts;
+    uint64_t bytes;
 };
 
 static inline void
