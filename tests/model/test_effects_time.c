@@ -181,6 +181,31 @@ TEST(what_several_rules_do_adds_up_in_their_order)
         CHECK_EQ(run.out[i].at_ns, (i * 2 + 10 + 1 + 100) * MS);
 }
 
+/* Bursts of five; a link takes 1 ms for each packet. Some times between packets
+ * are longer when they come than when they reach the delay. */
+TEST(a_delay_that_keeps_order_keeps_that_of_the_queue_before_it)
+{
+    static const struct nsp_rule rules[] = {
+        { .go_on = true, .link.rate_bitps = 8000000 },
+        { .effects.delay = { .kind = NSP_DELAY_UNIFORM,
+                             .mean_ns = 10 * MS,
+                             .spread_ns = 10 * MS,
+                             .keep_order = true } },
+    };
+    struct nsp_memory *memory = run_memory();
+
+    for (uint32_t burst = 0; burst < 40; burst++)
+        push_udp(memory, 5, 1000, 53, 5 * burst, 6 * burst * MS, 0,
+                 NSP_INBOUND);
+    run_all(memory,
+            (struct nsp_engine_config){
+                .policy = { .rules = rules, .rule_count = 2 } },
+            "true", &run);
+    CHECK_EQ(run.count, 200);
+    for (uint32_t i = 0; i < run.count; i++)
+        CHECK_EQ(run.tags[i], i);
+}
+
 TEST_MAIN(
     cmocka_unit_test(windows_let_packets_go_together),
     cmocka_unit_test(
@@ -190,4 +215,6 @@ TEST_MAIN(
     cmocka_unit_test(packets_overtake_after_a_gap),
     cmocka_unit_test(late_packets_are_late_by_any_time_up_to_the_greatest),
     cmocka_unit_test(a_share_of_packets_is_spared_the_delay),
-    cmocka_unit_test(what_several_rules_do_adds_up_in_their_order))
+    cmocka_unit_test(what_several_rules_do_adds_up_in_their_order),
+    cmocka_unit_test(
+        a_delay_that_keeps_order_keeps_that_of_the_queue_before_it))
