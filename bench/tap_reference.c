@@ -18,7 +18,8 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "io/tap/tap_link.h"
+#include "os/linux/tap_link.h"
+#include "io/tap/tap_interface.h"
 #include "io/tap/tap_program.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"

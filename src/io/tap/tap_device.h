@@ -1,6 +1,6 @@
 #ifndef NSP_IO_TAP_DEVICE_H
 #define NSP_IO_TAP_DEVICE_H
-#include "io/tap/tap_link.h"
+#include "io/tap/tap_interface.h"
 #include "io/tap/tap_program.h"
 #include "io/tap/tap_queue.h"
 #include "io/tap/tap_watch.h"
@@ -8,6 +8,7 @@
 #include "netshaper/io.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_decider.h"
+#include "os/linux/tap_link.h"
 #include "os/linux/tc_hook.h"
 
 /* The device itself: opened by tap_open.c and tap_attach.c, served by tap.c,

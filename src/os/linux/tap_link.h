@@ -1,16 +1,14 @@
-#ifndef NSP_IO_TAP_LINK_H
-#define NSP_IO_TAP_LINK_H
+#ifndef NSP_OS_LINUX_TAP_LINK_H
+#define NSP_OS_LINUX_TAP_LINK_H
 #include <net/if.h>
 
 #include "base/base.h"
-#include "netshaper/env.h"
 #include "netshaper/io.h"
 
-/* Network interfaces: our own TAP, and those of the machine.
+/* A TAP of our own: an interface to send packets to, and to take them from.
  *
- * The TAP exists as long as one of its descriptors is open. It carries no
- * traffic of its own: IPv6 is off, it has no address, and the return program
- * drops what has no tag.
+ * It exists as long as one of its descriptors is open, and carries no traffic
+ * of its own: IPv6 is off, and it has no address.
  *
  * Threads  One; in the network namespace to work in. */
 struct nsp_tap_link {
@@ -40,25 +38,7 @@ void nsp_tap_link_close(struct nsp_tap_link *link);
 int nsp_tap_link_set_superpackets(struct nsp_tap_link *link,
                                   bool superpackets) NSP_MUSTCHECK;
 
-/* An interface of the machine. */
-struct nsp_tap_interface {
-    char name[IF_NAMESIZE];
-    uint32_t ifindex;
-    bool loopback;
-};
-
-/* Describes interface 'name'. Returns 0, -ENODEV, or -EOPNOTSUPP where packets
- * have no Ethernet header. */
-int nsp_tap_interface_find(const char *name,
-                           struct nsp_tap_interface *ret) NSP_MUSTCHECK;
-
 /* Tells whether an interface is the TAP of a device. */
 bool nsp_tap_link_is_ours(const char *name);
 
-/* Stores those that are up, have Ethernet headers, and are no part of another
- * (port of a bridge or bond); at most 'max'. Returns how many, or a negative
- * errno. */
-int nsp_tap_interface_list(struct nsp_tap_interface ret[],
-                           uint32_t max) NSP_MUSTCHECK;
-
-#endif /* NSP_IO_TAP_LINK_H */
+#endif /* NSP_OS_LINUX_TAP_LINK_H */
