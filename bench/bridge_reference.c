@@ -121,8 +121,8 @@ attach(uint32_t port, int words_fd)
     if (err >= 0)
         err = nsp_bpf_array_set(steer.sockets_fd, 0, &fd);
     if (err >= 0)
-        err = nsp_bridge_load_xdp(&steer, &nsp_libc_allocator);
-    return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err, false);
+        err = nsp_bridge_load_steer(&steer, &nsp_libc_allocator);
+    return err < 0 ? err : nsp_bridge_port_attach_xdp(&ports[port], err);
 }
 
 /* The kernel takes its time to let go of a queue whose program has ended. */

@@ -18,11 +18,11 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "os/linux/tap_link.h"
 #include "io/tap/tap_interface.h"
 #include "io/tap/tap_program.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/tap_link.h"
 #include "os/linux/tc_hook.h"
 
 #define BURST   64

@@ -73,7 +73,7 @@ main(int argc, char **argv)
     for (int i = 0; i < 2 && err >= 0; i++) {
         err = load(argv[1][0] == 'm' ? ports[!i].ifindex : 0);
         if (err >= 0)
-            err = nsp_bridge_port_attach_xdp(&ports[i], err, false);
+            err = nsp_bridge_port_attach_xdp(&ports[i], err);
     }
     if (err < 0) {
         fprintf(stderr, "xdp_reference: %s\n", strerror(-err));

@@ -124,34 +124,36 @@ struct nsp_tap_config {
     bool fail_closed;    /* While the process hangs: drop and count. */
 };
 
-/* Where in an interface the bridge takes frames. */
+/* Where the bridge takes the frames of both interfaces. */
 enum nsp_bridge_attach {
-    NSP_BRIDGE_ATTACH_AUTO = 0, /* The driver; where it cannot, the stack. */
+    NSP_BRIDGE_ATTACH_AUTO = 0, /* The drivers; if one cannot, the stack. */
     NSP_BRIDGE_ATTACH_DRIVER,
-    NSP_BRIDGE_ATTACH_STACK, /* Slower, and superpackets that a virtual sender
-                              * makes are dropped, and counted. */
+    NSP_BRIDGE_ATTACH_STACK, /* With packet sockets; slower for small frames. */
 };
 
 /* Joins two interfaces to a wire: every frame that comes in at the one goes out
  * at the other, IP or not, but those that the rules drop. It takes the frames
  * in the interfaces' drivers (XDP) and moves them through AF_XDP sockets,
- * without copying where a driver can. The interfaces carry nothing else: what
- * the host itself would receive there it does not see, and neither may be a
- * port of a bridge or bond. Packets are forwarded ones, with the numbers of
- * both interfaces and no direction.
+ * without copying where a driver can; where a driver or the kernel lacks that,
+ * it takes them in the stack, and moves them through packet sockets. The
+ * interfaces carry nothing else: what the host itself would receive there it
+ * does not see, and neither may be a port of a bridge or bond. Packets are
+ * forwarded ones, with the numbers of both interfaces and no direction.
  *
  * Frames of link control (01:80:C2:00:00:00 to 0F: spanning tree, pause, LACP,
- * LLDP) cross beside the engine. Superpackets do not arrive. A process that
- * hangs or is killed is passed by: frames cross in the kernel, unshaped, until
- * another engine takes the interfaces over (fail_closed: nothing crosses). One
- * that ends detaches them: then nothing crosses any more. */
+ * LLDP) cross beside the engine. Superpackets arrive in the stack alone. A
+ * process that hangs or is killed is passed by: frames cross in the kernel,
+ * unshaped, until another engine takes the interfaces over (fail_closed:
+ * nothing crosses). One that ends detaches them: then nothing crosses any more.
+ */
 struct nsp_bridge_config {
     const char *interfaces[2]; /* Names. */
     uint32_t hang_ms;          /* Without a sign of life until passed by: 10 to
                                 * 10000; 0 is 200. A worker that sleeps must wake
                                 * sooner, unless waking took long of late. */
     uint32_t busy_poll_us;   /* Workers have the drivers look for frames for so
-                              * long; 0: interrupts do. To 1000. */
+                              * long; 0: interrupts do, as in the stack. To
+                              * 1000. */
     uint8_t attach;          /* enum nsp_bridge_attach. */
     bool take_all;           /* Also the frames that the start filter does not
                               * match, which else cross in the kernel where

@@ -22,6 +22,20 @@ struct nsp_io *wire_device;
 struct nsp_bridge_config wire_bridge;
 uint32_t wire_ports[2];
 static int ends[2];
+static enum nsp_bridge_attach attach = NSP_BRIDGE_ATTACH_DRIVER;
+
+void
+wire_choose(int argc, char *argv[])
+{
+    if (argc > 1 && strcmp(argv[1], "stack") == 0)
+        attach = NSP_BRIDGE_ATTACH_STACK;
+}
+
+bool
+wire_in_stack(void)
+{
+    return attach == NSP_BRIDGE_ATTACH_STACK;
+}
 
 uint64_t
 wire_now_ns(void)
@@ -84,6 +98,7 @@ wire_begin(void)
     wire_bridge = (struct nsp_bridge_config){
         .interfaces = { "client0", "server0" },
         .hang_ms = 10000,
+        .attach = (uint8_t)attach,
     };
     ends[0] = open_end(NSP_LAB_CLIENT);
     ends[1] = open_end(NSP_LAB_SERVER);

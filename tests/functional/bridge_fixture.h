@@ -21,6 +21,14 @@ extern struct nsp_io *wire_device;
 extern struct nsp_bridge_config wire_bridge;
 extern uint32_t wire_ports[2]; /* Numbers of the router's interfaces. */
 
+/* Runs tests whose devices take frames in the drivers or, with the argument
+ * "stack", in the stack. */
+#define WIRE_RUN(argc, argv, tests)                                            \
+    (wire_choose(argc, argv),                                                  \
+     cmocka_run_group_tests(tests, fixture_setup, fixture_teardown))
+void wire_choose(int argc, char *argv[]);
+bool wire_in_stack(void);
+
 /* Closes what the test has opened, however it ended. */
 int wire_end_test(void **state);
 #define BRIDGE_TEST(name) cmocka_unit_test_teardown(name, wire_end_test)

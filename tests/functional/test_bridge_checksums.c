@@ -121,37 +121,15 @@ TEST(bridge_sends_what_was_edited)
     }
 }
 
-TEST(bridge_takes_frames_in_the_stack_where_asked_to)
-{
-    struct nsp_io_config cfg = wire_begin();
-
-    wire_bridge.attach = NSP_BRIDGE_ATTACH_STACK;
-    wire_open(&cfg);
-    for (int k = 0; k < 8; k++) {
-        int from = k / 4;
-        struct wire_frame sent, heard;
-        struct nsp_pkt *pkt;
-
-        wire_build_ip(&sent, &wire_kinds[k % 4], 1000 + (size_t)k, true);
-        wire_put(from, &sent);
-        wire_receive(&pkt, 1);
-        CHECK_EQ(pkt->csum, NSP_CSUM_PARTIAL);
-        CHECK_EQ(wire_send_all(&pkt, 1), 0);
-        wire_hear(!from, &heard);
-        check_heard(&heard, &sent, false);
-    }
-}
-
 int
-main(void)
+main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
         BRIDGE_TEST(bridge_hands_on_what_is_left_of_checksums),
         BRIDGE_TEST(bridge_completes_checksums_when_told_to),
         BRIDGE_TEST(bridge_leaves_complete_checksums_alone),
         BRIDGE_TEST(bridge_sends_what_was_edited),
-        BRIDGE_TEST(bridge_takes_frames_in_the_stack_where_asked_to),
     };
 
-    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+    return WIRE_RUN(argc, argv, tests);
 }

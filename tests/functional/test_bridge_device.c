@@ -10,9 +10,10 @@
 #include "netshaper/filter.h"
 #include "tests/lib/failing_alloc.h"
 
-#define HELD_PKTS WIRE_HELD_PKTS
-#define LENT_PKTS (HELD_PKTS + 2 * NSP_BURST_MAX)
-#define RING_PKTS 2048u
+#define HELD_PKTS     WIRE_HELD_PKTS
+#define LENT_PKTS     (HELD_PKTS + 2 * NSP_BURST_MAX)
+#define RING_PKTS     (wire_in_stack() ? 4096u : 2048u)
+#define RING_PKTS_MAX 4096u
 
 /* How late a clock may be that goes by ticks. */
 #define TICK_NS_MAX UINT64_C(20000000)
@@ -84,7 +85,7 @@ kernel_dropped(void)
 TEST(bridge_lends_no_more_than_it_was_opened_for_and_the_kernel_counts)
 {
     struct nsp_io_config cfg = wire_begin();
-    struct nsp_pkt *pkts[LENT_PKTS + RING_PKTS], *one;
+    struct nsp_pkt *pkts[LENT_PKTS + RING_PKTS_MAX], *one;
     struct wire_frame frame;
     uint64_t before, end_ns;
 
@@ -402,7 +403,7 @@ TEST(bridge_tells_when_the_last_hit_was_on_any_processor)
 }
 
 int
-main(void)
+main(int argc, char *argv[])
 {
     const struct CMUnitTest tests[] = {
         BRIDGE_TEST(bridge_takes_frames_both_ways_and_says_where_from),
@@ -419,5 +420,5 @@ main(void)
         BRIDGE_TEST(bridge_tells_when_the_last_hit_was_on_any_processor),
     };
 
-    return cmocka_run_group_tests(tests, fixture_setup, fixture_teardown);
+    return WIRE_RUN(argc, argv, tests);
 }

@@ -16,7 +16,7 @@ from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
                         answered, answers_in_time, do, is_silent, lose_news,
                         parted as net, ping, start_pings, stop,
                         works_here)  # noqa: F401
-from live_traffic import (CONNECT, MEGABYTE, OFFLOADS_OFF, PYTHON, UDP_ECHO,
+from live_traffic import (CONNECT, MEGABYTE, PYTHON, UDP_ECHO,
                           UDP_SEGMENTS, rtt_ms, transfer)
 from test_shape_live import NSP, Shape
 
@@ -35,7 +35,7 @@ def bridge(net, *options, kernel=False):
     may decide."""
     if not kernel:
         options = ("--no-offload", *options)
-    return Shape(net.middle, "--on", "bridge:p0,p1", *options)
+    return Shape(net.middle, "--on", "bridge:" + ",".join(net.ports), *options)
 
 
 def joined(net, *options, kernel=False):
@@ -44,13 +44,15 @@ def joined(net, *options, kernel=False):
     return shape
 
 
-def traces(host):
+def traces(net):
     """What is left of a bridge at the ports."""
-    found = []
-    for port in PORTS:
-        link = host.run("ip", "-details", "link", "show", port).stdout
-        found += [word for word in ("prog/xdp", "PROMISC") if word in link]
-    found += [line for line in host.run("tc", "qdisc").stdout.splitlines()
+    links = net.middle.run("ip", "-details", "link").stdout
+    found = [word for word in ("prog/xdp", "nspb") if word in links]
+    for port in net.ports:
+        link = net.middle.run("ip", "link", "show", port).stdout
+        found += [word for word in ("PROMISC",) if word in link]
+    found += [line for line in
+              net.middle.run("tc", "qdisc").stdout.splitlines()
               if "clsact" in line]
     return found
 
@@ -62,7 +64,7 @@ def test_joins_hosts_and_leaves_nothing_behind(net):
     shape = joined(net)
     assert ping(net, address=FAR6) == 1
     shape.end()
-    assert traces(net.middle) == []
+    assert traces(net) == []
     assert is_silent(net)
 
 def test_counts_what_the_filter_matches_and_nothing_else(net):
@@ -163,31 +165,6 @@ def test_frames_that_are_no_ip_pass_and_link_control_always_does(net, options,
     assert done.returncode == 0, done.stderr
     assert listener.communicate(timeout=2 * PATIENCE)[0] == lost + "\n"
     shape.end()
-
-
-def test_takes_frames_in_the_stack_where_the_driver_cannot(net):
-    """A macvlan has no XDP of its own. The sender must not make superpackets."""
-    done = net.middle.run("ip", "link", "add", "m0", "link", "p0", "type",
-                          "macvlan", "mode", "passthru")
-    if done.returncode != 0:
-        pytest.skip("no macvlan: " + done.stderr)
-    do(net.middle, "ip link set m0 up")
-    for host, name in ((net, "v0"), (net.far, "v1")):
-        done = host.run(PYTHON, "-c", OFFLOADS_OFF, name)
-        assert done.returncode == 0, done.stderr
-    shape = Shape(net.middle, "--on", "bridge:m0,p1", "--no-offload")
-    assert answers_in_time(net)
-    assert transfer(net, net.far, FAR)
-    assert transfer(net, net.far, FAR6)
-    assert transfer(net.far, net, NEAR)
-    shape.process.kill()
-    shape.process.communicate()
-    assert ping(net, 5) == 5
-    shape = Shape(net.middle, "--on", "bridge:m0,p1", "--no-offload")
-    assert transfer(net, net.far, FAR)
-    assert shape.end()["in"]["bytes"] >= 16 * MEGABYTE
-    link = net.middle.run("ip", "-details", "link", "show", "m0").stdout
-    assert "xdp" not in link and "PROMISC" not in link
 
 
 # --- Effects ----------------------------------------------------------------
@@ -293,7 +270,7 @@ def test_runs_a_policy_and_reloads_it(net, tmp_path):
     rules = json.loads(out.splitlines()[-1])["rules"]
     assert rules[1]["in"]["pkts"] > 0
     assert rules[2]["dropped"]["pkts"] == 1
-    assert traces(net.middle) == []
+    assert traces(net) == []
     capture = (tmp_path / "all.pcapng").read_bytes()
     assert b"\x08\x06\x00\x01\x08\x00" in capture  # ARP, with its type.
     section_bytes = int.from_bytes(capture[4:8], "little")
@@ -318,7 +295,7 @@ def test_hosts_stay_joined_when_the_process_is_killed(net):
     shape = bridge(net, "--filter", "icmp")
     assert ping(net, 5) == 5
     assert shape.end()["matched_pkts"] == 10
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(net):
@@ -330,7 +307,7 @@ def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(net):
     shape = joined(net)
     assert ping(net, 5) == 5
     shape.end()
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def test_traffic_flows_past_a_process_that_hangs(net):
@@ -368,7 +345,7 @@ def test_survives_interfaces_that_flap(net, port):
         assert answers_in_time(net)
         assert transfer(net, net.far, FAR, 4 * MEGABYTE)
     assert shape.end()["result"] == "stopped"
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def set_mtu(net, mtu):
@@ -429,7 +406,7 @@ def test_frames_larger_than_a_page_cross_in_the_kernel(large):
     shape.process.communicate()
     exchange_frames(large)
     joined(large).end()
-    assert traces(large.middle) == []
+    assert traces(large) == []
 
 
 def wait_until_refused(net, shape):
@@ -488,14 +465,14 @@ def test_ends_when_the_number_of_queues_changes(net):
     done = net.middle.run(PYTHON, "-c", CHANNELS, "p0", "2")
     assert done.returncode == 0, done.stderr
     last_words(shape, "interface p0 now has 2 queues, not 1")
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def test_ends_when_its_program_is_taken_off(net):
     shape = joined(net)
     do(net.middle, "ip link set p0 xdp off")
     last_words(shape, "somebody took the XDP program off p0")
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def refusal(host, where, *options):

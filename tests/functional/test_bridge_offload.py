@@ -12,8 +12,8 @@ import time
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR6, PATIENCE, answered, answers_in_time,
-                        assert_only_warnings, is_silent, parted as net, ping,
-                        start_pings, stop)  # noqa: F401
+                        add_macvlans, assert_only_warnings, is_silent, parted,
+                        ping, start_pings, stop)  # noqa: F401
 from live_traffic import (CONNECT, PYTHON, UDP_CLIENT, UDP_ECHO, ask,
                           transfer)
 from test_bridge_live import bridge, joined, pytestmark, traces  # noqa: F401
@@ -22,6 +22,14 @@ from test_shape_live import NSP
 FILTERS = ["icmp", "udp.DstPort == 5001", "tcp.Syn", "ipv6 and udp",
            "ip.Length > 1000", "fragment", "icmpv6.Type == 128",
            "udp.PayloadLength > 1400 or tcp.PayloadLength == 0", "icmp or tcp.DstPort == 5555"]
+
+
+@pytest.fixture(params=["driver", "stack"])
+def net(request, parted):
+    """Hosts that are joined by drivers, or in the stack."""
+    if request.param == "stack":
+        add_macvlans(parted)
+    return parted
 
 
 def fates(net, filter, kernel):
@@ -55,20 +63,21 @@ def test_fates_are_the_same_in_the_kernel_and_here(net, filter):
 
 RULES = """
 version: 1
-intercept: {{ bridge: [p0, p1] }}
+intercept: {{ bridge: [{ports[0]}, {ports[1]}] }}
 rules:
   - {{ name: seen, match: "icmp or icmpv6", continue: true }}
   - {{ name: held, match: "icmp.Type == 0", delay: {delay} }}
-  - {{ name: here, match: "p0-only" }}
+  - {{ name: here, match: "port-only" }}
   - {{ name: lost, match: "udp.PayloadLength == 512", action: drop }}
   - {{ name: mail, match: "tcp.DstPort == 5555", action: {action} }}
   - {{ name: udp, match: "udp and not fragment" }}
-""".replace('"p0-only"', "'ifName == \"p0\" and tcp'")
+""".replace('"port-only"', "'ifName == \"{ports[0]}\" and tcp'")
 
 
 def start_rules(net, tmp_path, *options, **values):
     policy = tmp_path / "policy.yaml"
-    policy.write_text(RULES.format(**{"delay": "1ms", "action": "reject",
+    policy.write_text(RULES.format(ports=net.ports,
+                                   **{"delay": "1ms", "action": "reject",
                                       **values}))
     run = net.middle.start(NSP, "run", "--json", "--control", "", *options,
                            str(policy))
@@ -130,7 +139,7 @@ def test_rules_decide_alike_in_the_kernel_and_here(net, tmp_path):
 
 LARGE = """
 version: 1
-intercept: {{ bridge: [p0, p1] }}
+intercept: {{ bridge: [{ports[0]}, {ports[1]}] }}
 rules:
 {filler}
   - {{ name: lost, match: "udp.DstPort == 5001 and udp.SrcPort == 6001",
@@ -156,7 +165,7 @@ def test_flows_decide_alike_in_the_kernel_and_here(net, tmp_path):
     filler = "\n".join(f'  - {{ name: f{i}, match: "tcp.DstPort == {i + 6000}",'
                        ' action: drop }' for i in range(300))
     policy = tmp_path / "policy.yaml"
-    policy.write_text(LARGE.format(filler=filler))
+    policy.write_text(LARGE.format(ports=net.ports, filler=filler))
     echo = [net.far.start(PYTHON, "-c", UDP_ECHO, address)
             for address in (FAR, FAR6)]
     assert all(e.stdout.readline() == "ready\n" for e in echo)
@@ -185,13 +194,14 @@ def test_rules_in_the_kernel_change_without_a_gap(net, tmp_path):
     run, policy = start_rules(net, tmp_path)
     pinger = start_pings(net)
     for i in range(10):
-        policy.write_text(RULES.format(delay=f"{i}ms" if i else "1us",
+        policy.write_text(RULES.format(ports=net.ports,
+                                       delay=f"{i}ms" if i else "1us",
                                        action="drop" if i % 2 else "pass"))
         run.send_signal(signal.SIGHUP)
         assert json.loads(run.stdout.readline())["type"] == "reloaded"
     assert answered(pinger) == 100
     end_rules(run)
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def test_rules_in_the_kernel_end_with_the_process(net):
@@ -202,7 +212,7 @@ def test_rules_in_the_kernel_end_with_the_process(net):
     assert answers_in_time(net)
     assert ping(net, 10) == 10
     joined(net).end()
-    assert traces(net.middle) == []
+    assert traces(net) == []
 
 
 def test_what_does_not_match_crosses_with_all_offloads_on(net):
@@ -254,4 +264,4 @@ def test_what_does_not_match_ends_with_a_process_that_fails_closed(net):
     shape.process.communicate()
     assert is_silent(net, 3)
     joined(net).end()
-    assert traces(net.middle) == []
+    assert traces(net) == []

@@ -1,11 +1,13 @@
 """What every device owes, asked of each: all kinds of traffic pass unharmed and
 are counted, one policy means the same fates, and faults are survived.
 
-On 'bridge' the process joins two hosts that nothing else joins; on the others
-it runs on the near one:
+On 'bridge' the process joins two hosts that nothing else joins, and on 'stack'
+it does by interfaces whose driver has no XDP; on the others it runs on the near
+one:
 
     near 10.78.0.1 v0 ---------------- v1 10.78.0.2 far
     near 10.78.0.1 v0 --- p0 p1 ------ v1 10.78.0.2 far
+    near 10.78.0.1 v0 - p0 m0 m1 p1 -- v1 10.78.0.2 far
           fd78::1                            fd78::2
 """
 
@@ -17,7 +19,7 @@ import time
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
-                        answered, answers_in_time, is_silent, near, parted,
+                        add_macvlans, answered, answers_in_time, is_silent, near, parted,
                         ping, start_pings, stop, straight,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECTIONS, MANY, MEGABYTE, OFFLOADS_OFF, PYTHON,
@@ -37,7 +39,10 @@ DEVICES = {
              "  - { name: late, match: 'icmp or arp', delay: 1us }"),
     "bridge": (["--on", "bridge:p0,p1", "--no-offload"], "bridge: [p0, p1]",
                ""),
+    "stack": (["--on", "bridge:m0,m1", "--no-offload"], "bridge: [m0, m1]",
+              ""),
 }
+PORTS_OF = {"bridge": ["p0", "p1"], "stack": ["p0", "p1", "m0", "m1"]}
 
 
 class Wire:
@@ -46,7 +51,8 @@ class Wire:
     def __init__(self, name, near):
         self.name, self.near, self.far = name, near, near.far
         self.options, self.intercept, self.last_rule = DEVICES[name]
-        self.runs_at = near.middle if name == "bridge" else near
+        self.ports = [(near.middle, port) for port in PORTS_OF.get(name, [])]
+        self.runs_at = near.middle if self.ports else near
 
     def shape(self, *options):
         shape = Shape(self.runs_at, *self.options, *options)
@@ -54,7 +60,7 @@ class Wire:
         return shape
 
     def run(self, folder, rules):
-        options = ["--no-offload"] if self.name == "bridge" else []
+        options = ["--no-offload"] if self.ports else []
         run = Run(self.runs_at, folder, self.policy(rules), *options)
         assert answers_in_time(self.near)
         return run
@@ -69,11 +75,13 @@ class Wire:
 
 def of_device(name, request):
     if name != "nfqueue":
-        device = "bridge" if name == "bridge" else "tap"
+        device = "bridge" if name in PORTS_OF else "tap"
         if not works_here(device):
             pytest.skip(f"'nsp doctor --backend {device}' finds things missing")
-    return Wire(name, request.getfixturevalue(
-        "parted" if name == "bridge" else "straight"))
+    near = request.getfixturevalue("parted" if name in PORTS_OF else "straight")
+    if name == "stack":
+        add_macvlans(near)
+    return Wire(name, near)
 
 
 @pytest.fixture(params=DEVICES)
@@ -230,7 +238,7 @@ def fates(wire, folder):
                    for r in end["rules"] if r["name"] in COMPARED}
 
 
-@pytest.mark.parametrize("name", ["nfqueue", "host"])
+@pytest.mark.parametrize("name", ["nfqueue", "host", "stack"])
 def test_one_policy_means_the_same_fates(name, request, tmp_path):
     """On each device the same as on 'bridge', which sees a wire's frames."""
     of_all = {}
@@ -245,10 +253,8 @@ def test_one_policy_means_the_same_fates(name, request, tmp_path):
 
 def test_survives_interfaces_that_flap_and_change_their_mtu(wire):
     shape = wire.shape()
-    ports = [(wire.near.middle, "p0"), (wire.near.middle, "p1")] if (
-        wire.name == "bridge") else []
     for mtu in ("1400", "1500"):
-        for host, name in [*wire.ends(), *ports]:
+        for host, name in [*wire.ends(), *wire.ports]:
             do(host, f"ip link set {name} mtu {mtu}")
         assert answers_in_time(wire.near)
         assert transfer(wire.near, wire.far, FAR, 4 * MEGABYTE)
@@ -351,7 +357,7 @@ def test_nothing_passes_once_it_is_told_to_fail_closed(wire):
     shape.end()
 
 
-@pytest.mark.parametrize("name", ["nfqueue", "host", "bridge"])
+@pytest.mark.parametrize("name", ["nfqueue", "host", "bridge", "stack"])
 def test_pings_survive_reloads(name, request, tmp_path):
     wire = of_device(name, request)
     run = wire.run(tmp_path, RULES)

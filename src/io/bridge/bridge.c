@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 /* The bump in the wire: two interfaces joined by programs in their drivers
- * (bridge_program.h) and by AF_XDP sockets (bridge_queue.h).
+ * (bridge_program.h) and by AF_XDP sockets (bridge_queue.h); or where one of
+ * them lacks that, by programs in the stack and packet sockets
+ * (bridge_packets.h).
  *
  * What happens when
  *   closed    The programs are detached; what waits in the sockets is still
@@ -12,8 +14,8 @@
  *             same.
  *   overrun   The kernel drops what finds no frame or a full ring, and counts.
  *   changed   An interface that is down is waited for. One that is removed,
- *             gets another number of queues or another XDP program ends the
- *             device. */
+ *             or loses a program of ours, ends the device; in the driver also
+ *             one that gets another number of queues. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
@@ -97,18 +99,13 @@ bridge_close(struct nsp_io *io)
     bridge_quiesce(io);
     if (io->beats.shared)
         log_late(io);
-    for (uint32_t i = 0; i < io->queues_open; i++)
-        nsp_bridge_queue_close(&io->queues[i]);
-    for (uint32_t port = 0; port < 2; port++) {
+    nsp_bridge_close_lanes(io);
+    for (uint32_t port = 0; port < 2; port++)
         nsp_bridge_port_close(&io->ports[port]);
-        if (io->steers[port].sockets_fd >= 0)
-            close(io->steers[port].sockets_fd);
-    }
     nsp_bpf_decider_fini(&io->decider);
     nsp_gate_destroy(io->programs_gate);
     nsp_link_watch_close(&io->watch);
     nsp_beats_close(&io->beats);
-    nsp_release(&io->allocator, io->queues);
     nsp_release(&io->allocator, io);
 }
 
@@ -117,8 +114,8 @@ bridge_close(struct nsp_io *io)
 static void
 bridge_wake(struct nsp_io *io)
 {
-    for (uint32_t i = 0; i < io->queue_count; i++)
-        nsp_wakeup_set(&io->queues[i].wakeup);
+    for (uint32_t i = 0; i < io->lanes_open; i++)
+        nsp_wakeup_set(&io->lanes[i]->wakeup);
 }
 
 static void NSP_PRINTF(3, 4)
@@ -167,6 +164,8 @@ take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
     if (news->mtu != 0)
         atomic_store_explicit(&port->mtu, news->mtu, memory_order_relaxed);
     atomic_store_explicit(&port->up, news->up, memory_order_relaxed);
+    if (io->by_stack)
+        return;
     if (news->tells_xdp && !nsp_bridge_port_owns(port, news->xdp_prog_id))
         check_program(io, port);
     queues = nsp_bridge_port_count_queues(port);
@@ -210,7 +209,8 @@ bridge_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
     if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0 &&
         !atomic_load_explicit(&io->quiesced, memory_order_relaxed))
         return 0;
-    return nsp_bridge_rx_burst(&io->queues[queue], now_ns, ret_pkts, max);
+    return io->lanes[queue]->ops->rx_burst(io->lanes[queue], now_ns, ret_pkts,
+                                           max);
 }
 
 static uint32_t
@@ -218,14 +218,15 @@ bridge_tx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                 struct nsp_pkt *const pkts[], uint32_t n, bool ret_refused[])
 {
     (void)now_ns; /* Sent at once. */
-    return nsp_bridge_tx_burst(&io->queues[queue], pkts, n, ret_refused);
+    return io->lanes[queue]->ops->tx_burst(io->lanes[queue], pkts, n,
+                                           ret_refused);
 }
 
 static void
 bridge_drop_burst(struct nsp_io *io, uint32_t queue,
                   struct nsp_pkt *const pkts[], uint32_t n)
 {
-    nsp_bridge_drop_burst(&io->queues[queue], pkts, n);
+    io->lanes[queue]->ops->drop_burst(io->lanes[queue], pkts, n);
 }
 
 static int
@@ -234,27 +235,15 @@ bridge_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
               const struct nsp_pkt *like)
 {
     (void)now_ns;
-    return nsp_bridge_inject(&io->queues[queue], ip, ip_bytes, reply, like);
+    return io->lanes[queue]->ops->inject(io->lanes[queue], ip, ip_bytes, reply,
+                                         like);
 }
 
 /* --- Waiting -------------------------------------------------------------- */
 
-/* Adds the queue's sockets to 'fds' and returns their number. */
-static uint32_t
-list_sockets(const struct nsp_bridge_queue *queue, struct pollfd fds[])
-{
-    uint32_t n = 0;
-
-    for (uint32_t port = 0; port < 2; port++)
-        for (uint32_t i = 0; i < queue->socket_count[port]; i++)
-            fds[n++] = (struct pollfd){ .fd = queue->sockets[port][i].fd,
-                                        .events = POLLIN };
-    return n;
-}
-
 struct waiting {
     struct nsp_io *io;
-    const struct nsp_bridge_queue *queue;
+    const struct nsp_bridge_lane *lane;
     bool readable; /* It has room for packets. */
 };
 
@@ -262,14 +251,13 @@ static int
 sleep_on(void *context, uint64_t timeout_ns)
 {
     const struct waiting *waiting = context;
-    const struct nsp_bridge_queue *queue = waiting->queue;
+    const struct nsp_bridge_lane *lane = waiting->lane;
     struct nsp_io *io = waiting->io;
-    struct pollfd fds[2 + 2 * NSP_BRIDGE_QUEUES_MAX] = {
-        { .fd = queue->wakeup.fd, .events = POLLIN },
-        { .fd = queue->config.index == 0 ? io->watch.fd : -1,
-          .events = POLLIN },
+    struct pollfd fds[2 + NSP_BRIDGE_LANE_FDS_MAX] = {
+        { .fd = lane->wakeup.fd, .events = POLLIN },
+        { .fd = lane->index == 0 ? io->watch.fd : -1, .events = POLLIN },
     };
-    nfds_t count = 2 + (waiting->readable ? list_sockets(queue, fds + 2) : 0);
+    nfds_t count = 2 + (waiting->readable ? lane->ops->list(lane, fds + 2) : 0);
     struct timespec ts = {
         .tv_sec = (time_t)(timeout_ns / NSP_NS_PER_SECOND),
         .tv_nsec = (long)(timeout_ns % NSP_NS_PER_SECOND),
@@ -279,24 +267,32 @@ sleep_on(void *context, uint64_t timeout_ns)
     if (n < 0)
         return errno == EINTR ? 1 : -errno;
     if (fds[0].revents != 0)
-        nsp_wakeup_wait(&queue->wakeup, -1, 0);
+        nsp_wakeup_wait(&lane->wakeup, -1, 0);
     if (fds[1].revents != 0)
         read_news(io);
     return n > 0;
 }
 
-/* A worker without room is not woken by packets. */
+/* Tells whether a packet that comes wakes the worker that it is for: one
+ * without room does not wake, the program in the stack does not know whose it
+ * is, and what programs let pass wakes nobody, so that it tells of no hang. */
+static bool
+wakes_for_packets(const struct nsp_io *io, bool readable)
+{
+    return readable && !io->fail_closed &&
+           (!io->by_stack || io->queue_count == 1);
+}
+
 static int
 bridge_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
-    struct nsp_bridge_queue *q = &io->queues[queue];
-    struct waiting waiting = { io, q, nsp_bridge_queue_can_receive(q) };
+    const struct nsp_bridge_lane *lane = io->lanes[queue];
+    struct waiting waiting = { io, lane, lane->ops->can_receive(lane) };
 
-    if (nsp_bridge_queue_must_send(q))
+    if (lane->ops->must_send(lane))
         timeout_ns = nsp_min_u64(timeout_ns, RESEND_NS);
-    /* What programs let pass wakes nobody, so that it tells of no hang. */
     return nsp_beats_wait(&io->beats, queue, timeout_ns,
-                          waiting.readable && !io->fail_closed, sleep_on,
+                          wakes_for_packets(io, waiting.readable), sleep_on,
                           &waiting);
 }
 
@@ -307,7 +303,7 @@ bridge_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
     for (uint32_t i = 0; i < io->queue_count; i++)
-        nsp_bridge_queue_count(&io->queues[i], ret);
+        io->lanes[i]->ops->count(io->lanes[i], ret);
     if (io->fail_closed)
         ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
 }
@@ -322,14 +318,18 @@ bridge_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
     return err;
 }
 
-/* All of every packet is there anyway, and none is a superpacket. */
+/* All of every packet is there anyway; from a driver none is a superpacket. */
 static int
 bridge_adjust(struct nsp_io *io, uint32_t snap_bytes, bool superpackets)
 {
-    (void)io;
+    int err = 0;
+
     (void)snap_bytes;
-    (void)superpackets;
-    return 0;
+    for (uint32_t port = 0; port < 2 && io->by_stack && err == 0; port++)
+        err = nsp_tap_link_set_superpackets(&io->sinks[port], superpackets);
+    if (err == 0)
+        io->superpackets = superpackets;
+    return err;
 }
 
 extern const struct nsp_io_ops nsp_bridge_ops;

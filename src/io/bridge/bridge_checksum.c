@@ -6,8 +6,9 @@
 #define TCP_CHECKSUM_OFF 16u
 #define UDP_CHECKSUM_OFF 6u
 
-uint16_t
-nsp_bridge_checksum_off(const struct nsp_pkt *pkt)
+/* Of the checksum in the transport header of 'pkt', which has one. */
+static uint16_t
+checksum_off(const struct nsp_pkt *pkt)
 {
     return pkt->l4 == NSP_L4_TCP ? TCP_CHECKSUM_OFF : UDP_CHECKSUM_OFF;
 }
@@ -23,12 +24,24 @@ nsp_bridge_checksum_is_partial(const struct nsp_pkt *pkt)
     if ((pkt->l4 != NSP_L4_TCP && pkt->l4 != NSP_L4_UDP) ||
         (pkt->flags & doubtful) != 0)
         return false;
-    field =
-        nsp_load_be16(pkt->data + pkt->l4_off + nsp_bridge_checksum_off(pkt));
+    field = nsp_load_be16(pkt->data + pkt->l4_off + checksum_off(pkt));
     if (field == 0 && pkt->l4 == NSP_L4_UDP)
         return false; /* There is none. */
     l4_bytes = pkt->ip_bytes - (uint32_t)(pkt->l4_off - pkt->l3_off);
     /* Folding complements. */
     sum = nsp_csum_fold(nsp_csum_pseudo(pkt, pkt->ip_proto, l4_bytes));
     return (field ^ sum) == UINT16_MAX;
+}
+
+bool
+nsp_bridge_checksum_place(struct nsp_pkt *pkt, uint16_t *ret_start,
+                          uint16_t *ret_offset)
+{
+    if (pkt->flags & NSP_PKT_MODIFIED)
+        nsp_pkt_parse(pkt); /* Headers may have moved. */
+    if (pkt->l4 != NSP_L4_TCP && pkt->l4 != NSP_L4_UDP)
+        return false;
+    *ret_start = pkt->l4_off;
+    *ret_offset = checksum_off(pkt);
+    return true;
 }

@@ -14,7 +14,10 @@
 /* Tells whether the checksum of a parsed packet is left to be completed. */
 bool nsp_bridge_checksum_is_partial(const struct nsp_pkt *pkt);
 
-/* Offset of the checksum in the transport header of 'pkt', which has one. */
-uint16_t nsp_bridge_checksum_off(const struct nsp_pkt *pkt);
+/* Stores where the checksum of a packet is to be completed from, and where
+ * behind that it is: of one that may have been edited, whose headers are looked
+ * at anew. False where it has no such checksum. */
+bool nsp_bridge_checksum_place(struct nsp_pkt *pkt, uint16_t *ret_start,
+                               uint16_t *ret_offset);
 
 #endif /* NSP_IO_BRIDGE_CHECKSUM_H */

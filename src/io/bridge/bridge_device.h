@@ -1,5 +1,6 @@
 #ifndef NSP_IO_BRIDGE_DEVICE_H
 #define NSP_IO_BRIDGE_DEVICE_H
+#include "io/bridge/bridge_packets.h"
 #include "io/bridge/bridge_port.h"
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_queue.h"
@@ -7,12 +8,21 @@
 #include "os/linux/bpf_decider.h"
 #include "os/linux/link_watch.h"
 
-/* The device itself: opened by bridge_open.c, served by bridge.c. */
+/* The device itself: opened by bridge_open.c, which has bridge_xdp.c or
+ * bridge_stack.c do what differs, and served by bridge.c. */
 struct nsp_io {
     struct nsp_bridge_port ports[2];
-    struct nsp_bridge_queue *queues;
-    uint32_t queue_count, queues_open;
+    struct nsp_bridge_lane *lanes[NSP_IO_QUEUES_MAX]; /* By worker. */
+    uint32_t queue_count, lanes_open;
     bool fail_closed;
+    bool by_stack;     /* Frames are taken in the stack, not in the drivers. */
+    bool superpackets; /* Are welcome now. */
+
+    /* The lanes, and what belongs to all of them. */
+    struct nsp_bridge_queue *queues;    /* Of AF_XDP sockets, or ... */
+    struct nsp_bridge_packets *packets; /* ... of packet sockets; */
+    struct nsp_tap_link sinks[2];       /* ... where frames end then. */
+
     struct nsp_beats beats;
 
     /* What the programs are made of, and a gate for who replaces them. */
@@ -30,12 +40,32 @@ struct nsp_io {
     struct nsp_log_sink log;
 };
 
-/* Finds the interfaces, opens sockets on their queues, and attaches the
- * programs: packets come from then on. 'io' has its allocator, log and queue
- * count, and everything else closed. Returns as in struct nsp_io_ops; either
- * way it is to be closed. */
+/* Finds the interfaces, opens sockets, and attaches the programs: packets come
+ * from then on. 'io' has its allocator, log and queue count, and everything
+ * else closed. Returns as in struct nsp_io_ops; either way it is to be closed.
+ */
 int nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
                            struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Opens the lanes, and attaches the programs that send them frames: in the
+ * drivers, or in the stack. '*ret_missing' tells that the first has failed
+ * because a driver, or the kernel, lacks it: then the second may not. Returns
+ * as above. */
+int nsp_bridge_open_xdp(struct nsp_io *io, const struct nsp_io_config *cfg,
+                        bool *ret_missing,
+                        struct nsp_diag *reterr) NSP_MUSTCHECK;
+int nsp_bridge_open_stack(struct nsp_io *io, const struct nsp_io_config *cfg,
+                          struct nsp_diag *reterr) NSP_MUSTCHECK;
+
+/* Closes the lanes that are open, and their sinks. */
+void nsp_bridge_close_lanes(struct nsp_io *io);
+
+/* Errors for humans, each of which returns its result: of the system at 'step',
+ * of a program that was to be loaded, of interface 'name'. */
+int nsp_bridge_fail_step(struct nsp_diag *reterr, int err, const char *step);
+int nsp_bridge_fail_program(struct nsp_diag *reterr, int err, const char *what);
+int nsp_bridge_fail_port(struct nsp_diag *reterr, int err, const char *name);
+int nsp_bridge_fail_clsact(struct nsp_diag *reterr, int err);
 
 /* As in struct nsp_io_ops. */
 int nsp_bridge_offload(struct nsp_io *io,

@@ -16,7 +16,8 @@ load_programs(const struct nsp_io *io, struct nsp_bpf_offload *offload,
         struct nsp_bridge_steer steer = io->steers[port];
 
         steer.offload = offload;
-        ret_fds[port] = nsp_bridge_load_xdp(&steer, &io->allocator);
+        steer.superpackets = io->superpackets;
+        ret_fds[port] = nsp_bridge_load_steer(&steer, &io->allocator);
         if (ret_fds[port] >= 0)
             continue;
         if (port > 0)
@@ -26,16 +27,23 @@ load_programs(const struct nsp_io *io, struct nsp_bpf_offload *offload,
     return 0;
 }
 
+/* Replaces the program at a port that has one of ours. */
+static int
+replace_program(const struct nsp_io *io, struct nsp_bridge_port *port, int fd)
+{
+    if (io->by_stack)
+        return port->tc.attached ? nsp_tc_hook_replace(&port->tc, fd) : 0;
+    return port->xdp_fd >= 0 ? nsp_bridge_port_replace_xdp(port, fd) : 0;
+}
+
 /* A port that is gone, or has somebody else's program by now, has no frames for
  * us any more. */
 static void
 replace_programs(struct nsp_io *io, const int fds[2])
 {
     for (uint32_t port = 0; port < 2; port++) {
-        int err = 0;
+        int err = replace_program(io, &io->ports[port], fds[port]);
 
-        if (io->ports[port].xdp_fd >= 0)
-            err = nsp_bridge_port_replace_xdp(&io->ports[port], fds[port]);
         if (err < 0)
             nsp_log_write(&io->log, NSP_LOG_INFO,
                           "bridge: the program at %s was not replaced: %s",
@@ -54,8 +62,9 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
     /* Rules are for what the filter matches, and what passes takes its way. */
     if (!io->steers[0].filter)
         return -EOPNOTSUPP;
-    err = nsp_bpf_decider_prepare(&io->decider, NSP_EBPF_XDP, request,
-                                  &io->allocator, &next);
+    err = nsp_bpf_decider_prepare(&io->decider,
+                                  io->by_stack ? NSP_EBPF_TCX : NSP_EBPF_XDP,
+                                  request, &io->allocator, &next);
     if (err < 0)
         return err;
     nsp_gate_lock(io->programs_gate);

@@ -17,6 +17,7 @@
 #include "os/linux/bpf_call.h"
 #include "os/linux/interface.h"
 #include "os/linux/route_netlink.h"
+#include "os/linux/tap_link.h"
 
 #define REQUEST_BYTES 256u
 #define NO_PROGRAM    (-1)
@@ -31,9 +32,6 @@ take_xdp(const struct nlattr *attribute, void *opaque)
     if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID &&
         mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
         link->xdp_id = mnl_attr_get_u32(attribute);
-    if (mnl_attr_get_type(attribute) == IFLA_XDP_ATTACHED &&
-        mnl_attr_validate(attribute, MNL_TYPE_U8) == 0)
-        link->xdp_generic = mnl_attr_get_u8(attribute) == XDP_ATTACHED_SKB;
     return MNL_CB_OK;
 }
 
@@ -114,9 +112,17 @@ nsp_bridge_port_count_queues(const struct nsp_bridge_port *port)
     return nsp_max_u32(1, channels.rx_count + channels.combined_count);
 }
 
+void
+nsp_bridge_port_name_sink(const struct nsp_bridge_port *port,
+                          char ret[IF_NAMESIZE])
+{
+    snprintf(ret, IF_NAMESIZE, NSP_TAP_LINK_PREFIX "b%u", port->ifindex);
+}
+
 int
 nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
 {
+    char sink[IF_NAMESIZE];
     struct nsp_bridge_link link;
     int err = nsp_bridge_port_look(name, &link);
 
@@ -131,8 +137,12 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
         return -EEXIST;
     snprintf(port->name, sizeof port->name, "%s", name);
     port->ifindex = link.ifindex;
-    port->taken_over = link.xdp_id != 0;
-    port->generic = link.xdp_generic;
+    nsp_bridge_port_name_sink(port, sink);
+    if (if_nametoindex(sink) != 0)
+        return -EBUSY;
+    port->taken_over =
+        link.xdp_id != 0 || nsp_tc_hook_is_left(link.ifindex, true);
+    port->has_xdp = link.xdp_id != 0;
     port->queues = nsp_bridge_port_count_queues(port);
     atomic_store(&port->mtu, link.mtu);
     atomic_store(&port->up, (link.flags & IFF_UP) != 0);
@@ -175,33 +185,21 @@ set_offloads(const struct nsp_bridge_port *port, uint32_t flags, bool on)
     return changed != 0 && ask_ethtool(port->name, &value) == 0 ? changed : 0;
 }
 
-/* The stack merges segments before generic XDP sees them. Returns whether that
- * was changed. */
-static bool
-set_merging(const struct nsp_bridge_port *port, bool on)
-{
-    struct ethtool_value value = { .cmd = ETHTOOL_GGRO };
-
-    if (ask_ethtool(port->name, &value) < 0 || (value.data != 0) == on)
-        return false;
-    value.cmd = ETHTOOL_SGRO;
-    value.data = on;
-    return ask_ethtool(port->name, &value) == 0;
-}
-
 int
-nsp_bridge_port_prepare(struct nsp_bridge_port *port)
+nsp_bridge_port_prepare(struct nsp_bridge_port *port, bool in_driver)
 {
     int err = set_promiscuous(port, true, &port->promiscuous_by_us);
 
     if (err < 0)
         return err;
-    port->offloads_off =
-        set_offloads(port, ETH_FLAG_LRO | ETH_FLAG_RXVLAN, false);
+    if (in_driver)
+        port->offloads_off =
+            set_offloads(port, ETH_FLAG_LRO | ETH_FLAG_RXVLAN, false);
     /* One that was killed cannot say what it found. */
     if (port->taken_over) {
         port->promiscuous_by_us = true;
-        port->offloads_off = ETH_FLAG_RXVLAN;
+        if (port->has_xdp)
+            port->offloads_off = ETH_FLAG_RXVLAN;
     }
     return 0;
 }
@@ -223,9 +221,7 @@ set_xdp(const struct nsp_bridge_port *port, int fd, uint32_t condition,
     info->ifi_index = (int)port->ifindex;
     nest = mnl_attr_nest_start(message, IFLA_XDP);
     mnl_attr_put_u32(message, IFLA_XDP_FD, (uint32_t)fd);
-    mnl_attr_put_u32(message, IFLA_XDP_FLAGS,
-                     (port->generic ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE) |
-                         condition);
+    mnl_attr_put_u32(message, IFLA_XDP_FLAGS, XDP_FLAGS_DRV_MODE | condition);
     if (condition == XDP_FLAGS_REPLACE)
         mnl_attr_put_u32(message, IFLA_XDP_EXPECTED_FD, (uint32_t)expected_fd);
     mnl_attr_nest_end(message, nest);
@@ -265,17 +261,41 @@ install_xdp(struct nsp_bridge_port *port, int xdp_fd, uint32_t condition)
 }
 
 int
-nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
-                           bool generic)
+nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd)
 {
-    int err;
+    return install_xdp(port, xdp_fd,
+                       port->has_xdp ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST);
+}
 
-    port->generic = generic;
-    err = install_xdp(port, xdp_fd,
-                      port->taken_over ? 0 : XDP_FLAGS_UPDATE_IF_NOEXIST);
-    if (err == 0 && generic)
-        port->merging_off = set_merging(port, false);
-    return err;
+bool
+nsp_bridge_port_lacks_xdp(struct nsp_bridge_port *port)
+{
+    static const struct nsp_ebpf_insn pass[] = {
+        { .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = XDP_PASS },
+        { .code = BPF_JMP | BPF_EXIT },
+    };
+    int fd, err;
+
+    if (port->has_xdp)
+        return false;
+    fd = nsp_bpf_xdp_load(NSP_BRIDGE_PROGRAM_PREFIX "_try", pass,
+                          NSP_ARRAY_LEN(pass), false, NULL, 0);
+    if (fd < 0)
+        return false;
+    err = set_xdp(port, fd, XDP_FLAGS_UPDATE_IF_NOEXIST, NO_PROGRAM);
+    if (err == 0)
+        (void)!set_xdp(port, NO_PROGRAM, XDP_FLAGS_REPLACE, fd);
+    close(fd);
+    return err == -EOPNOTSUPP;
+}
+
+/* An error means that there is none by now. */
+void
+nsp_bridge_port_clear_xdp(struct nsp_bridge_port *port)
+{
+    if (port->has_xdp)
+        (void)!set_xdp(port, NO_PROGRAM, 0, NO_PROGRAM);
+    port->has_xdp = false;
 }
 
 int
@@ -313,9 +333,7 @@ nsp_bridge_port_close(struct nsp_bridge_port *port)
         (void)!set_promiscuous(port, false, &changed);
     if (port->offloads_off != 0)
         (void)set_offloads(port, port->offloads_off, true);
-    if (port->merging_off)
-        (void)set_merging(port, true);
-    port->promiscuous_by_us = port->merging_off = false;
+    port->promiscuous_by_us = false;
     port->offloads_off = 0;
     port->ifindex = 0;
 }

@@ -9,15 +9,13 @@
 /* One of the two interfaces of the bridge.
  *
  * What is changed of it is set back when it is closed: it takes frames for
- * everyone (promiscuous), keeps VLAN tags in them, does not merge them, and has
- * our programs.
+ * everyone (promiscuous), and has our programs. Where those are in the driver,
+ * it keeps VLAN tags in frames, and does not merge them.
  *
  * Killed   All of this stays as it was, so that frames still cross. The next
  *          engine that opens the port takes it over, and leaves it clean.
  * Threads  One; 'mtu', 'up' and 'xdp_ids' any.
  * Errors   A negative errno. */
-
-#define NSP_BRIDGE_QUEUES_MAX 64u
 
 struct nsp_bridge_port {
     char name[IF_NAMESIZE];
@@ -26,11 +24,10 @@ struct nsp_bridge_port {
     _Atomic uint32_t mtu;
     atomic_bool up;
 
-    bool taken_over; /* From one that was killed. */
+    bool taken_over; /* From one that was killed, ... */
+    bool has_xdp;    /* ... whose program is at the driver. */
     bool promiscuous_by_us;
     uint32_t offloads_off;       /* ETH_FLAG_* that we took away. */
-    bool merging_off;            /* And GRO. */
-    bool generic;                /* XDP in the stack, not in the driver. */
     int xdp_fd;                  /* Program of ours at the port; -1: none. */
     _Atomic uint32_t xdp_ids[2]; /* Its number, and that of the one before, in
                                   * any order: news may be older than it. */
@@ -43,7 +40,6 @@ struct nsp_bridge_link {
     uint32_t ifindex, mtu;
     unsigned flags; /* IFF_*. */
     uint32_t xdp_id;
-    bool xdp_generic;
     bool ethernet, has_master;
 };
 
@@ -53,28 +49,41 @@ int nsp_bridge_port_look(const char *name,
 
 /* Describes interface 'name', without changing it. Returns 0, -ENODEV,
  * -EOPNOTSUPP where packets have no Ethernet header, -EMLINK where it is part
- * of another (port of a bridge or bond), or -EEXIST where somebody else's XDP
- * program is. */
+ * of another (port of a bridge or bond), -EEXIST where somebody else's XDP
+ * program is, or -EBUSY where another engine takes its frames in the stack. */
 int nsp_bridge_port_find(struct nsp_bridge_port *port,
                          const char *name) NSP_MUSTCHECK;
+
+/* The name of the TAP where frames of the port end that are taken in the stack:
+ * while it is there, the port is somebody's. */
+void nsp_bridge_port_name_sink(const struct nsp_bridge_port *port,
+                               char ret[IF_NAMESIZE]);
 
 /* Receive queues that are in use now. */
 uint32_t nsp_bridge_port_count_queues(const struct nsp_bridge_port *port);
 
-/* Takes the port over: all frames, as they were on the wire. */
-int nsp_bridge_port_prepare(struct nsp_bridge_port *port) NSP_MUSTCHECK;
+/* Takes the port over: all frames, and where they are taken in the driver, as
+ * they were on the wire. */
+int nsp_bridge_port_prepare(struct nsp_bridge_port *port,
+                            bool in_driver) NSP_MUSTCHECK;
 
-/* Attaches the programs, that of XDP to the driver or, 'generic', to the stack;
- * the descriptors remain the caller's. -EOPNOTSUPP where the driver has no
- * XDP. */
-int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port, int xdp_fd,
-                               bool generic) NSP_MUSTCHECK;
+/* Attaches the programs, that of XDP to the driver; the descriptors remain the
+ * caller's. -EOPNOTSUPP where the driver has no XDP. */
+int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port,
+                               int xdp_fd) NSP_MUSTCHECK;
 /* Puts another program in the place of the one attached to XDP, without a gap.
  */
 int nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port,
                                 int xdp_fd) NSP_MUSTCHECK;
 int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
                               int tc_fd) NSP_MUSTCHECK;
+
+/* Tells whether the driver has no XDP, by attaching a program for a moment that
+ * lets everything pass, unless one is there. */
+bool nsp_bridge_port_lacks_xdp(struct nsp_bridge_port *port);
+
+/* Takes a program off the driver that one of us, now dead, has left there. */
+void nsp_bridge_port_clear_xdp(struct nsp_bridge_port *port);
 
 /* Tells whether program 'xdp_id' is, or was, ours at the port. */
 bool nsp_bridge_port_owns(const struct nsp_bridge_port *port, uint32_t xdp_id);

@@ -14,6 +14,14 @@ static_assert(NSP_LINK_BYTES_MAX <= NSP_BRIDGE_HEADROOM_BYTES &&
                       NSP_BRIDGE_HEADROOM_BYTES,
               "both fit in front of a frame");
 
+static const struct nsp_bridge_lane_ops queue_ops;
+
+static struct nsp_bridge_queue *
+queue_of(const struct nsp_bridge_lane *lane)
+{
+    return NSP_CONTAINER_OF((uintptr_t)lane, struct nsp_bridge_queue, lane);
+}
+
 /* --- Frames --------------------------------------------------------------- */
 
 static struct nsp_bridge_frame *
@@ -45,9 +53,11 @@ lacks_large_room(const struct nsp_bridge_queue *queue)
     return queue->config.large_chunks > 0 && queue->rooms.free_large_count == 0;
 }
 
-bool
-nsp_bridge_queue_can_receive(const struct nsp_bridge_queue *queue)
+static bool
+can_receive(const struct nsp_bridge_lane *lane)
 {
+    const struct nsp_bridge_queue *queue = queue_of(lane);
+
     return queue->lent_pkts < queue->lent_max_pkts && !lacks_large_room(queue);
 }
 
@@ -132,15 +142,17 @@ nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
     int err;
 
     *queue = (struct nsp_bridge_queue){
+        .lane = { .ops = &queue_ops,
+                  .wakeup = { .fd = -1 },
+                  .index = cfg->index },
         .config = *cfg,
-        .wakeup = { .fd = -1 },
         .memory = { .chunk_bytes = cfg->chunk_bytes,
                     .first_fd = -1,
                     .requests = !cfg->complete_checksums,
                     .pieces = cfg->large_chunks > 0 },
     };
     *reterr_step = "cannot make room for packets";
-    err = nsp_wakeup_open(&queue->wakeup);
+    err = nsp_wakeup_open(&queue->lane.wakeup);
     if (err == 0)
         err = make_room(queue);
     if (err < 0)
@@ -161,16 +173,17 @@ nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
     return 0;
 }
 
-void
-nsp_bridge_queue_close(struct nsp_bridge_queue *queue)
+static void
+queue_close(struct nsp_bridge_lane *lane)
 {
+    struct nsp_bridge_queue *queue = queue_of(lane);
     const struct nsp_allocator *allocator = &queue->config.allocator;
 
     close_sockets(queue);
     nsp_bridge_rooms_fini(&queue->rooms);
     nsp_release(allocator, queue->frames);
-    if (queue->wakeup.fd >= 0)
-        nsp_wakeup_close(&queue->wakeup);
+    if (lane->wakeup.fd >= 0)
+        nsp_wakeup_close(&lane->wakeup);
 }
 
 /* --- Sending -------------------------------------------------------------- */
@@ -209,9 +222,11 @@ flush_all(struct nsp_bridge_queue *queue)
             flush(queue, &queue->sockets[port][i]);
 }
 
-bool
-nsp_bridge_queue_must_send(const struct nsp_bridge_queue *queue)
+static bool
+must_send(const struct nsp_bridge_lane *lane)
 {
+    const struct nsp_bridge_queue *queue = queue_of(lane);
+
     for (uint32_t port = 0; port < 2; port++) {
         if (!atomic_load_explicit(&queue->config.ports[port].up,
                                   memory_order_relaxed))
@@ -240,12 +255,9 @@ prepare_checksum(const struct nsp_bridge_queue *queue, struct nsp_pkt *pkt,
         return true;
     if (!queue->memory.requests)
         return nsp_pkt_fix_checksums(pkt) == 0;
-    if (pkt->flags & NSP_PKT_MODIFIED)
-        nsp_pkt_parse(pkt); /* Headers may have moved. */
-    if (pkt->l4 != NSP_L4_TCP && pkt->l4 != NSP_L4_UDP)
+    if (!nsp_bridge_checksum_place(pkt, &request.csum_start,
+                                   &request.csum_offset))
         return false;
-    request.csum_start = pkt->l4_off;
-    request.csum_offset = nsp_bridge_checksum_off(pkt);
     memcpy(pkt->data - sizeof request, &request, sizeof request);
     *options = NSP_BRIDGE_DESC_REQUEST;
     return true;
@@ -309,11 +321,11 @@ give_back(struct nsp_bridge_queue *queue, struct nsp_bridge_frame *frame)
     queue->lent_pkts--;
 }
 
-uint32_t
-nsp_bridge_tx_burst(struct nsp_bridge_queue *queue,
-                    struct nsp_pkt *const pkts[], uint32_t n,
-                    bool ret_refused[])
+static uint32_t
+tx_burst(struct nsp_bridge_lane *lane, struct nsp_pkt *const pkts[], uint32_t n,
+         bool ret_refused[])
 {
+    struct nsp_bridge_queue *queue = queue_of(lane);
     uint32_t refused = 0;
 
     for (uint32_t i = 0; i < n; i++) {
@@ -329,10 +341,12 @@ nsp_bridge_tx_burst(struct nsp_bridge_queue *queue,
     return refused;
 }
 
-void
-nsp_bridge_drop_burst(struct nsp_bridge_queue *queue,
-                      struct nsp_pkt *const pkts[], uint32_t n)
+static void
+drop_burst(struct nsp_bridge_lane *lane, struct nsp_pkt *const pkts[],
+           uint32_t n)
 {
+    struct nsp_bridge_queue *queue = queue_of(lane);
+
     for (uint32_t i = 0; i < n; i++) {
         give_back(queue, frame_of(pkts[i]));
         nsp_bridge_rooms_release(&queue->rooms, address_of(queue, pkts[i]));
@@ -341,10 +355,11 @@ nsp_bridge_drop_burst(struct nsp_bridge_queue *queue,
 
 /* An answer to a packet goes back where that came from, anything else where
  * that goes. */
-int
-nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
-                  uint32_t ip_bytes, bool reply, const struct nsp_pkt *like)
+static int
+inject(struct nsp_bridge_lane *lane, const uint8_t *ip, uint32_t ip_bytes,
+       bool reply, const struct nsp_pkt *like)
 {
+    struct nsp_bridge_queue *queue = queue_of(lane);
     uint32_t port = (uint32_t)(like->device_ref & 1) ^ (reply ? 0u : 1u);
     uint32_t way = (uint32_t)(like->device_ref >> 1);
     uint8_t link[NSP_LINK_BYTES_MAX];
@@ -492,10 +507,11 @@ receive(struct nsp_bridge_queue *queue, uint32_t port, uint32_t way,
     return n;
 }
 
-uint32_t
-nsp_bridge_rx_burst(struct nsp_bridge_queue *queue, uint64_t now_ns,
-                    struct nsp_pkt *ret_pkts[], uint32_t max)
+static uint32_t
+rx_burst(struct nsp_bridge_lane *lane, uint64_t now_ns,
+         struct nsp_pkt *ret_pkts[], uint32_t max)
 {
+    struct nsp_bridge_queue *queue = queue_of(lane);
     uint32_t n = 0;
 
     flush_all(queue);
@@ -511,12 +527,26 @@ nsp_bridge_rx_burst(struct nsp_bridge_queue *queue, uint64_t now_ns,
     return n;
 }
 
-/* --- Counters ------------------------------------------------------------- */
+/* --- State ---------------------------------------------------------------- */
 
-void
-nsp_bridge_queue_count(const struct nsp_bridge_queue *queue,
-                       struct nsp_io_stats *stats)
+static uint32_t
+list(const struct nsp_bridge_lane *lane, struct pollfd ret[])
 {
+    const struct nsp_bridge_queue *queue = queue_of(lane);
+    uint32_t n = 0;
+
+    for (uint32_t port = 0; port < 2; port++)
+        for (uint32_t i = 0; i < queue->socket_count[port]; i++)
+            ret[n++] = (struct pollfd){ .fd = queue->sockets[port][i].fd,
+                                        .events = POLLIN };
+    return n;
+}
+
+static void
+count(struct nsp_bridge_lane *lane, struct nsp_io_stats *stats)
+{
+    const struct nsp_bridge_queue *queue = queue_of(lane);
+
     stats->kernel_dropped_pkts +=
         atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed);
     for (uint32_t port = 0; port < 2; port++)
@@ -525,3 +555,15 @@ nsp_bridge_queue_count(const struct nsp_bridge_queue *queue,
                                     &stats->kernel_dropped_pkts,
                                     &stats->device_errors);
 }
+
+static const struct nsp_bridge_lane_ops queue_ops = {
+    .rx_burst = rx_burst,
+    .tx_burst = tx_burst,
+    .drop_burst = drop_burst,
+    .inject = inject,
+    .can_receive = can_receive,
+    .must_send = must_send,
+    .list = list,
+    .count = count,
+    .close = queue_close,
+};

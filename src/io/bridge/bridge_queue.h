@@ -1,14 +1,13 @@
 #ifndef NSP_IO_BRIDGE_QUEUE_H
 #define NSP_IO_BRIDGE_QUEUE_H
+#include "io/bridge/bridge_lane.h"
 #include "io/bridge/bridge_port.h"
 #include "io/bridge/bridge_rooms.h"
 #include "io/bridge/bridge_socket.h"
-#include "netshaper/io.h"
-#include "os/os.h"
 
-/* What one worker forwards: its share of the queues of both ports, and the
- * memory that their sockets share, so that a frame crosses without being copied
- * here.
+/* What one worker forwards by AF_XDP: its share of the queues of both ports,
+ * and the memory that their sockets share, so that a frame crosses without
+ * being copied here.
  *
  *     fill --kernel--> rx --> engine --> tx --kernel--> completion --+
  *       ^                       |                                    |
@@ -51,8 +50,8 @@ struct nsp_bridge_frame {
 };
 
 struct nsp_bridge_queue {
+    struct nsp_bridge_lane lane;
     struct nsp_bridge_queue_config config;
-    struct nsp_wakeup wakeup;
     struct nsp_bridge_rooms rooms;
     struct nsp_bridge_memory memory; /* Theirs. */
     struct nsp_bridge_socket sockets[2][NSP_BRIDGE_QUEUES_MAX];
@@ -66,33 +65,9 @@ struct nsp_bridge_queue {
 
 /* Makes room and opens the sockets. Returns 0 or a negative errno: -EBUSY where
  * others have a queue, -ENOBUFS or -ENOMEM without memory to lock;
- * '*reterr_step' then says what failed. Either way the queue may be closed. */
+ * '*reterr_step' then says what failed. Either way the lane may be closed. */
 int nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
                           const struct nsp_bridge_queue_config *cfg,
                           const char **reterr_step) NSP_MUSTCHECK;
-void nsp_bridge_queue_close(struct nsp_bridge_queue *queue);
-
-/* As in struct nsp_io_ops. */
-uint32_t nsp_bridge_rx_burst(struct nsp_bridge_queue *queue, uint64_t now_ns,
-                             struct nsp_pkt *ret_pkts[], uint32_t max);
-uint32_t nsp_bridge_tx_burst(struct nsp_bridge_queue *queue,
-                             struct nsp_pkt *const pkts[], uint32_t n,
-                             bool ret_refused[]);
-void nsp_bridge_drop_burst(struct nsp_bridge_queue *queue,
-                           struct nsp_pkt *const pkts[], uint32_t n);
-int nsp_bridge_inject(struct nsp_bridge_queue *queue, const uint8_t *ip,
-                      uint32_t ip_bytes, bool reply,
-                      const struct nsp_pkt *like);
-
-/* False while nothing can be read for want of room. */
-bool nsp_bridge_queue_can_receive(const struct nsp_bridge_queue *queue);
-
-/* Tells whether frames wait for the kernel to take them, or room for it to have
- * sent them. */
-bool nsp_bridge_queue_must_send(const struct nsp_bridge_queue *queue);
-
-/* Adds what the kernel counts of the sockets. */
-void nsp_bridge_queue_count(const struct nsp_bridge_queue *queue,
-                            struct nsp_io_stats *stats);
 
 #endif /* NSP_IO_BRIDGE_QUEUE_H */

@@ -7,10 +7,10 @@
 
 #include "base/memory.h"
 #include "io/device.h"
-#include "os/linux/tap_link.h"
 #include "io/tap/tap_program.h"
 #include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
+#include "os/linux/tap_link.h"
 #include "os/linux/tc_hook.h"
 
 struct probe {

@@ -133,12 +133,7 @@ _Static_assert(sizeof(struct bpf_fib_lookup) % 8 == 0 &&
 static void
 put_beat_test(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
 {
-    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
-    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, divert->shared_fd);
-    nsp_beats_put_death_test(p, LABEL_LATE);
-    for (uint32_t q = 0; q < divert->queues; q++)
-        nsp_beats_put_test(p, (int32_t)(q * sizeof(struct nsp_beat)),
-                           LABEL_LATE);
+    nsp_beats_put_all_test(p, divert->shared_fd, divert->queues, LABEL_LATE);
 }
 
 /* Goes on at LABEL_WANTED with packets that the filter matches and no rule

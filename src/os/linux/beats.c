@@ -162,6 +162,17 @@ nsp_beats_put_test(struct nsp_bpf_program *p, int32_t beat_off, uint32_t late)
     nsp_bpf_jump_if_reg(p, BPF_JGT, R0, R1, late);
 }
 
+void
+nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd, uint32_t queues,
+                       uint32_t late)
+{
+    nsp_bpf_call(p, BPF_FUNC_ktime_get_ns);
+    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, map_fd);
+    nsp_beats_put_death_test(p, late);
+    for (uint32_t q = 0; q < queues; q++)
+        nsp_beats_put_test(p, (int32_t)(q * sizeof(struct nsp_beat)), late);
+}
+
 uint64_t
 nsp_beats_late_pkts(const struct nsp_beats *beats)
 {

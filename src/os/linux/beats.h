@@ -78,6 +78,12 @@ void nsp_beats_put_death_test(struct nsp_bpf_program *p, uint32_t dead);
 void nsp_beats_put_test(struct nsp_bpf_program *p, int32_t beat_off,
                         uint32_t late);
 
+/* Writes a test that goes on while the process and all its workers are alive,
+ * else to 'late': with the shared words, those of map 'map_fd', in R8 either
+ * way. Changes R0 to R5. */
+void nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd,
+                            uint32_t queues, uint32_t late);
+
 /* Packets that met nobody alive. */
 uint64_t nsp_beats_late_pkts(const struct nsp_beats *beats);
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -18,11 +19,12 @@
 #define TUN_F_USO6 0x40
 #endif
 
-#define TAP_FLAGS    (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
-#define NAME_PATTERN "nsp%d"
+#define TAP_FLAGS    (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)
+#define NAME_PATTERN NSP_TAP_LINK_PREFIX "%d"
 
+/* With one queue at most the kernel lets nobody join. */
 static int
-open_queue(struct nsp_tap_link *link, uint32_t index)
+open_queue(struct nsp_tap_link *link, uint32_t index, const char *name)
 {
     struct ifreq ifr;
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
@@ -30,8 +32,8 @@ open_queue(struct nsp_tap_link *link, uint32_t index)
     if (fd < 0)
         return -errno;
     link->fds[index] = fd;
-    nsp_ifreq_init(&ifr, index == 0 ? NAME_PATTERN : link->name);
-    ifr.ifr_flags = (short)TAP_FLAGS;
+    nsp_ifreq_init(&ifr, index > 0 ? link->name : name ? name : NAME_PATTERN);
+    ifr.ifr_flags = (short)(name ? TAP_FLAGS : TAP_FLAGS | IFF_MULTI_QUEUE);
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return -errno;
     if (index == 0)
@@ -112,7 +114,7 @@ nsp_tap_link_open(struct nsp_tap_link *link,
         link->fds[i] = -1;
     *reterr_step = "cannot make a TAP";
     for (uint32_t i = 0; i < cfg->queues; i++) {
-        err = open_queue(link, i);
+        err = open_queue(link, i, cfg->name);
         if (err < 0)
             return err;
     }
@@ -133,8 +135,24 @@ nsp_tap_link_close(struct nsp_tap_link *link)
     }
 }
 
+int
+nsp_tap_link_sink(const struct nsp_tap_link *link)
+{
+    struct sock_filter nothing = { .code = BPF_RET | BPF_K };
+    const struct sock_fprog program = { .len = 1, .filter = &nothing };
+
+    return ioctl(link->fds[0], TUNATTACHFILTER, &program) < 0 ? -errno : 0;
+}
+
 bool
 nsp_tap_link_is_ours(const char *name)
 {
-    return strncmp(name, "nsp", 3) == 0 && name[3] >= '0' && name[3] <= '9';
+    const size_t prefix = strlen(NSP_TAP_LINK_PREFIX);
+    const char *rest = name + prefix;
+
+    if (strncmp(name, NSP_TAP_LINK_PREFIX, prefix) != 0)
+        return false;
+    return (rest[0] >= '0' && rest[0] <= '9') ||
+           (rest[0] >= 'a' && rest[0] <= 'z' && rest[1] >= '0' &&
+            rest[1] <= '9');
 }

@@ -20,14 +20,16 @@ struct nsp_tap_link {
 };
 
 struct nsp_tap_link_config {
+    const char *name; /* Nobody else's, with one queue; NULL: any. */
     uint32_t queues;
     uint32_t queue_pkts; /* That may wait in each of the kernel's queues. */
     bool superpackets;   /* Else the kernel splits them first. */
 };
 
 /* Makes the TAP and brings it up. Returns 0 or a negative errno: -ENOENT or
- * -ENODEV without a TUN driver, -EPERM without the privilege; '*reterr_step'
- * then says what failed. Either way the link may be closed. */
+ * -ENODEV without a TUN driver, -EPERM without the privilege, -EBUSY where
+ * somebody has one of that name; '*reterr_step' then says what failed. Either
+ * way the link may be closed. */
 int nsp_tap_link_open(struct nsp_tap_link *link,
                       const struct nsp_tap_link_config *cfg,
                       const char **reterr_step) NSP_MUSTCHECK;
@@ -38,7 +40,13 @@ void nsp_tap_link_close(struct nsp_tap_link *link);
 int nsp_tap_link_set_superpackets(struct nsp_tap_link *link,
                                   bool superpackets) NSP_MUSTCHECK;
 
-/* Tells whether an interface is the TAP of a device. */
+/* Has the TAP drop all that it is sent, once those who listen there have heard
+ * it. Returns 0 or a negative errno. */
+int nsp_tap_link_sink(const struct nsp_tap_link *link) NSP_MUSTCHECK;
+
+/* Tells whether an interface is the TAP of a device. Names that are given begin
+ * with NSP_TAP_LINK_PREFIX and a number, or a letter and a number. */
+#define NSP_TAP_LINK_PREFIX "nsp"
 bool nsp_tap_link_is_ours(const char *name);
 
 #endif /* NSP_OS_LINUX_TAP_LINK_H */

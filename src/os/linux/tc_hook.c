@@ -37,6 +37,12 @@ begin(struct request *request, uint16_t type, uint16_t flags,
     return message;
 }
 
+static uint32_t
+parent_of(bool ingress)
+{
+    return TC_H_MAKE(TC_H_CLSACT, ingress ? TC_H_MIN_INGRESS : TC_H_MIN_EGRESS);
+}
+
 static int
 ask_qdisc(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags)
 {
@@ -59,8 +65,7 @@ ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
     struct nlmsghdr *message = begin(&request, type, flags, hook, &tc);
 
     tc->tcm_handle = FILTER_HANDLE;
-    tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, hook->ingress ? TC_H_MIN_INGRESS
-                                                          : TC_H_MIN_EGRESS);
+    tc->tcm_parent = parent_of(hook->ingress);
     tc->tcm_info = TC_H_MAKE(FILTER_PRIORITY << 16, htons(ETH_P_ALL));
     mnl_attr_put_strz(message, TCA_KIND, "bpf");
     if (program_fd >= 0) {
@@ -91,25 +96,37 @@ take_filter(const struct nlmsghdr *message, void *opaque)
     return MNL_CB_OK;
 }
 
+/* Adds the filters of one way. Returns 0 or a negative errno. */
+static int
+look(const struct nsp_tc_hook *hook, bool ingress, struct census *census)
+{
+    struct request request;
+    struct tcmsg *tc;
+    struct nlmsghdr *message =
+        begin(&request, RTM_GETTFILTER, NLM_F_DUMP, hook, &tc);
+
+    tc->tcm_parent = parent_of(ingress);
+    return nsp_rtnetlink_ask(message, take_filter, census);
+}
+
 /* Tells whether the qdisc has nothing but a filter of ours: then it was made
  * for that, by a process that was killed. */
 static bool
 is_left_behind(const struct nsp_tc_hook *hook)
 {
-    static const uint32_t parents[] = { TC_H_MIN_INGRESS, TC_H_MIN_EGRESS };
     struct census census = { 0 };
 
-    for (size_t i = 0; i < NSP_ARRAY_LEN(parents); i++) {
-        struct request request;
-        struct tcmsg *tc;
-        struct nlmsghdr *message =
-            begin(&request, RTM_GETTFILTER, NLM_F_DUMP, hook, &tc);
+    return look(hook, true, &census) == 0 && look(hook, false, &census) == 0 &&
+           census.ours && !census.others;
+}
 
-        tc->tcm_parent = TC_H_MAKE(TC_H_CLSACT, parents[i]);
-        if (nsp_rtnetlink_ask(message, take_filter, &census) < 0)
-            return false;
-    }
-    return census.ours && !census.others;
+bool
+nsp_tc_hook_is_left(uint32_t ifindex, bool ingress)
+{
+    const struct nsp_tc_hook hook = { .ifindex = ifindex };
+    struct census census = { 0 };
+
+    return look(&hook, ingress, &census) == 0 && census.ours;
 }
 
 static int

@@ -28,6 +28,10 @@ int nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
                        int program_fd, uint32_t ifindex,
                        bool ingress) NSP_MUSTCHECK;
 
+/* Tells whether a program of ours is in clsact there: that of a process that
+ * was killed, if nobody of us is at the interface now. */
+bool nsp_tc_hook_is_left(uint32_t ifindex, bool ingress);
+
 /* Puts another program in the place of the one attached, without a gap;
  * 'program_fd' may be closed afterwards. Returns 0 or a negative errno: the
  * interface has gone. */
