@@ -107,3 +107,15 @@ def test_the_stack_decides_what_it_can(net):
     assert is_silent(net, 3)
     assert transfer(net, net.far, FAR)
     assert shape.end()["dropped"]["rule"]["pkts"] == 3
+
+
+@pytest.mark.parametrize("ports", ["p0,p1", "m0,m1"])
+@pytest.mark.parametrize("options", [[], ["--busy-poll"]])
+def test_ends_when_its_program_in_the_stack_is_taken_off(net, ports,
+                                                         options):
+    shape = Shape(net.middle, "--on", "bridge:" + ports, *options)
+    assert answers_in_time(net)
+    first = ports.partition(",")[0]
+    do(net.middle, f"tc filter del dev {first} ingress")
+    last_words(shape, f"somebody took the clsact program off {first}")
+    assert traces(net) == []

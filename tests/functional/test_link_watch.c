@@ -42,7 +42,7 @@ open_small(void)
     struct nsp_link_watch watch;
     int room = ROOM_BYTES;
 
-    CHECK_EQ(nsp_link_watch_open(&watch), 0);
+    CHECK_EQ(nsp_link_watch_open(&watch, false), 0);
     CHECK_EQ(setsockopt(watch.fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room),
              0);
     return watch;

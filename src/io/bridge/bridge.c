@@ -151,12 +151,31 @@ check_program(struct nsp_io *io, const struct nsp_bridge_port *port)
                    link.xdp_id, port->name);
 }
 
+/* Without the program in the stack frames that others let pass would end. */
+static void
+check_filter(struct nsp_io *io, const struct nsp_bridge_port *port)
+{
+    struct nsp_bridge_link link;
+
+    if (atomic_load(&io->quiesced) || !port->tc.attached ||
+        nsp_bridge_port_look(port->name, &link) < 0 ||
+        link.ifindex != port->ifindex ||
+        nsp_tc_hook_is_left(port->ifindex, true))
+        return;
+    end_device(io, -ENOENT, "somebody took the clsact program off %s",
+               port->name);
+}
+
 static void
 take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
              const struct nsp_link_news *news)
 {
     uint32_t queues;
 
+    if (news->filters) {
+        check_filter(io, port);
+        return;
+    }
     if (news->removed) {
         end_device(io, -ENODEV, "interface %s was removed", port->name);
         return;
@@ -190,8 +209,10 @@ read_news(struct nsp_io *io)
 {
     if (!nsp_link_watch_read(&io->watch, take_news, io))
         return;
-    for (uint32_t port = 0; port < 2; port++)
+    for (uint32_t port = 0; port < 2; port++) {
         nsp_link_watch_miss(io->ports[port].ifindex, take_news, io);
+        check_filter(io, &io->ports[port]);
+    }
 }
 
 /* --- Packets -------------------------------------------------------------- */

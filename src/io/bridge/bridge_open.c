@@ -243,7 +243,7 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
         result = open_beats(io, device, reterr);
     if (result != NSP_OK)
         return result;
-    err = nsp_link_watch_open(&io->watch);
+    err = nsp_link_watch_open(&io->watch, true);
     if (err < 0)
         return nsp_bridge_fail_step(reterr, err, "cannot watch the interfaces");
     result = open_lanes(io, cfg, reterr);

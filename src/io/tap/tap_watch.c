@@ -181,7 +181,7 @@ watch(void *context)
 int
 nsp_tap_watch_open(struct nsp_tap_watcher *watcher)
 {
-    return nsp_link_watch_open(&watcher->watch);
+    return nsp_link_watch_open(&watcher->watch, false);
 }
 
 int

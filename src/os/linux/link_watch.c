@@ -21,9 +21,10 @@
 #define REQUEST_BYTES      128u
 
 int
-nsp_link_watch_open(struct nsp_link_watch *watch)
+nsp_link_watch_open(struct nsp_link_watch *watch, bool filters)
 {
-    int fd = nsp_rtnetlink_open(RTMGRP_LINK);
+    int fd =
+        nsp_rtnetlink_open(filters ? RTMGRP_LINK | RTMGRP_TC : RTMGRP_LINK);
     int room = ROOM_BYTES;
 
     if (fd < 0)
@@ -82,6 +83,24 @@ take_attribute(const struct nlattr *attribute, void *opaque)
     return MNL_CB_OK;
 }
 
+/* Tells whether it is of traffic control. */
+static bool
+read_filters(const struct nlmsghdr *message, nsp_link_news_fn *tell,
+             void *context)
+{
+    const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
+    struct nsp_link_news news = { .filters = true };
+
+    if (message->nlmsg_type < RTM_NEWQDISC ||
+        message->nlmsg_type > RTM_GETTFILTER)
+        return false;
+    if (mnl_nlmsg_get_payload_len(message) >= sizeof *tc) {
+        news.ifindex = (uint32_t)tc->tcm_ifindex;
+        tell(context, &news);
+    }
+    return true;
+}
+
 static void
 read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
              void *context)
@@ -89,7 +108,8 @@ read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
     const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
     struct nsp_link_news news = { 0 };
 
-    if (mnl_nlmsg_get_payload_len(message) < sizeof *info ||
+    if (read_filters(message, tell, context) ||
+        mnl_nlmsg_get_payload_len(message) < sizeof *info ||
         info->ifi_family == AF_BRIDGE)
         return;
     news.ifindex = (uint32_t)info->ifi_index;

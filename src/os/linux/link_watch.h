@@ -16,6 +16,7 @@ struct nsp_link_watch {
 struct nsp_link_news {
     uint32_t ifindex;
     bool removed; /* Then the rest is not known. */
+    bool filters; /* Of its traffic control changed; the rest is not told. */
     bool up;
     char name[IF_NAMESIZE]; /* Empty: not told. */
     uint16_t type;          /* ARPHRD_*. */
@@ -26,9 +27,10 @@ struct nsp_link_news {
 };
 typedef void nsp_link_news_fn(void *context, const struct nsp_link_news *news);
 
-/* Watches the calling thread's network namespace. Returns 0 or a negative
- * errno. */
-int nsp_link_watch_open(struct nsp_link_watch *watch) NSP_MUSTCHECK;
+/* Watches the calling thread's network namespace, filters of traffic control
+ * included where asked to. Returns 0 or a negative errno. */
+int nsp_link_watch_open(struct nsp_link_watch *watch,
+                        bool filters) NSP_MUSTCHECK;
 void nsp_link_watch_close(struct nsp_link_watch *watch);
 
 /* Hands what there is to 'tell', without waiting. Where the kernel had more
