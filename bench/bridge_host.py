@@ -4,7 +4,9 @@ Needs root, since eBPF does not work in user namespaces.
 
 Small packets under a policy of a thousand rules, beside a program that only
 moves frames; TCP with all offloads on; then what it costs to be there: time
-added to a ping, processor time without traffic."""
+added to a ping, processor time without traffic. And the first two once more
+through macvlans, whose driver has no XDP: beside a program that joins them by
+packet sockets alone."""
 
 import json
 import operator
@@ -13,7 +15,7 @@ import tempfile
 import time
 
 from hosts import (Program, alone, bulk_gbitps, by_turns, idle_percent,
-                   median_of, on, ping_us, possible, processor_seconds, run,
+                   macvlans, median_of, on, ping_us, possible, processor_seconds, run,
                    write_rules)
 
 CLIENT, SERVER = "10.80.0.1", "10.80.0.2"
@@ -72,6 +74,29 @@ def measure_small(args, table, policy):
               "%.0f" % told, "%.0f" % all_)
 
 
+def measure_stack(args, table, ports):
+    mover = args.build / "bench" / "packet_reference", *ports
+    with tempfile.TemporaryDirectory() as folder:
+        policy = write_rules(folder, "bridge: [%s, %s]" % ports)
+        ours = (args.build / "nsp", "run", "--json", "--no-offload", "--control",
+                "", policy)
+        ways = {
+            "mover": lambda: Program("router", *alone(-1, *mover)),
+            "ours": lambda: Program("router", *alone(-1, *ours)),
+        }
+        for name, unit, measure in (
+                ("60 B, kpps", "%.0f",
+                 lambda: flood_kpps(args, "server", "eth0")),
+                ("TCP, Gbit/s", "%.2f",
+                 lambda: bulk_gbitps(args.seconds, server=SERVER))):
+            got = by_turns(args.rounds, ways, measure)
+            ratio = median_of(got, "ours", "mover", operator.truediv)
+            table.add("bridge in the stack, 1,000 rules, %s, mover" % name,
+                      unit % statistics.median(got["ours"]),
+                      unit % statistics.median(got["mover"]), "%.2f" % ratio,
+                      ">= 0.9", ratio >= 0.9)
+
+
 def nsp(args, *options):
     return Program("router", args.build / "nsp", "shape", "--json", "--on",
                    "bridge:%s,%s" % PORTS, *options)
@@ -99,3 +124,5 @@ def measure_bridge(args, table):
     with tempfile.TemporaryDirectory() as folder:
         measure_small(args, table, write_rules(folder, "bridge: [%s, %s]" % PORTS))
     measure_presence(args, table)
+    with macvlans() as ports:
+        measure_stack(args, table, ports)

@@ -181,6 +181,19 @@ def possible(args, backend):
                           stdout=subprocess.DEVNULL, check=False).returncode == 0
 
 
+@contextlib.contextmanager
+def macvlans():
+    """The names of two interfaces beside the router's, whose driver has no XDP."""
+    names = "mac1", "mac2"
+    for port, name in zip(("to1", "to2"), names):
+        run("router", "ip", "link", "add", name, "link", port, "type",
+            "macvlan", "mode", "passthru")
+        run("router", "ip", "link", "set", name, "up")
+    yield names
+    for name in names:
+        run("router", "ip", "link", "del", name)
+
+
 def write_rules(folder, intercept):
     """A thousand rules, none of which the traffic matches."""
     chance = random.Random(1)
