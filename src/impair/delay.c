@@ -124,25 +124,42 @@ curve_z(int point)
     return (double)point / CURVE_STEPS - CURVE_DEVIATIONS;
 }
 
+/* The same in whole nanoseconds, within what a delay may be. */
+static int64_t
+whole_delay_at(const struct nsp_delay_config *cfg, double z)
+{
+    const double most = (double)NSP_DELAY_NS_MAX;
+    double value = delay_at(cfg, z);
+
+    if (value > most)
+        value = most;
+    if (value < -most)
+        value = -most;
+    return (int64_t)(value + (value < 0 ? -0.5 : 0.5));
+}
+
 static void
 fill_curve(int64_t *curve, const struct nsp_delay_config *cfg)
 {
-    const double most = (double)NSP_DELAY_NS_MAX;
-
     for (int i = 0; i < CURVE_POINTS; i++) {
-        double value;
+        double z = curve_z(i);
 
-        if (!is_normal_kind(cfg->kind)) {
-            value = (1 - nsp_real_normal_tail(curve_z(i))) * 4294967295.0;
-            curve[i] = (int64_t)value;
-            continue;
-        }
-        value = delay_at(cfg, curve_z(i));
-        if (value > most)
-            value = most;
-        if (value < -most)
-            value = -most;
-        curve[i] = (int64_t)(value + (value < 0 ? -0.5 : 0.5));
+        if (is_normal_kind(cfg->kind))
+            curve[i] = whole_delay_at(cfg, z);
+        else
+            curve[i] = (int64_t)((1 - nsp_real_normal_tail(z)) * 4294967295.0);
+    }
+}
+
+static void
+fill_delays(int64_t *delays, const int32_t *points,
+            const struct nsp_delay_config *cfg)
+{
+    for (uint32_t i = 0; i < NSP_NORMAL_POINTS; i++) {
+        double z = points[i] / (double)NSP_NORMAL_ONE;
+
+        *delays++ = whole_delay_at(cfg, -z);
+        *delays++ = whole_delay_at(cfg, z);
     }
 }
 
@@ -154,6 +171,24 @@ compare_values(const void *a, const void *b)
     int x = *(const int16_t *)a, y = *(const int16_t *)b;
 
     return (x > y) - (x < y);
+}
+
+/* What draws nothing but delays of a normal kind needs one table, with their
+ * values at the points of the normal. */
+static int
+make_delays(struct nsp_delay *delay, const struct nsp_delay_config *cfg)
+{
+    int32_t *points =
+        nsp_alloc(&delay->allocator, NSP_NORMAL_POINTS, sizeof *points);
+
+    delay->delays = nsp_alloc(&delay->allocator, 2 * NSP_NORMAL_POINTS,
+                              sizeof *delay->delays);
+    if (points && delay->delays) {
+        nsp_normal_fill(points);
+        fill_delays(delay->delays, points, cfg);
+    }
+    nsp_release(&delay->allocator, points);
+    return points && delay->delays ? 0 : -ENOMEM;
 }
 
 static int
@@ -215,8 +250,10 @@ nsp_delay_init(struct nsp_delay *delay, const struct nsp_delay_config *cfg,
         .allocator = nsp_allocator_or_libc(allocator),
     };
     err = make_lists(delay, cfg);
-    if (err == 0 && (is_normal_kind(cfg->kind) || cfg->correlation_ppm != 0))
+    if (err == 0 && cfg->correlation_ppm != 0)
         err = make_curve(delay, cfg);
+    else if (err == 0 && is_normal_kind(cfg->kind))
+        err = make_delays(delay, cfg);
     if (err != 0)
         nsp_delay_fini(delay);
     return err;
@@ -225,10 +262,12 @@ nsp_delay_init(struct nsp_delay *delay, const struct nsp_delay_config *cfg,
 void
 nsp_delay_fini(struct nsp_delay *delay)
 {
+    nsp_release(&delay->allocator, delay->delays);
     nsp_release(&delay->allocator, delay->normal_points);
     nsp_release(&delay->allocator, delay->curve);
     nsp_release(&delay->allocator, delay->table);
     nsp_release(&delay->allocator, delay->trace_ns);
+    delay->delays = NULL;
     delay->normal_points = NULL;
     delay->curve = NULL;
     delay->table = NULL;
@@ -245,8 +284,6 @@ next_z(const struct nsp_delay *delay, struct nsp_delay_state *state,
 {
     int64_t z = nsp_normal_draw(delay->normal_points, random);
 
-    if (delay->rho == 0)
-        return z;
     if (state->begun)
         z = (delay->rho * state->z + delay->rest * z) / RHO_ONE;
     if (z > Z_MAX)
@@ -256,6 +293,16 @@ next_z(const struct nsp_delay *delay, struct nsp_delay_state *state,
     state->begun = true;
     state->z = (int32_t)z;
     return z;
+}
+
+/* The next delay of a normal kind, which nothing before has a part in. */
+static NSP_ALWAYS_INLINE int64_t
+draw_delay(const int64_t *delays, struct nsp_prng *random)
+{
+    struct nsp_normal_place place = nsp_normal_place(nsp_prng_next(random));
+    const int64_t *at = delays + 2 * place.point + place.above;
+
+    return at[0] + (((at[2] - at[0]) * place.within) >> NSP_NORMAL_WITHIN_BITS);
 }
 
 static int64_t
@@ -309,6 +356,8 @@ next_delay(const struct nsp_delay *delay, struct nsp_delay_state *state,
 {
     uint64_t u;
 
+    if (delay->delays)
+        return draw_delay(delay->delays, random);
     if (delay->kind == NSP_DELAY_CONSTANT)
         return delay->mean_ns;
     if (delay->kind == NSP_DELAY_TRACE)
@@ -369,6 +418,33 @@ add_even(struct moments *m, double weight, double a, double b)
 }
 
 static void
+add_curve(struct moments *m, const int64_t *curve)
+{
+    for (int i = 0; i + 1 < CURVE_POINTS; i++)
+        add_even(m,
+                 nsp_real_normal_tail(curve_z(i)) -
+                     nsp_real_normal_tail(curve_z(i + 1)),
+                 (double)curve[i], (double)curve[i + 1]);
+}
+
+/* Each halving of the tail weighs half of the one before, but the last, which
+ * is all the rest. */
+static void
+add_drawn(struct moments *m, const int64_t *delays)
+{
+    double weight = 0.25 / NSP_NORMAL_CELLS;
+
+    for (uint32_t i = 0; i + 1 < NSP_NORMAL_POINTS; i++, delays += 2) {
+        bool last = i + NSP_NORMAL_CELLS + 1 >= NSP_NORMAL_POINTS;
+
+        if (i != 0 && i % NSP_NORMAL_CELLS == 0 && !last)
+            weight /= 2;
+        add_even(m, weight, (double)delays[2], (double)delays[0]);
+        add_even(m, weight, (double)delays[1], (double)delays[3]);
+    }
+}
+
+static void
 add_all(const struct nsp_delay *delay, struct moments *m)
 {
     double mean = (double)delay->mean_ns, spread = (double)delay->spread_ns;
@@ -390,11 +466,10 @@ add_all(const struct nsp_delay *delay, struct moments *m)
         }
         break;
     default:
-        for (int i = 0; i + 1 < CURVE_POINTS; i++)
-            add_even(m,
-                     nsp_real_normal_tail(curve_z(i)) -
-                         nsp_real_normal_tail(curve_z(i + 1)),
-                     (double)delay->curve[i], (double)delay->curve[i + 1]);
+        if (delay->delays)
+            add_drawn(m, delay->delays);
+        else
+            add_curve(m, delay->curve);
     }
 }
 

@@ -28,7 +28,7 @@
  * Threads  A delay is immutable once made; a state and a generator have one
  *          owner.
  * Cost     At most one number of the generator for each packet, whatever it was
- *          before; below 20 ns. No allocation after init: up to 16 KiB beside a
+ *          before; below 20 ns. No allocation after init: up to 21 KiB beside a
  *          table or trace. */
 
 struct nsp_delay {
@@ -37,6 +37,8 @@ struct nsp_delay {
     bool draws_normal; /* Each packet draws a normal number. */
     int64_t rho, rest; /* Of 2^30: rho and sqrt(1 - rho^2). */
     int64_t mean_ns, spread_ns;
+    int64_t *delays; /* At the points of impair/normal.h, below the mean and
+                      * above it; NULL where the next three are used. */
     int32_t *normal_points; /* impair/normal.h; NULL when nothing is normal. */
     int64_t *curve;         /* By z: the delay or, of uniform delays and
                              * tables, Phi(z) in units of 2^-32. */

@@ -273,7 +273,8 @@ TEST(delay_facts_are_what_a_sample_has)
     }
 }
 
-/* The closed forms for a normal delay with its negative part at 0. */
+/* The closed forms for a normal delay with its negative part at 0; the table
+ * that is drawn by differs from these by up to 11 in a million. */
 TEST(delay_facts_tell_how_far_clamping_distorts)
 {
     for (uint64_t mean_ns = 0; mean_ns <= 40 * MS; mean_ns += 5 * MS) {
@@ -291,7 +292,7 @@ TEST(delay_facts_tell_how_far_clamping_distorts)
 
         make_delay(&delay, &cfg);
         nsp_delay_read_facts(&delay, &facts);
-        CHECK(is_near(facts.clamped_ppm, 1e6 * phi(-at), 10));
+        CHECK(is_near(facts.clamped_ppm, 1e6 * phi(-at), 15));
         CHECK(is_near((double)facts.mean_ns, clamped_mean, 1000));
         CHECK(is_near((double)facts.sd_ns,
                       sqrt(square - clamped_mean * clamped_mean), 1000));
