@@ -26,6 +26,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench/arguments.h"
+
 #define NS_PER_S    INT64_C(1000000000)
 #define CHUNK_BYTES ((size_t)128 << 10)
 
@@ -127,36 +129,22 @@ receive(uint16_t port, int64_t skip_ns)
     close(fd);
 }
 
-static double
-number(const char *text, double low, double high)
-{
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end != text && *end == '\0' && value >= low && value <= high)
-        return value;
-    fprintf(stderr, "tcp_bulk: %s: expected %g to %g\n", text, low, high);
-    exit(2);
-}
-
 static int64_t
 seconds_to_ns(const char *text)
 {
-    return (int64_t)(number(text, 0, 86400) * 1e9);
+    return (int64_t)(bench_read_number(text, 0, 86400) * 1e9);
 }
 
 int
 main(int argc, char *argv[])
 {
-    struct sockaddr_in to = { .sin_family = AF_INET };
+    struct sockaddr_in to;
 
-    if (argc == 5 && strcmp(argv[1], "send") == 0 &&
-        inet_pton(AF_INET, argv[2], &to.sin_addr) == 1) {
-        to.sin_port = htons((uint16_t)number(argv[3], 1, UINT16_MAX));
+    if (argc == 5 && strcmp(argv[1], "send") == 0) {
+        to = bench_read_address(argv[2], argv[3]);
         send_for(&to, seconds_to_ns(argv[4]));
     } else if (argc == 4 && strcmp(argv[1], "receive") == 0) {
-        receive((uint16_t)number(argv[2], 1, UINT16_MAX),
-                seconds_to_ns(argv[3]));
+        receive(bench_read_port(argv[2]), seconds_to_ns(argv[3]));
     } else {
         fprintf(stderr, "usage: tcp_bulk send ADDRESS PORT SECONDS\n"
                         "       tcp_bulk receive PORT SKIP_SECONDS\n");

@@ -24,6 +24,8 @@
 #include <sys/time.h>
 #include <time.h>
 
+#include "bench/arguments.h"
+
 #define NS_PER_S      INT64_C(1000000000)
 #define IP_UDP_BYTES  28
 #define PAYLOAD_MAX   65507
@@ -199,32 +201,20 @@ receive_flow(uint16_t port, double seconds)
 
 /* --- Command line -------------------------------------------------------- */
 
-static double
-number(const char *text, double low, double high)
-{
-    char *end;
-    double value = strtod(text, &end);
-
-    if (end != text && *end == '\0' && value >= low && value <= high)
-        return value;
-    fprintf(stderr, "udp_flow: %s: expected %g to %g\n", text, low, high);
-    exit(2);
-}
-
 int
 main(int argc, char *argv[])
 {
-    struct sockaddr_in to = { .sin_family = AF_INET };
+    struct sockaddr_in to;
 
-    if (argc == 7 && strcmp(argv[1], "send") == 0 &&
-        inet_pton(AF_INET, argv[2], &to.sin_addr) == 1) {
-        to.sin_port = htons((uint16_t)number(argv[3], 1, UINT16_MAX));
-        send_flow(&to, number(argv[4], 1, 1e7),
-                  (size_t)number(argv[5], sizeof(struct stamp), PAYLOAD_MAX),
-                  number(argv[6], 0, 86400));
+    if (argc == 7 && strcmp(argv[1], "send") == 0) {
+        to = bench_read_address(argv[2], argv[3]);
+        send_flow(&to, bench_read_number(argv[4], 1, 1e7),
+                  (size_t)bench_read_number(argv[5], sizeof(struct stamp),
+                                            PAYLOAD_MAX),
+                  bench_read_number(argv[6], 0, 86400));
     } else if (argc == 4 && strcmp(argv[1], "receive") == 0) {
-        receive_flow((uint16_t)number(argv[2], 1, UINT16_MAX),
-                     number(argv[3], 0, 86400));
+        receive_flow(bench_read_port(argv[2]),
+                     bench_read_number(argv[3], 0, 86400));
     } else {
         fprintf(stderr,
                 "usage: udp_flow send ADDRESS PORT PPS PAYLOAD SECONDS\n"
