@@ -214,7 +214,6 @@ nsp_checks_retry(struct nsp_checks *checks, const struct nsp_checks *again)
 {
     for (uint32_t i = 0; i < checks->count; i++) {
         struct nsp_check *check = &checks->list[i];
-
         uint32_t attempts = check->attempts;
 
         for (uint32_t j = 0; j < again->count && wants_retry(check, attempts);

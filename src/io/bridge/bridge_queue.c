@@ -460,7 +460,6 @@ gather(struct nsp_bridge_queue *queue, struct nsp_bridge_ring *rx,
 
     for (uint32_t i = 0; i < pieces; i++) {
         const struct xdp_desc *piece = nsp_bridge_ring_next_desc(rx);
-
         const uint64_t at = nsp_bridge_place_of(piece->addr);
 
         if (bytes <= max && piece->len <= max - bytes)
