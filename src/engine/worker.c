@@ -116,7 +116,7 @@ note_essential(struct nsp_worker *w, struct nsp_pkt *const pkts[], uint32_t n)
         enum nsp_essential essential;
 
         if (pkts[i]->l4 == NSP_L4_TCP)
-            continue;
+            continue; /* Most are, and none of it is essential. */
         essential = nsp_pkt_essential(pkts[i]);
         if ((spared >> essential & 1) != 0)
             pkts[i]->essential = (uint8_t)essential;
