@@ -334,10 +334,13 @@ def test_tells_how_to_get_outside(nsp, place):
 
 
 def failing_pasta(place):
+    """One that has told its number when it fails."""
     folder = place + "/failing"
     os.makedirs(folder, exist_ok=True)
     with open(folder + "/pasta", "w", encoding="ascii") as pasta:
-        pasta.write("#!/bin/sh\necho 'no route' >&2\nexit 1\n")
+        pasta.write("#!/bin/sh\n"
+                    "while [ \"$1\" != --pid ]; do shift; done\n"
+                    "echo $$ > \"$2\"; echo 'no route' >&2; exit 1\n")
     os.chmod(folder + "/pasta", 0o755)
     return {"PATH": folder + ":" + os.environ["PATH"]}
 
