@@ -153,7 +153,7 @@ begin(char *names[])
     for (uint32_t port = 0; port < 2 && err == 0; port++) {
         struct nsp_bridge_socket_config cfg = { .queue = 0 };
 
-        ports[port].xdp_fd = -1;
+        ports[port].xdp_fd = ports[port].tc_fd = -1;
         err = nsp_bridge_port_find(&ports[port], names[port]);
         cfg.ifindex = ports[port].ifindex;
         if (err == 0)

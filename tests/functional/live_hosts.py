@@ -187,10 +187,12 @@ def do(host, command):
     assert done.returncode == 0, done.stderr
 
 
-def join(middle, end, port, name, addresses):
-    """Links 'middle' and 'end', whose interface 'name' gets the addresses."""
-    do(middle, f"ip link add {port} type veth peer name {name} netns "
-       f"{end.keeper.pid}")
+def join(middle, end, port, name, addresses, queues=None):
+    """Links 'middle' and 'end', whose interface 'name' gets the addresses; both
+    with so many queues, or one."""
+    many = f"numrxqueues {queues} numtxqueues {queues}" if queues else ""
+    do(middle, f"ip link add {port} {many} type veth peer name {name} {many} "
+       f"netns {end.keeper.pid}")
     for command in (f"ip address add {addresses[0]}/24 dev {name}",
                     f"ip address add {addresses[1]}/64 dev {name} nodad",
                     "ip link set lo up", f"ip link set {name} up"):

@@ -13,13 +13,10 @@
  *   hung      The programs find no sign of life in the shared words, and do the
  *             same.
  *   overrun   The kernel drops what finds no frame or a full ring, and counts.
- *   changed   An interface that is down is waited for. One that is removed,
- *             or loses a program of ours, ends the device; in the driver also
- *             one that gets another number of queues. */
+ *   changed   bridge_watch.c tells. */
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -53,6 +50,7 @@ bridge_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     io->beats.map_fd = io->watch.fd = -1;
     nsp_bpf_decider_init(&io->decider);
     io->ports[0].xdp_fd = io->ports[1].xdp_fd = -1;
+    io->ports[0].tc_fd = io->ports[1].tc_fd = -1;
     io->steers[0].sockets_fd = io->steers[1].sockets_fd = -1;
     io->allocator = allocator;
     io->log = cfg->log;
@@ -109,110 +107,11 @@ bridge_close(struct nsp_io *io)
     nsp_release(&io->allocator, io);
 }
 
-/* --- Interfaces that change ----------------------------------------------- */
-
 static void
 bridge_wake(struct nsp_io *io)
 {
     for (uint32_t i = 0; i < io->lanes_open; i++)
         nsp_wakeup_set(&io->lanes[i]->wakeup);
-}
-
-static void NSP_PRINTF(3, 4)
-    end_device(struct nsp_io *io, int err, const char *format, ...)
-{
-    va_list args;
-
-    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0)
-        return;
-    va_start(args, format);
-    vsnprintf(io->ended, sizeof io->ended, format, args);
-    va_end(args);
-    atomic_store_explicit(&io->status, err, memory_order_release);
-    bridge_wake(io);
-}
-
-/* News may be older than our own program: asks for the present one. */
-static void
-check_program(struct nsp_io *io, const struct nsp_bridge_port *port)
-{
-    struct nsp_bridge_link link;
-
-    if (atomic_load(&io->quiesced) ||
-        nsp_bridge_port_look(port->name, &link) < 0 ||
-        link.ifindex != port->ifindex ||
-        nsp_bridge_port_owns(port, link.xdp_id))
-        return;
-    if (link.xdp_id == 0)
-        end_device(io, -ENOENT, "somebody took the XDP program off %s",
-                   port->name);
-    else
-        end_device(io, -EBUSY, "somebody put another XDP program (id %u) at %s",
-                   link.xdp_id, port->name);
-}
-
-/* Without the program in the stack frames that others let pass would end. */
-static void
-check_filter(struct nsp_io *io, const struct nsp_bridge_port *port)
-{
-    struct nsp_bridge_link link;
-
-    if (atomic_load(&io->quiesced) || !port->tc.attached ||
-        nsp_bridge_port_look(port->name, &link) < 0 ||
-        link.ifindex != port->ifindex ||
-        nsp_tc_hook_is_left(port->ifindex, true))
-        return;
-    end_device(io, -ENOENT, "somebody took the clsact program off %s",
-               port->name);
-}
-
-static void
-take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
-             const struct nsp_link_news *news)
-{
-    uint32_t queues;
-
-    if (news->filters) {
-        check_filter(io, port);
-        return;
-    }
-    if (news->removed) {
-        end_device(io, -ENODEV, "interface %s was removed", port->name);
-        return;
-    }
-    if (news->mtu != 0)
-        atomic_store_explicit(&port->mtu, news->mtu, memory_order_relaxed);
-    atomic_store_explicit(&port->up, news->up, memory_order_relaxed);
-    if (io->by_stack)
-        return;
-    if (news->tells_xdp && !nsp_bridge_port_owns(port, news->xdp_prog_id))
-        check_program(io, port);
-    queues = nsp_bridge_port_count_queues(port);
-    if (queues != port->queues)
-        end_device(io, -ESTALE, "interface %s now has %u queues, not %u",
-                   port->name, queues, port->queues);
-}
-
-static void
-take_news(void *context, const struct nsp_link_news *news)
-{
-    struct nsp_io *io = context;
-
-    for (uint32_t port = 0; port < 2; port++)
-        if (io->ports[port].ifindex == news->ifindex)
-            take_news_of(io, &io->ports[port], news);
-}
-
-/* Where some was lost, it may have been that a port went. */
-static void
-read_news(struct nsp_io *io)
-{
-    if (!nsp_link_watch_read(&io->watch, take_news, io))
-        return;
-    for (uint32_t port = 0; port < 2; port++) {
-        nsp_link_watch_miss(io->ports[port].ifindex, take_news, io);
-        check_filter(io, &io->ports[port]);
-    }
 }
 
 /* --- Packets -------------------------------------------------------------- */
@@ -224,8 +123,9 @@ bridge_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
     nsp_beats_alive(&io->beats, queue);
     if (queue == 0 && now_ns - io->watched_ns >= WATCH_NS) {
         io->watched_ns = now_ns;
-        read_news(io);
+        nsp_bridge_read_news(io);
     }
+    nsp_bridge_follow(io, queue);
     /* The engine asks for the status where nothing comes. */
     if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0 &&
         !atomic_load_explicit(&io->quiesced, memory_order_relaxed))
@@ -290,7 +190,7 @@ sleep_on(void *context, uint64_t timeout_ns)
     if (fds[0].revents != 0)
         nsp_wakeup_wait(&lane->wakeup, -1, 0);
     if (fds[1].revents != 0)
-        read_news(io);
+        nsp_bridge_read_news(io);
     return n > 0;
 }
 
@@ -323,8 +223,10 @@ static void
 bridge_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
+    nsp_gate_lock(io->programs_gate);
     for (uint32_t i = 0; i < io->queue_count; i++)
         io->lanes[i]->ops->count(io->lanes[i], ret);
+    nsp_gate_unlock(io->programs_gate);
     if (io->fail_closed)
         ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
 }

@@ -27,11 +27,13 @@ struct nsp_io {
 
     /* What the programs are made of, and a gate for who replaces them. */
     struct nsp_bridge_steer steers[2];
-    struct nsp_bpf_decider decider; /* By rules of the kernel. */
+    struct nsp_bpf_decider decider;  /* By rules of the kernel, ... */
+    struct nsp_bpf_offload *offload; /* ... these now; or NULL. */
     struct nsp_gate *programs_gate;
 
     struct nsp_link_watch watch; /* Read by worker 0: when it sleeps, */
     uint64_t watched_ns;         /* ... and now and then when it does not. */
+    _Atomic uint32_t bindings;   /* How often queues have changed. */
     char ended[96];              /* Why the device has ended. */
     _Atomic int status;          /* Published behind 'ended'. */
     atomic_bool quiesced;        /* Packets that came before may be read. */
@@ -60,12 +62,22 @@ int nsp_bridge_open_stack(struct nsp_io *io, const struct nsp_io_config *cfg,
 /* Closes the lanes that are open, and their sinks. */
 void nsp_bridge_close_lanes(struct nsp_io *io);
 
+/* Reads what became of the interfaces; worker 0. */
+void nsp_bridge_read_news(struct nsp_io *io);
+
+/* Binds a worker's sockets anew where that has changed the queues. */
+void nsp_bridge_follow(struct nsp_io *io, uint32_t worker);
+
 /* Errors for humans, each of which returns its result: of the system at 'step',
  * of a program that was to be loaded, of interface 'name'. */
 int nsp_bridge_fail_step(struct nsp_diag *reterr, int err, const char *step);
 int nsp_bridge_fail_program(struct nsp_diag *reterr, int err, const char *what);
 int nsp_bridge_fail_port(struct nsp_diag *reterr, int err, const char *name);
 int nsp_bridge_fail_clsact(struct nsp_diag *reterr, int err);
+
+/* Puts the same programs in their place anew: drivers run the one that was
+ * there on the queues of then. Returns 0 or a negative errno. */
+int nsp_bridge_reload(struct nsp_io *io) NSP_MUSTCHECK;
 
 /* As in struct nsp_io_ops. */
 int nsp_bridge_offload(struct nsp_io *io,

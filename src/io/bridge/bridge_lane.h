@@ -41,7 +41,7 @@ struct nsp_bridge_lane_ops {
      * most NSP_BRIDGE_LANE_FDS_MAX. */
     uint32_t (*list)(const struct nsp_bridge_lane *lane, struct pollfd ret[]);
 
-    /* Adds what the kernel counts of the sockets. */
+    /* Adds what the kernel counts of the sockets; not during a rebind. */
     void (*count)(struct nsp_bridge_lane *lane, struct nsp_io_stats *stats);
 
     /* Accepts one that is half open. */
@@ -51,7 +51,8 @@ struct nsp_bridge_lane_ops {
 struct nsp_bridge_lane {
     const struct nsp_bridge_lane_ops *ops;
     struct nsp_wakeup wakeup;
-    uint32_t index; /* Of the worker. */
+    uint32_t index;    /* Of the worker. */
+    uint32_t bindings; /* Changes of queues that it has followed. */
 };
 
 #endif /* NSP_IO_BRIDGE_LANE_H */

@@ -32,7 +32,7 @@ static int
 replace_program(const struct nsp_io *io, struct nsp_bridge_port *port, int fd)
 {
     if (io->by_stack)
-        return port->tc.attached ? nsp_tc_hook_replace(&port->tc, fd) : 0;
+        return port->tc.attached ? nsp_bridge_port_replace_tc(port, fd) : 0;
     return port->xdp_fd >= 0 ? nsp_bridge_port_replace_xdp(port, fd) : 0;
 }
 
@@ -53,6 +53,16 @@ replace_programs(struct nsp_io *io, const int fds[2])
 }
 
 int
+nsp_bridge_reload(struct nsp_io *io)
+{
+    int fds[2], err = load_programs(io, io->offload, fds);
+
+    if (err == 0)
+        replace_programs(io, fds);
+    return err;
+}
+
+int
 nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
                    struct nsp_offload_counters ret_last[])
 {
@@ -69,8 +79,10 @@ nsp_bridge_offload(struct nsp_io *io, const struct nsp_offload_request *request,
         return err;
     nsp_gate_lock(io->programs_gate);
     err = load_programs(io, next, fds);
-    if (err == 0)
+    if (err == 0) {
         replace_programs(io, fds);
+        io->offload = next;
+    }
     nsp_gate_unlock(io->programs_gate);
     if (err < 0) {
         nsp_bpf_offload_destroy(next);

@@ -143,7 +143,8 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
     port->taken_over =
         link.xdp_id != 0 || nsp_tc_hook_is_left(link.ifindex, true);
     port->has_xdp = link.xdp_id != 0;
-    port->queues = nsp_bridge_port_count_queues(port);
+    port->queues_told = nsp_bridge_port_count_queues(port);
+    atomic_store(&port->queues, port->queues_told);
     atomic_store(&port->mtu, link.mtu);
     atomic_store(&port->up, (link.flags & IFF_UP) != 0);
     return 0;
@@ -235,7 +236,8 @@ nsp_bridge_port_owns(const struct nsp_bridge_port *port, uint32_t xdp_id)
                            xdp_id == atomic_load(&port->xdp_ids[1]));
 }
 
-/* Sets 'xdp_fd' under 'condition', and keeps a descriptor of it. */
+/* Sets 'xdp_fd' under 'condition'. Keeps a descriptor of it, to be put back
+ * where somebody has taken ours off, also where that has happened already. */
 static int
 install_xdp(struct nsp_bridge_port *port, int xdp_fd, uint32_t condition)
 {
@@ -249,7 +251,7 @@ install_xdp(struct nsp_bridge_port *port, int xdp_fd, uint32_t condition)
         return -errno;
     atomic_store(&port->xdp_ids[newer], id); /* Before there is news of it. */
     err = set_xdp(port, xdp_fd, condition, port->xdp_fd);
-    if (err < 0) {
+    if (err < 0 && condition != XDP_FLAGS_REPLACE) {
         close(own_fd);
         return err;
     }
@@ -257,7 +259,7 @@ install_xdp(struct nsp_bridge_port *port, int xdp_fd, uint32_t condition)
         close(port->xdp_fd);
     port->xdp_fd = own_fd;
     port->xdp_newer = newer;
-    return 0;
+    return err;
 }
 
 int
@@ -305,10 +307,53 @@ nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port, int xdp_fd)
 }
 
 int
+nsp_bridge_port_put_back_xdp(struct nsp_bridge_port *port)
+{
+    return set_xdp(port, port->xdp_fd, XDP_FLAGS_UPDATE_IF_NOEXIST, NO_PROGRAM);
+}
+
+/* Keeps a descriptor of the program, in the place of another. */
+static int
+keep_tc(struct nsp_bridge_port *port, int tc_fd)
+{
+    int own_fd = fcntl(tc_fd, F_DUPFD_CLOEXEC, 0);
+
+    if (own_fd < 0)
+        return -errno;
+    if (port->tc_fd >= 0)
+        close(port->tc_fd);
+    port->tc_fd = own_fd;
+    return 0;
+}
+
+int
 nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd)
 {
-    return nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, tc_fd, port->ifindex,
-                              true);
+    int err = keep_tc(port, tc_fd);
+
+    return err < 0 ? err
+                   : nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, tc_fd,
+                                        port->ifindex, true);
+}
+
+int
+nsp_bridge_port_replace_tc(struct nsp_bridge_port *port, int tc_fd)
+{
+    int err = keep_tc(port, tc_fd);
+
+    return err < 0 ? err : nsp_tc_hook_replace(&port->tc, tc_fd);
+}
+
+/* The queueing discipline is ours as it was. */
+int
+nsp_bridge_port_put_back_tc(struct nsp_bridge_port *port)
+{
+    bool made_qdisc = port->tc.made_qdisc;
+    int err = nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, port->tc_fd,
+                                 port->ifindex, true);
+
+    port->tc.made_qdisc |= made_qdisc;
+    return err;
 }
 
 /* Errors mean that the interface has gone, or the program is another's. */
@@ -320,7 +365,9 @@ nsp_bridge_port_detach(struct nsp_bridge_port *port)
         (void)!set_xdp(port, NO_PROGRAM, XDP_FLAGS_REPLACE, port->xdp_fd);
         close(port->xdp_fd);
     }
-    port->xdp_fd = NO_PROGRAM;
+    if (port->tc_fd >= 0)
+        close(port->tc_fd);
+    port->xdp_fd = port->tc_fd = NO_PROGRAM;
 }
 
 void

@@ -14,13 +14,14 @@
  *
  * Killed   All of this stays as it was, so that frames still cross. The next
  *          engine that opens the port takes it over, and leaves it clean.
- * Threads  One; 'mtu', 'up' and 'xdp_ids' any.
+ * Threads  One; 'queues', 'mtu', 'up' and 'xdp_ids' any.
  * Errors   A negative errno. */
 
 struct nsp_bridge_port {
     char name[IF_NAMESIZE];
-    uint32_t ifindex; /* 0 when closed. */
-    uint32_t queues;
+    uint32_t ifindex;        /* 0 when closed. */
+    _Atomic uint32_t queues; /* That workers serve; */
+    uint32_t queues_told;    /* ... that there are. */
     _Atomic uint32_t mtu;
     atomic_bool up;
 
@@ -32,7 +33,9 @@ struct nsp_bridge_port {
     _Atomic uint32_t xdp_ids[2]; /* Its number, and that of the one before, in
                                   * any order: news may be older than it. */
     uint32_t xdp_newer;          /* Which is its own. */
+    bool foreign_xdp;            /* Somebody else's was seen there. */
     struct nsp_tc_hook tc;
+    int tc_fd; /* Its program; -1: none. */
 };
 
 /* What the kernel says of an interface. */
@@ -77,6 +80,12 @@ int nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port,
                                 int xdp_fd) NSP_MUSTCHECK;
 int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
                               int tc_fd) NSP_MUSTCHECK;
+int nsp_bridge_port_replace_tc(struct nsp_bridge_port *port,
+                               int tc_fd) NSP_MUSTCHECK;
+
+/* Attach once more what was attached before, and taken off by somebody. */
+int nsp_bridge_port_put_back_xdp(struct nsp_bridge_port *port) NSP_MUSTCHECK;
+int nsp_bridge_port_put_back_tc(struct nsp_bridge_port *port) NSP_MUSTCHECK;
 
 /* Tells whether the driver has no XDP, by attaching a program for a moment that
  * lets everything pass, unless one is there. */

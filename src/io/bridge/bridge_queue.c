@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "io/bridge/bridge_binding.h"
 #include "io/bridge/bridge_checksum.h"
 #include "packet/link.h"
 
@@ -36,17 +37,6 @@ address_of(const struct nsp_bridge_queue *queue, const struct nsp_pkt *pkt)
     return (uint64_t)(pkt->data - queue->rooms.bytes);
 }
 
-/* Gives the kernel 'n' chunks to fill; there is room for them. */
-static void
-refill(struct nsp_bridge_queue *queue, struct nsp_bridge_socket *socket,
-       uint32_t n)
-{
-    for (uint32_t i = 0; i < n; i++)
-        *nsp_bridge_ring_next_address(&socket->fill) =
-            nsp_bridge_rooms_take_chunk(&queue->rooms);
-    nsp_bridge_ring_produced(&socket->fill);
-}
-
 static bool
 lacks_large_room(const struct nsp_bridge_queue *queue)
 {
@@ -63,19 +53,11 @@ can_receive(const struct nsp_bridge_lane *lane)
 
 /* --- Opening -------------------------------------------------------------- */
 
-/* Queues of a port that are this worker's. */
-static uint32_t
-share_of(const struct nsp_bridge_queue_config *cfg, uint32_t port)
-{
-    return (cfg->ports[port].queues - cfg->index + cfg->workers - 1) /
-           cfg->workers;
-}
-
 static int
 make_room(struct nsp_bridge_queue *queue)
 {
     const struct nsp_bridge_queue_config *cfg = &queue->config;
-    uint32_t sockets = share_of(cfg, 0) + share_of(cfg, 1);
+    uint32_t sockets = nsp_bridge_share(queue, 0) + nsp_bridge_share(queue, 1);
     struct nsp_bridge_rooms_config rooms = {
         .chunk_bytes = cfg->chunk_bytes,
         .large_chunks = cfg->large_chunks,
@@ -97,41 +79,6 @@ make_room(struct nsp_bridge_queue *queue)
     queue->frames = nsp_alloc(&cfg->allocator, rooms.chunks + rooms.large_rooms,
                               sizeof *queue->frames);
     return queue->frames ? 0 : -ENOMEM;
-}
-
-static void
-close_sockets(struct nsp_bridge_queue *queue)
-{
-    for (uint32_t port = 0; port < 2; port++) {
-        for (uint32_t i = 0; i < queue->socket_count[port]; i++)
-            nsp_bridge_socket_close(&queue->sockets[port][i]);
-        queue->socket_count[port] = 0;
-    }
-    queue->memory.first_fd = -1;
-}
-
-static int
-open_sockets(struct nsp_bridge_queue *queue, bool copy)
-{
-    const struct nsp_bridge_queue_config *cfg = &queue->config;
-
-    for (uint32_t port = 0; port < 2; port++) {
-        for (uint32_t i = 0; i < share_of(cfg, port); i++) {
-            const struct nsp_bridge_socket_config socket_cfg = {
-                .ifindex = cfg->ports[port].ifindex,
-                .queue = cfg->index + i * cfg->workers,
-                .busy_poll_us = cfg->busy_poll_us,
-                .copy = copy,
-            };
-            int err = nsp_bridge_socket_open(&queue->sockets[port][i],
-                                             &socket_cfg, &queue->memory);
-
-            if (err < 0)
-                return err;
-            queue->socket_count[port]++;
-        }
-    }
-    return 0;
 }
 
 int
@@ -159,18 +106,7 @@ nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
         return err;
 
     *reterr_step = "cannot open AF_XDP sockets";
-    err = open_sockets(queue, cfg->copy);
-    if (err < 0 && err != -EBUSY && queue->memory.first_fd >= 0) {
-        /* One port's driver may send without copying, the other's not. */
-        close_sockets(queue);
-        err = open_sockets(queue, true);
-    }
-    if (err < 0)
-        return err;
-    for (uint32_t port = 0; port < 2; port++)
-        for (uint32_t i = 0; i < queue->socket_count[port]; i++)
-            refill(queue, &queue->sockets[port][i], NSP_BRIDGE_RING_FRAMES);
-    return 0;
+    return nsp_bridge_bind(queue);
 }
 
 static void
@@ -179,7 +115,7 @@ queue_close(struct nsp_bridge_lane *lane)
     struct nsp_bridge_queue *queue = queue_of(lane);
     const struct nsp_allocator *allocator = &queue->config.allocator;
 
-    close_sockets(queue);
+    nsp_bridge_unbind(queue);
     nsp_bridge_rooms_fini(&queue->rooms);
     nsp_release(allocator, queue->frames);
     if (lane->wakeup.fd >= 0)
@@ -269,15 +205,18 @@ static bool
 put(struct nsp_bridge_queue *queue, uint32_t port, uint32_t way,
     const uint8_t *data, uint32_t bytes, uint32_t options)
 {
+    const uint32_t sockets = queue->socket_count[port];
     struct nsp_bridge_socket *socket =
-        &queue->sockets[port][way % queue->socket_count[port]];
+        &queue->sockets[port][sockets > 0 ? way % sockets : 0];
     const uint32_t max = nsp_bridge_piece_bytes_max(&queue->memory);
     uint32_t pieces = bytes <= max ? 1 : (bytes + max - 1) / max;
     uint64_t at = (uint64_t)(data - queue->rooms.bytes);
 
-    if (socket->in_flight + pieces > NSP_BRIDGE_RING_FRAMES) {
+    if (sockets == 0)
+        return false;
+    if (socket->in_flight + pieces > queue->ring_frames) {
         flush(queue, socket);
-        if (socket->in_flight + pieces > NSP_BRIDGE_RING_FRAMES)
+        if (socket->in_flight + pieces > queue->ring_frames)
             return false;
     }
     nsp_bridge_rooms_send(&queue->rooms, at, pieces);
@@ -387,6 +326,18 @@ inject(struct nsp_bridge_lane *lane, const uint8_t *ip, uint32_t ip_bytes,
     }
     flush_all(queue);
     return 0;
+}
+
+/* --- Other queues --------------------------------------------------------- */
+
+int
+nsp_bridge_queue_rebind(struct nsp_bridge_queue *queue,
+                        const char **reterr_step)
+{
+    *reterr_step = "cannot open AF_XDP sockets anew";
+    flush_all(queue);
+    nsp_bridge_unbind(queue);
+    return nsp_bridge_bind(queue);
 }
 
 /* --- Receiving ------------------------------------------------------------ */
@@ -502,7 +453,7 @@ receive(struct nsp_bridge_queue *queue, uint32_t port, uint32_t way,
         return 0;
     nsp_bridge_ring_consumed(&socket->rx);
     queue->lent_pkts += n;
-    refill(queue, socket, taken);
+    nsp_bridge_refill(queue, socket, taken);
     return n;
 }
 
@@ -547,7 +498,9 @@ count(struct nsp_bridge_lane *lane, struct nsp_io_stats *stats)
     const struct nsp_bridge_queue *queue = queue_of(lane);
 
     stats->kernel_dropped_pkts +=
-        atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed);
+        atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed) +
+        queue->past_dropped_pkts;
+    stats->device_errors += queue->past_errors;
     for (uint32_t port = 0; port < 2; port++)
         for (uint32_t i = 0; i < queue->socket_count[port]; i++)
             nsp_bridge_socket_count(&queue->sockets[port][i],

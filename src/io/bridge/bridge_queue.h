@@ -56,6 +56,8 @@ struct nsp_bridge_queue {
     struct nsp_bridge_memory memory; /* Theirs. */
     struct nsp_bridge_socket sockets[2][NSP_BRIDGE_QUEUES_MAX];
     uint32_t socket_count[2];
+    uint32_t ring_frames; /* That each of their rings may have. */
+    uint64_t past_dropped_pkts, past_errors; /* Of sockets that were closed. */
 
     struct nsp_bridge_frame *frames; /* By room. */
     uint32_t lent_pkts, lent_max_pkts;
@@ -69,5 +71,12 @@ struct nsp_bridge_queue {
 int nsp_bridge_queue_open(struct nsp_bridge_queue *queue,
                           const struct nsp_bridge_queue_config *cfg,
                           const char **reterr_step) NSP_MUSTCHECK;
+
+/* Opens the sockets anew, on the queues that the ports have now; what is lent
+ * stays so, what is being sent may be lost. Where they are more than at first,
+ * they share the room there is. Returns as above; the sockets may then be
+ * closed, and what is sent is refused. */
+int nsp_bridge_queue_rebind(struct nsp_bridge_queue *queue,
+                            const char **reterr_step) NSP_MUSTCHECK;
 
 #endif /* NSP_IO_BRIDGE_QUEUE_H */

@@ -45,12 +45,26 @@ nsp_bridge_rooms_init(struct nsp_bridge_rooms *rooms,
                                  sizeof rooms->in_flight[0]);
     if (!rooms->free_chunks || !rooms->free_large || !rooms->in_flight)
         return -ENOMEM;
-    /* The first are taken first. */
-    for (uint32_t i = config->chunks; i > 0; i--)
-        rooms->free_chunks[rooms->free_chunk_count++] = i - 1;
-    for (uint32_t i = config->large_rooms; i > 0; i--)
-        rooms->free_large[rooms->free_large_count++] = i - 1;
+    nsp_bridge_rooms_reclaim(rooms, NULL, NULL);
     return 0;
+}
+
+/* The first are taken first. */
+void
+nsp_bridge_rooms_reclaim(struct nsp_bridge_rooms *rooms,
+                         nsp_bridge_is_kept_fn *is_kept, const void *context)
+{
+    const struct nsp_bridge_rooms_config *config = &rooms->config;
+
+    rooms->free_chunk_count = rooms->free_large_count = 0;
+    for (uint32_t i = config->chunks; i > 0; i--)
+        if (!is_kept || !is_kept(context, i - 1))
+            rooms->free_chunks[rooms->free_chunk_count++] = i - 1;
+    for (uint32_t i = config->large_rooms; i > 0; i--) {
+        rooms->in_flight[i - 1] = 0;
+        if (!is_kept || !is_kept(context, config->chunks + i - 1))
+            rooms->free_large[rooms->free_large_count++] = i - 1;
+    }
 }
 
 void

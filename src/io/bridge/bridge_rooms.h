@@ -44,6 +44,13 @@ int nsp_bridge_rooms_init(struct nsp_bridge_rooms *rooms,
     NSP_MUSTCHECK;
 void nsp_bridge_rooms_fini(struct nsp_bridge_rooms *rooms);
 
+/* Makes all of them free but those that 'is_kept' (NULL: none) says of, by
+ * number: whoever had the others has let go of them. */
+typedef bool nsp_bridge_is_kept_fn(const void *context, uint32_t index);
+void nsp_bridge_rooms_reclaim(struct nsp_bridge_rooms *rooms,
+                              nsp_bridge_is_kept_fn *is_kept,
+                              const void *context);
+
 /* Of the longest frame. */
 uint32_t nsp_bridge_rooms_frame_bytes_max(const struct nsp_bridge_rooms *rooms);
 

@@ -2,12 +2,12 @@
 /* The bridge by way of its drivers: XDP and AF_XDP sockets. */
 #include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "io/bridge/bridge_binding.h"
 #include "io/bridge/bridge_device.h"
 #include "io/device.h"
 #include "netshaper/engine.h"
@@ -19,11 +19,6 @@
 /* Of a page the kernel has its own notes at the end: interfaces with a higher
  * MTU hand frames over in pieces. */
 #define MTU_OF_A_PAGE 3500u
-
-/* The kernel gives the queues of a process that has ended free a moment later:
- * so often, and so long, a busy one is asked again. */
-#define BUSY_TRIES   100u
-#define BUSY_WAIT_NS 20000000L
 
 /* --- Sockets -------------------------------------------------------------- */
 
@@ -87,23 +82,6 @@ fail_pieces(const struct nsp_io *io, struct nsp_diag *reterr)
 }
 
 static int
-open_queue(struct nsp_bridge_queue *queue,
-           const struct nsp_bridge_queue_config *cfg, const char **reterr_step)
-{
-    const struct timespec pause = { .tv_nsec = BUSY_WAIT_NS };
-    int err = 0;
-
-    for (uint32_t i = 0; i < BUSY_TRIES; i++) {
-        err = nsp_bridge_queue_open(queue, cfg, reterr_step);
-        if (err != -EBUSY)
-            return err;
-        queue->lane.ops->close(&queue->lane);
-        (void)nanosleep(&pause, NULL);
-    }
-    return err;
-}
-
-static int
 open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
             bool *ret_missing, struct nsp_diag *reterr)
 {
@@ -127,15 +105,15 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
         int err;
 
         queue_cfg.index = i;
-        err = open_queue(&io->queues[i], &queue_cfg, &step);
+        err = nsp_bridge_queue_open(&io->queues[i], &queue_cfg, &step);
+        io->lanes[io->lanes_open++] = &io->queues[i].lane;
+        *ret_missing = err == -EAFNOSUPPORT;
         if (err == -EBUSY)
             return nsp_diag_set(reterr, NSP_OPEN_FAILED, "interface-taken",
                                 "end the other one first",
                                 "another program has AF_XDP sockets at %s or "
                                 "%s",
                                 io->ports[0].name, io->ports[1].name);
-        io->lanes[io->lanes_open++] = &io->queues[i].lane;
-        *ret_missing = err == -EAFNOSUPPORT;
         if (err == -EINVAL && queue_cfg.large_chunks > 0)
             return fail_pieces(io, reterr);
         if (err < 0)
@@ -150,19 +128,11 @@ open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
 static int
 fill_map(const struct nsp_io *io, uint32_t port, int sockets_fd)
 {
-    for (uint32_t q = 0; q < io->queue_count; q++) {
-        const struct nsp_bridge_queue *queue = &io->queues[q];
+    int err = 0;
 
-        for (uint32_t i = 0; i < queue->socket_count[port]; i++) {
-            uint32_t fd = (uint32_t)queue->sockets[port][i].fd;
-            int err =
-                nsp_bpf_array_set(sockets_fd, q + i * io->queue_count, &fd);
-
-            if (err < 0)
-                return err;
-        }
-    }
-    return 0;
+    for (uint32_t q = 0; q < io->queue_count && err == 0; q++)
+        err = nsp_bridge_map(&io->queues[q], port, sockets_fd);
+    return err;
 }
 
 /* The driver of 'port' has refused the program. */
@@ -217,7 +187,7 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
         .workers = io->queue_count,
         .beats_fd = io->beats.map_fd,
         .sockets_fd =
-            nsp_bpf_xskmap_create("nsp_bridge", io->ports[port].queues),
+            nsp_bpf_xskmap_create("nsp_bridge", NSP_BRIDGE_QUEUES_MAX),
         .fail_closed = io->fail_closed,
         .pieces = io->queues[0].config.large_chunks > 0,
         .ifindex = io->ports[port].ifindex,
