@@ -12,7 +12,8 @@ from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, add_macvlans,
                         answers_in_time, do, is_silent, parted, ping, stop,
                         works_here)  # noqa: F401
 from live_traffic import MEGABYTE, transfer
-from test_bridge_live import bridge, joined, traces, words_of
+from test_bridge_changes import words_of
+from test_bridge_live import bridge, joined, traces
 from test_shape_live import Shape
 
 pytestmark = [

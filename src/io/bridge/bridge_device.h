@@ -35,6 +35,7 @@ struct nsp_io {
     uint64_t watched_ns;         /* ... and now and then when it does not. */
     _Atomic uint32_t bindings;   /* How often queues have changed. */
     char ended[96];              /* Why the device has ended. */
+    atomic_bool ending;          /* Somebody writes that. */
     _Atomic int status;          /* Published behind 'ended'. */
     atomic_bool quiesced;        /* Packets that came before may be read. */
 

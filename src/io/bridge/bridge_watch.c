@@ -9,8 +9,8 @@
  *             ours comes back.
  *   queues    The workers bind sockets to those that there are now. Where they
  *             are not such as several workers need, those of before stay, and
- *             frames of others cross in the kernel. In the stack their number
- *             does not matter.
+ *             frames of others cross in the kernel (fail_closed: are dropped).
+ *             In the stack their number does not matter.
  *
  * Worker 0 reads the news. 'programs_gate' is around what others may do to
  * programs and sockets meanwhile. */
@@ -29,7 +29,7 @@ static void NSP_PRINTF(3, 4)
 {
     va_list args;
 
-    if (atomic_load_explicit(&io->status, memory_order_relaxed) != 0)
+    if (atomic_exchange(&io->ending, true))
         return;
     va_start(args, format);
     vsnprintf(io->ended, sizeof io->ended, format, args);
@@ -49,11 +49,21 @@ look(const struct nsp_bridge_port *port, struct nsp_bridge_link *ret)
 
 /* --- Programs ------------------------------------------------------------- */
 
+/* The interface has gone meanwhile, or somebody was quicker: news of that is on
+ * its way. */
+static bool
+news_will_tell(int err)
+{
+    return err == -ENODEV || err == -EBUSY || err == -EEXIST;
+}
+
 static void
 put_xdp_back(struct nsp_io *io, struct nsp_bridge_port *port)
 {
     int err = nsp_bridge_port_put_back_xdp(port);
 
+    if (news_will_tell(err))
+        return;
     if (err < 0)
         end_device(io, err, "cannot put the XDP program back at %s: %s",
                    port->name, strerror(-err));
@@ -97,6 +107,8 @@ check_filter(struct nsp_io *io, struct nsp_bridge_port *port)
         nsp_tc_hook_is_left(port->ifindex, true))
         return;
     err = nsp_bridge_port_put_back_tc(port);
+    if (news_will_tell(err))
+        return;
     if (err < 0)
         end_device(io, err, "cannot put the clsact program back at %s: %s",
                    port->name, strerror(-err));
@@ -119,31 +131,41 @@ check_programs(struct nsp_io *io, struct nsp_bridge_port *port,
 
 /* --- Queues --------------------------------------------------------------- */
 
-/* Has the workers follow, where they can. */
+static bool
+suit_workers(const struct nsp_io *io)
+{
+    const struct nsp_bridge_port *a = &io->ports[0], *b = &io->ports[1];
+
+    return nsp_min_u32(a->queues_told, b->queues_told) >= io->queue_count &&
+           nsp_max_u32(a->queues_told, b->queues_told) <=
+               NSP_BRIDGE_QUEUES_MAX &&
+           (io->queue_count == 1 || a->queues_told == b->queues_told);
+}
+
+/* Has the workers follow, where they can, and the programs in any case: what
+ * comes by a queue without a socket is theirs. */
 static void
 change_queues(struct nsp_io *io, struct nsp_bridge_port *port, uint32_t queues)
 {
-    const struct nsp_bridge_port *peer =
-        &io->ports[port == &io->ports[0] ? 1 : 0];
     int err;
 
     nsp_log_write(&io->log, NSP_LOG_WARNING,
                   "bridge: interface %s now has %u queues, not %u", port->name,
                   queues, port->queues_told);
     port->queues_told = queues;
-    if (queues < io->queue_count || queues > NSP_BRIDGE_QUEUES_MAX ||
-        (io->queue_count > 1 && queues != peer->queues_told)) {
+    if (suit_workers(io)) {
+        for (uint32_t i = 0; i < 2; i++)
+            atomic_store(&io->ports[i].queues, io->ports[i].queues_told);
+        atomic_fetch_add(&io->bindings, 1);
+        for (uint32_t i = 0; i < io->lanes_open; i++)
+            nsp_wakeup_set(&io->lanes[i]->wakeup);
+    } else {
         nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "bridge: with %u workers, frames of new queues cross in "
-                      "the kernel until both interfaces have as many",
-                      io->queue_count);
-        return;
+                      "bridge: with %u workers, frames of new queues %s until "
+                      "both interfaces have as many",
+                      io->queue_count,
+                      io->fail_closed ? "are dropped" : "cross in the kernel");
     }
-    for (uint32_t i = 0; i < 2; i++)
-        atomic_store(&io->ports[i].queues, io->ports[i].queues_told);
-    atomic_fetch_add(&io->bindings, 1);
-    for (uint32_t i = 0; i < io->lanes_open; i++)
-        nsp_wakeup_set(&io->lanes[i]->wakeup);
     nsp_gate_lock(io->programs_gate);
     err = atomic_load(&io->quiesced) ? 0 : nsp_bridge_reload(io);
     nsp_gate_unlock(io->programs_gate);
