@@ -9,11 +9,11 @@ too.
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, add_macvlans,
-                        answers_in_time, do, is_silent, parted, ping, stop,
-                        works_here)  # noqa: F401
+                        answers_in_time, do, is_silent, join, parted, ping,
+                        stop, works_here)  # noqa: F401
 from live_traffic import MEGABYTE, transfer
-from test_bridge_changes import words_of
-from test_bridge_live import bridge, joined, traces
+from test_bridge_changes import set_queues, words_of
+from test_bridge_live import bridge, joined, last_words, refusal, traces
 from test_shape_live import Shape
 
 pytestmark = [
@@ -55,6 +55,21 @@ def test_one_kind_of_port_is_enough_for_the_stack(net):
     assert transfer(net.far, net, NEAR6)
     shape.end()
     assert traces(net) == []
+
+
+def test_the_number_of_queues_does_not_matter_in_the_stack(net):
+    do(net.middle, "ip link delete p0")
+    join(net.middle, net, "p0", "v0", (NEAR, NEAR6), queues=65)
+    for host, name in (net, "v0"), (net.middle, "p0"):
+        set_queues(host, name, 65)
+    status, error = refusal(net.middle, "bridge:p0,p1")
+    assert (status, error["category"]) == (3, "queues")
+    assert "interface p0 has 65 queues, more than 64" in error["message"]
+    shape = Shape(net.middle, "--on", "bridge:p0,m1", "--workers", "2",
+                  "--no-offload")
+    assert answers_in_time(net)
+    assert transfer(net, net.far, FAR)
+    shape.end()
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

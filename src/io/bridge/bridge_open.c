@@ -150,12 +150,6 @@ find_ports(struct nsp_io *io, const struct nsp_bridge_config *device,
 
         if (err < 0)
             return nsp_bridge_fail_port(reterr, err, name);
-        if (io->ports[port].queues > NSP_BRIDGE_QUEUES_MAX)
-            return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "queues",
-                                "give it fewer: ethtool -L NAME combined 16",
-                                "interface %s has %u queues, more than %u",
-                                name, io->ports[port].queues,
-                                NSP_BRIDGE_QUEUES_MAX);
     }
     if (io->ports[0].ifindex == io->ports[1].ifindex)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "interfaces",

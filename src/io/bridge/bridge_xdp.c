@@ -29,6 +29,13 @@ check_queues(const struct nsp_io *io, struct nsp_diag *reterr)
 {
     const struct nsp_bridge_port *a = &io->ports[0], *b = &io->ports[1];
 
+    for (uint32_t port = 0; port < 2; port++)
+        if (io->ports[port].queues > NSP_BRIDGE_QUEUES_MAX)
+            return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "queues",
+                                "give it fewer: ethtool -L NAME combined 16",
+                                "interface %s has %u queues, more than %u",
+                                io->ports[port].name, io->ports[port].queues,
+                                NSP_BRIDGE_QUEUES_MAX);
     if (io->queue_count == 1)
         return NSP_OK;
     if (a->queues != b->queues)
