@@ -107,8 +107,8 @@ bridge_close(struct nsp_io *io)
     nsp_release(&io->allocator, io);
 }
 
-static void
-bridge_wake(struct nsp_io *io)
+void
+nsp_bridge_wake(struct nsp_io *io)
 {
     for (uint32_t i = 0; i < io->lanes_open; i++)
         nsp_wakeup_set(&io->lanes[i]->wakeup);
@@ -267,7 +267,7 @@ const struct nsp_io_ops nsp_bridge_ops = {
     .drop_burst = bridge_drop_burst,
     .inject = bridge_inject,
     .wait = bridge_wait,
-    .wake = bridge_wake,
+    .wake = nsp_bridge_wake,
     .quiesce = bridge_quiesce,
     .adjust = bridge_adjust,
     .offload = nsp_bridge_offload,

@@ -1,14 +1,8 @@
 #include "io/bridge/bridge_binding.h"
 
 #include <errno.h>
-#include <time.h>
 
 #include "os/linux/bpf_call.h"
-
-/* The kernel gives the queues of a socket that was closed free a moment later:
- * so often, and so long, a busy one is asked again. */
-#define BUSY_TRIES   100u
-#define BUSY_WAIT_NS 20000000L
 
 uint32_t
 nsp_bridge_share(const struct nsp_bridge_queue *queue, uint32_t port)
@@ -107,12 +101,10 @@ ring_frames(const struct nsp_bridge_queue *queue)
 int
 nsp_bridge_bind(struct nsp_bridge_queue *queue)
 {
-    const struct timespec pause = { .tv_nsec = BUSY_WAIT_NS };
     int err = try_to_open(queue);
 
-    for (uint32_t i = 0; i < BUSY_TRIES && err == -EBUSY; i++) {
+    for (uint32_t tries = 0; nsp_bridge_wait_while_busy(err, tries); tries++) {
         nsp_bridge_unbind(queue);
-        (void)nanosleep(&pause, NULL);
         err = try_to_open(queue);
     }
     if (err < 0) {

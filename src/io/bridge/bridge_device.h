@@ -63,6 +63,9 @@ int nsp_bridge_open_stack(struct nsp_io *io, const struct nsp_io_config *cfg,
 /* Closes the lanes that are open, and their sinks. */
 void nsp_bridge_close_lanes(struct nsp_io *io);
 
+/* Has all workers that sleep look again. */
+void nsp_bridge_wake(struct nsp_io *io);
+
 /* Reads what became of the interfaces; worker 0. */
 void nsp_bridge_read_news(struct nsp_io *io);
 

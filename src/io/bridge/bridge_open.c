@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/diag.h"
@@ -15,11 +14,6 @@
 #include "os/linux/bpf_call.h"
 
 #define BUSY_POLL_US_MAX 1000u
-
-/* The kernel takes the interfaces of a process that has ended away a moment
- * later: so often, and so long, one that is busy is asked again. */
-#define BUSY_TRIES   100u
-#define BUSY_WAIT_NS 20000000L
 
 /* --- Errors for humans ---------------------------------------------------- */
 
@@ -130,13 +124,10 @@ nsp_bridge_fail_port(struct nsp_diag *reterr, int err, const char *name)
 static int
 find_port(struct nsp_bridge_port *port, const char *name)
 {
-    const struct timespec pause = { .tv_nsec = BUSY_WAIT_NS };
     int err = nsp_bridge_port_find(port, name);
 
-    for (uint32_t i = 0; i < BUSY_TRIES && err == -EBUSY; i++) {
-        (void)nanosleep(&pause, NULL);
+    for (uint32_t tries = 0; nsp_bridge_wait_while_busy(err, tries); tries++)
         err = nsp_bridge_port_find(port, name);
-    }
     return err;
 }
 

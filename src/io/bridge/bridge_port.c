@@ -11,6 +11,7 @@
 #include <net/if_arp.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/bridge/bridge_program.h"
@@ -19,6 +20,8 @@
 #include "os/linux/route_netlink.h"
 #include "os/linux/tap_link.h"
 
+#define BUSY_TRIES    100u
+#define BUSY_WAIT_NS  20000000L
 #define REQUEST_BYTES 256u
 #define NO_PROGRAM    (-1)
 
@@ -99,6 +102,17 @@ ask_ethtool(const char *name, void *command)
     nsp_ifreq_init(&ifr, name);
     ifr.ifr_data = command;
     return nsp_ifreq_ask(SIOCETHTOOL, &ifr);
+}
+
+bool
+nsp_bridge_wait_while_busy(int err, uint32_t tries)
+{
+    const struct timespec pause = { .tv_nsec = BUSY_WAIT_NS };
+
+    if (err != -EBUSY || tries >= BUSY_TRIES)
+        return false;
+    (void)nanosleep(&pause, NULL);
+    return true;
 }
 
 uint32_t

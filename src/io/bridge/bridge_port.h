@@ -62,6 +62,12 @@ int nsp_bridge_port_find(struct nsp_bridge_port *port,
 void nsp_bridge_port_name_sink(const struct nsp_bridge_port *port,
                                char ret[IF_NAMESIZE]);
 
+/* Tells whether something that was busy ('err') is to be asked for again, after
+ * a while: the kernel takes what a process, or a socket, that is closed had
+ * away a moment later. 'tries' is how often that was so before; after two
+ * seconds in all it is no longer. */
+bool nsp_bridge_wait_while_busy(int err, uint32_t tries);
+
 /* Receive queues that are in use now. */
 uint32_t nsp_bridge_port_count_queues(const struct nsp_bridge_port *port);
 

@@ -35,8 +35,7 @@ static void NSP_PRINTF(3, 4)
     vsnprintf(io->ended, sizeof io->ended, format, args);
     va_end(args);
     atomic_store_explicit(&io->status, err, memory_order_release);
-    for (uint32_t i = 0; i < io->lanes_open; i++)
-        nsp_wakeup_set(&io->lanes[i]->wakeup);
+    nsp_bridge_wake(io);
 }
 
 /* Tells whether it is the same interface still, and what is known of it. */
@@ -49,28 +48,22 @@ look(const struct nsp_bridge_port *port, struct nsp_bridge_link *ret)
 
 /* --- Programs ------------------------------------------------------------- */
 
-/* The interface has gone meanwhile, or somebody was quicker: news of that is on
- * its way. */
-static bool
-news_will_tell(int err)
-{
-    return err == -ENODEV || err == -EBUSY || err == -EEXIST;
-}
-
+/* What became of putting a program of ours back. */
 static void
-put_xdp_back(struct nsp_io *io, struct nsp_bridge_port *port)
+tell_put_back(struct nsp_io *io, int err, const char *kind,
+              const struct nsp_bridge_port *port)
 {
-    int err = nsp_bridge_port_put_back_xdp(port);
-
-    if (news_will_tell(err))
+    /* The interface has gone meanwhile, or somebody was quicker: news of that
+     * is on its way. */
+    if (err == -ENODEV || err == -EBUSY || err == -EEXIST)
         return;
     if (err < 0)
-        end_device(io, err, "cannot put the XDP program back at %s: %s",
+        end_device(io, err, "cannot put the %s program back at %s: %s", kind,
                    port->name, strerror(-err));
     else
         nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "bridge: the XDP program that was taken off %s is back",
-                      port->name);
+                      "bridge: the %s program that was taken off %s is back",
+                      kind, port->name);
 }
 
 /* News may be older than our own program: asks for the present one. */
@@ -83,7 +76,7 @@ check_xdp(struct nsp_io *io, struct nsp_bridge_port *port)
         return;
     if (link.xdp_id == 0) {
         port->foreign_xdp = false;
-        put_xdp_back(io, port);
+        tell_put_back(io, nsp_bridge_port_put_back_xdp(port), "XDP", port);
     } else if (io->fail_closed) {
         end_device(io, -EBUSY, "somebody put another XDP program (id %u) at %s",
                    link.xdp_id, port->name);
@@ -101,22 +94,11 @@ static void
 check_filter(struct nsp_io *io, struct nsp_bridge_port *port)
 {
     struct nsp_bridge_link link;
-    int err;
 
     if (!port->tc.attached || !look(port, &link) ||
         nsp_tc_hook_is_left(port->ifindex, true))
         return;
-    err = nsp_bridge_port_put_back_tc(port);
-    if (news_will_tell(err))
-        return;
-    if (err < 0)
-        end_device(io, err, "cannot put the clsact program back at %s: %s",
-                   port->name, strerror(-err));
-    else
-        nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "bridge: the clsact program that was taken off %s is "
-                      "back",
-                      port->name);
+    tell_put_back(io, nsp_bridge_port_put_back_tc(port), "clsact", port);
 }
 
 static void
@@ -157,8 +139,7 @@ change_queues(struct nsp_io *io, struct nsp_bridge_port *port, uint32_t queues)
         for (uint32_t i = 0; i < 2; i++)
             atomic_store(&io->ports[i].queues, io->ports[i].queues_told);
         atomic_fetch_add(&io->bindings, 1);
-        for (uint32_t i = 0; i < io->lanes_open; i++)
-            nsp_wakeup_set(&io->lanes[i]->wakeup);
+        nsp_bridge_wake(io);
     } else {
         nsp_log_write(&io->log, NSP_LOG_WARNING,
                       "bridge: with %u workers, frames of new queues %s until "
