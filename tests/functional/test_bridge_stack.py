@@ -137,3 +137,16 @@ def test_puts_its_program_back_that_was_taken_off(net, what):
     assert transfer(net, net.far, FAR, MEGABYTE)
     shape.end()
     assert traces(net) == []
+
+
+@pytest.mark.parametrize("options", [[], ["--busy-poll"]])
+@pytest.mark.parametrize("what,words", [("ip link delete {}", "removed"),
+                                        ("ip link set {} down", "taken down")])
+def test_ends_when_a_sink_is_gone(net, what, words, options):
+    """Else what is sent there would end unheard."""
+    shape = joined(net, *options)
+    links = net.middle.run("ip", "-brief", "link").stdout.splitlines()
+    sink = next(line.split()[0] for line in links if line.startswith("nspb"))
+    do(net.middle, what.format(sink))
+    last_words(shape, f"{sink}, where frames of an interface end, was {words}")
+    assert traces(net) == []

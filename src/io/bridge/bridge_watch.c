@@ -11,6 +11,8 @@
  *             are not such as several workers need, those of before stay, and
  *             frames of others cross in the kernel (fail_closed: are dropped).
  *             In the stack their number does not matter.
+ *   sink      In the stack: what is sent to one that is down, or gone, nobody
+ *             hears. The device ends.
  *
  * Worker 0 reads the news. 'programs_gate' is around what others may do to
  * programs and sockets meanwhile. */
@@ -212,14 +214,28 @@ take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
         change_queues(io, port, queues);
 }
 
+/* News may be older than that the sink came up: asks for the present state. */
+static void
+check_sink(struct nsp_io *io, const struct nsp_tap_link *sink)
+{
+    int err = nsp_tap_link_check_up(sink);
+
+    if (err < 0)
+        end_device(io, err, "%s, where frames of an interface end, was %s",
+                   sink->name, err == -ENETDOWN ? "taken down" : "removed");
+}
+
 static void
 take_news(void *context, const struct nsp_link_news *news)
 {
     struct nsp_io *io = context;
 
-    for (uint32_t port = 0; port < 2; port++)
+    for (uint32_t port = 0; port < 2; port++) {
         if (io->ports[port].ifindex == news->ifindex)
             take_news_of(io, &io->ports[port], news);
+        if (io->by_stack && io->sinks[port].ifindex == news->ifindex)
+            check_sink(io, &io->sinks[port]);
+    }
 }
 
 /* Where some was lost, it may have been that a port went, or a program. */
@@ -230,6 +246,8 @@ nsp_bridge_read_news(struct nsp_io *io)
         return;
     for (uint32_t port = 0; port < 2; port++) {
         nsp_link_watch_miss(io->ports[port].ifindex, take_news, io);
+        if (io->by_stack)
+            check_sink(io, &io->sinks[port]);
         check_programs(io, &io->ports[port], check_filter);
     }
 }

@@ -221,20 +221,27 @@ tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 }
 
 static int
+tell_lost(const char *name, int err, char *ret, uint32_t ret_bytes)
+{
+    if (ret && ret_bytes > 0)
+        snprintf(ret, ret_bytes, "interface %s was %s", name,
+                 err == -ENETDOWN ? "taken down" : "removed");
+    return err;
+}
+
+static int
 tap_status(struct nsp_io *io, char *ret, uint32_t ret_bytes)
 {
     int err = atomic_load_explicit(&io->status, memory_order_acquire);
 
-    if (err != 0) {
-        if (ret && ret_bytes > 0)
-            snprintf(ret, ret_bytes, "interface %s was %s", io->lost,
-                     err == -ENETDOWN ? "taken down or removed" : "removed");
-        return err;
-    }
+    if (err != 0)
+        return tell_lost(io->lost, err, ret, ret_bytes);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         err = atomic_load_explicit(&io->queues[i].status, memory_order_relaxed);
         if (err == 0)
             continue;
+        if (err == -EBADFD) /* Before the news of that was read. */
+            return tell_lost(io->link.name, -ENODEV, ret, ret_bytes);
         if (ret && ret_bytes > 0)
             snprintf(ret, ret_bytes, "queue %u of %s has failed: %s", i,
                      io->link.name, strerror(-err));

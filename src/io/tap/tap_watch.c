@@ -123,15 +123,15 @@ consider(struct nsp_io *io, const struct nsp_link_news *news)
 
 /* --- Thread --------------------------------------------------------------- */
 
-/* The first news are of how it was made, and not up yet. */
+/* The first news are of how it was made, and not up yet: asks for the present
+ * state. */
 static void
-take_news_of_tap(struct nsp_io *io, const struct nsp_link_news *news)
+check_tap(struct nsp_io *io)
 {
-    struct nsp_tap_watcher *watcher = &io->watcher;
+    int err = nsp_tap_link_check_up(&io->link);
 
-    if (news->removed || (watcher->seen_up && !news->up))
-        end_device(io, news->removed ? -ENODEV : -ENETDOWN, io->link.name);
-    watcher->seen_up |= news->up;
+    if (err < 0)
+        end_device(io, err, io->link.name);
 }
 
 static void
@@ -140,7 +140,7 @@ take_news(void *context, const struct nsp_link_news *news)
     struct nsp_io *io = context;
 
     if (news->ifindex == io->link.ifindex) {
-        take_news_of_tap(io, news);
+        check_tap(io);
         return;
     }
     for (uint32_t slot = 0; slot < NSP_TAP_INTERFACES_MAX; slot++) {
@@ -158,7 +158,7 @@ take_news(void *context, const struct nsp_link_news *news)
 static void
 miss_interfaces(struct nsp_io *io)
 {
-    nsp_link_watch_miss(io->link.ifindex, take_news, io);
+    check_tap(io);
     for (uint32_t slot = 0; slot < NSP_TAP_INTERFACES_MAX; slot++)
         if (io->interfaces[slot].ifindex != 0)
             nsp_link_watch_miss(io->interfaces[slot].ifindex, take_news, io);

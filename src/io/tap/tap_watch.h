@@ -20,7 +20,6 @@ struct nsp_tap_watcher {
     struct nsp_wakeup end;
     atomic_bool ending;
     bool running;
-    bool seen_up;       /* The TAP. */
     uint32_t next_slot; /* Where to look for a free one first: a packet that
                          * waits for a slot's last owner should not meet the
                          * next. */

@@ -136,6 +136,21 @@ nsp_tap_link_close(struct nsp_tap_link *link)
 }
 
 int
+nsp_tap_link_check_up(const struct nsp_tap_link *link)
+{
+    struct ifreq ifr = { 0 };
+    int err;
+
+    /* Its name of now. */
+    if (ioctl(link->fds[0], TUNGETIFF, &ifr) < 0)
+        return errno == EBADFD ? -ENODEV : -errno;
+    err = nsp_ifreq_ask(SIOCGIFFLAGS, &ifr);
+    if (err < 0)
+        return err;
+    return ifr.ifr_flags & IFF_UP ? 0 : -ENETDOWN;
+}
+
+int
 nsp_tap_link_sink(const struct nsp_tap_link *link)
 {
     struct sock_filter nothing = { .code = BPF_RET | BPF_K };

@@ -35,6 +35,10 @@ int nsp_tap_link_open(struct nsp_tap_link *link,
                       const char **reterr_step) NSP_MUSTCHECK;
 void nsp_tap_link_close(struct nsp_tap_link *link);
 
+/* Returns 0 where packets can be sent to the TAP, -ENETDOWN where somebody took
+ * it down, -ENODEV where it is gone, or another negative errno. */
+int nsp_tap_link_check_up(const struct nsp_tap_link *link) NSP_MUSTCHECK;
+
 /* Welcomes superpackets from now on, or has them split: those that wait in the
  * queue stay as they are. Returns 0 or a negative errno. */
 int nsp_tap_link_set_superpackets(struct nsp_tap_link *link,
