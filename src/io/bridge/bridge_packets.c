@@ -9,7 +9,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/memory.h"
 #include "io/bridge/bridge_checksum.h"
 #include "packet/link.h"
 
@@ -24,15 +23,10 @@
 #define IP_BYTES_MAX    (UINT16_MAX + 40u)
 #define FRAME_BYTES_MAX ((uint32_t)ETHER_HDR_LEN + 2 * TAG_BYTES + IP_BYTES_MAX)
 
-#define RING_BYTES      (8u << 20)
-#define SEND_BYTES      (8 << 20) /* Of the kernel, for what is on its way. */
-#define HELD_PKT_BYTES  4096u
-#define STORE_BYTES_MIN (UINT64_C(16) << 20)
-#define STORE_BYTES_MAX (UINT64_C(512) << 20)
+#define RING_BYTES (8u << 20)
+#define SEND_BYTES (8 << 20) /* Of the kernel, for what is on its way. */
 
-static_assert(DATA_OFF + FRAME_BYTES_MAX <= NSP_BUDDY_MAX_BYTES &&
-                  STORE_BYTES_MIN % NSP_BUDDY_MAX_BYTES == 0 &&
-                  STORE_BYTES_MAX % NSP_BUDDY_MAX_BYTES == 0,
+static_assert(DATA_OFF + FRAME_BYTES_MAX <= NSP_BUDDY_MAX_BYTES,
               "a block takes any frame");
 
 static const struct nsp_bridge_lane_ops packets_ops;
@@ -51,28 +45,13 @@ slot_of(const struct nsp_pkt *pkt)
     return NSP_CONTAINER_OF((uintptr_t)pkt, struct nsp_bridge_packet, pkt);
 }
 
-static uint32_t
-free_slots(const struct nsp_bridge_packets *packets)
-{
-    return packets->free_count + (packets->slot_count - packets->fresh);
-}
-
-/* Used ones first: they are in the cache. The caller knows that one is free. */
-static struct nsp_bridge_packet *
-take_slot(struct nsp_bridge_packets *packets)
-{
-    assert(free_slots(packets) > 0);
-    return packets->free_count > 0 ? packets->free_slots[--packets->free_count]
-                                   : &packets->slots[packets->fresh++];
-}
-
 static void
 give_back(struct nsp_bridge_packets *packets, struct nsp_bridge_packet *slot)
 {
     assert(slot->lent);
     slot->lent = false;
-    nsp_buddy_release(&packets->blocks, slot->block);
-    packets->free_slots[packets->free_count++] = slot;
+    nsp_buddy_release(&packets->store, slot->block);
+    nsp_packet_pool_give_back(&packets->pool, &slot->pkt);
     packets->starved = false;
 }
 
@@ -81,7 +60,7 @@ can_receive(const struct nsp_bridge_lane *lane)
 {
     const struct nsp_bridge_packets *packets = packets_of(lane);
 
-    return free_slots(packets) > 0 && !packets->starved;
+    return nsp_packet_pool_left(&packets->pool) > 0 && !packets->starved;
 }
 
 /* --- Opening -------------------------------------------------------------- */
@@ -90,21 +69,14 @@ static int
 make_room(struct nsp_bridge_packets *packets)
 {
     const struct nsp_bridge_packets_config *cfg = &packets->config;
-    uint64_t bytes =
-        STORE_BYTES_MIN + (uint64_t)cfg->max_held_pkts * HELD_PKT_BYTES;
-    int err;
+    int err = nsp_packet_store_init(&packets->store, cfg->max_held_pkts,
+                                    &cfg->allocator);
 
-    bytes = nsp_min_u64(bytes, STORE_BYTES_MAX) / NSP_BUDDY_MAX_BYTES *
-            NSP_BUDDY_MAX_BYTES;
-    err = nsp_buddy_init(&packets->blocks, (size_t)bytes, &cfg->allocator);
     if (err < 0)
         return err;
-    packets->slot_count = cfg->max_held_pkts + 2 * NSP_BURST_MAX;
-    packets->slots =
-        nsp_alloc(&cfg->allocator, packets->slot_count, sizeof *packets->slots);
-    packets->free_slots = nsp_alloc(&cfg->allocator, packets->slot_count,
-                                    sizeof(struct nsp_bridge_packet *));
-    return packets->slots && packets->free_slots ? 0 : -ENOMEM;
+    return nsp_packet_pool_init(&packets->pool,
+                                sizeof(struct nsp_bridge_packet),
+                                cfg->max_held_pkts, &cfg->allocator);
 }
 
 /* A socket that sends by interface 'ifindex', and hears nothing. */
@@ -179,16 +151,14 @@ static void
 packets_close(struct nsp_bridge_lane *lane)
 {
     struct nsp_bridge_packets *packets = packets_of(lane);
-    const struct nsp_allocator *allocator = &packets->config.allocator;
 
     for (uint32_t port = 0; port < 2; port++) {
         nsp_packet_ring_close(&packets->rings[port]);
         if (packets->send_fds[port] >= 0)
             close(packets->send_fds[port]);
     }
-    nsp_release(allocator, packets->free_slots);
-    nsp_release(allocator, packets->slots);
-    nsp_buddy_fini(&packets->blocks);
+    nsp_packet_pool_fini(&packets->pool, &packets->config.allocator);
+    nsp_buddy_fini(&packets->store);
     if (lane->wakeup.fd >= 0)
         nsp_wakeup_close(&lane->wakeup);
 }
@@ -274,12 +244,12 @@ receive(struct nsp_bridge_packets *packets, uint32_t port, uint64_t now_ns,
     while (n < max && nsp_packet_ring_look(&packets->rings[port], &frame)) {
         struct nsp_bridge_packet *slot;
         uint8_t *block =
-            nsp_buddy_alloc(&packets->blocks, DATA_OFF + frame.bytes);
+            nsp_buddy_alloc(&packets->store, DATA_OFF + frame.bytes);
 
         packets->starved = !block;
         if (!block)
             break;
-        slot = take_slot(packets);
+        slot = slot_of(nsp_packet_pool_take(&packets->pool));
         *slot = (struct nsp_bridge_packet){ .block = block, .lent = true };
         fill_pkt(packets, &slot->pkt, port, now_ns);
         if (receive_frame(packets, port, &frame, block, &slot->pkt))
@@ -297,7 +267,7 @@ rx_burst(struct nsp_bridge_lane *lane, uint64_t now_ns,
     struct nsp_bridge_packets *packets = packets_of(lane);
     uint32_t n = 0;
 
-    max = nsp_min_u32(max, free_slots(packets));
+    max = nsp_min_u32(max, nsp_packet_pool_left(&packets->pool));
     for (uint32_t i = 0; i < 2; i++)
         n += receive(packets, (packets->first_port + i) % 2, now_ns,
                      ret_pkts + n, max - n);

@@ -1,9 +1,9 @@
 #ifndef NSP_IO_BRIDGE_PACKETS_H
 #define NSP_IO_BRIDGE_PACKETS_H
-#include "base/buddy.h"
 #include "io/bridge/bridge_lane.h"
 #include "io/bridge/bridge_port.h"
 #include "io/bridge/packet_ring.h"
+#include "io/packet_pool.h"
 #include "os/linux/tap_link.h"
 
 /* What one worker forwards where a driver has no XDP: packet sockets, of which
@@ -21,11 +21,10 @@
  * Frames keep their virtio-net header: superpackets come, wait and go whole,
  * with what is left to do of their checksum and segmentation.
  *
- * Bounds   max_held_pkts + 2 * NSP_BURST_MAX descriptors; a store of 4 KiB for
- *          each packet held, 16 MiB to 512 MiB, of which only what is used
- *          becomes memory. With either used up nothing is read: frames wait in
- *          the ring, and the kernel drops and counts what does not fit. What
- *          the socket that sends has no room for is refused.
+ * Bounds   Descriptors and store of io/packet_pool.h. With either used up
+ *          nothing is read: frames wait in the ring, and the kernel drops and
+ *          counts what does not fit. What the socket that sends has no room for
+ *          is refused.
  * Threads  The lane's worker; counters any.
  * Cost     No system call for a frame that comes, unless it is long; one for a
  *          burst to a port. A copy in, and one out. No allocation. */
@@ -53,13 +52,9 @@ struct nsp_bridge_packets {
     struct nsp_packet_ring rings[2]; /* By the port that frames come from. */
     int send_fds[2];                 /* By the port that they go to; or -1. */
 
-    struct nsp_buddy blocks;
-    bool starved; /* A frame waits for a block. */
-
-    /* Descriptors: those never used yet begin at 'fresh'. */
-    struct nsp_bridge_packet *slots;
-    struct nsp_bridge_packet **free_slots;
-    uint32_t slot_count, fresh, free_count;
+    struct nsp_packet_pool pool; /* Of struct nsp_bridge_packet. */
+    struct nsp_buddy store;
+    bool starved;        /* A frame waits for a block. */
     uint32_t first_port; /* To be read first, next time. */
 };
 

@@ -61,7 +61,7 @@ init_receive(struct nsp_nfq_queue *queue)
 static int
 init_retained(struct nsp_nfq_queue *queue)
 {
-    uint64_t bytes = (uint64_t)queue->slot_count * RETAINED_PKT_BYTES;
+    uint64_t bytes = (uint64_t)queue->pool.count * RETAINED_PKT_BYTES;
 
     bytes = nsp_min_u64(bytes, RETAINED_STORE_BYTES_MAX);
     if (bytes < RETAINED_STORE_BYTES_MIN)
@@ -78,21 +78,19 @@ nsp_nfq_pool_init(struct nsp_nfq_queue *queue)
     const struct nsp_allocator *allocator = &queue->config.allocator;
     int err = init_receive(queue);
 
-    queue->slot_count = queue->config.max_held_pkts + 2 * NSP_BURST_MAX;
+    if (err == 0)
+        err = nsp_packet_pool_init(&queue->pool, sizeof(struct nsp_nfq_slot),
+                                   queue->config.max_held_pkts, allocator);
     if (err == 0 && queue->config.edits)
         err = init_retained(queue);
     if (err < 0)
         return err;
 
-    queue->slots =
-        nsp_alloc(allocator, queue->slot_count, sizeof *queue->slots);
-    queue->free_slots =
-        nsp_alloc(allocator, queue->slot_count, sizeof(struct nsp_nfq_slot *));
     queue->verdict_room_bytes = NSP_BURST_MAX * NSP_NFQ_VERDICT_BYTES;
     if (queue->config.edits)
         queue->verdict_room_bytes += VERDICT_PAYLOAD_BYTES;
     queue->verdicts = nsp_alloc(allocator, queue->verdict_room_bytes, 1);
-    return queue->slots && queue->free_slots && queue->verdicts ? 0 : -ENOMEM;
+    return queue->verdicts ? 0 : -ENOMEM;
 }
 
 void
@@ -101,8 +99,7 @@ nsp_nfq_pool_fini(struct nsp_nfq_queue *queue)
     const struct nsp_allocator *allocator = &queue->config.allocator;
 
     nsp_release(allocator, queue->verdicts);
-    nsp_release(allocator, queue->free_slots);
-    nsp_release(allocator, queue->slots);
+    nsp_packet_pool_fini(&queue->pool, allocator);
     nsp_buddy_fini(&queue->retained);
     nsp_release(allocator, queue->iov);
     nsp_release(allocator, queue->messages);
@@ -112,7 +109,7 @@ nsp_nfq_pool_fini(struct nsp_nfq_queue *queue)
 bool
 nsp_nfq_queue_can_receive(const struct nsp_nfq_queue *queue)
 {
-    return nsp_nfq_free_slots(queue) > 0;
+    return nsp_packet_pool_left(&queue->pool) > 0;
 }
 
 int

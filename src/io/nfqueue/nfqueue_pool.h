@@ -27,21 +27,6 @@ nsp_nfq_slot_of(const struct nsp_pkt *pkt)
     return NSP_CONTAINER_OF((uintptr_t)pkt, struct nsp_nfq_slot, pkt);
 }
 
-static inline uint32_t
-nsp_nfq_free_slots(const struct nsp_nfq_queue *queue)
-{
-    return queue->free_count + (queue->slot_count - queue->fresh);
-}
-
-/* Used ones first: they are in the cache. The caller knows that one is free. */
-static inline struct nsp_nfq_slot *
-nsp_nfq_take_slot(struct nsp_nfq_queue *queue)
-{
-    assert(nsp_nfq_free_slots(queue) > 0);
-    return queue->free_count > 0 ? queue->free_slots[--queue->free_count]
-                                 : &queue->slots[queue->fresh++];
-}
-
 static inline void
 nsp_nfq_give_back_slot(struct nsp_nfq_queue *queue, struct nsp_nfq_slot *slot)
 {
@@ -49,7 +34,7 @@ nsp_nfq_give_back_slot(struct nsp_nfq_queue *queue, struct nsp_nfq_slot *slot)
     slot->lent = false;
     if (slot->retained)
         nsp_buddy_release(&queue->retained, slot->retained);
-    queue->free_slots[queue->free_count++] = slot;
+    nsp_packet_pool_give_back(&queue->pool, &slot->pkt);
 }
 
 /* Netlink pads to 4 bytes (NLA_ALIGN, without its signed arithmetic). */

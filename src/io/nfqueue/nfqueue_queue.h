@@ -5,8 +5,8 @@
 #include <sys/uio.h>
 
 #include "base/base.h"
-#include "base/buddy.h"
 #include "io/nfqueue/nlmsg.h"
+#include "io/packet_pool.h"
 #include "netshaper/io.h"
 #include "os/os.h"
 
@@ -16,16 +16,16 @@
  * copy of its first bytes. So a packet that waits costs a descriptor here, and
  * its copy is gone at the next burst unless it was retained.
  *
- *     kernel queue --recvmmsg--> receive slots --parse--> descriptors -->
- * engine ^                                                                |
- *          +------ one send() of many verdicts <-- tx_burst / drop_burst <--+
+ *     kernel queue --recvmmsg--> receive slots --parse--> descriptors
+ *          ^                                                   |
+ *          +--- one send() of many verdicts <---- engine <-----+
  *
- * Bounds     max_held_pkts + 2 * NSP_BURST_MAX descriptors. With none free
- *            nothing is received: packets wait in the socket, then in the
- *            kernel, whose limits apply. Edited packets that wait are copied
- *            to a store of 2 KiB for each packet held, 4 MiB to 256 MiB, in
- *            blocks of powers of two from 256 bytes: one that does not fit is
- *            refused (retain), which the engine counts as no-buffer.
+ * Bounds     The descriptors of io/packet_pool.h. With none left nothing is
+ *            received: packets wait in the socket, then in the kernel, whose
+ *            limits apply. Edited packets that wait are copied to a store of
+ *            2 KiB for each packet held, 4 MiB to 256 MiB, in blocks of powers
+ *            of two from 256 bytes: one that does not fit is refused (retain),
+ *            which the engine counts as no-buffer.
  * Threads    queue_*_burst, retain, wait: the queue's worker. Counters: one
  *            writer, any reader.
  * Cost       of a burst: two system calls; no allocation. */
@@ -60,10 +60,7 @@ struct nsp_nfq_queue {
     uint32_t last_burst_pkts;
     uint64_t last_arrival_ns;
 
-    /* Descriptors: those never used yet begin at 'fresh'. */
-    struct nsp_nfq_slot *slots;
-    struct nsp_nfq_slot **free_slots;
-    uint32_t slot_count, fresh, free_count;
+    struct nsp_packet_pool pool; /* Of struct nsp_nfq_slot. */
 
     /* Copies that outlive a burst; with edits only. */
     struct nsp_buddy retained;

@@ -306,7 +306,7 @@ read_message(struct nsp_nfq_queue *queue, uint8_t *bytes, uint32_t held_bytes,
         goto malformed;
 
     queue->last_id = fields.id;
-    slot = nsp_nfq_take_slot(queue);
+    slot = nsp_nfq_slot_of(nsp_packet_pool_take(&queue->pool));
     fill_pkt(slot, queue, &fields, at);
     queue->last_burst[queue->last_burst_pkts++] = slot;
     return &slot->pkt;
@@ -336,8 +336,8 @@ nsp_nfq_rx_burst(struct nsp_nfq_queue *queue, uint64_t now_ns,
     uint32_t n = 0;
 
     forget_last_burst(queue);
-    max =
-        nsp_min_u32(nsp_min_u32(max, NSP_BURST_MAX), nsp_nfq_free_slots(queue));
+    max = nsp_min_u32(nsp_min_u32(max, NSP_BURST_MAX),
+                      nsp_packet_pool_left(&queue->pool));
     for (int i = 0; n == 0 && max > 0 && i < EMPTY_BURSTS_MAX; i++) {
         int got =
             recvmmsg(queue->nl.fd, queue->messages, max, MSG_DONTWAIT, NULL);

@@ -8,8 +8,6 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "base/memory.h"
-
 /* The longest IP packet, of version 6, behind all that stands in front of it,
  * and a byte more that tells a longer one. */
 #define IP_BYTES_MAX (UINT16_MAX + 40u)
@@ -25,9 +23,6 @@
  * they are written. */
 #define BURST_BYTES (256u << 10)
 
-#define HELD_PKT_BYTES   4096u
-#define STORE_BYTES_MIN  (UINT64_C(16) << 20)
-#define STORE_BYTES_MAX  (UINT64_C(512) << 20)
 #define MAC_BYTES        ((size_t)2 * ETH_ALEN)
 #define TAGGED_BYTES_MIN (NSP_TAP_DATA_OFF + (uint32_t)ETHER_HDR_LEN)
 
@@ -35,9 +30,8 @@ static_assert(sizeof(struct virtio_net_hdr) == NSP_TAP_VNET_BYTES,
               "the header that a TAP puts in front unless told otherwise");
 static_assert(READ_BYTES <= RECEIVE_BLOCK_BYTES &&
                   RECEIVE_BLOCK_BYTES <= NSP_BUDDY_MAX_BYTES &&
-                  STORE_BYTES_MIN >= NSP_BURST_MAX * RECEIVE_BLOCK_BYTES &&
-                  STORE_BYTES_MIN % NSP_BUDDY_MAX_BYTES == 0 &&
-                  STORE_BYTES_MAX % NSP_BUDDY_MAX_BYTES == 0,
+                  NSP_PACKET_STORE_BYTES_MIN >=
+                      NSP_BURST_MAX * RECEIVE_BLOCK_BYTES,
               "the store takes a burst of any packets");
 
 /* Single writer: a plain add that readers see whole. */
@@ -62,21 +56,6 @@ static struct nsp_tap_slot *
 slot_of(const struct nsp_pkt *pkt)
 {
     return NSP_CONTAINER_OF((uintptr_t)pkt, struct nsp_tap_slot, pkt);
-}
-
-static uint32_t
-free_slots(const struct nsp_tap_queue *queue)
-{
-    return queue->free_count + (queue->slot_count - queue->fresh);
-}
-
-/* Used ones first: they are in the cache. The caller knows that one is free. */
-static struct nsp_tap_slot *
-take_slot(struct nsp_tap_queue *queue)
-{
-    assert(free_slots(queue) > 0);
-    return queue->free_count > 0 ? queue->free_slots[--queue->free_count]
-                                 : &queue->slots[queue->fresh++];
 }
 
 /* Makes sure that a receive block is there. */
@@ -112,7 +91,7 @@ give_back(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
         release_receive_block(queue, slot->block);
     else
         nsp_buddy_release(&queue->store, slot->block);
-    queue->free_slots[queue->free_count++] = slot;
+    nsp_packet_pool_give_back(&queue->pool, &slot->pkt);
 }
 
 /* What is still out of the last burst waits: it gets a block of its size. */
@@ -141,40 +120,31 @@ settle_last_burst(struct nsp_tap_queue *queue)
 bool
 nsp_tap_queue_can_receive(struct nsp_tap_queue *queue)
 {
-    return free_slots(queue) > 0 && have_block(queue);
+    return nsp_packet_pool_left(&queue->pool) > 0 && have_block(queue);
 }
 
 int
 nsp_tap_queue_open(struct nsp_tap_queue *queue,
                    const struct nsp_tap_queue_config *cfg)
 {
-    uint64_t bytes = (uint64_t)cfg->max_held_pkts * HELD_PKT_BYTES;
     int err;
 
     *queue = (struct nsp_tap_queue){ .config = *cfg, .wakeup = { .fd = -1 } };
     err = nsp_wakeup_open(&queue->wakeup);
     if (err < 0)
         return err;
-    bytes = nsp_min_u64(STORE_BYTES_MIN + bytes, STORE_BYTES_MAX) /
-            NSP_BUDDY_MAX_BYTES * NSP_BUDDY_MAX_BYTES;
-    err = nsp_buddy_init(&queue->store, (size_t)bytes, &cfg->allocator);
+    err = nsp_packet_store_init(&queue->store, cfg->max_held_pkts,
+                                &cfg->allocator);
     if (err < 0)
         return err;
-    queue->slot_count = cfg->max_held_pkts + 2 * NSP_BURST_MAX;
-    queue->slots =
-        nsp_alloc(&cfg->allocator, queue->slot_count, sizeof *queue->slots);
-    queue->free_slots = nsp_alloc(&cfg->allocator, queue->slot_count,
-                                  sizeof(struct nsp_tap_slot *));
-    return queue->slots && queue->free_slots ? 0 : -ENOMEM;
+    return nsp_packet_pool_init(&queue->pool, sizeof(struct nsp_tap_slot),
+                                cfg->max_held_pkts, &cfg->allocator);
 }
 
 void
 nsp_tap_queue_close(struct nsp_tap_queue *queue)
 {
-    const struct nsp_allocator *allocator = &queue->config.allocator;
-
-    nsp_release(allocator, queue->free_slots);
-    nsp_release(allocator, queue->slots);
+    nsp_packet_pool_fini(&queue->pool, &queue->config.allocator);
     nsp_buddy_fini(&queue->store);
     if (queue->wakeup.fd >= 0)
         nsp_wakeup_close(&queue->wakeup);
@@ -279,9 +249,9 @@ read_pkt(struct nsp_tap_queue *queue, uint64_t now_ns)
         count(&queue->device_errors);
         return 0;
     }
-    slot = take_slot(queue);
+    slot = slot_of(nsp_packet_pool_take(&queue->pool));
     if (!fill_slot(queue, slot, block, (uint32_t)got, now_ns)) {
-        queue->free_slots[queue->free_count++] = slot;
+        nsp_packet_pool_give_back(&queue->pool, &slot->pkt);
         return 0;
     }
     queue->spare_count--;
@@ -296,7 +266,8 @@ nsp_tap_rx_burst(struct nsp_tap_queue *queue, uint64_t now_ns,
     uint32_t n = 0, bytes = 0;
 
     settle_last_burst(queue);
-    max = nsp_min_u32(nsp_min_u32(max, NSP_BURST_MAX), free_slots(queue));
+    max = nsp_min_u32(nsp_min_u32(max, NSP_BURST_MAX),
+                      nsp_packet_pool_left(&queue->pool));
     for (uint32_t tries = 0;
          tries < max && bytes < BURST_BYTES && have_block(queue); tries++) {
         int got = read_pkt(queue, now_ns);

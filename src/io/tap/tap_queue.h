@@ -3,7 +3,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
-#include "base/buddy.h"
+#include "io/packet_pool.h"
 #include "io/tap/tap_program.h"
 #include "netshaper/io.h"
 #include "os/os.h"
@@ -20,11 +20,9 @@
  * Blocks     begin with the virtio-net header, which says what is left to do
  *            of checksum and segmentation, and goes back as it came. A packet
  *            begins behind it and the tag.
- * Bounds     max_held_pkts + 2 * NSP_BURST_MAX descriptors; a store of 4 KiB
- *            for each packet held, 16 MiB to 512 MiB, of which only what is
- *            used becomes memory. With either used up nothing is read: packets
- *            wait in the kernel's queue, which drops and counts what does not
- *            fit.
+ * Bounds     Descriptors and store of io/packet_pool.h. With either used up
+ *            nothing is read: packets wait in the kernel's queue, which drops
+ *            and counts what does not fit.
  * Threads    The queue's worker. Counters: one writer, any reader.
  * Cost       A system call for each packet in and each packet out, and one
  *            more to find the queue empty; no allocation from the system. */
@@ -52,7 +50,6 @@ struct nsp_tap_queue_config {
 struct nsp_tap_slot {
     struct nsp_pkt pkt;
     uint8_t *block;
-    uint16_t tag;
     bool lent;
     bool whole_block; /* A receive block, not one of the packet's size. */
 };
@@ -65,10 +62,7 @@ struct nsp_tap_queue {
     uint8_t *spare[NSP_BURST_MAX]; /* Receive blocks without a packet. */
     uint32_t spare_count;
 
-    /* Descriptors: those never used yet begin at 'fresh'. */
-    struct nsp_tap_slot *slots;
-    struct nsp_tap_slot **free_slots;
-    uint32_t slot_count, fresh, free_count;
+    struct nsp_packet_pool pool; /* Of struct nsp_tap_slot. */
     struct nsp_tap_slot *last_burst[NSP_BURST_MAX];
     uint32_t last_burst_pkts;
 
