@@ -1,7 +1,5 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <linux/netfilter/nfnetlink_queue.h>
-#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,11 +8,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/device.h"
-#include "io/nfqueue/nfqueue_counters.h"
-#include "io/nfqueue/nfqueue_inject.h"
+#include "io/nfqueue/nfqueue_device.h"
 #include "io/nfqueue/nfqueue_probe.h"
-#include "io/nfqueue/nfqueue_queue.h"
-#include "io/nfqueue/nfqueue_rules.h"
 #include "netshaper/engine.h"
 
 /* The live device: packets of this network namespace's stack, taken at the
@@ -34,327 +29,6 @@
  * A held packet of a local socket stays charged to it and stops TCP: the device
  * does not offer to hold output. */
 
-/* Automatic queue numbers start in this range, at a place that depends on the
- * process, so that engines seldom try each other's. */
-#define AUTO_QUEUE_FIRST 1024u
-#define AUTO_QUEUE_LAST  65535u
-
-struct nsp_io {
-    struct nsp_nfq_queue *queues;
-    uint32_t queue_count, queues_open;
-    struct nsp_nl nft;               /* Owns the table. */
-    char table[NSP_NFQ_TABLE_BYTES]; /* Empty while there is none. */
-    _Atomic bool quiesced;           /* One worker says so to the others. */
-    struct nsp_nfq_injector injector;
-    int counters_fd; /* -1: the kernel's counters cannot be read. */
-    struct nsp_allocator allocator;
-    struct nsp_log_sink log;
-};
-
-/* --- Errors for humans ---------------------------------------------------- */
-
-static int
-fail_privilege(struct nsp_diag *reterr)
-{
-    return nsp_diag_set(
-        reterr, NSP_NOT_POSSIBLE, "privilege",
-        "run as root or with CAP_NET_ADMIN and CAP_NET_RAW, or in a user and "
-        "network namespace of your own (unshare --map-root-user --net)",
-        "no privilege over this network namespace");
-}
-
-static int
-fail_kernel(struct nsp_diag *reterr, const char *what, const char *options)
-{
-    return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "kernel-feature", options,
-                        "the kernel lacks %s", what);
-}
-
-/* What helps against an error of the system that tells nothing of packets. */
-static const char *
-cure_for(int err)
-{
-    switch (err) {
-    case -EMFILE:
-        return "raise the limit of open files of a process: ulimit -n 1024";
-    case -ENFILE:
-        return "raise the machine's limit of open files: sysctl fs.file-max";
-    case -ENOBUFS:
-        return "free memory, or lower the number of queues";
-    default:
-        return "'nsp doctor' tells what is missing here";
-    }
-}
-
-/* An error of opening or starting queues. */
-static int
-fail_queue(struct nsp_diag *reterr, int err, const char *step)
-{
-    switch (err) {
-    case -EPERM:
-    case -EACCES:
-        return fail_privilege(reterr);
-    case -ENOMEM:
-        return nsp_device_fail_memory(reterr);
-    case -EPROTONOSUPPORT:
-    case -EAFNOSUPPORT:
-    case -EINVAL: /* nfnetlink knows no such subsystem. */
-    case -EOPNOTSUPP:
-        return fail_kernel(reterr, "NFQUEUE",
-                           "it needs CONFIG_NETFILTER_NETLINK_QUEUE (module "
-                           "nfnetlink_queue)");
-    default:
-        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "queue", -err,
-                                  cure_for(err), "%s", step);
-    }
-}
-
-static int
-fail_rules(struct nsp_diag *reterr, int err, enum nsp_nfq_refused refused)
-{
-    if (err == -EPERM)
-        return fail_privilege(reterr);
-    if (refused == NSP_NFQ_REFUSED_SUBSYSTEM &&
-        (err == -EOPNOTSUPP || err == -EINVAL))
-        return fail_kernel(
-            reterr, "nf_tables",
-            "it needs CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET "
-            "(module nf_tables)");
-    if (refused == NSP_NFQ_REFUSED_TABLE &&
-        (err == -EOPNOTSUPP || err == -EINVAL))
-        return fail_kernel(reterr, "nftables tables with an owner",
-                           "it needs Linux 5.12 or later with CONFIG_NF_TABLES "
-                           "and CONFIG_NF_TABLES_INET");
-    if (refused == NSP_NFQ_REFUSED_CHAIN &&
-        (err == -EOPNOTSUPP || err == -ENOENT))
-        return fail_kernel(reterr, "filter chains of family inet",
-                           "it needs CONFIG_NF_TABLES_INET");
-    if (refused == NSP_NFQ_REFUSED_RULE && err == -ENOENT)
-        return fail_kernel(
-            reterr, "a way to queue packets from nftables",
-            "it needs CONFIG_NFT_QUEUE, or CONFIG_NFT_COMPAT and "
-            "CONFIG_NETFILTER_XT_TARGET_NFQUEUE");
-    return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "nft-rules", -err,
-                              cure_for(err),
-                              "the kernel refuses the nftables rules");
-}
-
-static int
-fail_taken(const struct nsp_io *io, struct nsp_diag *reterr, uint16_t number)
-{
-    const char *cure =
-        "choose another queue number, or none for a free one; "
-        "'grep . /proc/net/netfilter/nfnetlink_queue' lists those "
-        "in use";
-    struct nsp_nfq_counters row;
-
-    if (io->counters_fd >= 0 &&
-        nsp_nfq_counters_read(io->counters_fd, number, &row) == 0)
-        return nsp_diag_set(reterr, NSP_OPEN_FAILED, "queue-taken", cure,
-                            "queue %u is taken by netlink port %u (usually the "
-                            "process of that number)",
-                            number, row.port_id);
-    return nsp_diag_set(reterr, NSP_OPEN_FAILED, "queue-taken", cure,
-                        "queue %u is taken by another process", number);
-}
-
-/* --- Opening -------------------------------------------------------------- */
-
-static int
-check_config(const struct nsp_io_config *cfg,
-             const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
-{
-    const uint32_t all_hooks =
-        NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD;
-    int result = nsp_device_check_config(cfg, reterr);
-
-    if (result != NSP_OK)
-        return result;
-    if (cfg->hooks & ~all_hooks)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hooks",
-                            "choose of NSP_HOOK_INPUT, OUTPUT and FORWARD",
-                            "no set of hooks to tap: 0x%x", cfg->hooks);
-    if (device->first_queue > UINT16_MAX + 1 - cfg->queues)
-        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "queue-number",
-                            "choose a lower first number, or none for a free "
-                            "one",
-                            "%u queues from number %u go beyond 65535",
-                            cfg->queues, device->first_queue);
-    return NSP_OK;
-}
-
-static int
-open_queues(struct nsp_io *io, const struct nsp_io_config *cfg,
-            const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
-{
-    struct nsp_nfq_queue_config queue_cfg = {
-        .max_held_pkts = cfg->max_held_pkts,
-        .max_queue_pkts = device->max_queue_pkts,
-        .snap_bytes = cfg->snap_bytes,
-        .loopback_ifindex = if_nametoindex("lo"),
-        .superpackets = cfg->superpackets,
-        .edits = cfg->edits,
-        .fail_closed = device->fail_closed,
-        .allocator = io->allocator,
-        .clock = cfg->clock,
-        .log = io->log,
-    };
-    int err;
-
-    for (uint32_t i = 0; i < io->queue_count; i++) {
-        queue_cfg.index = i;
-        err = nsp_nfq_queue_open(&io->queues[i], &queue_cfg);
-        io->queues_open++;
-        if (err < 0)
-            return fail_queue(reterr, err, "cannot open a netlink socket");
-    }
-    /* Binding a taken queue is refused with EPERM as well, so whether the
-     * caller may bind at all is asked first. */
-    err = nsp_nfq_request_command(&io->queues[0].nl, 0, NFQNL_CFG_CMD_PF_BIND);
-    if (err < 0)
-        return fail_queue(reterr, err, "the kernel refuses to bind queues");
-    return NSP_OK;
-}
-
-/* Binds queues 'first' and up. On failure none is bound, and '*reterr_taken' is
- * the number that could not be. */
-static int
-bind_range(struct nsp_io *io, uint32_t first, uint32_t *reterr_taken)
-{
-    for (uint32_t i = 0; i < io->queue_count; i++) {
-        int err = nsp_nfq_queue_bind(&io->queues[i], (uint16_t)(first + i));
-
-        if (err == 0)
-            continue;
-        for (uint32_t j = 0; j < i; j++)
-            nsp_nfq_queue_unbind(&io->queues[j]);
-        *reterr_taken = first + i;
-        return err;
-    }
-    return 0;
-}
-
-static int
-bind_free_range(struct nsp_io *io, struct nsp_diag *reterr)
-{
-    const uint32_t span =
-        AUTO_QUEUE_LAST - AUTO_QUEUE_FIRST - io->queue_count + 2;
-    uint32_t at = (uint32_t)getpid() * NSP_IO_QUEUES_MAX % span;
-
-    for (uint32_t tried = 0; tried < span;) {
-        uint32_t first = AUTO_QUEUE_FIRST + at, taken;
-        int err = bind_range(io, first, &taken);
-
-        if (err == 0)
-            return NSP_OK;
-        if (err != -EPERM)
-            return fail_queue(reterr, err, "cannot bind a queue");
-        tried += taken - first + 1;
-        at = (at + taken - first + 1) % span;
-    }
-    return nsp_diag_set(reterr, NSP_OPEN_FAILED, "queue-taken",
-                        "end other programs that use NFQUEUE",
-                        "no %u free queue numbers in a row", io->queue_count);
-}
-
-static int
-bind_queues(struct nsp_io *io, const struct nsp_nfqueue_config *device,
-            struct nsp_diag *reterr)
-{
-    uint32_t taken;
-    int err;
-
-    if (device->first_queue == 0)
-        return bind_free_range(io, reterr);
-    err = bind_range(io, device->first_queue, &taken);
-    if (err == -EPERM)
-        return fail_taken(io, reterr, (uint16_t)taken);
-    if (err < 0)
-        return fail_queue(reterr, err, "cannot bind a queue");
-    return NSP_OK;
-}
-
-static int
-start_queues(struct nsp_io *io, struct nsp_diag *reterr)
-{
-    for (uint32_t i = 0; i < io->queue_count; i++) {
-        int err = nsp_nfq_queue_start(&io->queues[i]);
-
-        if (err < 0)
-            return fail_queue(reterr, err, "cannot set up a queue");
-    }
-    return NSP_OK;
-}
-
-static int
-install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
-              const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
-{
-    struct nsp_nfq_rules rules = {
-        .hooks = cfg->hooks,
-        .skip_input_ifindex = cfg->skip_loopback_input
-                                  ? io->queues[0].config.loopback_ifindex
-                                  : 0,
-        .first_queue = io->queues[0].number,
-        .queues = (uint16_t)io->queue_count,
-        .fail_closed = device->fail_closed,
-    };
-    enum nsp_nfq_refused refused;
-    char name[NSP_NFQ_TABLE_BYTES];
-    int err;
-
-    /* A queue number is unique in the namespace, a process id may not be. */
-    snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
-             rules.first_queue);
-    err = nsp_nfq_rules_install(&io->nft, name, &rules, &refused);
-    if (err < 0)
-        return fail_rules(reterr, err, refused);
-    memcpy(io->table, name, sizeof name);
-    return NSP_OK;
-}
-
-static int
-open_sockets(struct nsp_io *io, struct nsp_diag *reterr)
-{
-    int err = nsp_nl_open(&io->nft);
-
-    if (err < 0)
-        return fail_queue(reterr, err, "cannot open a netlink socket");
-    err = nsp_nfq_injector_open(&io->injector);
-    if (err == -EPERM)
-        return fail_privilege(reterr);
-    if (err < 0)
-        return nsp_diag_set_errno(reterr, NSP_OPEN_FAILED, "raw-socket", -err,
-                                  cure_for(err), "cannot open a raw socket");
-
-    io->counters_fd = nsp_nfq_counters_open();
-    if (io->counters_fd < 0)
-        nsp_log_write(
-            &io->log, NSP_LOG_INFO,
-            "nfqueue: /proc/net/netfilter/nfnetlink_queue: %s; packets "
-            "that the kernel drops will not be counted",
-            strerror(-io->counters_fd));
-    return NSP_OK;
-}
-
-static int
-open_device(struct nsp_io *io, const struct nsp_io_config *cfg,
-            const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
-{
-    int result = open_queues(io, cfg, device, reterr);
-
-    if (result == NSP_OK)
-        result = open_sockets(io, reterr);
-    if (result == NSP_OK)
-        result = bind_queues(io, device, reterr);
-    if (result == NSP_OK)
-        result = start_queues(io, reterr);
-    /* Last: from here on packets come. */
-    if (result == NSP_OK)
-        result = install_rules(io, cfg, device, reterr);
-    return result;
-}
-
 static void nfqueue_close(struct nsp_io *io);
 
 static int
@@ -365,25 +39,19 @@ nfqueue_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     const struct nsp_nfqueue_config *device =
         cfg->device ? cfg->device : &defaults;
     struct nsp_allocator allocator = nsp_allocator_or_libc(&cfg->allocator);
-    struct nsp_io *io;
-    int result = check_config(cfg, device, reterr);
+    struct nsp_io *io = nsp_alloc(&allocator, 1, sizeof *io);
+    int result;
 
-    if (result != NSP_OK)
-        return result;
-    io = nsp_alloc(&allocator, 1, sizeof *io);
     if (!io)
         return nsp_device_fail_memory(reterr);
     *io = (struct nsp_io){
-        .queue_count = cfg->queues,
         .nft = { .fd = -1 },
         .injector = { .ipv4_fd = -1, .ipv6_fd = -1 },
         .counters_fd = -1,
         .allocator = allocator,
         .log = cfg->log,
     };
-    io->queues = nsp_alloc(&allocator, cfg->queues, sizeof *io->queues);
-    result = io->queues ? open_device(io, cfg, device, reterr)
-                        : nsp_device_fail_memory(reterr);
+    result = nsp_nfq_device_open(io, cfg, device, reterr);
     if (result != NSP_OK) {
         nfqueue_close(io);
         return result;
