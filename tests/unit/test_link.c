@@ -103,6 +103,22 @@ TEST(link_header_is_refused_where_the_other_packet_has_none)
     }
 }
 
+TEST(link_tag_goes_behind_the_addresses)
+{
+    static const uint8_t tagged[] = { 1,    1, 1, 1, 1,    1,    2,    2,
+                                      2,    2, 2, 2, 0x88, 0xa8, 0x20, 5,
+                                      0x81, 0, 0, 9, 0x08, 0 };
+    uint8_t frame[] = { 0, 0, 0, 0, 0, 0, 0, 0, 1, 1,    1,
+                        1, 1, 1, 2, 2, 2, 2, 2, 2, 0x08, 0 };
+    uint8_t *inner =
+        nsp_link_push_tag(frame + 2 * NSP_LINK_TAG_BYTES, 0x8100, 9);
+
+    CHECK(inner == frame + NSP_LINK_TAG_BYTES);
+    CHECK(nsp_link_push_tag(inner, 0x88a8, 0x2005) == frame);
+    CHECK(memcmp(frame, tagged, sizeof tagged) == 0);
+}
+
 TEST_MAIN(
+    cmocka_unit_test(link_tag_goes_behind_the_addresses),
     cmocka_unit_test(link_header_goes_the_same_or_the_opposite_way),
     cmocka_unit_test(link_header_is_refused_where_the_other_packet_has_none))

@@ -13,15 +13,14 @@
 #include "packet/link.h"
 
 #define VNET_BYTES NSP_PACKET_VNET_BYTES
-#define TAG_BYTES  4u
-#define MAC_BYTES  ((size_t)2 * ETH_ALEN)
 
 /* Where a frame without a tag begins in its block. */
-#define DATA_OFF (VNET_BYTES + TAG_BYTES)
+#define DATA_OFF (VNET_BYTES + NSP_LINK_TAG_BYTES)
 
 /* The longest IP packet, of version 6, in a frame with two tags. */
-#define IP_BYTES_MAX    (UINT16_MAX + 40u)
-#define FRAME_BYTES_MAX ((uint32_t)ETHER_HDR_LEN + 2 * TAG_BYTES + IP_BYTES_MAX)
+#define IP_BYTES_MAX (UINT16_MAX + 40u)
+#define FRAME_BYTES_MAX                                                        \
+    ((uint32_t)ETHER_HDR_LEN + 2 * NSP_LINK_TAG_BYTES + IP_BYTES_MAX)
 
 #define RING_BYTES (8u << 20)
 #define SEND_BYTES (8 << 20) /* Of the kernel, for what is on its way. */
@@ -180,15 +179,11 @@ static uint8_t *
 put_tag(uint8_t *data, const struct nsp_packet_frame *frame,
         struct virtio_net_hdr *vnet)
 {
-    memmove(data - TAG_BYTES, data, MAC_BYTES);
-    data -= TAG_BYTES;
-    nsp_store_be16(data + MAC_BYTES, frame->tag_type);
-    nsp_store_be16(data + MAC_BYTES + 2, frame->tag);
     if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-        vnet->csum_start = (uint16_t)(vnet->csum_start + TAG_BYTES);
+        vnet->csum_start = (uint16_t)(vnet->csum_start + NSP_LINK_TAG_BYTES);
     if (vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE)
-        vnet->hdr_len = (uint16_t)(vnet->hdr_len + TAG_BYTES);
-    return data;
+        vnet->hdr_len = (uint16_t)(vnet->hdr_len + NSP_LINK_TAG_BYTES);
+    return nsp_link_push_tag(data, frame->tag_type, frame->tag);
 }
 
 static void
@@ -221,9 +216,9 @@ receive_frame(struct nsp_bridge_packets *packets, uint32_t port,
 
     if (!nsp_packet_ring_take(&packets->rings[port], frame, &vnet, data))
         return false;
-    if (frame->tagged && bytes >= MAC_BYTES) {
+    if (frame->tagged && bytes >= 2 * ETH_ALEN) {
         data = put_tag(data, frame, &vnet);
-        bytes += TAG_BYTES;
+        bytes += NSP_LINK_TAG_BYTES;
     }
     memcpy(data - VNET_BYTES, &vnet, VNET_BYTES);
     pkt->data = data;

@@ -14,6 +14,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "packet/link.h"
+
 /* Linux 5.19. */
 #ifndef TP_STATUS_GSO_TCP
 #define TP_STATUS_GSO_TCP (1 << 8)
@@ -25,7 +27,6 @@
 /* In front of each packet, beside what the kernel needs itself. */
 #define HEADROOM_BYTES 32
 #define SLL2_BYTES     20u
-#define TAG_BYTES      4u
 
 /* Where the address is in a frame: behind the header, aligned. */
 #define ADDRESS_AT                                                             \
@@ -40,7 +41,8 @@
 
 _Static_assert(sizeof(struct sock_filter) == sizeof(struct nsp_cbpf_insn),
                "not the kernel's instructions");
-_Static_assert(HEADROOM_BYTES >= SLL2_BYTES + TAG_BYTES, "room for a header");
+_Static_assert(HEADROOM_BYTES >= SLL2_BYTES + NSP_LINK_TAG_BYTES,
+               "room for a header");
 
 /* --- Opening -------------------------------------------------------------- */
 
@@ -327,10 +329,7 @@ put_tag(uint8_t *data, const struct tpacket3_hdr *frame)
 
     if (frame->tp_status & TP_STATUS_VLAN_TPID_VALID)
         type = frame->hv1.tp_vlan_tpid;
-    memmove(data - TAG_BYTES, data, (size_t)2 * ETH_ALEN);
-    nsp_store_be16(data + 2 * ETH_ALEN - TAG_BYTES, type);
-    nsp_store_be16(data + 2 * ETH_ALEN - 2, (uint16_t)frame->hv1.tp_vlan_tci);
-    return data - TAG_BYTES;
+    return nsp_link_push_tag(data, type, (uint16_t)frame->hv1.tp_vlan_tci);
 }
 
 static void
@@ -368,7 +367,7 @@ fill_bytes(const struct nsp_sniff_queue *queue, struct nsp_pkt *pkt,
     } else if ((header->tp_status & TP_STATUS_VLAN_VALID) != 0 &&
                header->tp_snaplen >= 2 * ETH_ALEN) {
         pkt->data = put_tag(pkt->data, header);
-        added = TAG_BYTES;
+        added = NSP_LINK_TAG_BYTES;
     }
     pkt->cap_bytes = header->tp_snaplen + added;
     pkt->wire_bytes = header->tp_len + added;

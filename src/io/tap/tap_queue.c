@@ -211,7 +211,7 @@ fill_slot(const struct nsp_tap_queue *queue, struct nsp_tap_slot *slot,
         return false;
 
     memcpy(&vnet, block, sizeof vnet);
-    memmove(frame + NSP_TAP_TAG_BYTES, frame, MAC_BYTES);
+    memmove(frame + NSP_LINK_TAG_BYTES, frame, MAC_BYTES);
     *slot = (struct nsp_tap_slot){
         .pkt = {
             .data = block + NSP_TAP_DATA_OFF,
@@ -302,7 +302,6 @@ prepare_edited(const struct nsp_tap_queue *queue, struct nsp_pkt *pkt)
 static bool
 send_pkt(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
 {
-    uint8_t *frame = slot->block + NSP_TAP_VNET_BYTES;
     size_t bytes = NSP_TAP_DATA_OFF + slot->pkt.cap_bytes;
     ssize_t sent;
 
@@ -311,9 +310,8 @@ send_pkt(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
             return false;
         memset(slot->block, 0, NSP_TAP_VNET_BYTES);
     }
-    memmove(frame, frame + NSP_TAP_TAG_BYTES, MAC_BYTES);
-    nsp_store_be16(frame + MAC_BYTES, NSP_TAP_TPID);
-    nsp_store_be16(frame + MAC_BYTES + 2, (uint16_t)slot->pkt.device_ref);
+    (void)nsp_link_push_tag(slot->block + NSP_TAP_DATA_OFF, NSP_TAP_TPID,
+                            (uint16_t)slot->pkt.device_ref);
     do
         sent = write(queue->config.fd, slot->block, bytes);
     while (sent < 0 && errno == EINTR);

@@ -7,6 +7,7 @@
 #include "io/tap/tap_program.h"
 #include "netshaper/io.h"
 #include "os/os.h"
+#include "packet/link.h"
 
 /* One queue of the TAP, and the packets it has lent out.
  *
@@ -28,8 +29,7 @@
  *            more to find the queue empty; no allocation from the system. */
 
 #define NSP_TAP_VNET_BYTES 10u /* struct virtio_net_hdr. */
-#define NSP_TAP_TAG_BYTES  4u
-#define NSP_TAP_DATA_OFF   (NSP_TAP_VNET_BYTES + NSP_TAP_TAG_BYTES)
+#define NSP_TAP_DATA_OFF   (NSP_TAP_VNET_BYTES + NSP_LINK_TAG_BYTES)
 
 /* What is known of a place where packets are taken. It stays as it is as long
  * as such packets may come, while others may be added. */
