@@ -28,7 +28,7 @@
 #define POLL_MS     100
 
 static struct nsp_packet_ring rings[2];
-static uint8_t room[BURST][NSP_PACKET_VNET_BYTES + FRAME_BYTES];
+static uint8_t room[BURST][NSP_VNET_BYTES + FRAME_BYTES];
 static volatile sig_atomic_t stopped;
 
 static void
@@ -51,7 +51,7 @@ move(struct nsp_packet_ring *from, const struct nsp_packet_ring *to)
         struct virtio_net_hdr vnet;
 
         if (!nsp_packet_ring_take(from, &frame, &vnet,
-                                  room[n] + NSP_PACKET_VNET_BYTES))
+                                  room[n] + NSP_VNET_BYTES))
             continue;
         memcpy(room[n], &vnet, sizeof vnet);
         iov[n] = (struct iovec){ room[n], sizeof vnet + frame.bytes };

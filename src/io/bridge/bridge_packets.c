@@ -12,10 +12,8 @@
 #include "io/bridge/bridge_checksum.h"
 #include "packet/link.h"
 
-#define VNET_BYTES NSP_PACKET_VNET_BYTES
-
 /* Where a frame without a tag begins in its block. */
-#define DATA_OFF (VNET_BYTES + NSP_LINK_TAG_BYTES)
+#define DATA_OFF (NSP_VNET_BYTES + NSP_LINK_TAG_BYTES)
 
 /* The longest IP packet, of version 6, in a frame with two tags. */
 #define IP_BYTES_MAX (UINT16_MAX + 40u)
@@ -164,15 +162,6 @@ packets_close(struct nsp_bridge_lane *lane)
 
 /* --- Receiving ------------------------------------------------------------ */
 
-static uint8_t
-checksum_state(const struct virtio_net_hdr *vnet)
-{
-    if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-        return NSP_CSUM_PARTIAL;
-    return vnet->flags & VIRTIO_NET_HDR_F_DATA_VALID ? NSP_CSUM_GOOD
-                                                     : NSP_CSUM_UNKNOWN;
-}
-
 /* Puts the tag back that the kernel keeps beside the frame at 'data'; returns
  * where that begins now. */
 static uint8_t *
@@ -181,7 +170,7 @@ put_tag(uint8_t *data, const struct nsp_packet_frame *frame,
 {
     if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
         vnet->csum_start = (uint16_t)(vnet->csum_start + NSP_LINK_TAG_BYTES);
-    if (vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE)
+    if (nsp_vnet_is_superpacket(vnet))
         vnet->hdr_len = (uint16_t)(vnet->hdr_len + NSP_LINK_TAG_BYTES);
     return nsp_link_push_tag(data, frame->tag_type, frame->tag);
 }
@@ -220,11 +209,11 @@ receive_frame(struct nsp_bridge_packets *packets, uint32_t port,
         data = put_tag(data, frame, &vnet);
         bytes += NSP_LINK_TAG_BYTES;
     }
-    memcpy(data - VNET_BYTES, &vnet, VNET_BYTES);
+    memcpy(data - NSP_VNET_BYTES, &vnet, NSP_VNET_BYTES);
     pkt->data = data;
     pkt->cap_bytes = pkt->wire_bytes = bytes;
-    pkt->csum = checksum_state(&vnet);
-    if (vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+    pkt->csum = nsp_vnet_csum(&vnet);
+    if (nsp_vnet_is_superpacket(&vnet))
         pkt->flags |= NSP_PKT_SUPERPACKET;
     return true;
 }
@@ -298,7 +287,7 @@ prepare(const struct nsp_bridge_packets *packets, struct nsp_pkt *pkt)
             return false;
         vnet.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
     }
-    memcpy(pkt->data - VNET_BYTES, &vnet, VNET_BYTES);
+    memcpy(pkt->data - NSP_VNET_BYTES, &vnet, NSP_VNET_BYTES);
     return true;
 }
 
@@ -315,8 +304,8 @@ add(struct sending *sending, const struct nsp_pkt *pkt, uint32_t place)
     uint32_t i = sending->count++;
 
     sending->places[i] = place;
-    sending->iov[i] =
-        (struct iovec){ pkt->data - VNET_BYTES, VNET_BYTES + pkt->cap_bytes };
+    sending->iov[i] = (struct iovec){ pkt->data - NSP_VNET_BYTES,
+                                      NSP_VNET_BYTES + pkt->cap_bytes };
     sending->messages[i] = (struct mmsghdr){
         .msg_hdr = { .msg_iov = &sending->iov[i], .msg_iovlen = 1 },
     };
@@ -389,14 +378,14 @@ inject(struct nsp_bridge_lane *lane, const uint8_t *ip, uint32_t ip_bytes,
        bool reply, const struct nsp_pkt *like)
 {
     uint32_t port = (uint32_t)like->device_ref ^ (reply ? 0u : 1u);
-    uint8_t head[VNET_BYTES + NSP_LINK_BYTES_MAX] = { 0 };
-    struct iovec iov[2] = { { head, VNET_BYTES },
+    uint8_t head[NSP_VNET_BYTES + NSP_LINK_BYTES_MAX] = { 0 };
+    struct iovec iov[2] = { { head, NSP_VNET_BYTES },
                             { (void *)(uintptr_t)ip, ip_bytes } };
     int link_bytes;
 
     if (ip_bytes == 0)
         return -EINVAL;
-    link_bytes = nsp_link_build(like, ip[0] >> 4, reply, head + VNET_BYTES);
+    link_bytes = nsp_link_build(like, ip[0] >> 4, reply, head + NSP_VNET_BYTES);
     if (link_bytes < 0)
         return link_bytes;
     iov[0].iov_len += (size_t)link_bytes;

@@ -1,9 +1,9 @@
 #ifndef NSP_IO_BRIDGE_PACKET_RING_H
 #define NSP_IO_BRIDGE_PACKET_RING_H
-#include <linux/virtio_net.h>
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "io/vnet_header.h"
 
 /* A packet socket (packet(7)) that hears what an interface sends, with a ring
  * of version 2.
@@ -21,8 +21,6 @@
  *            that the socket has no room for.
  * Threads    One; the counter any.
  * Cost       A copy; a system call for a long frame. */
-
-#define NSP_PACKET_VNET_BYTES sizeof(struct virtio_net_hdr)
 
 struct nsp_packet_ring_config {
     uint32_t ifindex;

@@ -2,7 +2,6 @@
 #include "io/tap/tap_queue.h"
 
 #include <errno.h>
-#include <linux/virtio_net.h>
 #include <net/ethernet.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -26,8 +25,6 @@
 #define MAC_BYTES        ((size_t)2 * ETH_ALEN)
 #define TAGGED_BYTES_MIN (NSP_TAP_DATA_OFF + (uint32_t)ETHER_HDR_LEN)
 
-static_assert(sizeof(struct virtio_net_hdr) == NSP_TAP_VNET_BYTES,
-              "the header that a TAP puts in front unless told otherwise");
 static_assert(READ_BYTES <= RECEIVE_BLOCK_BYTES &&
                   RECEIVE_BLOCK_BYTES <= NSP_BUDDY_MAX_BYTES &&
                   NSP_PACKET_STORE_BYTES_MIN >=
@@ -182,22 +179,13 @@ fill_place(struct nsp_pkt *pkt, const struct nsp_tap_origin *origin,
         pkt->flags |= NSP_PKT_LOOPBACK;
 }
 
-static uint8_t
-checksum_state(const struct virtio_net_hdr *vnet)
-{
-    if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-        return NSP_CSUM_PARTIAL;
-    return vnet->flags & VIRTIO_NET_HDR_F_DATA_VALID ? NSP_CSUM_GOOD
-                                                     : NSP_CSUM_UNKNOWN;
-}
-
 /* Makes a packet of what was read to 'block'; false when it is none of ours:
  * the TAP's own interface may be made to send by anyone. */
 static bool
 fill_slot(const struct nsp_tap_queue *queue, struct nsp_tap_slot *slot,
           uint8_t *block, uint32_t bytes, uint64_t now_ns)
 {
-    uint8_t *frame = block + NSP_TAP_VNET_BYTES;
+    uint8_t *frame = block + NSP_VNET_BYTES;
     const struct nsp_tap_origin *origin;
     struct virtio_net_hdr vnet;
     uint16_t tag;
@@ -219,7 +207,7 @@ fill_slot(const struct nsp_tap_queue *queue, struct nsp_tap_slot *slot,
             .wire_bytes = bytes - NSP_TAP_DATA_OFF,
             .arrival_ns = now_ns,
             .link = NSP_LINK_ETHERNET,
-            .csum = checksum_state(&vnet),
+            .csum = nsp_vnet_csum(&vnet),
             .queue = (uint16_t)queue->config.index,
             .uid = UINT32_MAX,
             .device_ref = tag,
@@ -228,7 +216,7 @@ fill_slot(const struct nsp_tap_queue *queue, struct nsp_tap_slot *slot,
         .lent = true,
         .whole_block = true,
     };
-    if (vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE)
+    if (nsp_vnet_is_superpacket(&vnet))
         slot->pkt.flags |= NSP_PKT_SUPERPACKET;
     fill_place(&slot->pkt, origin, tag);
     return true;
@@ -308,7 +296,7 @@ send_pkt(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
     if (slot->pkt.flags & NSP_PKT_MODIFIED) {
         if (!prepare_edited(queue, &slot->pkt))
             return false;
-        memset(slot->block, 0, NSP_TAP_VNET_BYTES);
+        memset(slot->block, 0, NSP_VNET_BYTES);
     }
     (void)nsp_link_push_tag(slot->block + NSP_TAP_DATA_OFF, NSP_TAP_TPID,
                             (uint16_t)slot->pkt.device_ref);
@@ -355,7 +343,7 @@ nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
 {
     bool turn = reply && (like->flags & NSP_PKT_LOOPBACK) == 0;
     uint8_t head[NSP_TAP_DATA_OFF + ETHER_HDR_LEN] = { 0 };
-    uint8_t *frame = head + NSP_TAP_VNET_BYTES;
+    uint8_t *frame = head + NSP_VNET_BYTES;
     struct iovec iov[2] = { { head, sizeof head },
                             { (void *)(uintptr_t)ip, ip_bytes } };
 

@@ -5,6 +5,7 @@
 #include "base/base.h"
 #include "io/packet_pool.h"
 #include "io/tap/tap_program.h"
+#include "io/vnet_header.h"
 #include "netshaper/io.h"
 #include "os/os.h"
 #include "packet/link.h"
@@ -28,8 +29,7 @@
  * Cost       A system call for each packet in and each packet out, and one
  *            more to find the queue empty; no allocation from the system. */
 
-#define NSP_TAP_VNET_BYTES 10u /* struct virtio_net_hdr. */
-#define NSP_TAP_DATA_OFF   (NSP_TAP_VNET_BYTES + NSP_LINK_TAG_BYTES)
+#define NSP_TAP_DATA_OFF (NSP_VNET_BYTES + NSP_LINK_TAG_BYTES)
 
 /* What is known of a place where packets are taken. It stays as it is as long
  * as such packets may come, while others may be added. */
