@@ -9,7 +9,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
-#include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
 #include <signal.h>
@@ -19,6 +18,7 @@
 #include <sys/uio.h>
 
 #include "io/bridge/packet_ring.h"
+#include "os/linux/packet_socket.h"
 
 #define BURST       64u
 #define SLOT_BYTES  2048u
@@ -77,17 +77,15 @@ open_ring(struct nsp_packet_ring *ring, const char *name)
         .slots = SLOTS,
         .queues = 1,
     };
-    const int on = 1, bytes = SEND_BYTES;
     int err = cfg.ifindex == 0 ? -errno : nsp_packet_ring_open(ring, &cfg);
 
-    if (err < 0)
-        return err;
-    if (setsockopt(ring->fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, &on,
-                   sizeof on) < 0 ||
-        setsockopt(ring->fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) <
-            0)
-        return -errno;
-    return 0;
+    if (err == 0)
+        err = nsp_packet_socket_set(ring->fd, SOL_PACKET,
+                                    PACKET_IGNORE_OUTGOING, 1);
+    if (err == 0)
+        err = nsp_packet_socket_set(ring->fd, SOL_SOCKET, SO_SNDBUFFORCE,
+                                    SEND_BYTES);
+    return err;
 }
 
 int

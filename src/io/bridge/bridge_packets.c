@@ -2,7 +2,6 @@
 #include "io/bridge/bridge_packets.h"
 
 #include <errno.h>
-#include <linux/if_packet.h>
 #include <net/ethernet.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "io/bridge/bridge_checksum.h"
+#include "os/linux/packet_socket.h"
 #include "packet/link.h"
 
 /* Where a frame without a tag begins in its block. */
@@ -80,19 +80,17 @@ make_room(struct nsp_bridge_packets *packets)
 static int
 open_sender(uint32_t ifindex)
 {
-    const struct sockaddr_ll addr = { .sll_family = AF_PACKET,
-                                      .sll_ifindex = (int)ifindex };
-    const int on = 1, bytes = SEND_BYTES;
-    int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    int err;
+    int err, fd = nsp_packet_socket_open(SOCK_RAW);
 
     if (fd < 0)
-        return -errno;
-    if (setsockopt(fd, SOL_PACKET, PACKET_VNET_HDR, &on, sizeof on) == 0 &&
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof bytes) == 0 &&
-        bind(fd, (const struct sockaddr *)&addr, sizeof addr) == 0)
         return fd;
-    err = -errno;
+    err = nsp_packet_socket_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+    if (err == 0)
+        err = nsp_packet_socket_set(fd, SOL_SOCKET, SO_SNDBUFFORCE, SEND_BYTES);
+    if (err == 0)
+        err = nsp_packet_socket_bind(fd, ifindex, false);
+    if (err == 0)
+        return fd;
     close(fd);
     return err;
 }

@@ -1,8 +1,6 @@
 #define _GNU_SOURCE
 #include "io/bridge/packet_ring.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <string.h>
@@ -10,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
+
+#include "os/linux/packet_socket.h"
 
 #define BLOCK_BYTES (1u << 20)
 
@@ -26,99 +26,42 @@ ring_bytes(const struct nsp_packet_ring *ring)
 }
 
 static int
-set_int(int fd, int level, int option, int value)
+set_options(int fd)
 {
-    return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
-}
-
-static int
-make_ring(struct nsp_packet_ring *ring)
-{
-    const struct tpacket_req request = {
-        .tp_block_size = nsp_max_u32(BLOCK_BYTES, ring->config.slot_bytes),
-        .tp_block_nr = (uint32_t)(ring_bytes(ring) / BLOCK_BYTES),
-        .tp_frame_size = ring->config.slot_bytes,
-        .tp_frame_nr = ring->config.slots,
-    };
-    void *bytes;
-
-    if (setsockopt(ring->fd, SOL_PACKET, PACKET_RX_RING, &request,
-                   sizeof request) < 0)
-        return -errno;
-    bytes = mmap(NULL, ring_bytes(ring), PROT_READ | PROT_WRITE, MAP_SHARED,
-                 ring->fd, 0);
-    if (bytes == MAP_FAILED)
-        return -errno;
-    ring->bytes = bytes;
-    return 0;
-}
-
-static int
-set_options(const struct nsp_packet_ring *ring)
-{
-    int err = set_int(ring->fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
+    int err = nsp_packet_socket_set(fd, SOL_PACKET, PACKET_VERSION, TPACKET_V2);
 
     if (err == 0)
-        err = set_int(ring->fd, SOL_PACKET, PACKET_VNET_HDR, 1);
+        err = nsp_packet_socket_set(fd, SOL_PACKET, PACKET_VNET_HDR, 1);
     if (err == 0)
-        err = set_int(ring->fd, SOL_PACKET, PACKET_COPY_THRESH, 1);
+        err = nsp_packet_socket_set(fd, SOL_PACKET, PACKET_COPY_THRESH, 1);
     if (err == 0)
-        err = set_int(ring->fd, SOL_SOCKET, SO_RCVBUFFORCE, LONG_BYTES);
+        err = nsp_packet_socket_set(fd, SOL_SOCKET, SO_RCVBUFFORCE, LONG_BYTES);
     return err;
-}
-
-static int
-bind_socket(const struct nsp_packet_ring *ring)
-{
-    const struct sockaddr_ll addr = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = (int)ring->config.ifindex,
-    };
-
-    if (bind(ring->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
-        return -errno;
-    return 0;
-}
-
-/* Both ways of a connection have the same hash, and so the same member. */
-static int
-join_group(struct nsp_packet_ring *ring)
-{
-    int word = PACKET_FANOUT_HASH << 16 | ring->config.group;
-    socklen_t bytes = sizeof word;
-    int err;
-
-    if (ring->config.queues <= 1)
-        return 0;
-    if (ring->config.group == 0)
-        word = (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16;
-    err = set_int(ring->fd, SOL_PACKET, PACKET_FANOUT, word);
-    if (err < 0)
-        return err;
-    if (getsockopt(ring->fd, SOL_PACKET, PACKET_FANOUT, &word, &bytes) < 0)
-        return -errno;
-    ring->config.group = (uint16_t)word;
-    return 0;
 }
 
 int
 nsp_packet_ring_open(struct nsp_packet_ring *ring,
                      const struct nsp_packet_ring_config *cfg)
 {
+    const struct tpacket_req3 request = {
+        .tp_block_size = nsp_max_u32(BLOCK_BYTES, cfg->slot_bytes),
+        .tp_block_nr = cfg->slots * cfg->slot_bytes / BLOCK_BYTES,
+        .tp_frame_size = cfg->slot_bytes,
+        .tp_frame_nr = cfg->slots,
+    };
     int err;
 
     *ring = (struct nsp_packet_ring){ .config = *cfg };
-    ring->fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    ring->fd = nsp_packet_socket_open(SOCK_RAW);
     if (ring->fd < 0)
-        return -errno;
-    err = set_options(ring);
+        return ring->fd;
+    err = set_options(ring->fd);
     if (err == 0)
-        err = make_ring(ring);
+        err = nsp_packet_socket_map_ring(ring->fd, &request, &ring->bytes);
     if (err == 0)
-        err = bind_socket(ring);
-    if (err == 0)
-        err = join_group(ring);
+        err = nsp_packet_socket_bind(ring->fd, cfg->ifindex, true);
+    if (err == 0 && cfg->queues > 1)
+        err = nsp_packet_socket_join(ring->fd, &ring->config.group);
     return err;
 }
 
@@ -220,13 +163,8 @@ nsp_packet_ring_take(struct nsp_packet_ring *ring,
 uint64_t
 nsp_packet_ring_dropped_pkts(struct nsp_packet_ring *ring)
 {
-    struct tpacket_stats stats = { 0 };
-    socklen_t bytes = sizeof stats;
-
-    /* Reading sets the kernel's counters to zero. */
-    if (getsockopt(ring->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) ==
-        0)
-        atomic_fetch_add_explicit(&ring->dropped_pkts, stats.tp_drops,
-                                  memory_order_relaxed);
+    atomic_fetch_add_explicit(&ring->dropped_pkts,
+                              nsp_packet_socket_take_drops(ring->fd),
+                              memory_order_relaxed);
     return atomic_load_explicit(&ring->dropped_pkts, memory_order_relaxed);
 }

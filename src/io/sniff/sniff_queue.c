@@ -1,7 +1,6 @@
 #define _GNU_SOURCE
 #include "io/sniff/sniff_queue.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/if_ether.h>
@@ -14,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/linux/packet_socket.h"
 #include "packet/link.h"
 
 /* Linux 5.19. */
@@ -53,13 +53,6 @@ ring_bytes(const struct nsp_sniff_queue *queue)
 }
 
 static int
-set_int(int fd, int option, int value)
-{
-    return setsockopt(fd, SOL_PACKET, option, &value, sizeof value) < 0 ? -errno
-                                                                        : 0;
-}
-
-static int
 make_ring(struct nsp_sniff_queue *queue)
 {
     const struct tpacket_req3 request = {
@@ -70,38 +63,15 @@ make_ring(struct nsp_sniff_queue *queue)
             queue->config.block_count * (NSP_SNIFF_BLOCK_BYTES / FRAME_BYTES),
         .tp_retire_blk_tov = RETIRE_MS,
     };
-    int err = set_int(queue->fd, PACKET_VERSION, TPACKET_V3);
-    void *ring;
+    int err = nsp_packet_socket_set(queue->fd, SOL_PACKET, PACKET_VERSION,
+                                    TPACKET_V3);
 
     if (err == 0)
-        err = set_int(queue->fd, PACKET_RESERVE, HEADROOM_BYTES);
-    if (err < 0)
-        return err;
-    if (setsockopt(queue->fd, SOL_PACKET, PACKET_RX_RING, &request,
-                   sizeof request) < 0)
-        return -errno;
-    ring = mmap(NULL, ring_bytes(queue), PROT_READ | PROT_WRITE, MAP_SHARED,
-                queue->fd, 0);
-    if (ring == MAP_FAILED)
-        return -errno;
-    queue->ring = ring;
-    return 0;
-}
-
-/* Packets are in the ring from here on. */
-static int
-bind_socket(const struct nsp_sniff_queue *queue)
-{
-    const struct nsp_sniff_site *site = &queue->config.site;
-    const struct sockaddr_ll addr = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = site->any ? 0 : (int)site->ifindex,
-    };
-
-    if (bind(queue->fd, (const struct sockaddr *)&addr, sizeof addr) < 0)
-        return -errno;
-    return 0;
+        err = nsp_packet_socket_set(queue->fd, SOL_PACKET, PACKET_RESERVE,
+                                    HEADROOM_BYTES);
+    return err < 0
+               ? err
+               : nsp_packet_socket_map_ring(queue->fd, &request, &queue->ring);
 }
 
 static int
@@ -120,40 +90,19 @@ hear_others(const struct nsp_sniff_queue *queue)
                : 0;
 }
 
-/* The first queue makes the group, and stores its number. */
-static int
-join_group(struct nsp_sniff_queue *queue)
-{
-    int word = PACKET_FANOUT_HASH << 16 | queue->config.fanout;
-    socklen_t bytes = sizeof word;
-    int err;
-
-    if (queue->config.queues <= 1)
-        return 0;
-    if (queue->config.fanout == 0)
-        word = (PACKET_FANOUT_HASH | PACKET_FANOUT_FLAG_UNIQUEID) << 16;
-    err = set_int(queue->fd, PACKET_FANOUT, word);
-    if (err < 0)
-        return err;
-    if (getsockopt(queue->fd, SOL_PACKET, PACKET_FANOUT, &word, &bytes) < 0)
-        return -errno;
-    queue->config.fanout = (uint16_t)word;
-    return 0;
-}
-
 int
 nsp_sniff_queue_open(struct nsp_sniff_queue *queue,
                      const struct nsp_sniff_queue_config *cfg,
                      const struct nsp_cbpf_insn insns[], uint32_t count,
                      const char **ret_step)
 {
-    int type = cfg->site.any ? SOCK_DGRAM : SOCK_RAW;
+    const struct nsp_sniff_site *site = &cfg->site;
     int err;
 
     *queue = (struct nsp_sniff_queue){ .config = *cfg, .wakeup.fd = -1 };
     *ret_step = "open a packet socket";
-    queue->fd = socket(AF_PACKET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    err = queue->fd < 0 ? -errno : nsp_wakeup_open(&queue->wakeup);
+    queue->fd = nsp_packet_socket_open(site->any ? SOCK_DGRAM : SOCK_RAW);
+    err = queue->fd < 0 ? queue->fd : nsp_wakeup_open(&queue->wakeup);
     if (err == 0) {
         *ret_step = "set the kernel's filter";
         err = nsp_sniff_queue_set_filter(queue, insns, count);
@@ -164,13 +113,14 @@ nsp_sniff_queue_open(struct nsp_sniff_queue *queue,
     }
     if (err == 0) {
         *ret_step = "bind the socket";
-        err = bind_socket(queue);
+        err = nsp_packet_socket_bind(queue->fd, site->any ? 0 : site->ifindex,
+                                     true);
     }
     if (err == 0)
         err = hear_others(queue);
-    if (err == 0) {
+    if (err == 0 && cfg->queues > 1) {
         *ret_step = "share packets among workers";
-        err = join_group(queue);
+        err = nsp_packet_socket_join(queue->fd, &queue->config.fanout);
     }
     return err;
 }
@@ -463,13 +413,8 @@ nsp_sniff_queue_take_error(const struct nsp_sniff_queue *queue)
 uint64_t
 nsp_sniff_queue_dropped_pkts(struct nsp_sniff_queue *queue)
 {
-    struct tpacket_stats_v3 stats = { 0 };
-    socklen_t bytes = sizeof stats;
-
-    /* Reading sets the kernel's counters to zero. */
-    if (getsockopt(queue->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &bytes) ==
-        0)
-        atomic_fetch_add_explicit(&queue->dropped_pkts, stats.tp_drops,
-                                  memory_order_relaxed);
+    atomic_fetch_add_explicit(&queue->dropped_pkts,
+                              nsp_packet_socket_take_drops(queue->fd),
+                              memory_order_relaxed);
     return atomic_load_explicit(&queue->dropped_pkts, memory_order_relaxed);
 }
