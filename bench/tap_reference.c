@@ -97,14 +97,15 @@ attach(const struct nsp_tap_link *link,
     if (err >= 0)
         err = nsp_tap_load_return(places, NULL, 0);
     if (err >= 0)
-        err =
-            nsp_tc_hook_attach(&hooks[0], NSP_TC_TCX, err, link->ifindex, true);
+        err = nsp_tc_hook_attach(&hooks[0], NSP_TC_TCX, err, link->ifindex,
+                                 true, link->ifindex);
     for (int ingress = 0; ingress < 2 && err >= 0; ingress++) {
         divert.ingress = ingress;
         err = nsp_tap_load_divert(&divert, &nsp_libc_allocator, NULL, 0);
         if (err >= 0)
-            err = nsp_tc_hook_attach(&hooks[1 + ingress], NSP_TC_TCX, err,
-                                     interface->ifindex, ingress);
+            err =
+                nsp_tc_hook_attach(&hooks[1 + ingress], NSP_TC_TCX, err,
+                                   interface->ifindex, ingress, link->ifindex);
     }
     return err;
 }

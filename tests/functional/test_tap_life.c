@@ -3,6 +3,8 @@
 #include "tests/functional/tap_fixture.h"
 
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -173,19 +175,65 @@ TEST(tap_is_passed_by_as_soon_as_it_is_dead)
         CHECK(tap_now_ns() < end_ns);
 }
 
-TEST(tap_refuses_an_interface_that_is_taken)
+/* With the queueing discipline that they are in. */
+static void
+take_off_filters(const char *interface)
 {
-    struct nsp_io_config cfg = tap_begin();
+    char command[64];
+
+    snprintf(command, sizeof command, "tc qdisc del dev %s clsact", interface);
+    CHECK_EQ(system(command), 0);
+}
+
+static void
+refuse_second(struct nsp_io_config *cfg, enum nsp_tap_attach attach)
+{
     struct nsp_io *second = NULL;
     struct nsp_diag diag;
 
-    tap_open_ends();
-    tap_open(&cfg);
-    CHECK_EQ(nsp_tap_ops.open(&cfg, &second, &diag), NSP_OPEN_FAILED);
+    tap_config.attach = (uint8_t)attach;
+    CHECK_EQ(nsp_tap_ops.open(cfg, &second, &diag), NSP_OPEN_FAILED);
     CHECK(second == NULL);
     CHECK_STR_EQ(diag.category, "interface-taken");
     CHECK_EQ(tap_count(), 1);
     exchange();
+}
+
+TEST(tap_refuses_an_interface_that_is_taken)
+{
+    struct nsp_io_config cfg = tap_begin();
+
+    tap_open_ends();
+    for (int attach = NSP_TAP_ATTACH_TCX; attach <= NSP_TAP_ATTACH_CLSACT;
+         attach++) {
+        tap_config.attach = (uint8_t)attach;
+        tap_open(&cfg);
+        refuse_second(&cfg, NSP_TAP_ATTACH_TCX);
+        refuse_second(&cfg, NSP_TAP_ATTACH_CLSACT);
+        tap_close();
+        tap_check_untouched();
+    }
+}
+
+/* One whose filters were taken off by hand is not in the way of another, nor
+ * does its end touch what is there by then. */
+TEST(tap_takes_off_its_own_clsact_filters_alone)
+{
+    struct nsp_io_config cfg = tap_begin();
+    struct nsp_io *first;
+
+    tap_open_ends();
+    tap_config.attach = NSP_TAP_ATTACH_CLSACT;
+    tap_open(&cfg);
+    first = tap_device;
+    tap_device = NULL;
+    for (uint32_t i = 0; i < tap_config.interface_count; i++)
+        take_off_filters(tap_config.interfaces[i]);
+    tap_open(&cfg);
+    nsp_tap_ops.close(first);
+    exchange();
+    tap_close();
+    tap_check_untouched();
 }
 
 TEST(tap_refuses_nonsense)
@@ -297,6 +345,7 @@ main(void)
         TAP_TEST(tap_lets_go_of_the_network_when_killed),
         TAP_TEST(tap_is_passed_by_as_soon_as_it_is_dead),
         TAP_TEST(tap_refuses_an_interface_that_is_taken),
+        TAP_TEST(tap_takes_off_its_own_clsact_filters_alone),
         TAP_TEST(tap_refuses_nonsense),
         TAP_TEST(tap_survives_every_allocation_that_can_fail),
         TAP_TEST(tap_says_how_to_get_more_descriptors),

@@ -347,7 +347,7 @@ nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd)
 
     return err < 0 ? err
                    : nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, tc_fd,
-                                        port->ifindex, true);
+                                        port->ifindex, true, NSP_TC_NO_OWNER);
 }
 
 int
@@ -364,7 +364,7 @@ nsp_bridge_port_put_back_tc(struct nsp_bridge_port *port)
 {
     bool made_qdisc = port->tc.made_qdisc;
     int err = nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, port->tc_fd,
-                                 port->ifindex, true);
+                                 port->ifindex, true, NSP_TC_NO_OWNER);
 
     port->tc.made_qdisc |= made_qdisc;
     return err;

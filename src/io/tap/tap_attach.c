@@ -41,8 +41,8 @@ static int
 attach_program(struct nsp_io *io, struct nsp_tc_hook *hook, int program_fd,
                uint32_t ifindex, bool ingress)
 {
-    int err =
-        nsp_tc_hook_attach(hook, io->method, program_fd, ifindex, ingress);
+    int err = nsp_tc_hook_attach(hook, io->method, program_fd, ifindex, ingress,
+                                 io->link.ifindex);
 
     close(program_fd);
     return err;
@@ -73,11 +73,12 @@ attach_return(struct nsp_io *io, uint8_t attach, struct nsp_diag *reterr)
     fd = load_return(io, reterr);
     if (fd < 0)
         return fd;
-    err = nsp_tc_hook_attach(&io->back, io->method, fd, io->link.ifindex, true);
+    err = nsp_tc_hook_attach(&io->back, io->method, fd, io->link.ifindex, true,
+                             io->link.ifindex);
     if (err == -EINVAL && attach == NSP_TAP_ATTACH_AUTO) {
         io->method = NSP_TC_CLSACT;
         err = nsp_tc_hook_attach(&io->back, io->method, fd, io->link.ifindex,
-                                 true);
+                                 true, io->link.ifindex);
     }
     close(fd);
     return err < 0 ? fail_program(reterr, err, "a program at the TAP") : NSP_OK;
@@ -104,22 +105,26 @@ nsp_tap_divert_at(const struct nsp_io *io, uint32_t hook)
     return divert;
 }
 
+static int
+fail_taken(struct nsp_diag *reterr, const char *name)
+{
+    return nsp_diag_set(reterr, NSP_OPEN_FAILED, "interface-taken",
+                        "end the other one first, or name other interfaces",
+                        "another engine takes packets at interface %s", name);
+}
+
 /* Another engine at the same interface would take what this one has sent, and
  * this one what the other has, for ever. */
 static int
-refuse_taken(const struct nsp_io *io, const struct nsp_tap_interface *interface,
-             struct nsp_diag *reterr)
+refuse_taken(const struct nsp_tap_interface *interface, struct nsp_diag *reterr)
 {
-    if (io->method != NSP_TC_TCX ||
-        (nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_EGRESS,
-                          NSP_TAP_PROGRAM_PREFIX) <= 0 &&
-         nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_INGRESS,
-                          NSP_TAP_PROGRAM_PREFIX) <= 0))
-        return NSP_OK;
-    return nsp_diag_set(reterr, NSP_OPEN_FAILED, "interface-taken",
-                        "end the other one first, or name other interfaces",
-                        "another engine takes packets at interface %s",
-                        interface->name);
+    if (nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_EGRESS,
+                         NSP_TAP_PROGRAM_PREFIX) > 0 ||
+        nsp_bpf_tcx_find(interface->ifindex, NSP_BPF_TCX_INGRESS,
+                         NSP_TAP_PROGRAM_PREFIX) > 0 ||
+        nsp_tc_hook_is_taken(interface->ifindex))
+        return fail_taken(reterr, interface->name);
+    return NSP_OK;
 }
 
 static bool
@@ -147,6 +152,8 @@ attach_side(struct nsp_io *io, uint32_t hook, struct nsp_diag *reterr)
         return fail_program(reterr, fd, "the program that takes packets");
     err = attach_program(io, &io->hooks[hook], fd, divert.ifindex,
                          divert.ingress);
+    if (err == -EBUSY)
+        return fail_taken(reterr, io->interfaces[hook / 2].name);
     if (err < 0)
         return fail_program(reterr, err, "a program at an interface");
     return NSP_OK;
@@ -170,7 +177,7 @@ nsp_tap_take_interface(struct nsp_io *io, uint32_t slot,
                        struct nsp_diag *reterr)
 {
     const struct nsp_tap_interface *interface = &io->interfaces[slot];
-    int result = refuse_taken(io, interface, reterr);
+    int result = refuse_taken(interface, reterr);
     int err;
 
     if (result != NSP_OK)

@@ -114,7 +114,7 @@ probe_hooks(const struct probe *probe)
         return;
     }
     tcx = nsp_tc_hook_attach(&hook, NSP_TC_TCX, probe->program_fd,
-                             probe->link.ifindex, true);
+                             probe->link.ifindex, true, probe->link.ifindex);
     nsp_tc_hook_detach(&hook);
     if (tcx == 0) {
         nsp_device_report(&probe->to, "tap-hooks", NSP_PROBE_OK, "",
@@ -122,7 +122,7 @@ probe_hooks(const struct probe *probe)
         return;
     }
     clsact = nsp_tc_hook_attach(&hook, NSP_TC_CLSACT, probe->program_fd,
-                                probe->link.ifindex, true);
+                                probe->link.ifindex, true, probe->link.ifindex);
     nsp_tc_hook_detach(&hook);
     if (clsact == 0)
         nsp_device_report(

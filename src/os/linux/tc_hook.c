@@ -7,15 +7,24 @@
 #include <linux/pkt_cls.h>
 #include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "os/linux/bpf_call.h"
 #include "os/linux/route_netlink.h"
+#include "os/linux/tap_link.h"
 
 /* The place of our filter among those of clsact: behind the low numbers that
  * people and other programs choose. */
 #define FILTER_PRIORITY 20051u
 #define FILTER_HANDLE   1u
+
+/* What a filter is called; that of an owner has its number behind it. */
+#define FILTER_NAME       "netshaper"
+#define FILTER_NAME_BYTES (sizeof FILTER_NAME + sizeof " 4294967295" - 1)
 
 #define REQUEST_BYTES 512u
 
@@ -56,6 +65,15 @@ ask_qdisc(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags)
     return nsp_rtnetlink_ask(message, NULL, NULL);
 }
 
+static void
+name_filter(const struct nsp_tc_hook *hook, char ret[FILTER_NAME_BYTES])
+{
+    if (hook->owner == NSP_TC_NO_OWNER)
+        snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME);
+    else
+        snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME " %u", hook->owner);
+}
+
 static int
 ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
            int program_fd)
@@ -70,9 +88,11 @@ ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
     mnl_attr_put_strz(message, TCA_KIND, "bpf");
     if (program_fd >= 0) {
         struct nlattr *options = mnl_attr_nest_start(message, TCA_OPTIONS);
+        char name[FILTER_NAME_BYTES];
 
+        name_filter(hook, name);
         mnl_attr_put_u32(message, TCA_BPF_FD, (uint32_t)program_fd);
-        mnl_attr_put_strz(message, TCA_BPF_NAME, "netshaper");
+        mnl_attr_put_strz(message, TCA_BPF_NAME, name);
         mnl_attr_put_u32(message, TCA_BPF_FLAGS, TCA_BPF_FLAG_ACT_DIRECT);
         mnl_attr_nest_end(message, options);
     }
@@ -81,7 +101,32 @@ ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
 
 struct census {
     bool ours, others;
+    uint32_t owner; /* Of ours. */
 };
+
+static int
+take_option(const struct nlattr *attribute, void *opaque)
+{
+    struct census *census = opaque;
+
+    if (mnl_attr_get_type(attribute) == TCA_BPF_NAME &&
+        mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0) {
+        const char *name = mnl_attr_get_str(attribute);
+
+        if (strncmp(name, FILTER_NAME " ", sizeof FILTER_NAME) == 0)
+            census->owner =
+                (uint32_t)strtoul(name + sizeof FILTER_NAME, NULL, 10);
+    }
+    return MNL_CB_OK;
+}
+
+static int
+take_attribute(const struct nlattr *attribute, void *opaque)
+{
+    if (mnl_attr_get_type(attribute) == TCA_OPTIONS)
+        (void)mnl_attr_parse_nested(attribute, take_option, opaque);
+    return MNL_CB_OK;
+}
 
 static int
 take_filter(const struct nlmsghdr *message, void *opaque)
@@ -89,10 +134,12 @@ take_filter(const struct nlmsghdr *message, void *opaque)
     const struct tcmsg *tc = mnl_nlmsg_get_payload(message);
     struct census *census = opaque;
 
-    if (TC_H_MAJ(tc->tcm_info) >> 16 == FILTER_PRIORITY)
-        census->ours = true;
-    else
+    if (TC_H_MAJ(tc->tcm_info) >> 16 != FILTER_PRIORITY) {
         census->others = true;
+        return MNL_CB_OK;
+    }
+    census->ours = true;
+    (void)mnl_attr_parse(message, sizeof *tc, take_attribute, census);
     return MNL_CB_OK;
 }
 
@@ -109,6 +156,14 @@ look(const struct nsp_tc_hook *hook, bool ingress, struct census *census)
     return nsp_rtnetlink_ask(message, take_filter, census);
 }
 
+static int
+look_both_ways(const struct nsp_tc_hook *hook, struct census *census)
+{
+    int err = look(hook, true, census);
+
+    return err < 0 ? err : look(hook, false, census);
+}
+
 /* Tells whether the qdisc has nothing but a filter of ours: then it was made
  * for that, by a process that was killed. */
 static bool
@@ -116,8 +171,17 @@ is_left_behind(const struct nsp_tc_hook *hook)
 {
     struct census census = { 0 };
 
-    return look(hook, true, &census) == 0 && look(hook, false, &census) == 0 &&
-           census.ours && !census.others;
+    return look_both_ways(hook, &census) == 0 && census.ours && !census.others;
+}
+
+/* The TAP goes with the process, and its number is not given again. */
+static bool
+is_alive(uint32_t owner)
+{
+    char name[IF_NAMESIZE];
+
+    return owner != NSP_TC_NO_OWNER && if_indextoname(owner, name) &&
+           nsp_tap_link_is_ours(name);
 }
 
 bool
@@ -126,7 +190,56 @@ nsp_tc_hook_is_left(uint32_t ifindex, bool ingress)
     const struct nsp_tc_hook hook = { .ifindex = ifindex };
     struct census census = { 0 };
 
-    return look(&hook, ingress, &census) == 0 && census.ours;
+    return look(&hook, ingress, &census) == 0 && census.ours &&
+           !is_alive(census.owner);
+}
+
+bool
+nsp_tc_hook_is_taken(uint32_t ifindex)
+{
+    const struct nsp_tc_hook hook = { .ifindex = ifindex };
+    struct census in = { 0 }, out = { 0 };
+
+    return look(&hook, true, &in) == 0 && look(&hook, false, &out) == 0 &&
+           (is_alive(in.owner) || is_alive(out.owner));
+}
+
+static bool
+is_own(const struct nsp_tc_hook *hook)
+{
+    struct census census = { 0 };
+
+    return look(hook, hook->ingress, &census) == 0 && census.ours &&
+           census.owner == hook->owner;
+}
+
+/* Puts a filter where none is, or in the place of one that nobody needs. */
+static int
+add_filter(const struct nsp_tc_hook *hook, int program_fd)
+{
+    struct census census = { 0 };
+    uint16_t existing = NLM_F_EXCL;
+    int err = look(hook, hook->ingress, &census);
+
+    if (err < 0)
+        return err;
+    if (census.ours) {
+        if (census.owner != hook->owner && is_alive(census.owner))
+            return -EBUSY;
+        existing = NLM_F_REPLACE;
+    }
+    err = ask_filter(hook, RTM_NEWTFILTER, NLM_F_CREATE | existing, program_fd);
+    return err == -EEXIST ? -EBUSY : err; /* Somebody was faster. */
+}
+
+/* With what others have in it, it is no longer ours alone. */
+static void
+remove_qdisc(const struct nsp_tc_hook *hook)
+{
+    struct census census = { 0 };
+
+    if (look_both_ways(hook, &census) == 0 && !census.ours && !census.others)
+        (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
 }
 
 static int
@@ -137,16 +250,16 @@ attach_clsact(struct nsp_tc_hook *hook, int program_fd)
     if (err < 0 && err != -EEXIST)
         return err;
     hook->made_qdisc = err == 0 || is_left_behind(hook);
-    err = ask_filter(hook, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_REPLACE,
-                     program_fd);
+    err = add_filter(hook, program_fd);
     if (err < 0 && hook->made_qdisc)
-        (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
+        remove_qdisc(hook);
     return err;
 }
 
 int
 nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
-                   int program_fd, uint32_t ifindex, bool ingress)
+                   int program_fd, uint32_t ifindex, bool ingress,
+                   uint32_t owner)
 {
     int fd, err = 0;
 
@@ -154,6 +267,7 @@ nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
         .ifindex = ifindex,
         .ingress = ingress,
         .clsact = method == NSP_TC_CLSACT,
+        .owner = owner,
         .link_fd = -1,
     };
     if (hook->clsact) {
@@ -175,10 +289,13 @@ nsp_tc_hook_replace(struct nsp_tc_hook *hook, int program_fd)
 {
     if (!hook->clsact)
         return nsp_bpf_link_update(hook->link_fd, program_fd);
+    if (!is_own(hook))
+        return -ENOENT;
     return ask_filter(hook, RTM_NEWTFILTER, NLM_F_REPLACE, program_fd);
 }
 
-/* Errors mean that the interface has gone, and the program with it. */
+/* Errors mean that the interface has gone, and the program with it, or that
+ * somebody took that off. */
 void
 nsp_tc_hook_detach(struct nsp_tc_hook *hook)
 {
@@ -189,7 +306,8 @@ nsp_tc_hook_detach(struct nsp_tc_hook *hook)
         close(hook->link_fd);
         return;
     }
-    (void)!ask_filter(hook, RTM_DELTFILTER, 0, -1);
+    if (is_own(hook))
+        (void)!ask_filter(hook, RTM_DELTFILTER, 0, -1);
     if (hook->made_qdisc)
-        (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
+        remove_qdisc(hook);
 }
