@@ -2,8 +2,10 @@
 /* News of interfaces, in the router of the lab. */
 #include "os/linux/link_watch.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/if_tun.h>
+#include <net/if_arp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -118,12 +120,36 @@ TEST(link_watch_misses_interfaces_that_are_gone)
     nsp_link_watch_close(&watch);
 }
 
+TEST(link_is_found_by_name_and_listed)
+{
+    struct heard heard = { .removed = true };
+    struct nsp_link_news found;
+
+    fixture_require();
+    change_mtu(1);
+    CHECK_EQ(nsp_link_find("lo", &found), 0);
+    CHECK_EQ(found.ifindex, if_nametoindex("lo"));
+    CHECK_EQ(strcmp(found.name, "lo"), 0);
+    CHECK_EQ(found.type, ARPHRD_LOOPBACK);
+    CHECK_EQ(found.mtu, MTU_FIRST);
+    CHECK(found.up && !found.removed && !found.filters && !found.has_master);
+    CHECK_EQ(nsp_link_find("nobody", &found), -ENODEV);
+    CHECK_EQ(nsp_link_find("longer-than-a-name", &found), -ENODEV);
+    CHECK_EQ(found.mtu, MTU_FIRST); /* Not touched. */
+
+    heard.ifindex = found.ifindex;
+    CHECK_EQ(nsp_link_list(hear, &heard), 0);
+    CHECK_EQ(heard.mtu, MTU_FIRST);
+    CHECK(!heard.removed);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(link_watch_tells_what_changes),
         FIXTURE_TEST(link_watch_makes_up_for_news_that_was_lost),
+        FIXTURE_TEST(link_is_found_by_name_and_listed),
         FIXTURE_TEST(link_watch_misses_interfaces_that_are_gone),
     };
 

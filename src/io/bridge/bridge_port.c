@@ -17,6 +17,7 @@
 #include "io/bridge/bridge_program.h"
 #include "os/linux/bpf_call.h"
 #include "os/linux/interface.h"
+#include "os/linux/link_watch.h"
 #include "os/linux/route_netlink.h"
 #include "os/linux/tap_link.h"
 
@@ -27,70 +28,22 @@
 
 /* --- Looking -------------------------------------------------------------- */
 
-static int
-take_xdp(const struct nlattr *attribute, void *opaque)
-{
-    struct nsp_bridge_link *link = opaque;
-
-    if (mnl_attr_get_type(attribute) == IFLA_XDP_PROG_ID &&
-        mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
-        link->xdp_id = mnl_attr_get_u32(attribute);
-    return MNL_CB_OK;
-}
-
-static int
-take_attribute(const struct nlattr *attribute, void *opaque)
-{
-    struct nsp_bridge_link *link = opaque;
-
-    switch (mnl_attr_get_type(attribute)) {
-    case IFLA_MTU:
-        if (mnl_attr_validate(attribute, MNL_TYPE_U32) == 0)
-            link->mtu = mnl_attr_get_u32(attribute);
-        break;
-    case IFLA_MASTER:
-        link->has_master = true;
-        break;
-    case IFLA_XDP:
-        (void)mnl_attr_parse_nested(attribute, take_xdp, link);
-        break;
-    default:
-        break;
-    }
-    return MNL_CB_OK;
-}
-
-static int
-take_link(const struct nlmsghdr *message, void *opaque)
-{
-    const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
-    struct nsp_bridge_link *link = opaque;
-
-    link->ifindex = (uint32_t)info->ifi_index;
-    link->flags = info->ifi_flags;
-    link->ethernet = info->ifi_type == ARPHRD_ETHER;
-    (void)mnl_attr_parse(message, sizeof *info, take_attribute, link);
-    return MNL_CB_OK;
-}
-
 int
 nsp_bridge_port_look(const char *name, struct nsp_bridge_link *ret)
 {
-    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
-    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
-    struct nsp_bridge_link link = { 0 };
-    int err;
+    struct nsp_link_news link;
+    int err = nsp_link_find(name, &link);
 
-    if (strlen(name) >= IF_NAMESIZE)
-        return -ENODEV;
-    message->nlmsg_type = RTM_GETLINK;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
-    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
-    mnl_attr_put_strz(message, IFLA_IFNAME, name);
-    err = nsp_rtnetlink_ask(message, take_link, &link);
     if (err < 0)
         return err;
-    *ret = link;
+    *ret = (struct nsp_bridge_link){
+        .ifindex = link.ifindex,
+        .mtu = link.mtu,
+        .xdp_id = link.xdp_prog_id,
+        .up = link.up,
+        .ethernet = link.type == ARPHRD_ETHER,
+        .has_master = link.has_master,
+    };
     return 0;
 }
 
@@ -160,7 +113,7 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
     port->queues_told = nsp_bridge_port_count_queues(port);
     atomic_store(&port->queues, port->queues_told);
     atomic_store(&port->mtu, link.mtu);
-    atomic_store(&port->up, (link.flags & IFF_UP) != 0);
+    atomic_store(&port->up, link.up);
     return 0;
 }
 

@@ -41,9 +41,8 @@ struct nsp_bridge_port {
 /* What the kernel says of an interface. */
 struct nsp_bridge_link {
     uint32_t ifindex, mtu;
-    unsigned flags; /* IFF_*. */
     uint32_t xdp_id;
-    bool ethernet, has_master;
+    bool up, ethernet, has_master;
 };
 
 /* Looks an interface up. Returns 0 or -ENODEV. */

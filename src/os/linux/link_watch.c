@@ -5,6 +5,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -156,18 +157,56 @@ take_listed(const struct nlmsghdr *message, void *opaque)
     return MNL_CB_OK;
 }
 
-/* Returns 0 or a negative errno. */
 static int
-list_all(nsp_link_news_fn *tell, void *context)
+ask(struct nlmsghdr *message, nsp_link_news_fn *tell, void *context)
 {
-    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
-    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
     struct listener listener = { tell, context };
 
-    message->nlmsg_type = RTM_GETLINK;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
     return nsp_rtnetlink_ask(message, take_listed, &listener);
+}
+
+/* Begins a request for links in 'bytes'. */
+static struct nlmsghdr *
+put_request(uint8_t bytes[REQUEST_BYTES], unsigned flags)
+{
+    struct nlmsghdr *message = mnl_nlmsg_put_header(bytes);
+
+    message->nlmsg_type = RTM_GETLINK;
+    message->nlmsg_flags = (uint16_t)(NLM_F_REQUEST | flags);
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
+    return message;
+}
+
+int
+nsp_link_list(nsp_link_news_fn *tell, void *context)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+
+    return ask(put_request(bytes, NLM_F_DUMP), tell, context);
+}
+
+static void
+keep(void *context, const struct nsp_link_news *news)
+{
+    *(struct nsp_link_news *)context = *news;
+}
+
+int
+nsp_link_find(const char *name, struct nsp_link_news *ret)
+{
+    _Alignas(struct nlmsghdr) uint8_t bytes[REQUEST_BYTES];
+    struct nlmsghdr *message = put_request(bytes, NLM_F_ACK);
+    struct nsp_link_news found = { 0 };
+    int err;
+
+    if (strlen(name) >= IF_NAMESIZE)
+        return -ENODEV;
+    mnl_attr_put_strz(message, IFLA_IFNAME, name);
+    err = ask(message, keep, &found);
+    if (err < 0)
+        return err;
+    *ret = found;
+    return 0;
 }
 
 bool
@@ -178,7 +217,7 @@ nsp_link_watch_read(struct nsp_link_watch *watch, nsp_link_news_fn *tell,
          i++)
         if (!read_datagram(watch, tell, context))
             break;
-    if (!watch->lost || list_all(tell, context) < 0)
+    if (!watch->lost || nsp_link_list(tell, context) < 0)
         return false;
     watch->lost = false;
     return true;

@@ -4,7 +4,8 @@
 
 #include "base/base.h"
 
-/* What becomes of interfaces while packets are taken there.
+/* What interfaces there are, and what becomes of them while packets are taken
+ * there.
  *
  * Threads  One at a time. */
 struct nsp_link_watch {
@@ -12,7 +13,7 @@ struct nsp_link_watch {
     bool lost; /* Some did not fit, and what there is was not asked for yet. */
 };
 
-/* An interface that changed, as it is now. */
+/* An interface as it is now, and whether it changed. */
 struct nsp_link_news {
     uint32_t ifindex;
     bool removed; /* Then the rest is not known. */
@@ -26,6 +27,13 @@ struct nsp_link_news {
     bool tells_xdp;         /* Else 'xdp_prog_id' is not known. */
 };
 typedef void nsp_link_news_fn(void *context, const struct nsp_link_news *news);
+
+/* Hands all interfaces of the calling thread's network namespace to 'tell'.
+ * Returns 0 or a negative errno. */
+int nsp_link_list(nsp_link_news_fn *tell, void *context) NSP_MUSTCHECK;
+
+/* Describes interface 'name'. Returns 0, -ENODEV, or another negative errno. */
+int nsp_link_find(const char *name, struct nsp_link_news *ret) NSP_MUSTCHECK;
 
 /* Watches the calling thread's network namespace, filters of traffic control
  * included where asked to. Returns 0 or a negative errno. */
