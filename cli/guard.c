@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include "cli/controllers.h"
+#include "cli/interfaces.h"
+#include "cli/own_port.h"
 #include "cli/packet_text.h"
 
 #define LOSS_PPM_MAX   (NSP_PPM_ONE / 4)
@@ -15,10 +17,16 @@
 #define RATE_BITPS_MIN 16000u
 #define RATE_PPS_MIN   5u
 
+/* What helps against being cut off. */
+#define ANOTHER_RULE      "let that connection pass before the rule"
+#define ANOTHER_INTERFACE "come in by another interface"
+
 /* What would be cut, and how. */
 struct finding {
     char packet[128], rule[NSP_NAME_MAX + 1];
-    const char *whose, *what;
+    char whose[sizeof((struct nsp_controller *)0)->whose];
+    const char *what;
+    const char *port; /* A bridge would, which takes it; NULL: the rule. */
 };
 
 /* --- What is too much ------------------------------------------------------
@@ -100,21 +108,11 @@ interface_of(const struct in6_addr *address, bool *ret_loopback)
 
     if (getifaddrs(&list) < 0)
         return 0;
-    for (at = list; at && found == 0; at = at->ifa_next) {
-        const struct sockaddr_in6 *six = (const void *)at->ifa_addr;
-        const struct sockaddr_in *four = (const void *)at->ifa_addr;
-
-        if (!at->ifa_addr)
-            continue;
-        if ((at->ifa_addr->sa_family == AF_INET6 &&
-             memcmp(&six->sin6_addr, address, sizeof *address) == 0) ||
-            (at->ifa_addr->sa_family == AF_INET &&
-             IN6_IS_ADDR_V4MAPPED(address) &&
-             memcmp(&four->sin_addr, address->s6_addr + 12, 4) == 0)) {
+    for (at = list; at && found == 0; at = at->ifa_next)
+        if (nsp_cli_is_address(at->ifa_addr, address)) {
             found = if_nametoindex(at->ifa_name);
             *ret_loopback = (at->ifa_flags & IFF_LOOPBACK) != 0;
         }
-    }
     freeifaddrs(list);
     return found;
 }
@@ -186,9 +184,33 @@ find_rule(const struct nsp_guard *guard, const struct nsp_pkt *pkt,
     return false;
 }
 
+static void
+name_connection(const struct nsp_controller *c, bool inbound,
+                struct finding *ret)
+{
+    snprintf(ret->whose, sizeof ret->whose, "%s", c->whose);
+    nsp_controller_write(c, inbound, ret->packet, sizeof ret->packet);
+}
+
+/* Finds the connection that a bridge would take the interface of, whatever the
+ * rules say. */
 static bool
-find(const struct nsp_guard *guard, const struct nsp_controller list[],
-     uint32_t count, struct finding *ret)
+find_port(const struct nsp_guard *guard, const struct nsp_controller list[],
+          uint32_t count, struct finding *ret)
+{
+    for (uint32_t i = 0; guard->ports && i < count; i++) {
+        ret->port = nsp_own_port_find(&list[i], guard->ports);
+        if (ret->port) {
+            name_connection(&list[i], true, ret);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+find_packet(const struct nsp_guard *guard, const struct nsp_controller list[],
+            uint32_t count, struct finding *ret)
 {
     struct nsp_packet_text *packet = malloc(sizeof *packet);
     bool found = false;
@@ -199,11 +221,21 @@ find(const struct nsp_guard *guard, const struct nsp_controller list[],
 
         found = make_packet(c, inbound, packet) &&
                 find_rule(guard, &packet->pkt, ret);
-        ret->whose = c->whose;
-        nsp_controller_write(c, inbound, ret->packet, sizeof ret->packet);
+        name_connection(c, inbound, ret);
     }
     free(packet);
     return found;
+}
+
+static bool
+find(const struct nsp_guard *guard, int pid, struct finding *ret)
+{
+    struct nsp_controller list[NSP_CONTROLLERS_MAX];
+    uint32_t count = nsp_controllers_find(pid, list);
+
+    *ret = (struct finding){ .port = NULL };
+    return count > 0 && (find_port(guard, list, count, ret) ||
+                         find_packet(guard, list, count, ret));
 }
 
 /* --- The question --------------------------------------------------------- */
@@ -211,20 +243,28 @@ find(const struct nsp_guard *guard, const struct nsp_controller list[],
 static void
 describe(const struct finding *found, char *ret, size_t bytes)
 {
-    snprintf(ret, bytes, "rule %.63s would %s your own connection, %.111s (%s)",
-             found->rule, found->what, found->packet, found->whose);
+    if (found->port)
+        snprintf(ret, bytes,
+                 "a bridge over %.15s would cut off your own connection, "
+                 "%.111s (%.24s)",
+                 found->port, found->packet, found->whose);
+    else
+        snprintf(ret, bytes,
+                 "rule %.63s would %s your own connection, %.111s (%.24s)",
+                 found->rule, found->what, found->packet, found->whose);
 }
 
 static int
-refuse(struct nsp_cli *cli, const char *found, const char *outcome)
+refuse(struct nsp_cli *cli, const char *found, const char *outcome,
+       const char *cure)
 {
     struct nsp_diag diag = { .result = NSP_ABORTED, .category = "own-session" };
 
     snprintf(diag.text, sizeof diag.text, "%s", found);
     snprintf(diag.hint, sizeof diag.hint,
-             "%s: let that connection pass before the rule, or say --yes; what "
-             "was started with '--confirm 60s' takes it back unless confirmed",
-             outcome);
+             "%s: %s, or say --yes; what was started with '--confirm 60s' "
+             "takes it back unless confirmed",
+             outcome, cure);
     return nsp_cli_fail(cli, &diag);
 }
 
@@ -238,14 +278,25 @@ is_confirmed(void)
            (answer[0] == 'y' || answer[0] == 'Y');
 }
 
+static int
+put(struct nsp_cli *cli, const char *found, const char *outcome,
+    const char *cure)
+{
+    if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
+        return refuse(cli, found, outcome, cure);
+    fprintf(stderr, "nsp: warning: %s\n", found);
+    if (is_confirmed())
+        return NSP_EXIT_OK;
+    fprintf(stderr, "nsp: %s\n", outcome);
+    return NSP_EXIT_FAILED;
+}
+
 bool
 nsp_guard_find(const struct nsp_guard *guard, int pid, char *ret, size_t bytes)
 {
-    struct nsp_controller list[NSP_CONTROLLERS_MAX];
-    struct finding found = { .whose = NULL };
-    uint32_t count = nsp_controllers_find(pid, list);
+    struct finding found;
 
-    if (count == 0 || !find(guard, list, count, &found))
+    if (!find(guard, pid, &found))
         return false;
     describe(&found, ret, bytes);
     return true;
@@ -254,26 +305,22 @@ nsp_guard_find(const struct nsp_guard *guard, int pid, char *ret, size_t bytes)
 int
 nsp_guard_put(struct nsp_cli *cli, const char *found, const char *outcome)
 {
-    if (cli->json || !isatty(STDIN_FILENO) || !isatty(STDERR_FILENO))
-        return refuse(cli, found, outcome);
-    fprintf(stderr, "nsp: warning: %s\n", found);
-    if (is_confirmed())
-        return NSP_EXIT_OK;
-    fprintf(stderr, "nsp: %s\n", outcome);
-    return NSP_EXIT_FAILED;
+    return put(cli, found, outcome, ANOTHER_RULE);
 }
 
 int
 nsp_guard_ask(struct nsp_cli *cli, const struct nsp_guard *guard)
 {
-    char found[256];
+    struct finding found;
+    char text[256];
 
-    if (guard->goes_on ||
-        !nsp_guard_find(guard, (int)getpid(), found, sizeof found))
+    if (guard->goes_on || !find(guard, (int)getpid(), &found))
         return NSP_EXIT_OK;
+    describe(&found, text, sizeof text);
     if (!guard->comes_back)
-        return nsp_guard_put(cli, found, "nothing was started");
-    fprintf(stderr, "nsp: warning: %s\n", found);
+        return put(cli, text, "nothing was started",
+                   found.port ? ANOTHER_INTERFACE : ANOTHER_RULE);
+    fprintf(stderr, "nsp: warning: %s\n", text);
     return NSP_EXIT_OK;
 }
 

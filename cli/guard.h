@@ -12,14 +12,18 @@
  *
  * One full packet of the connection is shown to the rules, each way. Rules that
  * are not in force now are not asked, and neither are tests of what a packet
- * does not say, as of its flow. */
+ * does not say, as of its flow.
+ *
+ * A bridge takes its interfaces for itself: it cuts off who comes in by one of
+ * them (cli/own_port.h), whatever the rules say. */
 struct nsp_guard {
     const struct nsp_policy_spec *spec;
     struct nsp_filter *const *filters; /* Of each rule; NULL: all packets. */
     const struct nsp_filter *start;    /* Before all rules; NULL: none. */
     uint32_t hooks;                    /* Set of enum nsp_hook intercepted. */
-    bool goes_on;    /* Whatever it finds: the user has said so. */
-    bool comes_back; /* What it does is taken back unless confirmed. */
+    const char *const *ports; /* Two that a bridge takes; NULL: none. */
+    bool goes_on;             /* Whatever it finds: the user has said so. */
+    bool comes_back;          /* What it does is taken back unless confirmed. */
 };
 
 /* Asks on the terminal, or refuses where there is none. With 'comes_back' it

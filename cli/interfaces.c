@@ -4,6 +4,7 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -53,6 +54,20 @@ nsp_cli_interface_link(const char *name)
         link = NSP_LINK_ETHERNET;
     close(fd);
     return link;
+}
+
+bool
+nsp_cli_is_address(const struct sockaddr *found, const struct in6_addr *address)
+{
+    const struct sockaddr_in6 *six = (const void *)found;
+    const struct sockaddr_in *four = (const void *)found;
+
+    if (!found)
+        return false;
+    if (found->sa_family == AF_INET6)
+        return memcmp(&six->sin6_addr, address, sizeof *address) == 0;
+    return found->sa_family == AF_INET && IN6_IS_ADDR_V4MAPPED(address) &&
+           memcmp(&four->sin_addr, address->s6_addr + 12, 4) == 0;
 }
 
 void

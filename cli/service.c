@@ -260,8 +260,10 @@ open_descriptors(struct nsp_service *s)
 static int
 guard_session(struct nsp_service *s)
 {
-    const struct nsp_guard guard = nsp_service_guard(s, s->file);
+    struct nsp_guard guard = nsp_service_guard(s, s->file);
 
+    /* A reload asks nothing of the kind: the bridge stays. */
+    guard.ports = s->file->bridge[0] ? s->file->bridge : NULL;
     nsp_service_set_time(s);
     return nsp_guard_ask(s->cli, &guard);
 }

@@ -289,8 +289,9 @@ guard_session(struct nsp_cli *cli, const struct nsp_shape_job *job)
     struct nsp_filter *start = NULL;
     int status;
 
-    if (job->engine.hooks == NSP_HOOK_FORWARD ||
-        nsp_filter_compile_with(job->filter, NSP_LAYER_NETWORK,
+    if (strcmp(job->engine.backend, "bridge") == 0)
+        guard.ports = job->engine.bridge.interfaces;
+    if (nsp_filter_compile_with(job->filter, NSP_LAYER_NETWORK,
                                 job->engine.filters, NULL, &start,
                                 NULL) != NSP_OK)
         return NSP_EXIT_OK;

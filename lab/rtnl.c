@@ -381,3 +381,135 @@ nsp_rtnl_del_default_route(struct nsp_rtnl *rtnl, int family,
 {
     return change_default_route(rtnl, RTM_DELROUTE, 0, family, gateway);
 }
+
+/* Reads the answer to 'message', all parts of it, and hands each to 'note'. */
+static int
+request_and_read(struct nsp_rtnl *rtnl, const struct nlmsghdr *message,
+                 mnl_cb_t note, void *context)
+{
+    bool parts = (message->nlmsg_flags & NLM_F_DUMP) != 0;
+    int r;
+
+    if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
+        return -errno;
+
+    /* A dump ends with a message that stops the callback's run. */
+    do
+        r = receive(rtnl, note, context);
+    while (r == MNL_CB_OK && parts);
+    return r < 0 ? r : 0;
+}
+
+static uint32_t
+number_of(const struct nlattr *attribute)
+{
+    return mnl_attr_validate(attribute, MNL_TYPE_U32) == 0
+               ? mnl_attr_get_u32(attribute)
+               : 0;
+}
+
+static int
+take_route(const struct nlattr *attribute, void *context)
+{
+    struct nsp_rtnl_route *route = context;
+
+    if (mnl_attr_get_type(attribute) == RTA_OIF)
+        route->ifindex = number_of(attribute);
+    return MNL_CB_OK;
+}
+
+static int
+note_route(const struct nlmsghdr *message, void *context)
+{
+    const struct rtmsg *header = mnl_nlmsg_get_payload(message);
+    struct nsp_rtnl_route *route = context;
+
+    if (message->nlmsg_type != RTM_NEWROUTE)
+        return MNL_CB_OK;
+    route->local = header->rtm_type == RTN_LOCAL;
+    return mnl_attr_parse(message, sizeof *header, take_route, route);
+}
+
+int
+nsp_rtnl_find_route(struct nsp_rtnl *rtnl, int family, const void *from,
+                    const void *to, struct nsp_rtnl_route *ret)
+{
+    uint8_t bits = family == AF_INET ? 32 : 128;
+    struct nsp_rtnl_route found = { 0 };
+    struct nlmsghdr *message;
+    struct rtmsg *route;
+    int r;
+
+    message = request_begin(rtnl, RTM_GETROUTE, 0);
+    route = mnl_nlmsg_put_extra_header(message, sizeof *route);
+    route->rtm_family = (uint8_t)family;
+    route->rtm_src_len = bits;
+    route->rtm_dst_len = bits;
+    put_address(message, RTA_SRC, family, from);
+    put_address(message, RTA_DST, family, to);
+    r = request_and_read(rtnl, message, note_route, &found);
+    if (r == 0)
+        *ret = found;
+    return r;
+}
+
+struct link_reading {
+    nsp_rtnl_link_fn *tell;
+    void *context;
+    struct nsp_rtnl_link link;
+    bool elsewhere; /* The lower one is in another namespace. */
+};
+
+static int
+take_link(const struct nlattr *attribute, void *context)
+{
+    struct link_reading *reading = context;
+
+    switch (mnl_attr_get_type(attribute)) {
+    case IFLA_LINK:
+        reading->link.lower_ifindex = number_of(attribute);
+        break;
+    case IFLA_LINK_NETNSID:
+        reading->elsewhere = true;
+        break;
+    case IFLA_MASTER:
+        reading->link.master_ifindex = number_of(attribute);
+        break;
+    default:
+        break;
+    }
+    return MNL_CB_OK;
+}
+
+static int
+note_link(const struct nlmsghdr *message, void *context)
+{
+    const struct ifinfomsg *header = mnl_nlmsg_get_payload(message);
+    struct link_reading *reading = context;
+
+    if (message->nlmsg_type != RTM_NEWLINK)
+        return MNL_CB_OK;
+    reading->link =
+        (struct nsp_rtnl_link){ .ifindex = (uint32_t)header->ifi_index };
+    reading->elsewhere = false;
+    if (mnl_attr_parse(message, sizeof *header, take_link, reading) < 0)
+        return MNL_CB_ERROR;
+    if (reading->elsewhere)
+        reading->link.lower_ifindex = 0;
+    reading->tell(reading->context, &reading->link);
+    return MNL_CB_OK;
+}
+
+int
+nsp_rtnl_read_links(struct nsp_rtnl *rtnl, nsp_rtnl_link_fn *tell,
+                    void *context)
+{
+    struct link_reading reading = { .tell = tell, .context = context };
+    struct nlmsghdr *message;
+    struct ifinfomsg *link;
+
+    message = request_begin(rtnl, RTM_GETLINK, NLM_F_DUMP);
+    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+    link->ifi_family = AF_UNSPEC;
+    return request_and_read(rtnl, message, note_link, &reading);
+}
