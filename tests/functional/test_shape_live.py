@@ -28,8 +28,8 @@ def tables(host):
 
 
 class Shape:
-    def __init__(self, host, *options):
-        self.process = host.start(NSP, "shape", "--json", *options)
+    def __init__(self, host, *options, env=None):
+        self.process = host.start(NSP, "shape", "--json", *options, env=env)
         line = self.process.stdout.readline()
         assert line, self.process.stderr.read()
         self.start = json.loads(line)
