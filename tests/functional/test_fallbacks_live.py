@@ -91,6 +91,25 @@ def test_tap_takes_clsact_where_there_is_no_tcx(straight):
 
 
 @NEEDS_TAP
+def test_tap_takes_over_what_a_killed_one_left_in_clsact(straight):
+    env = refusing("tcx")
+    for _ in range(2):
+        shape = Shape(straight, "--on", "tap:v0", "--filter", "icmp", "--drop",
+                      env=env)
+        assert is_silent(straight)
+        shape.process.kill()
+        shape.process.communicate()
+        assert answers_in_time(straight)
+        assert filters(straight) == 2
+    shape = Shape(straight, "--on", "tap:v0", "--filter", "icmp", "--drop",
+                  env=env)
+    assert is_silent(straight)
+    end(shape)
+    assert ping(straight, 3) == 3
+    assert "clsact" not in straight.run("tc", "qdisc").stdout
+
+
+@NEEDS_TAP
 def test_tap_splits_superpackets_of_udp_that_it_cannot_have(straight):
     env = refusing("uso")
     assert doctor(straight, "tap", env)["tap-device"] == (

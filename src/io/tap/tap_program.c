@@ -136,6 +136,20 @@ put_beat_test(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_beats_put_all_test(p, divert->shared_fd, divert->queues, LABEL_LATE);
 }
 
+/* Rules let packets pass, which only a process that works may where it fails
+ * closed; and drop some, which one that is dead must not where it fails open:
+ * filters of clsact outlive it. */
+static void
+put_life_test(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
+{
+    if (divert->fail_closed) {
+        put_beat_test(p, divert);
+        return;
+    }
+    nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, divert->shared_fd);
+    nsp_beats_put_death_test(p, LABEL_PASS);
+}
+
 /* Goes on at LABEL_WANTED with packets that the filter matches and no rule
  * decides. */
 static void
@@ -151,8 +165,7 @@ put_choice(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_jump_if(p, BPF_JEQ, R0, 0, LABEL_PASS);
     if (divert->offload) {
         nsp_bpf_jump_if(p, BPF_JEQ, R0, NSP_EBPF_UNKNOWN, LABEL_WANTED);
-        if (divert->fail_closed)
-            put_beat_test(p, divert); /* Rules let packets pass, too. */
+        put_life_test(p, divert);
         nsp_bpf_offload_put(divert->offload, p, &offload_exits);
     }
     nsp_bpf_place(p, LABEL_WANTED);
