@@ -23,8 +23,4 @@ const char *nsp_places_write(const struct nsp_places *places, char *ret,
  * hook by the hook's name. */
 void nsp_places_json(const struct nsp_places *places, struct nsp_json *json);
 
-/* Warns on standard error of each interface that is up and by which packets
- * leave untouched, since tap cannot take them there. */
-void nsp_places_warn(const struct nsp_places *places);
-
 #endif /* NSP_CLI_PLACES_H */

@@ -300,7 +300,6 @@ start_engine(struct nsp_service *s)
         result = nsp_runner_start(&s->runner, &cfg, "true", &diag);
     if (result < 0)
         return nsp_cli_fail(s->cli, &diag);
-    nsp_places_warn(&s->places);
     return NSP_EXIT_OK;
 }
 

@@ -260,8 +260,6 @@ run_engine(struct nsp_cli *cli, const struct nsp_shape_job *job,
         return nsp_cli_fail(cli, &diag);
     if (stop_asked)
         nsp_engine_stop(engine);
-    if (strcmp(job->engine.backend, "host") == 0)
-        nsp_places_warn(&job->places);
     nsp_shape_report_init(&report, cli, job, nsp_cli_now_ns());
     if (job->confirm_ns != 0) {
         loop.unconfirmed_ns = nsp_cli_now_ns() + job->confirm_ns;

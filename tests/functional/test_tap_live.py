@@ -282,7 +282,7 @@ def test_takes_a_named_interface_that_comes_back_and_no_other(net):
     add_link(net, "w0", "10.81.0.1", "10.81.0.2")
     wait_until_taken(net, "10.81.0.2")
     assert answers_in_time(net, "10.82.0.2")
-    assert "came up" not in end_with_warnings(shape)[1]
+    assert "is not taken" not in end_with_warnings(shape)[1]
 
 
 def test_makes_up_for_news_that_was_lost(net):
@@ -306,17 +306,37 @@ def test_ends_when_news_of_a_removal_is_lost(net):
     assert shape.process.returncode == 1
 
 
-def test_warns_once_of_interfaces_that_come_up_and_cannot_be_taken(net):
+@pytest.mark.parametrize("before", [False, True])
+def test_warns_once_of_interfaces_that_cannot_be_taken(net, before):
+    """Be they up before, or come up later."""
+    def bring_up():
+        do(net, "ip tuntap add mode tun t0")
+        do(net, "ip link set t0 up")
+
+    if before:
+        bring_up()
     shape = Shape(net, "--on", "tap", "--filter", "icmp", "--drop")
-    for command in ("ip tuntap add mode tun t0", "ip link set t0 up",
-                    "ip link set t0 mtu 1400", "ip link set t0 down",
+    if not before:
+        bring_up()
+    for command in ("ip link set t0 mtu 1400", "ip link set t0 down",
                     "ip link set t0 up"):
-        assert net.run(*command.split()).returncode == 0
+        do(net, command)
     add_link(net, "w0", "10.81.0.1", "10.81.0.2")
     wait_until_taken(net, "10.81.0.2")  # By then it was told of t0.
     assert end_with_warnings(shape)[1] == (
-        "nsp: warning: tap: interface t0 came up and is not taken: its packets "
-        "have no Ethernet header; the nfqueue backend takes them\n")
+        "nsp: warning: tap: interface t0 is not taken: its packets have no "
+        "Ethernet header; the nfqueue backend takes them\n")
+
+
+def test_warns_of_interfaces_that_there_is_no_room_for(net):
+    pairs = "".join(f"link add a{i} type veth peer name b{i}\n"
+                    f"link set a{i} up\nlink set b{i} up\n" for i in range(33))
+    done = net.run("ip", "-batch", "-", input=pairs)
+    assert done.returncode == 0, done.stderr
+    shape = Shape(net, "--on", "tap", "--filter", "icmp", "--drop")
+    err = end_with_warnings(shape)[1]  # Of lo, v0 and 66 more.
+    assert err.count("is not taken: as many as can be taken are; name those "
+                     "that matter\n") == 4
 
 
 def refusal(host, where):

@@ -13,7 +13,9 @@ struct search {
     const char *name; /* NULL: every one that a host's packets pass once. */
     struct nsp_tap_interface *found;
     uint32_t count, max;
-    bool without_ethernet; /* One called 'name' is there, but ... */
+    bool without_ethernet;         /* One called 'name' is there, but ... */
+    nsp_tap_left_out_fn *left_out; /* NULL with a name. */
+    void *context;
 };
 
 static bool
@@ -28,11 +30,15 @@ static void
 take_link(void *context, const struct nsp_link_news *link)
 {
     struct search *search = context;
+    bool ethernet = link->type == ARPHRD_ETHER || link->type == ARPHRD_LOOPBACK;
 
-    if (search->count >= search->max || !is_wanted(search, link))
+    if (!is_wanted(search, link))
         return;
-    if (link->type != ARPHRD_ETHER && link->type != ARPHRD_LOOPBACK) {
-        search->without_ethernet = true;
+    if (!ethernet || search->count >= search->max) {
+        search->without_ethernet |= !ethernet;
+        if (search->left_out)
+            search->left_out(search->context, link->ifindex, link->name,
+                             ethernet);
         return;
     }
     search->found[search->count] = (struct nsp_tap_interface){
@@ -59,9 +65,15 @@ nsp_tap_interface_find(const char *name, struct nsp_tap_interface *ret)
 }
 
 int
-nsp_tap_interface_list(struct nsp_tap_interface ret[], uint32_t max)
+nsp_tap_interface_list(struct nsp_tap_interface ret[], uint32_t max,
+                       nsp_tap_left_out_fn *left_out, void *context)
 {
-    struct search search = { .found = ret, .max = max };
+    struct search search = {
+        .found = ret,
+        .max = max,
+        .left_out = left_out,
+        .context = context,
+    };
     int err = nsp_link_list(take_link, &search);
 
     return err < 0 ? err : (int)search.count;

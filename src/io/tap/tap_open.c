@@ -88,6 +88,12 @@ find_named(struct nsp_io *io, const struct nsp_tap_config *device,
     return NSP_OK;
 }
 
+static void
+warn_left_out(void *context, uint32_t ifindex, const char *name, bool ethernet)
+{
+    nsp_tap_warn_left_out(context, ifindex, name, ethernet);
+}
+
 static int
 find_interfaces(struct nsp_io *io, const struct nsp_tap_config *device,
                 struct nsp_diag *reterr)
@@ -97,7 +103,8 @@ find_interfaces(struct nsp_io *io, const struct nsp_tap_config *device,
     io->takes_all = device->interface_count == 0;
     if (!io->takes_all)
         return find_named(io, device, reterr);
-    n = nsp_tap_interface_list(io->interfaces, NSP_TAP_INTERFACES_MAX);
+    n = nsp_tap_interface_list(io->interfaces, NSP_TAP_INTERFACES_MAX,
+                               warn_left_out, io);
     if (n < 0)
         return nsp_tap_fail(reterr, n, "cannot list the interfaces");
     if (n == 0)

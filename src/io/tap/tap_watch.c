@@ -39,19 +39,32 @@ leave(struct nsp_io *io, uint32_t slot)
 /* --- Interfaces that come ------------------------------------------------- */
 
 static void
-warn_once(struct nsp_io *io, const struct nsp_link_news *news, const char *why)
+warn_once(struct nsp_io *io, uint32_t ifindex, const char *name,
+          const char *why)
 {
     struct nsp_tap_watcher *watcher = &io->watcher;
 
     for (uint32_t i = 0; i < watcher->warned_count; i++)
-        if (watcher->warned[i] == news->ifindex)
+        if (watcher->warned[i] == ifindex)
             return;
     if (watcher->warned_count == NSP_TAP_WARNED_MAX)
         return;
-    watcher->warned[watcher->warned_count++] = news->ifindex;
+    watcher->warned[watcher->warned_count++] = ifindex;
     nsp_log_write(&io->log, NSP_LOG_WARNING,
-                  "tap: interface %s came up and is not taken: %s", news->name,
-                  why);
+                  "tap: interface %s is not taken: %s", name, why);
+}
+
+void
+nsp_tap_warn_left_out(struct nsp_io *io, uint32_t ifindex, const char *name,
+                      bool ethernet)
+{
+    if (ethernet)
+        warn_once(io, ifindex, name,
+                  "as many as can be taken are; name those that matter");
+    else
+        warn_once(io, ifindex, name,
+                  "its packets have no Ethernet header; the nfqueue backend "
+                  "takes them");
 }
 
 /* The slot that 'news' may have: that of its name, or one that is free where
@@ -96,29 +109,21 @@ take(struct nsp_io *io, const struct nsp_link_news *news, uint32_t slot)
         return;
     }
     if (if_nametoindex(news->name) == news->ifindex) /* It is still there. */
-        warn_once(io, news, diag.text);
+        warn_once(io, news->ifindex, news->name, diag.text);
 }
 
 static void
 consider(struct nsp_io *io, const struct nsp_link_news *news)
 {
+    bool ethernet = news->type == ARPHRD_ETHER || news->type == ARPHRD_LOOPBACK;
     uint32_t slot = find_slot(io, news);
 
     if (nsp_tap_link_is_ours(news->name) || news->has_master)
         return;
-    if (slot == NSP_TAP_INTERFACES_MAX) {
-        if (io->takes_all)
-            warn_once(io, news,
-                      "as many as can be taken are; name those that matter");
-    } else if (news->type != ARPHRD_ETHER && news->type != ARPHRD_LOOPBACK) {
-        if (io->takes_all)
-            warn_once(
-                io, news,
-                "its packets have no Ethernet header; the nfqueue backend "
-                "takes them");
-    } else {
+    if (ethernet && slot < NSP_TAP_INTERFACES_MAX)
         take(io, news, slot);
-    }
+    else if (io->takes_all)
+        nsp_tap_warn_left_out(io, news->ifindex, news->name, ethernet);
 }
 
 /* --- Thread --------------------------------------------------------------- */

@@ -7,7 +7,7 @@
 
 /* What becomes of a tap's interfaces while it is open. One that was removed is
  * left; one that comes up is taken, if all were asked for or it has the name of
- * one that was left. Of others that come up, where all were asked for, a
+ * one that was left. Of others that are or come up, where all were asked for, a
  * warning says once why they are not taken.
  *
  * Threads  One of its own, so that no worker waits while programs are loaded.
@@ -35,5 +35,11 @@ struct nsp_io;
 int nsp_tap_watch_open(struct nsp_tap_watcher *watcher) NSP_MUSTCHECK;
 int nsp_tap_watch_start(struct nsp_io *io) NSP_MUSTCHECK;
 void nsp_tap_watch_end(struct nsp_tap_watcher *watcher);
+
+/* Warns of an interface that was up when all were asked for and is not taken:
+ * without Ethernet headers, or the room was used up. From the watch's thread,
+ * or before that runs. */
+void nsp_tap_warn_left_out(struct nsp_io *io, uint32_t ifindex,
+                           const char *name, bool ethernet);
 
 #endif /* NSP_IO_TAP_WATCH_H */
