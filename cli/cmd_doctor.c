@@ -259,7 +259,9 @@ report_places(struct findings *found, bool nfqueue, bool tap)
         report(found, "output", state, "by nfqueue", cure);
     else if (tap)
         report(found, "output", NSP_PROBE_OK,
-               "by nfqueue, or by tap where a rule holds packets", "");
+               "by nfqueue; where a rule holds packets by tap, and by nfqueue "
+               "where interfaces have no Ethernet",
+               "");
     else
         report(found, "output", NSP_PROBE_DEGRADED,
                "by nfqueue; rules that hold packets are refused: tap does not "

@@ -123,15 +123,36 @@ why_never(const struct nsp_explain *e, uint32_t index, char ret[128])
     return ret;
 }
 
-/* Whether the device at 'hook' may decide by rules in the kernel. */
+/* Whether the device of 'place' may decide by rules in the kernel. */
 static bool
-may_decide_in_kernel(const struct nsp_explain *e, uint32_t hook)
+may_decide_in_kernel(const struct nsp_placement *place)
 {
-    const char *device = nsp_places_device(&e->places, hook);
-
-    return e->placements && device &&
-           (strcmp(device, "tap") == 0 || strcmp(device, "bridge") == 0);
+    return strcmp(place->device, "tap") == 0 ||
+           strcmp(place->device, "bridge") == 0;
 }
+
+/* Where rule 'index' runs on the packets of 'place'. */
+static struct nsp_rule_placement
+placement_at(const struct nsp_explain *e, uint32_t index,
+             const struct nsp_placement *place)
+{
+    if (may_decide_in_kernel(place))
+        return e->placements[index];
+    return (struct nsp_rule_placement){
+        .place = NSP_RULE_IN_ENGINE,
+        .reason = "nfqueue asks it about every packet",
+    };
+}
+
+/* By which interfaces packets come to a device, for programs (NULL: any) and
+ * for people. */
+static const struct {
+    const char *name, *text;
+} interfaces[] = {
+    [NSP_PLACEMENT_ALL] = { NULL, "" },
+    [NSP_PLACEMENT_ETHERNET] = { "ethernet", " by Ethernet or loopback" },
+    [NSP_PLACEMENT_OTHER] = { "other", " by other interfaces" },
+};
 
 /* Words for programs and for people. */
 static const struct {
@@ -147,29 +168,43 @@ static const struct {
                            "the kernel" },
 };
 
+/* 'place' may be NULL: nobody would take packets. */
 static void
-write_placement(struct nsp_explain *e, uint32_t index)
+write_run(struct nsp_explain *e, uint32_t index, uint32_t hook,
+          const struct nsp_placement *place)
 {
-    const struct nsp_rule_placement *placement = &e->placements[index];
+    struct nsp_rule_placement placement;
 
-    nsp_json_string(&e->json, "where", rule_places[placement->place].name);
-    nsp_json_string(&e->json, "reason", placement->reason);
+    nsp_json_begin_object(&e->json, NULL);
+    nsp_json_string(&e->json, "hook", nsp_hook_name(hook));
+    nsp_json_string(&e->json, "interfaces",
+                    place ? interfaces[place->interfaces].name : NULL);
+    nsp_json_string(&e->json, "device", place ? place->device : NULL);
+    if (place && may_decide_in_kernel(place)) {
+        placement = placement_at(e, index, place);
+        nsp_json_string(&e->json, "where", rule_places[placement.place].name);
+        nsp_json_string(&e->json, "reason", placement.reason);
+    }
+    nsp_json_end(&e->json);
 }
 
 static void
-print_placement(const struct nsp_explain *e, uint32_t index, uint32_t hook)
+write_runs(struct nsp_explain *e, uint32_t index, uint32_t at)
 {
-    const struct nsp_rule_placement *placement = &e->placements[index];
-
-    printf("  at %s %s: %s\n", nsp_hook_name(hook),
-           rule_places[placement->place].text, placement->reason);
+    nsp_json_begin_array(&e->json, "runs");
+    for (uint32_t i = 0; i < e->places.count; i++)
+        if ((at & e->places.list[i].hook) != 0)
+            write_run(e, index, e->places.list[i].hook, &e->places.list[i]);
+    for (size_t i = 0; i < HOOKS && e->places.count == 0; i++)
+        if ((at & hooks[i]) != 0)
+            write_run(e, index, hooks[i], NULL);
+    nsp_json_end(&e->json);
 }
 
 static void
 write_rule(struct nsp_explain *e, uint32_t index)
 {
     const struct nsp_rule *rule = &e->file->rules[index];
-    uint32_t at = hooks_of(e, index);
     char text[512], name[64], never[128];
 
     nsp_json_begin_object(&e->json, NULL);
@@ -179,28 +214,54 @@ write_rule(struct nsp_explain *e, uint32_t index)
     nsp_json_string(&e->json, "does", text);
     nsp_json_bool(&e->json, "enabled", e->file->notes[index].enabled);
     nsp_json_string(&e->json, "never", why_never(e, index, never));
-    nsp_json_begin_array(&e->json, "runs");
-    for (size_t i = 0; i < HOOKS; i++) {
-        if ((at & hooks[i]) == 0)
-            continue;
-        nsp_json_begin_object(&e->json, NULL);
-        nsp_json_string(&e->json, "hook", nsp_hook_name(hooks[i]));
-        nsp_json_string(&e->json, "device",
-                        nsp_places_device(&e->places, hooks[i]));
-        if (may_decide_in_kernel(e, hooks[i]))
-            write_placement(e, index);
-        nsp_json_end(&e->json);
-    }
-    nsp_json_end(&e->json);
+    write_runs(e, index, hooks_of(e, index));
     nsp_json_end(&e->json);
 }
 
+/* "input (nfqueue)", "output (tap, nfqueue)". */
 static void
-print_hook(const struct nsp_explain *e, size_t i)
+print_hook(const struct nsp_explain *e, uint32_t hook)
 {
-    const char *device = nsp_places_device(&e->places, hooks[i]);
+    const char *before = " (";
 
-    printf(device ? " %s (%s)" : " %s", nsp_hook_name(hooks[i]), device);
+    printf(" %s", nsp_hook_name(hook));
+    for (uint32_t i = 0; i < e->places.count; i++) {
+        if (e->places.list[i].hook != hook)
+            continue;
+        printf("%s%s", before, e->places.list[i].device);
+        before = ", ";
+    }
+    if (e->places.count > 0)
+        putchar(')');
+}
+
+/* One line for each device, with what it takes of the hooks 'at'. */
+static void
+print_runs(const struct nsp_explain *e, uint32_t index, uint32_t at)
+{
+    const struct nsp_placement *list = e->places.list;
+    bool told[NSP_PLACEMENTS_MAX] = { false };
+
+    for (uint32_t i = 0; i < e->places.count; i++) {
+        struct nsp_rule_placement placement;
+        const char *before = "  at ";
+
+        if ((at & list[i].hook) == 0 || told[i] ||
+            !may_decide_in_kernel(&list[i]))
+            continue;
+        for (uint32_t j = i; j < e->places.count; j++) {
+            if ((at & list[j].hook) == 0 ||
+                strcmp(list[j].device, list[i].device) != 0)
+                continue;
+            printf("%s%s%s", before, nsp_hook_name(list[j].hook),
+                   interfaces[list[j].interfaces].text);
+            before = ", ";
+            told[j] = true;
+        }
+        placement = placement_at(e, index, &list[i]);
+        printf(" %s: %s\n", rule_places[placement.place].text,
+               placement.reason);
+    }
 }
 
 static void
@@ -219,13 +280,11 @@ print_rule(const struct nsp_explain *e, uint32_t index)
     printf("  runs at");
     for (size_t i = 0; i < HOOKS; i++)
         if ((at & hooks[i]) != 0)
-            print_hook(e, i);
+            print_hook(e, hooks[i]);
     printf("%s%s%s%s%s\n", at == 0 ? " no hook" : "", why ? ": " : "",
            why ? why : "", note->enabled ? "" : ", not enabled",
            nsp_schedule_is_always(&note->when) ? "" : ", by schedule");
-    for (size_t i = 0; i < HOOKS; i++)
-        if ((at & hooks[i]) != 0 && may_decide_in_kernel(e, hooks[i]))
-            print_placement(e, index, hooks[i]);
+    print_runs(e, index, at);
 }
 
 /* --- Where packets are taken ---------------------------------------------- */
@@ -299,6 +358,8 @@ write_places(struct nsp_explain *e, const struct nsp_diag *refused)
         nsp_json_begin_object(&e->json, NULL);
         nsp_json_string(&e->json, "hook",
                         nsp_hook_name(e->places.list[i].hook));
+        nsp_json_string(&e->json, "interfaces",
+                        interfaces[e->places.list[i].interfaces].name);
         nsp_json_string(&e->json, "device", e->places.list[i].device);
         nsp_json_string(&e->json, "reason", e->places.list[i].reason);
         nsp_json_end(&e->json);
@@ -312,7 +373,9 @@ static void
 print_places(const struct nsp_explain *e, const struct nsp_diag *refused)
 {
     for (uint32_t i = 0; i < e->places.count; i++)
-        printf("%s is taken by %s: %s\n", nsp_hook_name(e->places.list[i].hook),
+        printf("%s%s is taken by %s: %s\n",
+               nsp_hook_name(e->places.list[i].hook),
+               interfaces[e->places.list[i].interfaces].text,
                e->places.list[i].device, e->places.list[i].reason);
     if (refused->text[0])
         printf("'nsp run' refuses it: %s\n", refused->text);

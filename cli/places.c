@@ -16,24 +16,22 @@ nsp_hook_name(uint32_t hook)
 }
 
 const char *
-nsp_places_device(const struct nsp_places *places, uint32_t hook)
-{
-    for (uint32_t i = 0; i < places->count; i++)
-        if (places->list[i].hook == hook)
-            return places->list[i].device;
-    return NULL;
-}
-
-const char *
 nsp_places_write(const struct nsp_places *places, char *ret, size_t bytes)
 {
     size_t used = 0;
 
     ret[0] = '\0';
-    for (uint32_t i = 0; i < places->count && used < bytes; i++)
-        used += (size_t)snprintf(
-            ret + used, bytes - used, "%s%s by %s", i > 0 ? ", " : "",
-            nsp_hook_name(places->list[i].hook), places->list[i].device);
+    for (uint32_t i = 0; i < places->count && used < bytes; i++) {
+        const struct nsp_placement *place = &places->list[i];
+
+        if (place->interfaces == NSP_PLACEMENT_OTHER)
+            used += (size_t)snprintf(ret + used, bytes - used, " and %s",
+                                     place->device);
+        else
+            used += (size_t)snprintf(ret + used, bytes - used, "%s%s by %s",
+                                     i > 0 ? ", " : "",
+                                     nsp_hook_name(place->hook), place->device);
+    }
     return ret;
 }
 
@@ -41,8 +39,14 @@ void
 nsp_places_json(const struct nsp_places *places, struct nsp_json *json)
 {
     nsp_json_begin_object(json, "devices");
-    for (uint32_t i = 0; i < places->count; i++)
-        nsp_json_string(json, nsp_hook_name(places->list[i].hook),
-                        places->list[i].device);
+    for (uint32_t i = 0; i < places->count; i++) {
+        const struct nsp_placement *place = &places->list[i];
+
+        nsp_json_string(json,
+                        place->interfaces == NSP_PLACEMENT_OTHER
+                            ? "output_without_ethernet"
+                            : nsp_hook_name(place->hook),
+                        place->device);
+    }
     nsp_json_end(json);
 }

@@ -114,7 +114,9 @@ enum nsp_tap_attach {
  * nothing behind (with clsact: filters that let everything pass). What overruns
  * the kernel's queue is dropped and counted. */
 struct nsp_tap_config {
-    const char *const *interfaces; /* Names; NULL: all that are or come up. */
+    const char *const *interfaces; /* Names; NULL: all that are or come up. With
+                                    * "host", what leaves by others is left
+                                    * alone where tap takes OUTPUT. */
     uint32_t interface_count;      /* Of names, at most 64. */
     uint32_t queue_pkts; /* Kernel's, per worker; 0 is 4096; to 65536. */
     uint32_t hang_ms;    /* Without a sign of life until passed by: 10 to
@@ -300,18 +302,26 @@ NSP_API int nsp_engine_set_policy(struct nsp_engine *engine,
                                   const struct nsp_policy_spec *policy,
                                   struct nsp_diag *reterr) NSP_MUSTCHECK;
 
-/* Where packets of one hook are taken. */
+/* By which interfaces. */
+enum nsp_placement_interfaces {
+    NSP_PLACEMENT_ALL = 0,
+    NSP_PLACEMENT_ETHERNET, /* Whose packets have Ethernet headers; loopback. */
+    NSP_PLACEMENT_OTHER,
+};
+
+/* Where packets of one hook are taken, those that pass some interfaces. */
 struct nsp_placement {
     uint8_t hook;       /* enum nsp_hook. */
+    uint8_t interfaces; /* enum nsp_placement_interfaces. */
     const char *device; /* Name of a backend; static. */
     char reason[192];   /* Why that, for people. */
 };
-#define NSP_PLACEMENTS_MAX 3u
+#define NSP_PLACEMENTS_MAX 4u
 
 /* Tells where an engine of 'cfg' started with 'filter' would take packets, one
  * element of 'ret' (room for NSP_PLACEMENTS_MAX) for each hook at which any can
- * match, without opening anything. Returns what create and start would return
- * but for what they open. */
+ * match, or two where interfaces differ, without opening anything. Returns what
+ * create and start would return but for what they open. */
 NSP_API int nsp_engine_place(const struct nsp_engine_config *cfg,
                              const char *filter, struct nsp_placement ret[],
                              uint32_t *ret_count,

@@ -50,10 +50,13 @@ struct nsp_io_config {
     uint32_t queues;          /* 1..NSP_IO_QUEUES_MAX, a worker each. */
     uint32_t hooks;           /* Set of enum nsp_hook to tap; 0 taps none. */
     bool skip_loopback_input; /* Loopback is already seen at OUTPUT. */
-    uint32_t max_held_pkts;   /* Per queue: most packets out at once, besides
-                               * 2 * NSP_BURST_MAX for those passing through. */
-    uint32_t snap_bytes;      /* From the IP header on: enough for the policy; 0
-                               * is all of every packet. */
+    bool shares_output; /* Two devices tap OUTPUT: one that takes packets with
+                         * Ethernet headers has interfaces that have these, and
+                         * loopback; the other has the others. */
+    uint32_t max_held_pkts; /* Per queue: most packets out at once, besides
+                             * 2 * NSP_BURST_MAX for those passing through. */
+    uint32_t snap_bytes;    /* From the IP header on: enough for the policy; 0
+                             * is all of every packet. */
     bool superpackets; /* They are welcome: nothing acts per wire packet. */
     bool edits;        /* Packets may come back NSP_PKT_MODIFIED. */
     const struct nsp_filter *filter; /* A device may let packets pass untouched

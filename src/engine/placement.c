@@ -24,12 +24,13 @@ nsp_placement_holder(const struct nsp_policy *policy,
 
 static void
 add_part(struct nsp_host_config *host, const char *name, const void *device,
-         uint32_t hooks)
+         uint32_t hooks, enum nsp_link link)
 {
     host->parts[host->part_count++] = (struct nsp_host_part){
         .ops = nsp_io_find(name),
         .device = device,
         .hooks = hooks,
+        .link = (uint8_t)link,
     };
 }
 
@@ -38,23 +39,25 @@ nsp_placement_decide(const struct nsp_config *config,
                      const struct nsp_policy *policy, uint32_t hooks,
                      struct nsp_host_config *ret)
 {
-    uint32_t tapped = 0;
+    uint32_t tapped = 0, queued = hooks;
 
     if ((hooks & NSP_HOOK_OUTPUT) != 0 &&
         nsp_placement_holder(policy, NSP_OUTBOUND))
         tapped = NSP_HOOK_OUTPUT;
+    if (tapped != 0 && config->user.tap.interface_count > 0)
+        queued &= ~tapped;
     *ret = (struct nsp_host_config){ .part_count = 0 };
     /* The tap first: the tables of nfqueue go by grace periods, in which a tap
      * of a process that was killed would swallow packets. */
     if (tapped != 0) {
-        add_part(ret, "tap", &config->user.tap, tapped);
+        add_part(ret, "tap", &config->user.tap, tapped, NSP_LINK_ETHERNET);
         ret->parts[0].why =
             "holding what leaves this host (not what comes in or is forwarded) "
             "takes the tap device";
     }
     /* One device is there even where no packet can match. */
-    if ((hooks & ~tapped) != 0 || tapped == 0)
-        add_part(ret, "nfqueue", &config->user.nfqueue, hooks & ~tapped);
+    if (queued != 0 || tapped == 0)
+        add_part(ret, "nfqueue", &config->user.nfqueue, queued, NSP_LINK_RAW);
 }
 
 const struct nsp_io_ops *
@@ -78,25 +81,19 @@ static const struct {
     { NSP_HOOK_FORWARD, NSP_DIRECTION_NONE },
 };
 
+/* 'holder' may hold packets there, or none if NULL. */
 static void
-describe(const struct nsp_config *config, const struct nsp_plan *plan,
-         const struct nsp_policy *policy, size_t which,
-         struct nsp_placement *ret)
+give_reason(const struct nsp_policy_rule *holder, struct nsp_placement *ret)
 {
-    const struct nsp_policy_rule *holder =
-        nsp_placement_holder(policy, hooks[which].direction);
-
-    *ret = (struct nsp_placement){ .hook = (uint8_t)hooks[which].hook };
-    if (!config->is_host) {
-        ret->device = config->ops->name;
-        snprintf(ret->reason, sizeof ret->reason, "it was asked for by name");
-        return;
-    }
-    ret->device = nsp_placement_ops(&plan->host, hooks[which].hook)->name;
     if (!holder)
         snprintf(ret->reason, sizeof ret->reason,
                  "no rule holds packets there");
-    else if (hooks[which].hook == NSP_HOOK_OUTPUT)
+    else if (ret->interfaces == NSP_PLACEMENT_OTHER)
+        snprintf(ret->reason, sizeof ret->reason,
+                 "tap takes packets with Ethernet headers; TCP of this host is "
+                 "slow where rule %s holds it",
+                 holder->name);
+    else if (ret->hook == NSP_HOOK_OUTPUT)
         snprintf(ret->reason, sizeof ret->reason,
                  "rule %s may hold packets there, and nfqueue would stop the "
                  "sockets that sent them",
@@ -104,6 +101,49 @@ describe(const struct nsp_config *config, const struct nsp_plan *plan,
     else
         snprintf(ret->reason, sizeof ret->reason,
                  "it can hold packets there, as rule %s may", holder->name);
+}
+
+/* Describes the parts of 'host' that take packets at hook 'which'; returns how
+ * many. */
+static uint32_t
+describe_host(const struct nsp_host_config *host,
+              const struct nsp_policy_rule *holder, size_t which,
+              struct nsp_placement ret[])
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < host->part_count; i++) {
+        if ((host->parts[i].hooks & (uint32_t)hooks[which].hook) == 0)
+            continue;
+        ret[n++] = (struct nsp_placement){
+            .hook = (uint8_t)hooks[which].hook,
+            .device = host->parts[i].ops->name,
+        };
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (n > 1)
+            ret[i].interfaces = i == 0 ? NSP_PLACEMENT_ETHERNET /* The tap. */
+                                       : NSP_PLACEMENT_OTHER;
+        give_reason(holder, &ret[i]);
+    }
+    return n;
+}
+
+static uint32_t
+describe(const struct nsp_config *config, const struct nsp_plan *plan,
+         const struct nsp_policy *policy, size_t which,
+         struct nsp_placement ret[])
+{
+    if (config->is_host)
+        return describe_host(
+            &plan->host, nsp_placement_holder(policy, hooks[which].direction),
+            which, ret);
+    *ret = (struct nsp_placement){
+        .hook = (uint8_t)hooks[which].hook,
+        .device = config->ops->name,
+        .reason = "it was asked for by name",
+    };
+    return 1;
 }
 
 static int
@@ -127,7 +167,7 @@ plan_with(const struct nsp_config *config, const char *text,
         return result;
     for (size_t i = 0; i < NSP_ARRAY_LEN(hooks); i++)
         if ((plan.io.hooks & (uint32_t)hooks[i].hook) != 0)
-            describe(config, &plan, policy, i, &ret[count++]);
+            count += describe(config, &plan, policy, i, ret + count);
     *ret_count = count;
     return NSP_OK;
 }

@@ -11,6 +11,7 @@ struct part {
     const struct nsp_io_ops *ops;
     struct nsp_io *io;
     uint32_t hooks;
+    uint8_t link;
 };
 
 /* What one worker writes is on lines of its own. */
@@ -48,18 +49,31 @@ put_before(struct nsp_diag *diag, const char *why)
     snprintf(diag->text, sizeof diag->text, "%s: %.160s", why, text);
 }
 
+static bool
+shares_output(const struct nsp_host_config *host)
+{
+    uint32_t sharing = 0;
+
+    for (uint32_t i = 0; i < host->part_count; i++)
+        sharing += (host->parts[i].hooks & NSP_HOOK_OUTPUT) != 0;
+    return sharing > 1;
+}
+
 static int
 open_part(struct nsp_io *io, const struct nsp_io_config *cfg,
           const struct nsp_host_part *part, struct nsp_diag *reterr)
 {
+    const struct nsp_host_config *host = cfg->device;
     struct part *opened = &io->parts[io->part_count];
     struct nsp_io_config own = *cfg;
     int result;
 
     own.device = part->device;
     own.hooks = cfg->hooks & part->hooks;
+    own.shares_output = shares_output(host);
     opened->ops = part->ops;
     opened->hooks = part->hooks;
+    opened->link = part->link;
     result = part->ops->open(&own, &opened->io, reterr);
     if (result == NSP_OK)
         io->part_count++;
@@ -133,12 +147,18 @@ host_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
 
 /* --- Giving back ---------------------------------------------------------- */
 
+static bool
+lends(const struct part *part, const struct nsp_pkt *pkt)
+{
+    return (part->hooks & pkt->hook) != 0 && part->link == pkt->link;
+}
+
 static const struct part *
 part_of(const struct nsp_io *io, const struct nsp_pkt *pkt)
 {
     uint32_t i = 0;
 
-    while (i + 1 < io->part_count && (io->parts[i].hooks & pkt->hook) == 0)
+    while (i + 1 < io->part_count && !lends(&io->parts[i], pkt))
         i++;
     return &io->parts[i];
 }

@@ -3,14 +3,14 @@
 #include "base/base.h"
 #include "netshaper/io.h"
 
-/* The device "host": one or two live devices, each at hooks of its own, served
- * as one. The engine says which (engine/placement.h).
+/* The device "host": one or two live devices served as one. The engine says
+ * which (engine/placement.h).
  *
- *     worker --rx--> first  (INPUT, FORWARD: nfqueue)
- *            --rx--> second (OUTPUT: tap)
+ *     worker --rx--> first  (OUTPUT of interfaces with Ethernet headers: tap)
+ *            --rx--> second (OUTPUT of others, INPUT, FORWARD: nfqueue)
  *
- * Whose      A packet's hook names the device that lent it, since no hook
- *            belongs to both; it goes back there.
+ * Whose      A packet's hook and link name the device that lent it; it goes
+ *            back there, and copies of it leave there.
  * Waiting    A worker sleeps in the wait_with of the last device, on the
  *            ready_fd of the other.
  * Fairness   The devices take turns at being first to fill a burst.
@@ -20,7 +20,10 @@
 struct nsp_host_part {
     const struct nsp_io_ops *ops;
     const void *device; /* For ops->open. */
-    uint32_t hooks;     /* Set of enum nsp_hook. */
+    uint32_t hooks;     /* Set of enum nsp_hook; of two parts, OUTPUT alone may
+                         * belong to both (shares_output). */
+    uint8_t link;       /* enum nsp_link of what it lends; of two parts each has
+                         * its own. */
     const char *why;    /* Set before what it says when it cannot be opened,
                          * static or borrowed while opening; NULL nothing. */
 };

@@ -15,7 +15,7 @@ import time
 import pytest
 
 from live_hosts import (FAR, NEAR, PATIENCE, Host, answers_in_time,
-                        assert_only_warnings, is_silent, near, ping)  # noqa: F401
+                        assert_only_warnings, do, is_silent, near, ping)  # noqa: F401
 from live_traffic import CONNECT, MEGABYTE, PYTHON, transfer
 from test_run_live import Run, rule
 from test_shape_live import NSP, Shape, tables
@@ -88,12 +88,16 @@ def ask(host, address, port, count):
 
 # --- What is picked ---------------------------------------------------------
 
+HELD_OUTPUT = {"output": "tap", "output_without_ethernet": "nfqueue"}
+BOTH = {"input": "nfqueue", **HELD_OUTPUT}
+
+
 @pytest.mark.parametrize("options,devices", [
     (["--loss", "1%"], {"input": "nfqueue", "output": "nfqueue"}),
-    (["--delay", "1ms"], {"input": "nfqueue", "output": "tap"}),
+    (["--delay", "1ms"], BOTH),
     (["--delay", "1ms", "--direction", "inbound"],
      {"input": "nfqueue", "output": "nfqueue"}),
-    (["--rate", "1gbit", "--on", "output"], {"output": "tap"}),
+    (["--rate", "1gbit", "--on", "output"], HELD_OUTPUT),
     (["--rate", "1gbit", "--on", "forward"], {"forward": "nfqueue"}),
 ])
 def test_takes_what_the_policy_needs_and_no_more(net, options, devices):
@@ -141,7 +145,7 @@ def test_answers_are_not_met_by_the_other_device(net):
           action: reject }
     """, "input, output")
     run = Run(net, path.parent, path.read_text())
-    assert run.start["devices"] == {"input": "nfqueue", "output": "tap"}
+    assert run.start["devices"] == BOTH
     for client, address in (net, FAR), (net.far, NEAR), (net, "127.0.0.1"):
         done = client.run(PYTHON, "-c", CONNECT, address)
         assert done.stdout == "ConnectionRefusedError\n"
@@ -188,8 +192,7 @@ TELNET = CONNECT.replace("5555", "23")
 def test_enforces_a_policy_on_all_three_ways_at_once(net, tmp_path):
     (tmp_path / "office.txt").write_text("192.0.2.0/24\n")
     run = Run(net, tmp_path, EXAMPLE)
-    assert run.start["devices"] == {"input": "nfqueue", "output": "tap",
-                                    "forward": "nfqueue"}
+    assert run.start["devices"] == {**BOTH, "forward": "nfqueue"}
     with Echo(net.far, FAR, 3478), Echo(net, NEAR, 3479), \
             Echo(net.beyond, BEYOND, 3480):
         assert ask(net, FAR, 3478, 10) == 10          # output
@@ -268,13 +271,125 @@ def test_packets_of_both_devices_are_captured_alike(net):
     assert done.stdout.count(f"{FAR}.5001 > ") == 3
 
 
-def test_tells_by_which_interfaces_packets_leave_untouched(net):
-    for command in ("ip tuntap add mode tun t0", "ip link set t0 up"):
-        assert net.run(*command.split()).returncode == 0
-    for options, warned in (["--delay", "1ms"], True), (["--loss", "1%"], False):
-        done = net.run(NSP, "shape", "--for", "10ms", "--quiet", *options)
-        assert done.returncode == 0, done.stderr
-        assert ("interface t0 is not taken" in done.stderr) == warned
+# --- Interfaces without Ethernet headers ------------------------------------
+
+# A tunnel's other end, which sends every packet back to whom it came from: a ping
+# as its answer.
+TUNNEL = """
+import fcntl, os, struct, sys
+fd = os.open("/dev/net/tun", os.O_RDWR)
+IFF_TUN, IFF_NO_PI, TUNSETIFF = 1, 0x1000, 0x400454ca
+fcntl.ioctl(fd, TUNSETIFF,
+            struct.pack("16sH22x", sys.argv[1].encode(), IFF_TUN | IFF_NO_PI))
+print("ready", flush=True)
+while True:
+    p = bytearray(os.read(fd, 65536))
+    if p[0] >> 4 != 4:
+        continue
+    p[12:16], p[16:20] = p[16:20], p[12:16]
+    if p[9] == 1:
+        p[20] = 0
+        sum = struct.unpack("!H", p[22:24])[0] + 0x0800
+        p[22:24] = struct.pack("!H", (sum & 0xffff) + (sum >> 16))
+    else:
+        p[20:22], p[22:24] = p[22:24], p[20:22]
+    os.write(fd, p)
+"""
+THERE = "10.80.0.2"
+
+
+class Tunnel:
+    """A TUN of 'host' that is up while this lives."""
+
+    def __init__(self, host, name="t0"):
+        self.process = host.start(PYTHON, "-c", TUNNEL, name)
+        assert self.process.stdout.readline() == "ready\n", \
+            self.process.stderr.read()
+        do(host, f"ip address add 10.80.0.1/24 dev {name}")
+        host.run("sh", "-c",
+                 f"echo 1 > /proc/sys/net/ipv6/conf/{name}/disable_ipv6")
+        do(host, f"ip link set {name} up")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+
+TUNNELLED = """
+      - { name: noping, match: "outbound and icmp", action: drop }
+      - { name: slow, match: "outbound and udp.DstPort == 5001", delay: 20ms }
+"""
+
+
+@pytest.mark.parametrize("on", ["host", "output"])
+@pytest.mark.parametrize("later", [False, True])
+def test_what_leaves_by_a_tunnel_meets_the_rules_once(net, on, later):
+    """Also by one that comes up when packets are taken, which nobody is told."""
+    def start():
+        return Run(net, net.folder, net_policy(net, TUNNELLED, on).read_text())
+
+    run = start() if later else None
+    with Tunnel(net), Echo(net.far, FAR, 5001), Echo(net, "127.0.0.1", 5001):
+        run = run or start()
+        assert run.start["devices"] == {
+            **({"input": "nfqueue"} if on == "host" else {}),
+            "output": "tap", "output_without_ethernet": "nfqueue"}
+        for address in THERE, FAR, "127.0.0.1":
+            assert is_silent(net, 3, address)
+            began = time.monotonic()
+            assert ask(net, address, 5001, 5) == 5
+            assert time.monotonic() - began >= 5 * 0.02
+    last, err = run.end()
+    assert_only_warnings(err)
+    assert "t0" not in err
+    assert rule(last, "noping")["dropped"]["pkts"] == 9
+    assert rule(last, "noping")["hit"]["pkts"] == 9
+    assert rule(last, "slow")["delivered"]["pkts"] == 15
+    assert rule(last, "slow")["hit"]["pkts"] == 15
+    assert (taps(net), tables(net)) == ([], "")
+
+
+# Sends a datagram and prints two answers.
+UDP_TWICE = f"""
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout({PATIENCE})
+s.sendto(b"a", (sys.argv[1], 5001))
+print(s.recv(2048) + s.recv(2048))
+"""
+
+
+def test_answers_and_copies_leave_by_the_tunnel_that_their_packet_did(net):
+    path = net_policy(net, """
+      - { name: twice, match: "outbound and udp", duplicate: 100%, delay: 1ms }
+      - { name: no, match: "outbound and tcp", action: reject }
+    """, "host")
+    run = Run(net, path.parent, path.read_text())
+    with Tunnel(net):
+        done = net.run(PYTHON, "-c", UDP_TWICE, THERE)
+        assert done.stdout == "b'aa'\n", done.stderr
+        done = net.run(PYTHON, "-c", CONNECT, THERE)
+        assert done.stdout == "ConnectionRefusedError\n"
+        run.process.terminate()
+        out, err = run.process.communicate(timeout=PATIENCE)
+        links = net.run("cat", "/proc/net/dev").stdout.splitlines()
+    assert_only_warnings(err)
+    last = json.loads(out.splitlines()[-1])
+    assert rule(last, "no")["dropped"]["pkts"] == 1
+    assert rule(last, "twice")["hit"]["pkts"] == 1
+    sent = next(link for link in links if "t0:" in link).split(":")[1].split()[9]
+    assert sent == "2"
+
+
+def test_says_nothing_of_interfaces_that_one_of_the_devices_takes(net):
+    with Tunnel(net):
+        for options in ["--delay", "1ms"], ["--loss", "1%"]:
+            done = net.run(NSP, "shape", "--for", "10ms", "--quiet", *options)
+            assert done.returncode == 0, done.stderr
+            assert "t0" not in done.stderr
 
 
 # --- Faults -----------------------------------------------------------------

@@ -183,21 +183,24 @@ static const struct nsp_io_ops first_ops = { FAKE_OPS, .name = "first",
 static const struct nsp_io_ops second_ops = { FAKE_OPS, .name = "second",
                                               .ready_fd = fake_ready_fd };
 
-/* Input and forward come by 'first', output by 'second'. */
+/* Input comes by 'first', output by 'second', or by both. */
 struct pair {
     struct nsp_io first, second;
+    uint32_t first_hooks;
     struct nsp_io *io;
 };
 
 static void
 fill(struct nsp_io *io, uint32_t hook, uint32_t count)
 {
+    uint8_t link = hook == NSP_HOOK_OUTPUT ? NSP_LINK_ETHERNET : NSP_LINK_RAW;
+
     io->hook = hook;
     io->count = count;
     for (uint32_t i = 0; i < PKTS; i++)
-        io->pkts[i] = (struct nsp_pkt){ .hook = (uint8_t)hook,
-                                        .device_ref = i,
-                                        .mark = i };
+        io->pkts[i] = (struct nsp_pkt){
+            .hook = (uint8_t)hook, .link = link, .device_ref = i, .mark = i
+        };
 }
 
 static int
@@ -205,9 +208,15 @@ open_pair(struct pair *pair, const struct nsp_allocator *allocator,
           struct nsp_diag *diag)
 {
     const struct nsp_host_config host = {
-        .parts = { { &first_ops, &pair->first, NSP_HOOK_INPUT, NULL },
-                   { &second_ops, &pair->second, NSP_HOOK_OUTPUT,
-                     "output is held" } },
+        .parts = { { .ops = &first_ops,
+                     .device = &pair->first,
+                     .hooks = pair->first_hooks,
+                     .link = NSP_LINK_RAW },
+                   { .ops = &second_ops,
+                     .device = &pair->second,
+                     .hooks = NSP_HOOK_OUTPUT,
+                     .link = NSP_LINK_ETHERNET,
+                     .why = "output is held" } },
         .part_count = 2,
     };
     struct nsp_io_config cfg = {
@@ -228,6 +237,7 @@ begin(struct pair *pair, uint32_t first_pkts, uint32_t second_pkts)
     struct nsp_diag diag;
 
     memset(pair, 0, sizeof *pair);
+    pair->first_hooks = NSP_HOOK_INPUT;
     fill(&pair->first, NSP_HOOK_INPUT, first_pkts);
     fill(&pair->second, NSP_HOOK_OUTPUT, second_pkts);
     CHECK_EQ(open_pair(pair, NULL, &diag), NSP_OK);
@@ -252,12 +262,35 @@ TEST(each_device_gets_its_own_hooks)
     CHECK_EQ(pair.second.cfg.hooks, NSP_HOOK_OUTPUT);
     CHECK_EQ(pair.first.cfg.max_held_pkts, 9);
     CHECK_EQ(pair.second.cfg.queues, 2);
+    CHECK(!pair.first.cfg.shares_output && !pair.second.cfg.shares_output);
+    end(&pair);
+}
+
+TEST(devices_that_share_output_are_told_and_lend_by_link)
+{
+    struct nsp_pkt *pkts[PKTS];
+    bool refused[PKTS];
+    struct pair pair = { .first_hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT };
+
+    fill(&pair.first, NSP_HOOK_INPUT, 4);
+    fill(&pair.second, NSP_HOOK_OUTPUT, 4);
+    pair.first.pkts[1].hook = pair.first.pkts[3].hook = NSP_HOOK_OUTPUT;
+    CHECK_EQ(open_pair(&pair, NULL, NULL), NSP_OK);
+    CHECK_EQ(pair.first.cfg.hooks, NSP_HOOK_INPUT | NSP_HOOK_OUTPUT);
+    CHECK_EQ(pair.second.cfg.hooks, NSP_HOOK_OUTPUT);
+    CHECK(pair.first.cfg.shares_output && pair.second.cfg.shares_output);
+
+    CHECK_EQ(nsp_host_ops.rx_burst(pair.io, 0, 5, pkts, PKTS), 8);
+    CHECK_EQ(nsp_host_ops.tx_burst(pair.io, 0, 5, pkts, 8, refused), 0);
+    CHECK_EQ(pair.first.sent, 4);
+    CHECK_EQ(pair.second.sent, 4);
     end(&pair);
 }
 
 TEST(what_cannot_be_opened_leaves_nothing_and_says_why_it_was_wanted)
 {
-    struct pair pair = { .second.open_result = NSP_NOT_POSSIBLE };
+    struct pair pair = { .second.open_result = NSP_NOT_POSSIBLE,
+                         .first_hooks = NSP_HOOK_INPUT };
     struct nsp_diag diag;
 
     CHECK_EQ(open_pair(&pair, NULL, &diag), NSP_NOT_POSSIBLE);
@@ -420,7 +453,9 @@ TEST(one_device_alone_is_served_as_it_is)
 {
     struct nsp_io device = { .open_result = NSP_OK };
     const struct nsp_host_config host = {
-        .parts = { { &first_ops, &device, NSP_HOOK_INPUT, NULL } },
+        .parts = { { .ops = &first_ops,
+                     .device = &device,
+                     .hooks = NSP_HOOK_INPUT } },
         .part_count = 1,
     };
     const struct nsp_io_config cfg = { .device = &host,
@@ -444,6 +479,7 @@ TEST(one_device_alone_is_served_as_it_is)
 }
 
 TEST_MAIN(cmocka_unit_test(each_device_gets_its_own_hooks),
+          cmocka_unit_test(devices_that_share_output_are_told_and_lend_by_link),
           cmocka_unit_test(
               what_cannot_be_opened_leaves_nothing_and_says_why_it_was_wanted),
           cmocka_unit_test(no_memory_is_told),

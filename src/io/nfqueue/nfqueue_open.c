@@ -273,6 +273,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         .skip_input_ifindex = cfg->skip_loopback_input
                                   ? io->queues[0].config.loopback_ifindex
                                   : 0,
+        .skip_ethernet_output = cfg->shares_output,
         .first_queue = io->queues[0].number,
         .queues = (uint16_t)io->queue_count,
         .fail_closed = device->fail_closed,

@@ -11,6 +11,7 @@
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
 #include <linux/netfilter_ipv4.h>
+#include <net/if_arp.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -104,15 +105,25 @@ put_mask(struct nlmsghdr *message, uint32_t mask)
     end_expression(message, bitwise);
 }
 
+/* Of 'bytes', as in a register that was loaded with as many. */
 static void
-put_equals(struct nlmsghdr *message, uint32_t value)
+put_equals_bytes(struct nlmsghdr *message, const void *value, uint16_t bytes)
 {
     struct expression cmp = begin_expression(message, "cmp");
+    struct nlattr *data;
 
     put_be32(message, NFTA_CMP_SREG, NFT_REG_1);
     put_be32(message, NFTA_CMP_OP, NFT_CMP_EQ);
-    put_constant(message, NFTA_CMP_DATA, value);
+    data = mnl_attr_nest_start(message, NFTA_CMP_DATA);
+    mnl_attr_put(message, NFTA_DATA_VALUE, bytes, value);
+    mnl_attr_nest_end(message, data);
     end_expression(message, cmp);
+}
+
+static void
+put_equals(struct nlmsghdr *message, uint32_t value)
+{
+    put_equals_bytes(message, &value, sizeof value);
 }
 
 static void
@@ -226,6 +237,19 @@ end_rule(struct nsp_nl_batch *batch, struct open_rule rule)
     nsp_nl_end(batch, rule.message);
 }
 
+/* Passes what leaves by an interface of 'type' (ARPHRD_*). */
+static void
+put_skip_output(struct nsp_nl_batch *batch, const char *table,
+                const struct hook_chain *chain, uint16_t type)
+{
+    struct open_rule rule = begin_rule(batch, table, chain->name);
+
+    put_load_meta(rule.message, NFT_META_OIFTYPE);
+    put_equals_bytes(rule.message, &type, sizeof type);
+    put_accept(rule.message);
+    end_rule(batch, rule);
+}
+
 static void
 put_chain_rules(struct nsp_nl_batch *batch, const char *table,
                 const struct hook_chain *chain,
@@ -245,6 +269,10 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
         put_equals(rule.message, rules->skip_input_ifindex);
         put_accept(rule.message);
         end_rule(batch, rule);
+    }
+    if (chain->hook == NSP_HOOK_OUTPUT && rules->skip_ethernet_output) {
+        put_skip_output(batch, table, chain, ARPHRD_ETHER);
+        put_skip_output(batch, table, chain, ARPHRD_LOOPBACK);
     }
 
     rule = begin_rule(batch, table, chain->name);

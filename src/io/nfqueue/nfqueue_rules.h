@@ -11,6 +11,7 @@
  *         type filter hook <hook> priority filter + 40
  *         meta mark & LOOP_MARK == LOOP_MARK accept   # we sent it ourselves
  *         meta iif lo accept                          # input, where asked
+ *         meta oiftype { ether, loopback } accept     # output, where asked
  *         queue [flags bypass] to FIRST-LAST
  *     }
  *
@@ -38,6 +39,8 @@
 struct nsp_nfq_rules {
     uint32_t hooks;              /* Set of enum nsp_hook. */
     uint32_t skip_input_ifindex; /* Not diverted at INPUT; 0: none. */
+    bool skip_ethernet_output;   /* What leaves by interfaces with Ethernet
+                                  * headers, or loopback, is not diverted. */
     uint16_t first_queue;
     uint16_t queues;
     bool fail_closed; /* Drop, not pass, while nobody reads the queue. */

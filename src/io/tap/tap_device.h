@@ -27,7 +27,8 @@ struct nsp_io {
     struct nsp_tap_interface interfaces[NSP_TAP_INTERFACES_MAX];
     struct nsp_tap_origin origins[NSP_TAP_INTERFACES_MAX];
     uint32_t interfaces_left;
-    bool takes_all; /* Interfaces, also those to come. */
+    bool takes_all;     /* Interfaces, also those to come. */
+    bool shares_output; /* Another device has those without Ethernet headers. */
 
     /* Programs: at the TAP, and by slot at both hooks of an interface. Those
      * are all made like 'divert'. */

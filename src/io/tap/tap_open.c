@@ -180,6 +180,7 @@ nsp_tap_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
         return result;
     io->fail_closed = device->fail_closed;
     io->superpackets = cfg->superpackets;
+    io->shares_output = cfg->shares_output;
     if (nsp_gate_create(&io->allocator, &io->hooks_gate) < 0)
         return nsp_device_fail_memory(reterr);
     err = nsp_tap_watch_open(&io->watcher);

@@ -61,7 +61,7 @@ nsp_tap_warn_left_out(struct nsp_io *io, uint32_t ifindex, const char *name,
     if (ethernet)
         warn_once(io, ifindex, name,
                   "as many as can be taken are; name those that matter");
-    else
+    else if (!io->shares_output)
         warn_once(io, ifindex, name,
                   "its packets have no Ethernet header; the nfqueue backend "
                   "takes them");

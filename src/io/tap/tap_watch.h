@@ -8,7 +8,8 @@
 /* What becomes of a tap's interfaces while it is open. One that was removed is
  * left; one that comes up is taken, if all were asked for or it has the name of
  * one that was left. Of others that are or come up, where all were asked for, a
- * warning says once why they are not taken.
+ * warning says once why they are not taken, unless another device takes what
+ * leaves there (shares_output).
  *
  * Threads  One of its own, so that no worker waits while programs are loaded.
  */
