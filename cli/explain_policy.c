@@ -180,7 +180,7 @@ write_run(struct nsp_explain *e, uint32_t index, uint32_t hook,
     nsp_json_string(&e->json, "interfaces",
                     place ? interfaces[place->interfaces].name : NULL);
     nsp_json_string(&e->json, "device", place ? place->device : NULL);
-    if (place && may_decide_in_kernel(place)) {
+    if (place) {
         placement = placement_at(e, index, place);
         nsp_json_string(&e->json, "where", rule_places[placement.place].name);
         nsp_json_string(&e->json, "reason", placement.reason);
@@ -246,8 +246,7 @@ print_runs(const struct nsp_explain *e, uint32_t index, uint32_t at)
         struct nsp_rule_placement placement;
         const char *before = "  at ";
 
-        if ((at & list[i].hook) == 0 || told[i] ||
-            !may_decide_in_kernel(&list[i]))
+        if ((at & list[i].hook) == 0 || told[i])
             continue;
         for (uint32_t j = i; j < e->places.count; j++) {
             if ((at & list[j].hook) == 0 ||

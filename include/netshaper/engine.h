@@ -327,7 +327,7 @@ NSP_API int nsp_engine_place(const struct nsp_engine_config *cfg,
                              uint32_t *ret_count,
                              struct nsp_diag *reterr) NSP_MUSTCHECK;
 
-/* Where a rule runs on a device that can decide in the kernel (tap). */
+/* Where a rule runs on a device that can decide in the kernel (tap, bridge). */
 enum nsp_rule_place {
     NSP_RULE_IN_ENGINE = 0,
     NSP_RULE_PREFILTERED, /* The kernel sends what it may match to the engine.
