@@ -7,25 +7,22 @@
  * frames crossed when it is interrupted. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "bench/reference.h"
 #include "io/bridge/bridge_port.h"
 #include "io/bridge/bridge_program.h"
 #include "io/bridge/bridge_socket.h"
-#include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 
 #define BURST        64u
 #define CHUNK_BYTES  2048u
 #define FRAMES       (4 * NSP_BRIDGE_RING_FRAMES)
-#define POLL_MS      100
 #define OPEN_TRIES   50
 #define OPEN_WAIT_MS 20
 
@@ -38,14 +35,6 @@ static struct nsp_bridge_memory memory = {
 };
 static uint64_t free_frames[FRAMES];
 static uint32_t free_count;
-static volatile sig_atomic_t stopped;
-
-static void
-stop(int number)
-{
-    (void)number;
-    stopped = 1;
-}
 
 static void
 refill(struct nsp_bridge_socket *socket, uint32_t n)
@@ -70,8 +59,9 @@ reap(struct nsp_bridge_socket *socket)
 
 /* Moves a burst from one socket to the other; returns its length. */
 static uint32_t
-move(struct nsp_bridge_socket *from, struct nsp_bridge_socket *to)
+move(uint32_t port)
 {
+    struct nsp_bridge_socket *from = &sockets[port], *to = &sockets[port ^ 1u];
     uint32_t n = nsp_bridge_ring_ready(&from->rx);
 
     reap(to);
@@ -91,20 +81,6 @@ move(struct nsp_bridge_socket *from, struct nsp_bridge_socket *to)
     refill(from, n);
     nsp_bridge_socket_kick(to);
     return n;
-}
-
-/* The words say for ever that somebody is alive. */
-static int
-make_words(void)
-{
-    static struct nsp_beats_shared words;
-    int err, fd = nsp_bpf_array_create("beats", sizeof words, 1, true);
-
-    if (fd < 0)
-        return fd;
-    words.beats[0].until_ns = UINT64_MAX;
-    err = nsp_bpf_array_set(fd, 0, &words);
-    return err < 0 ? err : fd;
 }
 
 static int
@@ -143,7 +119,7 @@ open_socket(struct nsp_bridge_socket *socket,
 static int
 begin(char *names[])
 {
-    int words_fd = make_words();
+    int words_fd = bench_make_words();
     int err = words_fd < 0 ? words_fd : 0;
 
     memory.bytes = mmap(NULL, memory.count, PROT_READ | PROT_WRITE,
@@ -169,33 +145,19 @@ begin(char *names[])
 int
 main(int argc, char **argv)
 {
-    uint64_t frames = 0;
     int err;
 
     if (argc != 3) {
         fprintf(stderr, "usage: bridge_reference A B\n");
         return 2;
     }
-    signal(SIGINT, stop);
     err = begin(argv + 1);
     if (err < 0) {
         fprintf(stderr, "bridge_reference: %s\n", strerror(-err));
         return 1;
     }
-    printf("ready\n");
-    fflush(stdout);
-    while (!stopped) {
-        uint32_t n =
-            move(&sockets[0], &sockets[1]) + move(&sockets[1], &sockets[0]);
-        struct pollfd fds[2] = { { .fd = sockets[0].fd, .events = POLLIN },
-                                 { .fd = sockets[1].fd, .events = POLLIN } };
-
-        frames += n;
-        if (n == 0)
-            poll(fds, 2, POLL_MS);
-    }
+    bench_cross((const int[]){ sockets[0].fd, sockets[1].fd }, move);
     for (uint32_t port = 0; port < 2; port++)
         nsp_bridge_port_close(&ports[port]);
-    printf("%" PRIu64 "\n", frames);
     return 0;
 }

@@ -8,15 +8,13 @@
  * frames crossed when it is interrupted. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <inttypes.h>
 #include <net/if.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 
+#include "bench/reference.h"
 #include "io/bridge/packet_ring.h"
 #include "os/linux/packet_socket.h"
 
@@ -25,23 +23,16 @@
 #define SLOTS       4096u
 #define FRAME_BYTES 66000u
 #define SEND_BYTES  (8 << 20)
-#define POLL_MS     100
 
 static struct nsp_packet_ring rings[2];
 static uint8_t room[BURST][NSP_VNET_BYTES + FRAME_BYTES];
-static volatile sig_atomic_t stopped;
-
-static void
-stop(int number)
-{
-    (void)number;
-    stopped = 1;
-}
 
 /* Moves a burst from one ring to the other's interface; returns its length. */
 static uint32_t
-move(struct nsp_packet_ring *from, const struct nsp_packet_ring *to)
+move(uint32_t port)
 {
+    struct nsp_packet_ring *from = &rings[port];
+    int to_fd = rings[port ^ 1u].fd;
     struct mmsghdr messages[BURST];
     struct iovec iov[BURST];
     struct nsp_packet_frame frame;
@@ -61,7 +52,7 @@ move(struct nsp_packet_ring *from, const struct nsp_packet_ring *to)
         n++;
     }
     for (uint32_t sent = 0; sent < n;) {
-        int took = sendmmsg(to->fd, messages + sent, n - sent, MSG_DONTWAIT);
+        int took = sendmmsg(to_fd, messages + sent, n - sent, MSG_DONTWAIT);
 
         sent += took > 0 ? (uint32_t)took : 1; /* One is lost. */
     }
@@ -91,13 +82,10 @@ open_ring(struct nsp_packet_ring *ring, const char *name)
 int
 main(int argc, char **argv)
 {
-    uint64_t frames = 0;
-
     if (argc != 3) {
         fprintf(stderr, "usage: packet_reference A B\n");
         return 2;
     }
-    signal(SIGINT, stop);
     for (int i = 0; i < 2; i++) {
         int err = open_ring(&rings[i], argv[1 + i]);
 
@@ -107,19 +95,8 @@ main(int argc, char **argv)
             return 1;
         }
     }
-    printf("ready\n");
-    fflush(stdout);
-    while (!stopped) {
-        struct pollfd fds[2] = { { .fd = rings[0].fd, .events = POLLIN },
-                                 { .fd = rings[1].fd, .events = POLLIN } };
-        uint32_t n = move(&rings[0], &rings[1]) + move(&rings[1], &rings[0]);
-
-        frames += n;
-        if (n == 0)
-            poll(fds, 2, POLL_MS);
-    }
+    bench_cross((const int[]){ rings[0].fd, rings[1].fd }, move);
     for (int i = 0; i < 2; i++)
         nsp_packet_ring_close(&rings[i]);
-    printf("%" PRIu64 "\n", frames);
     return 0;
 }

@@ -18,9 +18,9 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "bench/reference.h"
 #include "io/tap/tap_interface.h"
 #include "io/tap/tap_program.h"
-#include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 #include "os/linux/tap_link.h"
 #include "os/linux/tc_hook.h"
@@ -61,20 +61,6 @@ reflect(int fd, bool busy)
     return pkts;
 }
 
-/* The words say for ever that somebody is alive. */
-static int
-make_words(void)
-{
-    static struct nsp_beats_shared words;
-    int err, fd = nsp_bpf_array_create("beats", sizeof words, 1, true);
-
-    if (fd < 0)
-        return fd;
-    words.beats[0].until_ns = UINT64_MAX;
-    err = nsp_bpf_array_set(fd, 0, &words);
-    return err < 0 ? err : fd;
-}
-
 static int
 attach(const struct nsp_tap_link *link,
        const struct nsp_tap_interface *interface, struct nsp_tc_hook hooks[3])
@@ -85,7 +71,7 @@ attach(const struct nsp_tap_link *link,
         .loopback = interface->loopback,
         .superpackets = true,
         .queues = 1,
-        .shared_fd = make_words(),
+        .shared_fd = bench_make_words(),
     };
     struct nsp_tap_place place = { interface->ifindex, interface->loopback };
     int places = nsp_bpf_array_create("places", sizeof place,
