@@ -392,6 +392,35 @@ def test_says_nothing_of_interfaces_that_one_of_the_devices_takes(net):
             assert "t0" not in done.stderr
 
 
+# --- Fragments ---------------------------------------------------------------
+
+# Sends a datagram of three fragments, and gets one of two.
+UDP_LONG = f"""
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.settimeout({PATIENCE})
+s.sendto(bytes(4000), (sys.argv[1], 5001))
+print(len(s.recv(4096)))
+"""
+
+
+@pytest.mark.parametrize("on,match,count", [
+    ("output", "fragment", 0),
+    ("output", "ip.Length > 4000", 1),
+    ("input", "fragment", 0),
+    ("input", "ip.Length > 2000", 1),
+    ("tap:v0", "outbound and fragment", 3),
+    ("tap:v0", "inbound and fragment", 2),
+    ("tap:v0", "ip.Length > 2000", 0),
+])
+def test_packets_are_whole_on_nfqueue_and_fragments_on_tap(net, on, match, count):
+    with Echo(net.far, FAR, 5001):
+        shape = Shape(net, "--on", on, "--filter", match)
+        done = net.run(PYTHON, "-c", UDP_LONG, FAR)
+        assert done.stdout == "2048\n", done.stderr
+        assert shape.end()["matched_pkts"] == count
+
+
 # --- Faults -----------------------------------------------------------------
 
 def test_without_the_privilege_nothing_is_half_taken(net):
