@@ -91,12 +91,17 @@ typedef uint64_t nsp_timer_fn(void *context, uint64_t elapsed_ns);
 
 /* Packets whose mark has bit 0x20000000 are not intercepted: those that the
  * library sends itself carry it. What overruns the kernel's queue passes by,
- * unshaped and uncounted, unless 'fail_closed'. When the process is killed, the
- * kernel removes the rules, and packets held are lost. */
+ * unshaped and uncounted, unless 'fail_closed', and so does what comes while
+ * the process hangs, where the kernel has CONFIG_NETFILTER_XT_MATCH_BPF and the
+ * process may load a program; what was queued waits. When the process is
+ * killed, the kernel removes the rules, and packets held are lost. */
 struct nsp_nfqueue_config {
     uint32_t first_queue; /* First queue number, 1..65535; 0 picks free ones. */
     uint32_t max_queue_pkts; /* Kernel queue; 0 derives it. */
-    bool fail_closed;        /* Drop and count, not pass, when it is full. */
+    uint32_t hang_ms;        /* Without a sign of life until passed by: 10 to
+                              * 10000; 0 is 200. */
+    bool fail_closed;        /* Drop and count, not pass, when it is full, and
+                              * while the process hangs. */
 };
 
 /* How programs are attached to interfaces. */

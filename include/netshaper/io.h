@@ -281,8 +281,9 @@ struct nsp_io_ops {
 
     /* For one thread that serves queues of two live devices; NULL where that
      * cannot be. The descriptor that is readable while 'queue' has packets, -1
-     * while there is no room for more. */
-    int (*ready_fd)(struct nsp_io *io, uint32_t queue);
+     * while there is no room for more. The thread may wait for '*timeout_ns',
+     * which is lowered where the device is to be asked again sooner. */
+    int (*ready_fd)(struct nsp_io *io, uint32_t queue, uint64_t *timeout_ns);
 
     /* The same as wait, which ends also when 'fd' (-1: none) is readable. */
     int (*wait_with)(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns,

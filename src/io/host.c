@@ -229,11 +229,12 @@ static int
 host_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
     const struct part *first = &io->parts[0], *second = &io->parts[1];
+    int fd;
 
     if (io->part_count == 1)
         return first->ops->wait(first->io, queue, timeout_ns);
-    return first->ops->wait_with(first->io, queue, timeout_ns,
-                                 second->ops->ready_fd(second->io, queue));
+    fd = second->ops->ready_fd(second->io, queue, &timeout_ns);
+    return first->ops->wait_with(first->io, queue, timeout_ns, fd);
 }
 
 static void

@@ -76,10 +76,14 @@ fixture_require(void)
 struct nsp_io_config
 fixture_config(uint32_t hooks)
 {
+    /* However long a test leaves it alone. */
+    static const struct nsp_nfqueue_config patient = { .hang_ms = 10000 };
+
     return (struct nsp_io_config){
         .queues = 1,
         .hooks = hooks,
         .max_held_pkts = 256,
+        .device = &patient,
         .clock = { .now_ns = nsp_os_monotonic_ns },
     };
 }

@@ -86,7 +86,7 @@ TEST(nfqueue_picks_queues_that_are_free)
 
 TEST(nfqueue_names_the_taken_queue_its_owner_and_the_cure)
 {
-    struct nsp_nfqueue_config device = { .first_queue = 41 };
+    struct nsp_nfqueue_config device = { .hang_ms = 10000, .first_queue = 41 };
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
     struct nsp_io *second = NULL;
     struct nsp_diag diag;
@@ -123,7 +123,8 @@ TEST(nfqueue_refuses_nonsense)
 
     fixture_require();
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        struct nsp_nfqueue_config device = { .first_queue =
+        struct nsp_nfqueue_config device = { .hang_ms = 10000,
+                                             .first_queue =
                                                  cases[i].first_queue };
         struct nsp_io_config cfg = { .device = &device,
                                      .queues = cases[i].queues,
@@ -542,7 +543,7 @@ TEST(nfqueue_probe_finds_all_and_leaves_nothing_behind)
     fixture_close(fixture_open(&cfg)); /* Skips where something is missing. */
     nsp_nfqueue_ops.probe(count_states, counts);
     CHECK_EQ(counts[NSP_PROBE_MISSING], 0);
-    CHECK_EQ(counts[NSP_PROBE_OK] + counts[NSP_PROBE_DEGRADED], 8);
+    CHECK_EQ(counts[NSP_PROBE_OK] + counts[NSP_PROBE_DEGRADED], 9);
     check_nothing_left();
 }
 

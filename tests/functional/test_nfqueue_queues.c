@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "io/nfqueue/nfqueue_rules.h"
+#include "os/os.h"
 #include "tests/functional/nfqueue_fixture.h"
 
 #define PORT 7001
@@ -28,7 +29,7 @@ has_queue(uint32_t number)
 TEST(nfqueue_leaves_numbers_alone_that_are_not_free_in_a_row)
 {
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
-    struct nsp_nfqueue_config device = { .first_queue = 0 };
+    struct nsp_nfqueue_config device = { .hang_ms = 10000, .first_queue = 0 };
     uint32_t first = 1024;
 
     fixture_require();
@@ -58,7 +59,8 @@ check_without_listener(bool fail_closed)
     const struct nsp_nfq_rules rules = { .hooks = NSP_HOOK_FORWARD,
                                          .first_queue = 777,
                                          .queues = 1,
-                                         .fail_closed = fail_closed };
+                                         .fail_closed = fail_closed,
+                                         .alive_fd = -1 };
     enum nsp_nfq_refused refused;
     int client, server;
     struct nsp_nl nl;
@@ -87,10 +89,69 @@ TEST(nfqueue_lets_packets_by_that_nobody_takes_unless_it_fails_closed)
     check_without_listener(true);
 }
 
+/* --- Hanging -------------------------------------------------------------- */
+
+static void
+find_signs(void *context, const struct nsp_probe_item *item)
+{
+    bool *found = context;
+
+    *found |= strcmp(item->feature, "signs-of-life") == 0 &&
+              item->state == NSP_PROBE_OK;
+}
+
+/* Opens the device, gives one sign of life, and says something when that is
+ * over. */
+static void
+hang(bool fail_closed)
+{
+    const struct nsp_nfqueue_config device = { .hang_ms = 10,
+                                               .fail_closed = fail_closed };
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_io_stats stats;
+    int client, server;
+    struct nsp_io *io;
+    bool found = false;
+    uint64_t until_ns;
+
+    fixture_require();
+    nsp_nfqueue_ops.probe(find_signs, &found);
+    if (!found)
+        SKIP("rules cannot ask for signs of life here");
+    client = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
+    server = fixture_udp(NSP_LAB_SERVER, AF_INET, PORT);
+    cfg.device = &device;
+    io = fixture_open(&cfg);
+    CHECK(fixture_is_empty(io));
+    until_ns = nsp_os_monotonic_ns(NULL) + UINT64_C(10000000);
+    while (nsp_os_monotonic_ns(NULL) <= until_ns)
+        continue;
+    fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "hanging");
+    if (fail_closed)
+        fixture_hear_nothing(server);
+    else
+        fixture_hear(server, "hanging");
+    nsp_nfqueue_ops.read_stats(io, &stats);
+    CHECK_EQ(stats.kernel_dropped_pkts, fail_closed);
+    CHECK(fixture_is_empty(io)); /* It is not in the queue. */
+}
+
+TEST(nfqueue_is_passed_by_when_it_hangs)
+{
+    hang(false);
+}
+
+TEST(nfqueue_lets_nothing_by_when_it_hangs_and_fails_closed)
+{
+    hang(true);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(nfqueue_is_passed_by_when_it_hangs),
+        FIXTURE_TEST(nfqueue_lets_nothing_by_when_it_hangs_and_fails_closed),
         FIXTURE_TEST(nfqueue_leaves_numbers_alone_that_are_not_free_in_a_row),
         FIXTURE_TEST(
             nfqueue_lets_packets_by_that_nobody_takes_unless_it_fails_closed),

@@ -378,7 +378,8 @@ TEST(nfqueue_copies_no_more_than_asked_and_knows_the_true_length)
 /* A queue of 8 and 50 packets that nobody answers for. */
 TEST(nfqueue_counts_what_a_full_queue_drops_when_failing_closed)
 {
-    struct nsp_nfqueue_config device = { .max_queue_pkts = 8,
+    struct nsp_nfqueue_config device = { .hang_ms = 10000,
+                                         .max_queue_pkts = 8,
                                          .fail_closed = true };
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
     struct nsp_io_stats stats;
@@ -405,7 +406,8 @@ TEST(nfqueue_counts_what_a_full_queue_drops_when_failing_closed)
 
 TEST(nfqueue_lets_pass_what_a_full_queue_cannot_take_when_failing_open)
 {
-    struct nsp_nfqueue_config device = { .max_queue_pkts = 8 };
+    struct nsp_nfqueue_config device = { .hang_ms = 10000,
+                                         .max_queue_pkts = 8 };
     struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
     struct nsp_pkt *pkts[8];
     struct nsp_io *io;

@@ -21,6 +21,7 @@ struct nsp_io {
     uint32_t sent, dropped, retained, injected, closed, quiesced, adjusted;
     uint32_t woken, waited;
     int waited_fd, ready_fd;
+    uint64_t waited_ns, ready_ns;
     int status, open_result;
     bool refuses; /* Every packet with an odd mark. */
 };
@@ -115,8 +116,8 @@ static int
 fake_wait_with(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns, int fd)
 {
     (void)queue;
-    (void)timeout_ns;
     io->waited++;
+    io->waited_ns = timeout_ns;
     io->waited_fd = fd;
     return 0;
 }
@@ -128,9 +129,10 @@ fake_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 }
 
 static int
-fake_ready_fd(struct nsp_io *io, uint32_t queue)
+fake_ready_fd(struct nsp_io *io, uint32_t queue, uint64_t *timeout_ns)
 {
     (void)queue;
+    *timeout_ns = nsp_min_u64(*timeout_ns, io->ready_ns);
     return io->ready_fd;
 }
 
@@ -416,9 +418,13 @@ TEST(sleeps_in_one_device_on_the_descriptor_of_the_other)
 
     begin(&pair, 0, 0);
     pair.second.ready_fd = 42;
+    pair.second.ready_ns = 7;
     CHECK_EQ(nsp_host_ops.wait(pair.io, 0, 5), 0);
     CHECK_EQ(pair.second.waited, 0);
     CHECK_EQ(pair.first.waited_fd, 42);
+    CHECK_EQ(pair.first.waited_ns, 5);
+    CHECK_EQ(nsp_host_ops.wait(pair.io, 0, 9), 0);
+    CHECK_EQ(pair.first.waited_ns, 7); /* To be asked again then. */
     nsp_host_ops.wake(pair.io);
     CHECK_EQ(pair.first.woken, 1);
     end(&pair);

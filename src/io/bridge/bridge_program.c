@@ -225,9 +225,7 @@ put_steer(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
 
     nsp_bpf_place(p, LABEL_LATE);
     nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
-    nsp_bpf_set(p, R1, 1);
-    nsp_bpf_put(p, BPF_STX | BPF_ATOMIC | BPF_DW, R8, R1,
-                offsetof(struct nsp_beats_shared, late_pkts), BPF_ADD);
+    nsp_beats_put_late(p);
     if (steer->fail_closed)
         nsp_bpf_jump(p, LABEL_DROP);
     put_ends(p, steer);

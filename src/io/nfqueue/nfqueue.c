@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,6 +24,8 @@
  *            moment are lost with the queue.
  *   failed   When verdicts could not be sent, what is left in that queue is
  *            dropped on closing: it counts as refused already.
+ *   hung     A program in the rules finds no sign of life, and has packets pass
+ *            by (fail_closed: be dropped). Those in the queue wait.
  *   overrun  Packets pass by uncounted (fail-open, the default) or are dropped
  *            and counted (fail_closed).
  *
@@ -45,6 +48,7 @@ nfqueue_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
     if (!io)
         return nsp_device_fail_memory(reterr);
     *io = (struct nsp_io){
+        .beats = { .map_fd = -1 },
         .nft = { .fd = -1 },
         .injector = { .ipv4_fd = -1, .ipv6_fd = -1 },
         .counters_fd = -1,
@@ -78,6 +82,18 @@ nfqueue_quiesce(struct nsp_io *io)
 }
 
 static void
+log_late(const struct nsp_io *io)
+{
+    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
+
+    if (pkts > 0)
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "nfqueue: %" PRIu64 " packets %s because no worker gave "
+                      "a sign of life in time",
+                      pkts, io->fail_closed ? "were dropped" : "passed by");
+}
+
+static void
 nfqueue_close(struct nsp_io *io)
 {
     nfqueue_quiesce(io);
@@ -88,6 +104,9 @@ nfqueue_close(struct nsp_io *io)
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_nfq_queue_close(&io->queues[i]);
     nsp_nfq_injector_close(&io->injector);
+    if (io->beats.shared)
+        log_late(io);
+    nsp_beats_close(&io->beats);
     if (io->counters_fd >= 0)
         close(io->counters_fd);
     nsp_release(&io->allocator, io->queues);
@@ -100,6 +119,8 @@ static uint32_t
 nfqueue_rx_burst(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
                  struct nsp_pkt *ret_pkts[], uint32_t max)
 {
+    if (io->beats.shared)
+        nsp_beats_alive(&io->beats, queue);
     return nsp_nfq_rx_burst(&io->queues[queue], now_ns, ret_pkts, max);
 }
 
@@ -153,18 +174,22 @@ nfqueue_inject(struct nsp_io *io, uint32_t queue, uint64_t now_ns,
 }
 
 static int
-nfqueue_ready_fd(struct nsp_io *io, uint32_t queue)
+nfqueue_ready_fd(struct nsp_io *io, uint32_t queue, uint64_t *timeout_ns)
 {
     struct nsp_nfq_queue *q = &io->queues[queue];
 
+    if (io->beats.shared) {
+        nsp_beats_alive(&io->beats, queue);
+        *timeout_ns = nsp_min_u64(*timeout_ns, io->beats.hang_ns / 4);
+    }
     return nsp_nfq_queue_can_receive(q) ? q->nl.fd : -1;
 }
 
 static int
 nfqueue_wait(struct nsp_io *io, uint32_t queue, uint64_t timeout_ns)
 {
-    int result = nsp_wakeup_wait(&io->queues[queue].wakeup,
-                                 nfqueue_ready_fd(io, queue), timeout_ns);
+    int fd = nfqueue_ready_fd(io, queue, &timeout_ns);
+    int result = nsp_wakeup_wait(&io->queues[queue].wakeup, fd, timeout_ns);
 
     return result < 0 ? result : 0;
 }
@@ -182,6 +207,8 @@ static void
 nfqueue_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
+    if (io->beats.shared && io->fail_closed)
+        ret->kernel_dropped_pkts = nsp_beats_late_pkts(&io->beats);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         struct nsp_nfq_queue *queue = &io->queues[i];
         struct nsp_nfq_counters kernel;

@@ -4,6 +4,7 @@
 #include "io/nfqueue/nfqueue_inject.h"
 #include "io/nfqueue/nfqueue_queue.h"
 #include "io/nfqueue/nfqueue_rules.h"
+#include "os/linux/beats.h"
 
 struct nsp_nfqueue_config;
 
@@ -11,6 +12,8 @@ struct nsp_nfqueue_config;
 struct nsp_io {
     struct nsp_nfq_queue *queues;
     uint32_t queue_count, queues_open;
+    struct nsp_beats beats; /* Not open where nobody asks for them. */
+    bool fail_closed;
     struct nsp_nl nft;               /* Owns the table. */
     char table[NSP_NFQ_TABLE_BYTES]; /* Empty while there is none. */
     _Atomic bool quiesced;           /* One worker says so to the others. */

@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "io/device.h"
 #include "io/nfqueue/nfqueue_device.h"
+#include "io/nfqueue/nfqueue_match.h"
 #include "io/nfqueue/nfqueue_rules.h"
 #include "netshaper/engine.h"
 
@@ -136,6 +137,8 @@ check_config(const struct nsp_io_config *cfg,
         NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD;
     int result = nsp_device_check_config(cfg, reterr);
 
+    if (result == NSP_OK)
+        result = nsp_device_check_hang(device->hang_ms, reterr);
     if (result != NSP_OK)
         return result;
     if (cfg->hooks & ~all_hooks)
@@ -264,6 +267,33 @@ start_queues(struct nsp_io *io, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
+static void
+do_without_beats(struct nsp_io *io, int err)
+{
+    nsp_beats_close(&io->beats);
+    nsp_log_write(&io->log, NSP_LOG_INFO,
+                  "nfqueue: the rules cannot ask for signs of life: %s; while "
+                  "the process hangs, packets wait",
+                  strerror(-err));
+}
+
+/* Without a way to ask for signs of life none are given. Returns a descriptor,
+ * or -1. */
+static int
+open_beats(struct nsp_io *io, const struct nsp_nfqueue_config *device)
+{
+    int fd = nsp_beats_open(&io->beats, io->queue_count,
+                            device->hang_ms ? device->hang_ms
+                                            : NSP_DEVICE_HANG_MS_DEFAULT);
+
+    if (fd == 0)
+        fd = nsp_nfq_load_alive(&io->beats, io->queue_count);
+    if (fd >= 0)
+        return fd;
+    do_without_beats(io, fd);
+    return -1;
+}
+
 static int
 install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
               const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
@@ -277,6 +307,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         .first_queue = io->queues[0].number,
         .queues = (uint16_t)io->queue_count,
         .fail_closed = device->fail_closed,
+        .alive_fd = open_beats(io, device),
     };
     enum nsp_nfq_refused refused;
     char name[NSP_NFQ_TABLE_BYTES];
@@ -286,6 +317,14 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
     snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
              rules.first_queue);
     err = nsp_nfq_rules_install(&io->nft, name, &rules, &refused);
+    if (rules.alive_fd >= 0) {
+        close(rules.alive_fd); /* The rules hold the program. */
+        rules.alive_fd = -1;
+        if (err == -ENOENT && refused == NSP_NFQ_REFUSED_RULE) {
+            do_without_beats(io, err);
+            err = nsp_nfq_rules_install(&io->nft, name, &rules, &refused);
+        }
+    }
     if (err < 0)
         return fail_rules(reterr, err, refused);
     memcpy(io->table, name, sizeof name);
@@ -323,6 +362,7 @@ nsp_nfq_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
 {
     int result = check_config(cfg, device, reterr);
 
+    io->fail_closed = device->fail_closed;
     if (result == NSP_OK)
         result = make_queues(io, cfg->queues, reterr);
     if (result == NSP_OK)

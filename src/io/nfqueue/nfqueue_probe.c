@@ -5,9 +5,11 @@
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "io/device.h"
 #include "io/nfqueue/nfqueue_inject.h"
+#include "io/nfqueue/nfqueue_match.h"
 #include "io/nfqueue/nfqueue_queue.h"
 #include "io/nfqueue/nfqueue_rules.h"
 
@@ -20,6 +22,7 @@
     "a kernel with CONFIG_NF_TABLES and CONFIG_NF_TABLES_INET (module "        \
     "nf_tables)"
 
+#define PROBE_TABLE          "netshaper-probe"
 #define WANTED_RECEIVE_BYTES (8u << 20)
 /* Queue numbers tried for the one that is bound to try the flags. */
 #define QUEUES_TRIED 64u
@@ -95,6 +98,68 @@ probe_nft(const struct probe *probe, int err, enum nsp_nfq_refused refused)
                           "no table with an owner: %s", strerror(-err));
 }
 
+/* Whether the rules can ask if the process is alive. */
+static void
+probe_signs(struct probe *probe, struct nsp_nfq_rules rules,
+            enum nsp_nfq_divert divert)
+{
+    enum nsp_nfq_refused refused;
+    struct nsp_beats beats;
+    int err = nsp_beats_open(&beats, 1, NSP_DEVICE_HANG_MS_DEFAULT);
+
+    if (err == 0)
+        err = nsp_nfq_load_alive(&beats, 1);
+    if (err >= 0) {
+        rules.alive_fd = err;
+        err = nsp_nfq_rules_check(&probe->nl, PROBE_TABLE, &rules, divert,
+                                  &refused);
+        close(rules.alive_fd);
+    }
+    nsp_beats_close(&beats);
+    if (err == 0)
+        nsp_device_report(&probe->to, "signs-of-life", NSP_PROBE_OK, "",
+                          "a process that hangs is passed by");
+    else
+        nsp_device_report(
+            &probe->to, "signs-of-life", NSP_PROBE_DEGRADED,
+            err == -EPERM ? "run as root outside user namespaces"
+                          : "a kernel with CONFIG_BPF_SYSCALL, "
+                            "CONFIG_NFT_COMPAT and "
+                            "CONFIG_NETFILTER_XT_MATCH_BPF",
+            "packets wait while the process hangs: the rules cannot ask: %s",
+            strerror(-err));
+}
+
+static void
+probe_queue_expression(struct probe *probe, const struct nsp_nfq_rules *rules,
+                       int native_err)
+{
+    enum nsp_nfq_refused refused;
+    int err;
+
+    if (native_err == 0) {
+        nsp_device_report(&probe->to, "queue-expression", NSP_PROBE_OK, "",
+                          "native (nft queue)");
+        probe_signs(probe, *rules, NSP_NFQ_DIVERT_NATIVE);
+        return;
+    }
+    err = nsp_nfq_rules_check(&probe->nl, PROBE_TABLE, rules,
+                              NSP_NFQ_DIVERT_COMPAT, &refused);
+    if (err < 0) {
+        nsp_device_report(
+            &probe->to, "queue-expression", NSP_PROBE_MISSING,
+            "a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NFT_COMPAT and "
+            "CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
+            "native: %s; compatible: %s", strerror(-native_err),
+            strerror(-err));
+        return;
+    }
+    nsp_device_report(
+        &probe->to, "queue-expression", NSP_PROBE_OK, "",
+        "compatible (xtables NFQUEUE target); no native nft queue");
+    probe_signs(probe, *rules, NSP_NFQ_DIVERT_COMPAT);
+}
+
 static void
 probe_rules(struct probe *probe)
 {
@@ -102,38 +167,22 @@ probe_rules(struct probe *probe)
         .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD,
         .first_queue = 1,
         .queues = 1,
+        .alive_fd = -1,
     };
     enum nsp_nfq_refused refused = NSP_NFQ_REFUSED_SUBSYSTEM;
-    const char *native_cure = "";
-    int err, compat_err;
+    int err;
 
     if (!probe->privileged) {
         report_not_asked(probe, "nft-tables");
         report_not_asked(probe, "nft-owner");
         report_not_asked(probe, "queue-expression");
+        report_not_asked(probe, "signs-of-life");
         return;
     }
-    err = nsp_nfq_rules_check(&probe->nl, "netshaper-probe", &rules,
+    err = nsp_nfq_rules_check(&probe->nl, PROBE_TABLE, &rules,
                               NSP_NFQ_DIVERT_NATIVE, &refused);
     probe_nft(probe, err, refused);
-    if (err == 0) {
-        nsp_device_report(&probe->to, "queue-expression", NSP_PROBE_OK,
-                          native_cure, "native (nft queue)");
-        return;
-    }
-    compat_err = nsp_nfq_rules_check(&probe->nl, "netshaper-probe", &rules,
-                                     NSP_NFQ_DIVERT_COMPAT, &refused);
-    if (compat_err == 0)
-        nsp_device_report(
-            &probe->to, "queue-expression", NSP_PROBE_OK, "",
-            "compatible (xtables NFQUEUE target); no native nft queue");
-    else
-        nsp_device_report(
-            &probe->to, "queue-expression", NSP_PROBE_MISSING,
-            "a kernel with CONFIG_NFT_QUEUE, or with CONFIG_NFT_COMPAT and "
-            "CONFIG_NETFILTER_XT_TARGET_NFQUEUE",
-            "native: %s; compatible: %s", strerror(-err),
-            strerror(-compat_err));
+    probe_queue_expression(probe, &rules, err);
 }
 
 /* --- Queue flags ---------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/xt_NFQUEUE.h>
+#include <linux/netfilter/xt_bpf.h>
 #include <linux/netfilter_ipv4.h>
 #include <net/if_arp.h>
 #include <string.h>
@@ -127,7 +128,7 @@ put_equals(struct nlmsghdr *message, uint32_t value)
 }
 
 static void
-put_accept(struct nlmsghdr *message)
+put_verdict(struct nlmsghdr *message, uint32_t code)
 {
     struct expression immediate = begin_expression(message, "immediate");
     struct nlattr *data, *verdict;
@@ -135,10 +136,23 @@ put_accept(struct nlmsghdr *message)
     put_be32(message, NFTA_IMMEDIATE_DREG, NFT_REG_VERDICT);
     data = mnl_attr_nest_start(message, NFTA_IMMEDIATE_DATA);
     verdict = mnl_attr_nest_start(message, NFTA_DATA_VERDICT);
-    put_be32(message, NFTA_VERDICT_CODE, NF_ACCEPT);
+    put_be32(message, NFTA_VERDICT_CODE, code);
     mnl_attr_nest_end(message, verdict);
     mnl_attr_nest_end(message, data);
     end_expression(message, immediate);
+}
+
+static void
+put_match(struct nlmsghdr *message, int program_fd)
+{
+    const struct xt_bpf_info_v1 info = { .mode = XT_BPF_MODE_FD_ELF,
+                                         .fd = program_fd };
+    struct expression match = begin_expression(message, "match");
+
+    mnl_attr_put_strz(message, NFTA_MATCH_NAME, "bpf");
+    put_be32(message, NFTA_MATCH_REV, 1);
+    mnl_attr_put(message, NFTA_MATCH_INFO, sizeof info, &info);
+    end_expression(message, match);
 }
 
 static void
@@ -246,7 +260,7 @@ put_skip_output(struct nsp_nl_batch *batch, const char *table,
 
     put_load_meta(rule.message, NFT_META_OIFTYPE);
     put_equals_bytes(rule.message, &type, sizeof type);
-    put_accept(rule.message);
+    put_verdict(rule.message, NF_ACCEPT);
     end_rule(batch, rule);
 }
 
@@ -260,14 +274,14 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
     put_load_meta(rule.message, NFT_META_MARK);
     put_mask(rule.message, NSP_LOOP_MARK);
     put_equals(rule.message, NSP_LOOP_MARK);
-    put_accept(rule.message);
+    put_verdict(rule.message, NF_ACCEPT);
     end_rule(batch, rule);
 
     if (chain->hook == NSP_HOOK_INPUT && rules->skip_input_ifindex != 0) {
         rule = begin_rule(batch, table, chain->name);
         put_load_meta(rule.message, NFT_META_IIF);
         put_equals(rule.message, rules->skip_input_ifindex);
-        put_accept(rule.message);
+        put_verdict(rule.message, NF_ACCEPT);
         end_rule(batch, rule);
     }
     if (chain->hook == NSP_HOOK_OUTPUT && rules->skip_ethernet_output) {
@@ -276,11 +290,19 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
     }
 
     rule = begin_rule(batch, table, chain->name);
+    if (rules->alive_fd >= 0)
+        put_match(rule.message, rules->alive_fd);
     if (divert == NSP_NFQ_DIVERT_NATIVE)
         put_queue_native(rule.message, rules);
     else
         put_queue_compat(rule.message, rules);
     end_rule(batch, rule);
+
+    if (rules->alive_fd >= 0 && rules->fail_closed) {
+        rule = begin_rule(batch, table, chain->name);
+        put_verdict(rule.message, NF_DROP);
+        end_rule(batch, rule);
+    }
 }
 
 static enum nsp_nfq_refused

@@ -12,7 +12,8 @@
  *         meta mark & LOOP_MARK == LOOP_MARK accept   # we sent it ourselves
  *         meta iif lo accept                          # input, where asked
  *         meta oiftype { ether, loopback } accept     # output, where asked
- *         queue [flags bypass] to FIRST-LAST
+ *         match bpf ALIVE queue [flags bypass] to FIRST-LAST
+ *         drop                                        # where it fails closed
  *     }
  *
  * Owner     The table has the flag 'owner': it belongs to the netlink socket
@@ -26,6 +27,9 @@
  *           says that it lacks it. Several queues are balanced by a hash of the
  *           two addresses, the same both ways: a connection stays on one queue,
  *           and so do all connections between two hosts.
+ * Alive     A program that the xtables match 'bpf' runs (nfqueue_match.h). What
+ *           comes while the process hangs passes by, or is dropped. Where the
+ *           kernel lacks the match, all is queued.
  * Stopping  Removing a base chain drops what is queued, of every queue in the
  *           namespace. So rules are flushed first, and the table is removed
  *           when the queues are empty. */
@@ -44,6 +48,7 @@ struct nsp_nfq_rules {
     uint16_t first_queue;
     uint16_t queues;
     bool fail_closed; /* Drop, not pass, while nobody reads the queue. */
+    int alive_fd;     /* Of the program that tells of that; -1: not asked. */
 };
 
 /* How packets get to the queue. */

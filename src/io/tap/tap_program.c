@@ -199,9 +199,7 @@ put_redirect(struct nsp_bpf_program *p, const struct nsp_tap_divert *divert)
     nsp_bpf_exit(p);
 
     nsp_bpf_place(p, LABEL_LATE);
-    nsp_bpf_set(p, R1, 1);
-    nsp_bpf_put(p, BPF_STX | BPF_ATOMIC | BPF_DW, R8, R1,
-                offsetof(struct nsp_beats_shared, late_pkts), BPF_ADD);
+    nsp_beats_put_late(p);
     nsp_bpf_leave(p, divert->fail_closed ? TC_ACT_SHOT : TC_ACT_UNSPEC);
 }
 

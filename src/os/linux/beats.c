@@ -173,6 +173,14 @@ nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd, uint32_t queues,
         nsp_beats_put_test(p, (int32_t)(q * sizeof(struct nsp_beat)), late);
 }
 
+void
+nsp_beats_put_late(struct nsp_bpf_program *p)
+{
+    nsp_bpf_set(p, R1, 1);
+    nsp_bpf_put(p, BPF_STX | BPF_ATOMIC | BPF_DW, R8, R1,
+                offsetof(struct nsp_beats_shared, late_pkts), BPF_ADD);
+}
+
 uint64_t
 nsp_beats_late_pkts(const struct nsp_beats *beats)
 {

@@ -84,6 +84,10 @@ void nsp_beats_put_test(struct nsp_bpf_program *p, int32_t beat_off,
 void nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd,
                             uint32_t queues, uint32_t late);
 
+/* Counts a packet that met nobody alive, with the shared words in R8. Changes
+ * R1. */
+void nsp_beats_put_late(struct nsp_bpf_program *p);
+
 /* Packets that met nobody alive. */
 uint64_t nsp_beats_late_pkts(const struct nsp_beats *beats);
 

@@ -265,6 +265,13 @@ nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
 }
 
 int
+nsp_bpf_match_load(const char *name, const struct nsp_ebpf_insn insns[],
+                   uint32_t count)
+{
+    return load(BPF_PROG_TYPE_SOCKET_FILTER, 0, name, insns, count, NULL, 0);
+}
+
+int
 nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex, uint32_t attach_type)
 {
     union bpf_attr attr;

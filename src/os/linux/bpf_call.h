@@ -75,6 +75,10 @@ int nsp_bpf_xdp_load(const char *name, const struct nsp_ebpf_insn insns[],
                      uint32_t count, bool pieces, char *log,
                      uint32_t log_bytes) NSP_MUSTCHECK;
 
+/* The same for netfilter's match 'bpf', which takes programs of sockets. */
+int nsp_bpf_match_load(const char *name, const struct nsp_ebpf_insn insns[],
+                       uint32_t count) NSP_MUSTCHECK;
+
 /* Stores the number by which the kernel knows a program. */
 int nsp_bpf_program_id(int program_fd, uint32_t *ret) NSP_MUSTCHECK;
 

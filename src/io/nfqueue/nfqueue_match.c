@@ -1,0 +1,24 @@
+#include "io/nfqueue/nfqueue_match.h"
+
+#include "os/linux/bpf_call.h"
+#include "os/linux/bpf_program.h"
+
+/* Far more than is ever used. */
+#define INSNS_MAX 256u
+
+enum label { LABEL_LATE };
+
+int
+nsp_nfq_load_alive(const struct nsp_beats *beats, uint32_t workers)
+{
+    struct nsp_ebpf_insn insns[INSNS_MAX];
+    struct nsp_bpf_program p = { .insns = insns, .max = INSNS_MAX };
+
+    nsp_beats_put_all_test(&p, beats->map_fd, workers, LABEL_LATE);
+    nsp_bpf_leave(&p, 1);
+    nsp_bpf_place(&p, LABEL_LATE);
+    nsp_beats_put_late(&p);
+    nsp_bpf_leave(&p, 0);
+    nsp_bpf_resolve(&p);
+    return nsp_bpf_match_load("nsp_alive", insns, p.count);
+}
