@@ -239,7 +239,7 @@ set_flag(struct request *r, enum option option)
 
     switch (option) {
     case OPT_BUSY_POLL:
-        engine->busy_poll = true;
+        nsp_cli_set_busy_poll(engine);
         break;
     case OPT_DEEP_IDLE:
         engine->deep_idle = true;

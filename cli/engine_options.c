@@ -3,7 +3,8 @@
 #include "config/units.h"
 #include "netshaper/io.h"
 
-#define SEED_MAX INT64_C(999999999999999999)
+#define SEED_MAX     INT64_C(999999999999999999)
+#define BUSY_POLL_US 20 /* Any but 0: workers ask anew all the time. */
 
 int
 nsp_cli_read_seed(struct nsp_cli *cli, const char *text, uint64_t *ret)
@@ -41,4 +42,11 @@ nsp_cli_read_period(struct nsp_cli *cli, const char *name, const char *text,
         return nsp_cli_usage(cli, hint, "%s: no time at all", name);
     *ret_ns = ns;
     return NSP_EXIT_OK;
+}
+
+void
+nsp_cli_set_busy_poll(struct nsp_engine_config *engine)
+{
+    engine->busy_poll = true;
+    engine->bridge.busy_poll_us = BUSY_POLL_US;
 }

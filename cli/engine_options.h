@@ -1,6 +1,7 @@
 #ifndef NSP_CLI_ENGINE_OPTIONS_H
 #define NSP_CLI_ENGINE_OPTIONS_H
 #include "cli/cli.h"
+#include "netshaper/engine.h"
 
 /* Options that several of the commands have that start an engine: their rows of
  * a table, and how their values are read. */
@@ -42,5 +43,8 @@ int nsp_cli_read_workers(struct nsp_cli *cli, const char *text, uint32_t *ret);
 /* Reads the time of option 'name', which is not 0: 'hint' then helps. */
 int nsp_cli_read_period(struct nsp_cli *cli, const char *name, const char *text,
                         const char *hint, uint64_t *ret_ns);
+
+/* Has workers stay awake; those of a bridge also look for frames themselves. */
+void nsp_cli_set_busy_poll(struct nsp_engine_config *engine);
 
 #endif /* NSP_CLI_ENGINE_OPTIONS_H */

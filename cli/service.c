@@ -10,6 +10,7 @@
 
 #include "cli/clock.h"
 #include "cli/diag_print.h"
+#include "cli/engine_options.h"
 #include "cli/guard.h"
 #include "cli/service_state.h"
 
@@ -282,7 +283,8 @@ start_engine(struct nsp_service *s)
     cfg.tap.fail_closed = s->job->fail_closed;
     cfg.workers = s->job->workers;
     cfg.seed = s->job->seed;
-    cfg.busy_poll = s->job->busy_poll;
+    if (s->job->busy_poll)
+        nsp_cli_set_busy_poll(&cfg);
     cfg.deep_idle = s->job->deep_idle;
     cfg.no_offload = s->job->no_offload;
     cfg.policy_may_change = true;

@@ -18,6 +18,7 @@ from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, PYTHON, UDP_ECHO,
                           UDP_SEGMENTS, rtt_ms, transfer)
+from test_run_live import Run
 from test_shape_live import NSP, Shape
 
 PORTS = ("p0", "p1")
@@ -102,6 +103,38 @@ def test_several_workers_share_several_queues(net):
     shape = joined(net)  # One worker serves both.
     assert transfer(net, net.far, FAR)
     shape.end()
+
+
+# For how long the AF_XDP sockets of a process look for frames themselves, in us.
+BUSY = """
+import ctypes, os, pathlib, socket, sys
+PIDFD_GETFD = 438
+AF_XDP = 44
+PREFER_BUSY_POLL, BUSY_POLL = 69, 46
+pid = int(sys.argv[1])
+process = os.pidfd_open(pid)
+for file in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+    if not os.readlink(file).startswith("socket:"):
+        continue
+    fd = ctypes.CDLL(None).syscall(PIDFD_GETFD, process, int(file.name), 0)
+    s = socket.socket(AF_XDP, socket.SOCK_RAW, 0, fileno=fd)
+    if s.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN) == AF_XDP:
+        print(s.getsockopt(socket.SOL_SOCKET, PREFER_BUSY_POLL) and
+              s.getsockopt(socket.SOL_SOCKET, BUSY_POLL))
+"""
+
+
+@pytest.mark.parametrize("options,said", [([], "0"), (["--busy-poll"], "20")])
+def test_busy_workers_look_for_frames_themselves(net, tmp_path, options, said):
+    shape = joined(net, *options)
+    done = net.middle.run(PYTHON, "-c", BUSY, str(shape.process.pid))
+    assert done.stdout.splitlines() == [said, said], done.stderr
+    shape.end()
+    run = Run(net.middle, tmp_path, "version: 1\n"
+              "intercept: { bridge: [p0, p1] }\n", *options)
+    done = net.middle.run(PYTHON, "-c", BUSY, str(run.process.pid))
+    assert done.stdout.splitlines() == [said, said], done.stderr
+    run.end()
 
 
 # ETHTOOL_SCHANNELS by SIOCETHTOOL: so many receive and send queues.
