@@ -357,6 +357,16 @@ def test_nothing_passes_once_it_is_told_to_fail_closed(wire):
     shape.end()
 
 
+@pytest.mark.parametrize("name", ["nfqueue", "tap", "host"])
+def test_what_the_filter_does_not_match_stays_in_the_kernel(name, request):
+    wire = of_device(name, request)
+    shape = wire.shape("--filter", "tcp")
+    assert ping(wire.near, 5) == 5
+    assert transfer(wire.near, wire.far, FAR, MEGABYTE)
+    end = shape.end()
+    assert end["in"]["pkts"] == end["matched_pkts"] > 0
+
+
 @pytest.mark.parametrize("name", ["nfqueue", "host", "bridge", "stack"])
 def test_pings_survive_reloads(name, request, tmp_path):
     wire = of_device(name, request)

@@ -6,6 +6,23 @@
 /* Far more than is ever used. */
 #define INSNS_MAX 256u
 
+void
+nsp_nfq_make_prefilter(const struct nsp_filter *filter, uint32_t hook,
+                       struct nsp_nfq_prefilter *ret)
+{
+    const struct nsp_site site = {
+        .link = NSP_LINK_RAW,
+        .facts = NSP_SITE_DIRECTION,
+        .direction = hook == NSP_HOOK_INPUT    ? NSP_INBOUND
+                     : hook == NSP_HOOK_OUTPUT ? NSP_OUTBOUND
+                                               : NSP_DIRECTION_NONE,
+    };
+
+    if (nsp_filter_emit_cbpf(filter, &site, ret->insns, NSP_CBPF_XT_INSNS_MAX,
+                             &ret->count, NULL) != 0)
+        ret->count = 0;
+}
+
 enum label { LABEL_LATE };
 
 int

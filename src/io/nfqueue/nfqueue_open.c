@@ -294,10 +294,50 @@ open_beats(struct nsp_io *io, const struct nsp_nfqueue_config *device)
     return -1;
 }
 
+/* Segments of a superpacket may match where the whole does not, and flows are
+ * told of all their packets. */
+static bool
+may_prefilter(const struct nsp_io_config *cfg)
+{
+    struct nsp_filter_needs needs;
+
+    if (!cfg->filter || !cfg->superpackets || cfg->edits)
+        return false;
+    nsp_filter_get_needs(cfg->filter, &needs);
+    return !needs.always && !needs.flow;
+}
+
+static void
+make_prefilters(const struct nsp_filter *filter, struct nsp_nfq_prefilters *ret)
+{
+    nsp_nfq_make_prefilter(filter, NSP_HOOK_INPUT, &ret->input);
+    nsp_nfq_make_prefilter(filter, NSP_HOOK_FORWARD, &ret->forward);
+    nsp_nfq_make_prefilter(filter, NSP_HOOK_OUTPUT, &ret->output);
+}
+
+/* Where the kernel lacks the match 'bpf', rules without it. */
+static int
+install_any(struct nsp_io *io, const char *name, struct nsp_nfq_rules *rules,
+            enum nsp_nfq_refused *reterr_refused)
+{
+    int err = nsp_nfq_rules_install(&io->nft, name, rules, reterr_refused);
+    bool asks = rules->alive_fd >= 0 || rules->prefilters;
+
+    if (rules->alive_fd >= 0)
+        close(rules->alive_fd); /* The rules hold the program. */
+    rules->alive_fd = -1;
+    rules->prefilters = NULL;
+    if (err != -ENOENT || *reterr_refused != NSP_NFQ_REFUSED_RULE || !asks)
+        return err;
+    do_without_beats(io, err);
+    return nsp_nfq_rules_install(&io->nft, name, rules, reterr_refused);
+}
+
 static int
 install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
               const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
 {
+    struct nsp_nfq_prefilters prefilters;
     struct nsp_nfq_rules rules = {
         .hooks = cfg->hooks,
         .skip_input_ifindex = cfg->skip_loopback_input
@@ -308,23 +348,18 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         .queues = (uint16_t)io->queue_count,
         .fail_closed = device->fail_closed,
         .alive_fd = open_beats(io, device),
+        .prefilters = may_prefilter(cfg) ? &prefilters : NULL,
     };
     enum nsp_nfq_refused refused;
     char name[NSP_NFQ_TABLE_BYTES];
     int err;
 
+    if (rules.prefilters)
+        make_prefilters(cfg->filter, &prefilters);
     /* A queue number is unique in the namespace, a process id may not be. */
     snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
              rules.first_queue);
-    err = nsp_nfq_rules_install(&io->nft, name, &rules, &refused);
-    if (rules.alive_fd >= 0) {
-        close(rules.alive_fd); /* The rules hold the program. */
-        rules.alive_fd = -1;
-        if (err == -ENOENT && refused == NSP_NFQ_REFUSED_RULE) {
-            do_without_beats(io, err);
-            err = nsp_nfq_rules_install(&io->nft, name, &rules, &refused);
-        }
-    }
+    err = install_any(io, name, &rules, &refused);
     if (err < 0)
         return fail_rules(reterr, err, refused);
     memcpy(io->table, name, sizeof name);

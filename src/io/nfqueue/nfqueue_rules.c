@@ -2,6 +2,7 @@
 #include "io/nfqueue/nfqueue_rules.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
 #include <linux/membarrier.h>
@@ -143,16 +144,48 @@ put_verdict(struct nlmsghdr *message, uint32_t code)
 }
 
 static void
-put_match(struct nlmsghdr *message, int program_fd)
+put_match(struct nlmsghdr *message, const struct xt_bpf_info_v1 *info)
 {
-    const struct xt_bpf_info_v1 info = { .mode = XT_BPF_MODE_FD_ELF,
-                                         .fd = program_fd };
     struct expression match = begin_expression(message, "match");
 
     mnl_attr_put_strz(message, NFTA_MATCH_NAME, "bpf");
     put_be32(message, NFTA_MATCH_REV, 1);
-    mnl_attr_put(message, NFTA_MATCH_INFO, sizeof info, &info);
+    mnl_attr_put(message, NFTA_MATCH_INFO, sizeof *info, info);
     end_expression(message, match);
+}
+
+static void
+put_alive(struct nlmsghdr *message, int program_fd)
+{
+    const struct xt_bpf_info_v1 info = { .mode = XT_BPF_MODE_FD_ELF,
+                                         .fd = program_fd };
+
+    put_match(message, &info);
+}
+
+static_assert(sizeof(struct nsp_cbpf_insn) == sizeof(struct sock_filter) &&
+                  NSP_CBPF_XT_INSNS_MAX == XT_BPF_MAX_NUM_INSTR,
+              "programs are as the match has them");
+
+static void
+put_prefilter(struct nlmsghdr *message, const struct nsp_nfq_rules *rules,
+              uint32_t hook)
+{
+    const struct nsp_nfq_prefilters *prefilters = rules->prefilters;
+    struct xt_bpf_info_v1 info = { .mode = XT_BPF_MODE_BYTECODE, .fd = -1 };
+    const struct nsp_nfq_prefilter *prefilter;
+
+    if (!prefilters)
+        return;
+    prefilter = hook == NSP_HOOK_INPUT    ? &prefilters->input
+                : hook == NSP_HOOK_OUTPUT ? &prefilters->output
+                                          : &prefilters->forward;
+    if (prefilter->count == 0)
+        return;
+    info.bpf_program_num_elem = (uint16_t)prefilter->count;
+    memcpy(info.bpf_program, prefilter->insns,
+           prefilter->count * sizeof prefilter->insns[0]);
+    put_match(message, &info);
 }
 
 static void
@@ -290,8 +323,9 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
     }
 
     rule = begin_rule(batch, table, chain->name);
+    put_prefilter(rule.message, rules, chain->hook);
     if (rules->alive_fd >= 0)
-        put_match(rule.message, rules->alive_fd);
+        put_alive(rule.message, rules->alive_fd);
     if (divert == NSP_NFQ_DIVERT_NATIVE)
         put_queue_native(rule.message, rules);
     else
@@ -300,6 +334,7 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
 
     if (rules->alive_fd >= 0 && rules->fail_closed) {
         rule = begin_rule(batch, table, chain->name);
+        put_prefilter(rule.message, rules, chain->hook);
         put_verdict(rule.message, NF_DROP);
         end_rule(batch, rule);
     }

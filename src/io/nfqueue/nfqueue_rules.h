@@ -1,6 +1,7 @@
 #ifndef NSP_IO_NFQUEUE_RULES_H
 #define NSP_IO_NFQUEUE_RULES_H
 #include "base/base.h"
+#include "io/nfqueue/nfqueue_match.h"
 #include "io/nfqueue/nlmsg.h"
 
 /* The nftables rules that divert packets to the queues.
@@ -12,8 +13,9 @@
  *         meta mark & LOOP_MARK == LOOP_MARK accept   # we sent it ourselves
  *         meta iif lo accept                          # input, where asked
  *         meta oiftype { ether, loopback } accept     # output, where asked
- *         match bpf ALIVE queue [flags bypass] to FIRST-LAST
- *         drop                                        # where it fails closed
+ *         match bpf PREFILTER match bpf ALIVE queue [flags bypass] to
+ *             FIRST-LAST
+ *         match bpf PREFILTER drop                    # where it fails closed
  *     }
  *
  * Owner     The table has the flag 'owner': it belongs to the netlink socket
@@ -27,6 +29,7 @@
  *           says that it lacks it. Several queues are balanced by a hash of the
  *           two addresses, the same both ways: a connection stays on one queue,
  *           and so do all connections between two hosts.
+ * Prefilter What cannot match the start filter stays in the kernel.
  * Alive     A program that the xtables match 'bpf' runs (nfqueue_match.h). What
  *           comes while the process hangs passes by, or is dropped. Where the
  *           kernel lacks the match, all is queued.
@@ -40,6 +43,11 @@
 
 #define NSP_NFQ_TABLE_BYTES 48u
 
+/* The start filter at each hook, where there is one. */
+struct nsp_nfq_prefilters {
+    struct nsp_nfq_prefilter input, forward, output;
+};
+
 struct nsp_nfq_rules {
     uint32_t hooks;              /* Set of enum nsp_hook. */
     uint32_t skip_input_ifindex; /* Not diverted at INPUT; 0: none. */
@@ -49,6 +57,7 @@ struct nsp_nfq_rules {
     uint16_t queues;
     bool fail_closed; /* Drop, not pass, while nobody reads the queue. */
     int alive_fd;     /* Of the program that tells of that; -1: not asked. */
+    const struct nsp_nfq_prefilters *prefilters; /* NULL: none. */
 };
 
 /* How packets get to the queue. */

@@ -18,7 +18,7 @@ struct nsp_nl {
 };
 
 /* Room for requests, kept aligned for the headers written into it. */
-#define NSP_NL_BATCH_BYTES 8192u
+#define NSP_NL_BATCH_BYTES 16384u
 struct nsp_nl_batch {
     struct nsp_nl *nl;
     uint32_t used_bytes;
