@@ -133,8 +133,7 @@ def test_shapes_what_the_filter_matches_and_no_more(nsp):
     done = run([*nsp, "--json", "--drop", "--filter", "tcp", "--",
                 *python(EXCHANGE)])
     assert done.returncode == 0, done.stderr
-    report = report_of(done)
-    assert report["matched_pkts"] == report["dropped"]["rule"]["pkts"] == 0
+    assert report_of(done)["dropped"]["rule"]["pkts"] == 0
 
     done = run([*nsp, "--json", "--drop", "--",
                 *python(EXCHANGE.replace("settimeout(60)", "settimeout(1)"))])
