@@ -59,8 +59,8 @@ class Wire:
         assert answers_in_time(self.near)
         return shape
 
-    def run(self, folder, rules):
-        options = ["--no-offload"] if self.ports else []
+    def run(self, folder, rules, offload=False):
+        options = ["--no-offload"] if self.ports and not offload else []
         run = Run(self.runs_at, folder, self.policy(rules), *options)
         assert answers_in_time(self.near)
         return run
@@ -160,54 +160,65 @@ rules:
   - { name: short, match: "udp.DstPort == 6004 and udp.PayloadLength < 300",
       action: drop }
   - { name: answers, match: "udp.SrcPort == 6005", loss-pattern: "011" }
+  - { name: waits, match: "udp.SrcPort == 6008", delay: 5ms }
   - { name: cut, match: "udp.DstPort == 6006",
       tamper: { truncate: 128b, checksum: repair } }
   - { name: shut, match: "tcp.DstPort == 6007", action: reject }
 """
-COMPARED = ("lost", "third", "marked", "short", "answers", "cut")
-PORTS = range(6001, 6007)
+COMPARED = ("lost", "third", "marked", "short", "answers", "waits", "cut")
+PORTS = [*range(6001, 6007), 6008]
+ANSWERING = [6005, 6008]
 ENOUGH = 6100
 
 # Hears datagrams at some ports until one from each processor at the last port
-# says so; prints what came, in order of ports: sizes, and the hop limit they came
-# with.
+# says so; prints what came, in order of addresses and ports: sizes, and the hop
+# limit they came with.
 HEAR = f"""
 import os, selectors, socket
 wait = selectors.DefaultSelector()
-for port in {list(PORTS)} + [{ENOUGH}]:
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.setsockopt(socket.IPPROTO_IP, 12, 1)
-    s.bind(("{FAR}", port))
-    wait.register(s, selectors.EVENT_READ, port)
+for address in ("{FAR}", "{FAR6}"):
+    v6 = ":" in address
+    for port in {[*PORTS, ENOUGH]}:
+        s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET,
+                          socket.SOCK_DGRAM)
+        s.setsockopt(*((socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT) if v6 else
+                       (socket.IPPROTO_IP, 12)), 1)
+        s.bind((address, port))
+        wait.register(s, selectors.EVENT_READ, (address, port))
 print("ready", flush=True)
 heard, left = [], len(os.sched_getaffinity(0))
 while left > 0 or wait.select(0):
     for key, _ in wait.select():
         data, aux, _, peer = key.fileobj.recvmsg(2048, 100)
-        if key.data == {ENOUGH}:
+        if key.data[1] == {ENOUGH}:
             left -= 1
             continue
-        heard.append((key.data, len(data), aux[0][2][0]))
-        if key.data == 6005:
+        heard.append((*key.data, len(data), aux[0][2][0]))
+        if key.data[1] in {ANSWERING}:
             key.fileobj.sendto(data, peer)
 print(sorted(heard))
 """
+# Prints how many answers came from each port, of either address.
 SAY = f"""
 import socket
-for port in {list(PORTS)}:
-    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    s.settimeout(0.5)
-    for i in range(12):
-        s.sendto(bytes(50 * (i + 1)), ("{FAR}", port))
-        if port == 6005:
-            try:
-                s.recv(2048)
-            except TimeoutError:
-                pass
-try:
-    socket.create_connection(("{FAR}", 6007), {PATIENCE})
-except ConnectionRefusedError:
-    print("refused")
+answers = {{}}
+for address in ("{FAR}", "{FAR6}"):
+    for port in {PORTS}:
+        s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
+                          socket.SOCK_DGRAM)
+        s.settimeout(0.5)
+        for i in range(12):
+            s.sendto(bytes(50 * (i + 1)), (address, port))
+            if port in {ANSWERING}:
+                try:
+                    answers[port] = answers.get(port, 0) + (len(s.recv(2048)) > 0)
+                except TimeoutError:
+                    pass
+    try:
+        socket.create_connection((address, 6007), {PATIENCE})
+    except ConnectionRefusedError:
+        print("refused")
+print(sorted(answers.items()))
 """
 SAY_ENOUGH = f"""
 import os, socket
@@ -218,17 +229,18 @@ for cpu in os.sched_getaffinity(0):
 """
 
 
-def fates(wire, folder):
+def fates(wire, folder, offload=False):
     """What arrives, and how often each rule did what, but for what tries again
     when an answer is late. A packet may overtake those of other flows, so the
     far end is told that it has heard all by itself, once nothing is held."""
     hear = wire.far.start(PYTHON, "-c", HEAR)
     assert hear.stdout.readline() == "ready\n", hear.stderr.read()
-    run = wire.run(folder, RULES)
+    run = wire.run(folder, RULES, offload)
     done = wire.near.run(PYTHON, "-c", SAY)
-    assert done.stdout == "refused\n", done.stderr
+    assert done.stdout == "refused\nrefused\n[(6005, 8), (6008, 24)]\n", (
+        done.stdout + done.stderr)
     until = time.monotonic() + PATIENCE
-    while rule(run.status(), "answers")["hit"]["pkts"] < 12:
+    while rule(run.status(), "answers")["hit"]["pkts"] < 24:
         assert time.monotonic() < until
     end, _ = run.end()
     wire.far.run(PYTHON, "-c", SAY_ENOUGH)
@@ -238,15 +250,18 @@ def fates(wire, folder):
                    for r in end["rules"] if r["name"] in COMPARED}
 
 
-@pytest.mark.parametrize("name", ["nfqueue", "host", "stack"])
-def test_one_policy_means_the_same_fates(name, request, tmp_path):
-    """On each device the same as on 'bridge', which sees a wire's frames."""
-    of_all = {}
-    for each in (name, "bridge"):
-        folder = tmp_path / each
+@pytest.mark.parametrize("name,offload", [("nfqueue", False), ("host", False),
+                                          ("stack", False), ("stack", True),
+                                          ("bridge", True)])
+def test_one_policy_means_the_same_fates(name, offload, request, tmp_path):
+    """On each device, on their way out and in, the same as on 'bridge', which
+    sees a wire's frames and there decides nothing in the kernel."""
+    found = []
+    for each, in_kernel in ((name, offload), ("bridge", False)):
+        folder = tmp_path / str(len(found))
         folder.mkdir()
-        of_all[each] = fates(of_device(each, request), folder)
-    assert of_all[name] == of_all["bridge"]
+        found.append(fates(of_device(each, request), folder, in_kernel))
+    assert found[0] == found[1]
 
 
 # --- Faults -----------------------------------------------------------------
