@@ -38,6 +38,8 @@ print_totals(FILE *to, const struct nsp_stats *stats)
     if (stats->duplicated_pkts > 0)
         print_total(to, "duplicated", stats->duplicated_pkts,
                     stats->duplicated_bytes);
+    if (stats->passed_by_pkts > 0)
+        fprintf(to, "  %" PRIu64 " passed by besides\n", stats->passed_by_pkts);
     if (stats->kernel_dropped_pkts + stats->kernel_lost_pkts > 0)
         fprintf(to, "  the kernel dropped %" PRIu64 " besides\n",
                 stats->kernel_dropped_pkts + stats->kernel_lost_pkts);
@@ -139,6 +141,7 @@ write_totals(struct nsp_json *json, const struct nsp_stats *stats)
 {
     nsp_report_fates(json, stats);
     nsp_json_uint(json, "kernel_decided_pkts", stats->kernel_decided_pkts);
+    nsp_json_uint(json, "passed_by_pkts", stats->passed_by_pkts);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);

@@ -156,6 +156,7 @@ print_unusual(FILE *to, const struct nsp_stats *stats, bool captured)
         { "modified, of delivered", stats->modified_pkts },
         { "sent besides", stats->injected_pkts },
         { "answers that failed", stats->inject_failed_pkts },
+        { "passed by", stats->passed_by_pkts },
         { "dropped by the kernel", stats->kernel_dropped_pkts },
         { "lost by the kernel", stats->kernel_lost_pkts },
         { "device errors", captured ? 0 : stats->device_errors },
@@ -292,6 +293,7 @@ write_stats(struct nsp_json *json, const struct nsp_stats *stats)
     nsp_json_uint(json, "injected_pkts", stats->injected_pkts);
     nsp_json_uint(json, "inject_failed_pkts", stats->inject_failed_pkts);
     nsp_json_uint(json, "kernel_decided_pkts", stats->kernel_decided_pkts);
+    nsp_json_uint(json, "passed_by_pkts", stats->passed_by_pkts);
     nsp_json_uint(json, "kernel_dropped_pkts", stats->kernel_dropped_pkts);
     nsp_json_uint(json, "kernel_lost_pkts", stats->kernel_lost_pkts);
     nsp_json_uint(json, "stale_verdict_pkts", stats->stale_verdict_pkts);

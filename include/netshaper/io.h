@@ -67,6 +67,7 @@ struct nsp_io_config {
 };
 
 struct nsp_io_stats {
+    uint64_t passed_by_pkts;
     uint64_t kernel_dropped_pkts, kernel_lost_pkts, stale_verdict_pkts;
     uint64_t device_errors;
 };

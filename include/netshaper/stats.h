@@ -63,9 +63,9 @@ struct nsp_stats {
     uint64_t injected_pkts;  /* Sent besides: rejections and injections. */
     uint64_t inject_failed_pkts;
 
-    /* What the kernel did with packets that never reached the engine. What it
-     * lets pass by, its queue being full (nfqueue without fail_closed), nobody
-     * counts. */
+    /* What the kernel did with packets that never reached the engine. What
+     * nfqueue lets pass by, its queue being full, nobody counts. */
+    uint64_t passed_by_pkts;      /* No worker gave a sign of life in time. */
     uint64_t kernel_dropped_pkts; /* Its queue was full, or memory was short. */
     uint64_t kernel_lost_pkts;    /* They did not fit the socket's buffer. */
 

@@ -537,6 +537,7 @@ nsp_session_read_stats(struct nsp_session *s, struct nsp_stats *ret)
         nsp_stats_add(ret, &one);
     }
     s->ops->read_stats(s->io, &io);
+    ret->passed_by_pkts += io.passed_by_pkts;
     ret->kernel_dropped_pkts += io.kernel_dropped_pkts;
     ret->kernel_lost_pkts += io.kernel_lost_pkts;
     ret->stale_verdict_pkts += io.stale_verdict_pkts;

@@ -313,6 +313,7 @@ host_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
         struct nsp_io_stats one;
 
         io->parts[i].ops->read_stats(io->parts[i].io, &one);
+        ret->passed_by_pkts += one.passed_by_pkts;
         ret->kernel_dropped_pkts += one.kernel_dropped_pkts;
         ret->kernel_lost_pkts += one.kernel_lost_pkts;
         ret->stale_verdict_pkts += one.stale_verdict_pkts;

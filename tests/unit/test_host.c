@@ -161,7 +161,7 @@ static void
 fake_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ io->hook, io->hook * 10, io->hook * 100,
-                                  io->hook * 1000 };
+                                  io->hook * 1000, io->hook * 10000 };
 }
 
 static int
@@ -442,10 +442,11 @@ TEST(does_the_rest_to_both)
     CHECK_EQ(nsp_host_ops.adjust(pair.io, 5, true), 0);
     CHECK_EQ(pair.first.adjusted + pair.second.adjusted, 2);
     nsp_host_ops.read_stats(pair.io, &stats);
-    CHECK_EQ(stats.kernel_dropped_pkts, 3);
-    CHECK_EQ(stats.kernel_lost_pkts, 30);
-    CHECK_EQ(stats.stale_verdict_pkts, 300);
-    CHECK_EQ(stats.device_errors, 3000);
+    CHECK_EQ(stats.passed_by_pkts, 3);
+    CHECK_EQ(stats.kernel_dropped_pkts, 30);
+    CHECK_EQ(stats.kernel_lost_pkts, 300);
+    CHECK_EQ(stats.stale_verdict_pkts, 3000);
+    CHECK_EQ(stats.device_errors, 30000);
 
     CHECK_EQ(nsp_host_ops.status(pair.io, what, sizeof what), 0);
     pair.second.status = -ENODEV;

@@ -229,6 +229,8 @@ bridge_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
     nsp_gate_unlock(io->programs_gate);
     if (io->fail_closed)
         ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
+    else
+        ret->passed_by_pkts = nsp_beats_late_pkts(&io->beats);
 }
 
 static int

@@ -207,8 +207,9 @@ static void
 nfqueue_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
-    if (io->beats.shared && io->fail_closed)
-        ret->kernel_dropped_pkts = nsp_beats_late_pkts(&io->beats);
+    if (io->beats.shared)
+        *(io->fail_closed ? &ret->kernel_dropped_pkts : &ret->passed_by_pkts) =
+            nsp_beats_late_pkts(&io->beats);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         struct nsp_nfq_queue *queue = &io->queues[i];
         struct nsp_nfq_counters kernel;

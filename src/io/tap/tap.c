@@ -218,6 +218,8 @@ tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
         ret->kernel_dropped_pkts = 0;
     if (io->fail_closed)
         ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
+    else
+        ret->passed_by_pkts = nsp_beats_late_pkts(&io->beats);
 }
 
 static int
