@@ -123,6 +123,16 @@ same_bridge(const struct nsp_policy_file *a, const struct nsp_policy_file *b)
            strcmp(a->bridge[1], b->bridge[1]) == 0;
 }
 
+static bool
+same_taps(const struct nsp_policy_file *a, const struct nsp_policy_file *b)
+{
+    bool same = a->tap == b->tap && a->interface_count == b->interface_count;
+
+    for (uint32_t i = 0; same && i < a->interface_count; i++)
+        same = strcmp(a->interfaces[i], b->interfaces[i]) == 0;
+    return same;
+}
+
 /* --- Confirming ----------------------------------------------------------- */
 
 void
@@ -238,7 +248,8 @@ nsp_service_reload(struct nsp_service *s, int asker, bool goes_on,
     status = nsp_cli_load_policy(&quiet, s->job->policy_path, true, &file);
     if (status != NSP_EXIT_OK)
         return status;
-    if (file->hooks != s->file->hooks || !same_bridge(file, s->file)) {
+    if (file->hooks != s->file->hooks || !same_bridge(file, s->file) ||
+        !same_taps(file, s->file)) {
         nsp_policy_file_destroy(file);
         snprintf(reterr->text, sizeof reterr->text,
                  "'intercept' has changed: start again with it");

@@ -459,6 +459,27 @@ build_bridge(struct nsp_policy_builder *b)
 }
 
 static void
+build_tap(struct nsp_policy_builder *b)
+{
+    const struct nsp_doc_intercept *doc = &b->doc->intercept;
+    const char *const *names = doc->tap.items;
+
+    if (nsp_yaml_find(doc->at.node, "on") ||
+        nsp_yaml_find(doc->at.node, "bridge")) {
+        nsp_keys_complain_at(&b->keys, &doc->at, "tap", "contradiction",
+                             "a TAP takes what comes in and leaves: leave the "
+                             "others out",
+                             "'tap' excludes 'on' and 'bridge'");
+        return;
+    }
+    b->file->tap = true;
+    if (doc->tap.count == 1 && strcmp(names[0], "all") == 0)
+        return;
+    b->file->interfaces = names;
+    b->file->interface_count = doc->tap.count;
+}
+
+static void
 build_intercept(struct nsp_policy_builder *b)
 {
     const struct nsp_doc_intercept *doc = &b->doc->intercept;
@@ -466,13 +487,15 @@ build_intercept(struct nsp_policy_builder *b)
 
     for (uint32_t i = 0; i < doc->on.count; i++)
         b->file->hooks |= (uint32_t)hooks[i];
-    if (doc->at.node && nsp_yaml_find(doc->at.node, "bridge"))
+    if (doc->at.node && nsp_yaml_find(doc->at.node, "tap"))
+        build_tap(b);
+    else if (doc->at.node && nsp_yaml_find(doc->at.node, "bridge"))
         build_bridge(b);
     else if (doc->at.node && !nsp_yaml_find(doc->at.node, "on"))
         nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
                              "write 'on: host', or input, output, forward; or "
-                             "'bridge: [eth0, eth1]'",
-                             "intercept needs 'on' or 'bridge'");
+                             "'bridge: [eth0, eth1]', or 'tap: all'",
+                             "intercept needs 'on', 'bridge' or 'tap'");
     if (b->file->hooks == 0)
         b->file->hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
     b->file->layer = b->file->hooks == NSP_HOOK_FORWARD

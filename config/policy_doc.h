@@ -200,6 +200,7 @@ struct nsp_doc_intercept {
     struct nsp_object at;
     struct nsp_list on;     /* Of uint64_t: sets of enum nsp_hook. */
     struct nsp_list bridge; /* Of text. */
+    struct nsp_list tap;    /* Of text. */
 };
 
 struct nsp_doc_set {

@@ -44,8 +44,11 @@ struct nsp_policy_file {
     struct nsp_policy_note *notes; /* One for each rule of 'spec'. */
     uint32_t hooks;                /* Set of enum nsp_hook to intercept at. */
     const char *bridge[2];         /* The interfaces to join; NULL: none. */
-    enum nsp_layer layer;          /* That the filters are compiled for. */
-    bool has_schedule;             /* Some rule has one. */
+    bool tap;                      /* By a TAP alone, at these interfaces; */
+    const char *const *interfaces; /* ... NULL: all. */
+    uint32_t interface_count;
+    enum nsp_layer layer; /* That the filters are compiled for. */
+    bool has_schedule;    /* Some rule has one. */
     bool has_scenario;
 
     struct nsp_rule *rules;      /* Those of 'spec'. */

@@ -50,12 +50,18 @@ static const struct nsp_key intercept_keys[] = {
       .most = 2, .type = &nsp_value_text,
       .doc = "Instead of 'on': the two interfaces that are joined to a wire; "
              "see THE BRIDGE in nsp-shape(8)" },
+    { "tap", NSP_MEMBER(nsp_doc_intercept, tap), .shape = NSP_KEY_LIST,
+      .most = 64, .type = &nsp_value_text,
+      .doc =
+          "Instead of 'on': the interfaces, or *all*, where a TAP takes what "
+          "comes and goes, so that the kernel decides what it can; see THE "
+          "TAP in nsp-shape(8)" },
     { .name = NULL },
 };
-#define NO_DEVICE "intercept 'on' input, output, forward or host, or a 'bridge'"
+#define NO_DEVICE                                                              \
+    "intercept 'on' input, output, forward or host, or a 'bridge' or 'tap'"
 static const struct nsp_reserved_key intercept_reserved[] = {
     { "device", "this version chooses the device: " NO_DEVICE },
-    { "tap", "this version chooses the device: " NO_DEVICE },
     { "nfqueue", "this version chooses the device: " NO_DEVICE },
     { "afxdp", "this version chooses the device: " NO_DEVICE },
     { NULL, NULL },

@@ -5,7 +5,11 @@ struct nsp_engine_config
 nsp_policy_file_engine(const struct nsp_policy_file *file)
 {
     return (struct nsp_engine_config){
-        .backend = file->bridge[0] ? "bridge" : "host",
+        .backend = file->bridge[0] ? "bridge"
+                   : file->tap     ? "tap"
+                                   : "host",
+        .tap = { .interfaces = file->interfaces,
+                 .interface_count = file->interface_count },
         .bridge = { .interfaces = { file->bridge[0], file->bridge[1] } },
         .hooks = file->hooks,
         .policy = file->spec,

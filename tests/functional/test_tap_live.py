@@ -18,6 +18,7 @@ from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, OFFLOADS_OFF, PYTHON, UDP_CLIENT,
                           UDP_ECHO, UDP_SEGMENTS, rtt_ms, transfer)
+from test_run_live import Run, rule
 from test_shape_live import NSP, Shape
 
 pytestmark = [
@@ -31,6 +32,32 @@ def taps(host):
     """TAPs of ours that are there."""
     lines = host.run("ip", "-o", "link").stdout.splitlines()
     return [line for line in lines if line.split(": ")[1].startswith("nsp")]
+
+
+TAPPED = """
+version: 1
+intercept: { tap: WHERE }
+rules:
+  - { name: replies, match: "inbound and icmp.Type == 0", action: drop }
+  - { name: others, action: pass }
+"""
+
+
+@pytest.mark.parametrize("where", ["v0", "[v0]", "all"])
+def test_a_policy_asks_for_it_and_the_kernel_decides(net, tmp_path, where):
+    run = Run(net, tmp_path, TAPPED.replace("WHERE", where))
+    assert len(taps(net)) == 1
+    assert is_silent(net, 3)
+    replies = rule(run.status(), "replies")
+    assert replies["dropped"]["pkts"] == 3
+    run.path.write_text(TAPPED.replace("WHERE", "v1"))
+    done = run.ask("reload")
+    assert done.returncode == 1 and "'intercept' has changed" in done.stderr
+    run.path.write_text(TAPPED.replace("WHERE", where).replace("drop", "pass"))
+    assert run.ask("reload").returncode == 0
+    assert ping(net, 3) == 3
+    run.end()
+    assert taps(net) == []
 
 
 # --- Everything passes ------------------------------------------------------
