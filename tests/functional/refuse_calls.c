@@ -6,8 +6,10 @@
  *   rules         programs of these hooks that decide by rules (before 5.11)
  *   uso           UDP superpackets at a TAP (before 6.2)
  *   tx-metadata   AF_XDP memory with requests to the driver (before 6.8)
- *   gso, fail-open, uid-gid   flags of a netfilter queue
- * (before 3.10, 3.6, 3.12)
+ *   gso           flags of a netfilter queue (before 3.10, 3.6, 3.12)
+ *   fail-open
+ *   uid-gid
+ *   match         the match 'bpf' of nftables (CONFIG_NETFILTER_XT_MATCH_BPF)
  *
  * Where NSP_REFUSE_IF names a file, only while that is there. */
 #include <arpa/inet.h>
@@ -16,6 +18,7 @@
 #include <linux/bpf.h>
 #include <linux/if_tun.h>
 #include <linux/if_xdp.h>
+#include <linux/netfilter/nf_tables_compat.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_queue.h>
 #include <linux/netlink.h>
@@ -209,6 +212,19 @@ spoil(uint8_t *bytes, size_t count)
     }
 }
 
+/* Asks for a match that nobody knows in the place of 'bpf'. */
+static void
+rename_match(uint8_t *bytes, size_t count)
+{
+    static const uint8_t name[] = {
+        8, 0, NFTA_MATCH_NAME, 0, 'b', 'p', 'f', 0
+    };
+    uint8_t *at;
+
+    while ((at = memmem(bytes, count, name, sizeof name)) != NULL)
+        at[sizeof name - 2] = 'x';
+}
+
 ssize_t
 send(int fd, const void *bytes, size_t count, int flags)
 {
@@ -224,5 +240,7 @@ send(int fd, const void *bytes, size_t count, int flags)
         return next(fd, bytes, count, flags);
     memcpy(copy, bytes, count);
     spoil(copy, count);
+    if (refuses("match"))
+        rename_match(copy, count);
     return next(fd, copy, count, flags);
 }

@@ -201,3 +201,20 @@ def test_nfqueue_does_without_a_flag_of_its_queues(straight, refused):
     mean = last["in"]["bytes"] / last["in"]["pkts"]
     assert mean > 1600 or refused == "gso"
     assert mean < 1600 or refused != "gso"
+
+
+def test_nfqueue_takes_all_where_its_rules_have_no_match(straight):
+    """The filter is the engine's then, and nobody asks whether it is alive."""
+    env = refusing("match")
+    state, detail = doctor(straight, "nfqueue", env)["signs-of-life"]
+    assert state == "degraded" and "No such file" in detail
+    shape = Shape(straight, "--on", "host", "--filter", "tcp", env=env)
+    assert ping(straight, 3) == 3
+    check_traffic(straight)
+    last = end(shape)
+    assert last["in"]["pkts"] >= last["matched_pkts"] + 6
+    shape = Shape(straight, "--on", "host", "--filter", "icmp", "--drop",
+                  "--fail-closed", env=env)
+    assert is_silent(straight, 3)
+    assert ping(straight, 3, FAR6) == 3
+    assert end(shape)["dropped"]["rule"]["pkts"] == 3
