@@ -508,6 +508,62 @@ def test_a_reload_voids_what_flows_were_told(near, tmp_path):
     assert shut["delivered"]["pkts"] == passed
 
 
+# Flows to two ports, of packets with headers of its own: a line says the first
+# source port, the last and how many of each.
+FLOWS_SENDER = f"""
+import socket, struct, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
+for line in sys.stdin:
+    first, last, count = map(int, line.split())
+    for port in range(first, last):
+        for to in 53, 80:
+            for _ in range(count):
+                s.sendto(struct.pack("!HHHH", port, to, 8, 0), ("{FAR}", 0))
+    print("sent", flush=True)
+"""
+FLOWS_KEPT = 32768
+SOURCES = range(10_000, 60_000, 125)  # As many at once as the device has room for.
+
+
+def arrived_unheard(far):
+    """Datagrams for ports where nobody listens."""
+    names, values = (line.split() for line in
+                     far.run("cat", "/proc/net/snmp").stdout.splitlines()
+                     if line.startswith("Udp:"))
+    return int(values[names.index("NoPorts")])
+
+
+def test_more_flows_than_the_kernel_keeps_have_their_fate_all_the_same(
+        near, tmp_path):
+    """Those that it has forgotten, too."""
+    make_quiet(near)
+    before = arrived_unheard(near.far)
+    run = Run(near, tmp_path, policy_text(many_rules(SHUT, OPEN)))
+    sender = near.start(PYTHON, "-c", FLOWS_SENDER, stdin=subprocess.PIPE)
+    sent = 0
+
+    def send_chunk(first, count):
+        sender.stdin.write(f"{first} {first + SOURCES.step} {count}\n")
+        sender.stdin.flush()
+        assert sender.stdout.readline() == "sent\n"
+        run.wait_for_hits({"shut": sent + SOURCES.step * count,
+                           "open": sent + SOURCES.step * count})
+        return SOURCES.step * count
+
+    for first in SOURCES:
+        sent += send_chunk(first, 6)
+    decided = run.decided()
+    for first in reversed(SOURCES):  # Those that it was told of last, first.
+        sent += send_chunk(first, 1)
+    decided = run.decided() - decided
+    assert FLOWS_KEPT // 2 < decided <= FLOWS_KEPT  # Of three times as many.
+    sender.communicate(timeout=PATIENCE)
+    rules = {rule["name"]: rule for rule in run.end()["rules"]}
+    assert rules["shut"]["dropped"]["pkts"] == sent
+    assert rules["open"]["delivered"]["pkts"] == sent
+    assert arrived_unheard(near.far) - before == sent
+
+
 ASKED = '  - {{ name: open, match: "udp.DstPort == 5001"{} }}\n'
 
 
