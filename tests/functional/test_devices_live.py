@@ -268,16 +268,19 @@ def test_one_policy_means_the_same_fates(name, offload, request, tmp_path):
 
 def test_survives_interfaces_that_flap_and_change_their_mtu(wire):
     shape = wire.shape()
-    for mtu in ("1400", "1500"):
-        for host, name in [*wire.ends(), *wire.ports]:
+    for mtu in (1400, 1500, 3000):  # Also above that at the start.
+        for host, name in [*wire.ports, *wire.ends()]:
             do(host, f"ip link set {name} mtu {mtu}")
         assert answers_in_time(wire.near)
+        assert any(ping(wire.near, size=mtu - 28, patience_s=1)
+                   for _ in range(PATIENCE))
         assert transfer(wire.near, wire.far, FAR, 4 * MEGABYTE)
         assert transfer(wire.far, wire.near, NEAR, 4 * MEGABYTE)
-    do(wire.near, "ip link set v0 down")
-    assert is_silent(wire.near)
-    do(wire.near, "ip link set v0 up")
-    assert answers_in_time(wire.near)
+    for host, name in [(wire.near, "v0"), *wire.ports]:
+        do(host, f"ip link set {name} down")
+        assert is_silent(wire.near)
+        do(host, f"ip link set {name} up")
+        assert answers_in_time(wire.near)
     assert transfer(wire.near, wire.far, FAR, MEGABYTE)
     assert shape.end()["result"] == "stopped"
 
