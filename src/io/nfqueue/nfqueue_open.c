@@ -348,14 +348,15 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         .queues = (uint16_t)io->queue_count,
         .fail_closed = device->fail_closed,
         .alive_fd = open_beats(io, device),
-        .prefilters = may_prefilter(cfg) ? &prefilters : NULL,
     };
     enum nsp_nfq_refused refused;
     char name[NSP_NFQ_TABLE_BYTES];
     int err;
 
-    if (rules.prefilters)
+    if (may_prefilter(cfg)) {
         make_prefilters(cfg->filter, &prefilters);
+        rules.prefilters = &prefilters;
+    }
     /* A queue number is unique in the namespace, a process id may not be. */
     snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
              rules.first_queue);
