@@ -6,6 +6,8 @@ held by processes of the test alone:
 'near' is where nsp runs. Needs root, or unprivileged user namespaces.
 """
 
+import contextlib
+import ctypes
 import os
 import pathlib
 import shutil
@@ -257,6 +259,27 @@ def stop(process):
     while any(state(task) != "T" for task in tasks.iterdir()):
         assert time.monotonic() < until
         time.sleep(0.001)
+
+
+PTRACE_DETACH, PTRACE_SEIZE, PTRACE_INTERRUPT = 17, 0x4206, 0x4207
+WAIT_ALL = 0x40000000  # __WALL: threads, too.
+
+
+def trace(request, tid):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.ptrace.argtypes = [ctypes.c_long] * 4
+    libc.ptrace.restype = ctypes.c_long
+    assert libc.ptrace(request, tid, 0, 0) == 0, os.strerror(ctypes.get_errno())
+
+
+@contextlib.contextmanager
+def stopped(tid):
+    """One thread of a process stands still meanwhile, the others run."""
+    trace(PTRACE_SEIZE, tid)
+    trace(PTRACE_INTERRUPT, tid)
+    os.waitpid(tid, WAIT_ALL)
+    yield
+    trace(PTRACE_DETACH, tid)
 
 
 # More changes than the kernel keeps news of, for who does not read any.

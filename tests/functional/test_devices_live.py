@@ -20,10 +20,11 @@ import pytest
 
 from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
                         add_macvlans, answered, answers_in_time, is_silent, near, parted,
-                        ping, start_pings, stop, straight,
+                        ping, start_pings, stop, stopped, straight,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECTIONS, MANY, MEGABYTE, OFFLOADS_OFF, PYTHON,
                           UDP_CLIENT, UDP_ECHO, ask, transfer)
+from test_bridge_live import CHANNELS
 from test_run_live import Run, rule
 from test_shape_live import NSP, Shape
 
@@ -393,6 +394,26 @@ def test_pings_survive_a_process_that_hangs_for_a_while(wire):
     shape.process.send_signal(signal.SIGCONT)
     assert answered(pings) >= ANSWERED
     shape.end()
+
+
+@pytest.mark.parametrize("name", ["tap", "bridge", "stack"])
+def test_pings_survive_a_thread_that_hangs(name, request):
+    """Whichever it is, a worker of two or one that serves them."""
+    wire = of_device(name, request)
+    for host, end in [*wire.ends(), *wire.ports]:
+        if name == "bridge":
+            done = host.run(PYTHON, "-c", CHANNELS, end, "2")
+            assert done.returncode == 0, done.stderr
+    shape = wire.shape("--workers", "2")
+    threads = [int(tid) for tid in os.listdir(f"/proc/{shape.process.pid}/task")]
+    assert len(threads) > 2
+    for tid in threads:
+        with stopped(tid):
+            assert answers_in_time(wire.near)
+            assert ping(wire.near, 3) == 3
+    assert answers_in_time(wire.near)
+    assert transfer(wire.near, wire.far, FAR, 4 * MEGABYTE)
+    assert shape.end()["passed_by_pkts"] > 0
 
 
 def test_nothing_passes_once_it_is_told_to_fail_closed(wire):
