@@ -207,7 +207,7 @@ def test_nfqueue_takes_all_where_its_rules_have_no_match(straight):
     """The filter is the engine's then, and nobody asks whether it is alive."""
     env = refusing("match")
     state, detail = doctor(straight, "nfqueue", env)["signs-of-life"]
-    assert state == "degraded" and "No such file" in detail
+    assert state == "degraded", detail
     shape = Shape(straight, "--on", "host", "--filter", "tcp", env=env)
     assert ping(straight, 3) == 3
     check_traffic(straight)
