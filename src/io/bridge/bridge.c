@@ -15,14 +15,12 @@
  *   overrun   The kernel drops what finds no frame or a full ring, and counts.
  *   changed   bridge_watch.c tells. */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_device.h"
 #include "io/bridge/bridge_probe.h"
@@ -80,23 +78,10 @@ bridge_quiesce(struct nsp_io *io)
 }
 
 static void
-log_late(const struct nsp_io *io)
-{
-    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
-
-    if (pkts > 0)
-        nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "bridge: %" PRIu64 " packets %s because no worker gave "
-                      "a sign of life in time",
-                      pkts, io->fail_closed ? "were dropped" : "passed by");
-}
-
-static void
 bridge_close(struct nsp_io *io)
 {
     bridge_quiesce(io);
-    if (io->beats.shared)
-        log_late(io);
+    nsp_beats_log_late(&io->beats, io->fail_closed, &io->log, "bridge");
     nsp_bridge_close_lanes(io);
     for (uint32_t port = 0; port < 2; port++)
         nsp_bridge_port_close(&io->ports[port]);
@@ -227,10 +212,7 @@ bridge_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
     for (uint32_t i = 0; i < io->queue_count; i++)
         io->lanes[i]->ops->count(io->lanes[i], ret);
     nsp_gate_unlock(io->programs_gate);
-    if (io->fail_closed)
-        ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
-    else
-        ret->passed_by_pkts = nsp_beats_late_pkts(&io->beats);
+    nsp_beats_count_late(&io->beats, io->fail_closed, ret);
 }
 
 static int

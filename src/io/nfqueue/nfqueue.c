@@ -1,6 +1,5 @@
 #define _GNU_SOURCE
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -82,18 +81,6 @@ nfqueue_quiesce(struct nsp_io *io)
 }
 
 static void
-log_late(const struct nsp_io *io)
-{
-    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
-
-    if (pkts > 0)
-        nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "nfqueue: %" PRIu64 " packets %s because no worker gave "
-                      "a sign of life in time",
-                      pkts, io->fail_closed ? "were dropped" : "passed by");
-}
-
-static void
 nfqueue_close(struct nsp_io *io)
 {
     nfqueue_quiesce(io);
@@ -104,8 +91,7 @@ nfqueue_close(struct nsp_io *io)
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_nfq_queue_close(&io->queues[i]);
     nsp_nfq_injector_close(&io->injector);
-    if (io->beats.shared)
-        log_late(io);
+    nsp_beats_log_late(&io->beats, io->fail_closed, &io->log, "nfqueue");
     nsp_beats_close(&io->beats);
     if (io->counters_fd >= 0)
         close(io->counters_fd);
@@ -207,9 +193,7 @@ static void
 nfqueue_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
-    if (io->beats.shared)
-        *(io->fail_closed ? &ret->kernel_dropped_pkts : &ret->passed_by_pkts) =
-            nsp_beats_late_pkts(&io->beats);
+    nsp_beats_count_late(&io->beats, io->fail_closed, ret);
     for (uint32_t i = 0; i < io->queue_count; i++) {
         struct nsp_nfq_queue *queue = &io->queues[i];
         struct nsp_nfq_counters kernel;

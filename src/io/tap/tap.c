@@ -12,14 +12,12 @@
  *            packets pass (fail_closed: drop them).
  *   overrun  The TAP's queue drops, and the kernel counts. */
 #include <errno.h>
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "base/memory.h"
 #include "io/device.h"
 #include "io/tap/tap_counters.h"
@@ -70,25 +68,11 @@ tap_quiesce(struct nsp_io *io)
 }
 
 static void
-log_late(const struct nsp_io *io)
-{
-    uint64_t pkts = nsp_beats_late_pkts(&io->beats);
-
-    if (pkts > 0)
-        nsp_log_write(&io->log, NSP_LOG_WARNING,
-                      "tap: %" PRIu64
-                      " packets %s because no worker gave a sign of "
-                      "life in time",
-                      pkts, io->fail_closed ? "were dropped" : "passed by");
-}
-
-static void
 tap_close(struct nsp_io *io)
 {
     nsp_tap_watch_end(&io->watcher);
     tap_quiesce(io);
-    if (io->beats.shared)
-        log_late(io);
+    nsp_beats_log_late(&io->beats, io->fail_closed, &io->log, "tap");
     nsp_tc_hook_detach(&io->back);
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_tap_queue_close(&io->queues[i]);
@@ -216,10 +200,7 @@ tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
         nsp_tap_counters_read(io->counters_fd, io->link.name,
                               &ret->kernel_dropped_pkts) < 0)
         ret->kernel_dropped_pkts = 0;
-    if (io->fail_closed)
-        ret->kernel_dropped_pkts += nsp_beats_late_pkts(&io->beats);
-    else
-        ret->passed_by_pkts = nsp_beats_late_pkts(&io->beats);
+    nsp_beats_count_late(&io->beats, io->fail_closed, ret);
 }
 
 static int

@@ -1,9 +1,11 @@
 #define _GNU_SOURCE
 #include "os/linux/beats.h"
 
+#include <inttypes.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "os/linux/bpf_call.h"
 #include "os/os.h"
 
@@ -181,9 +183,34 @@ nsp_beats_put_late(struct nsp_bpf_program *p)
                 offsetof(struct nsp_beats_shared, late_pkts), BPF_ADD);
 }
 
-uint64_t
-nsp_beats_late_pkts(const struct nsp_beats *beats)
+static uint64_t
+read_late(const struct nsp_beats *beats)
 {
+    if (!beats->shared)
+        return 0;
     return atomic_load_explicit(&beats->shared->late_pkts,
                                 memory_order_relaxed);
+}
+
+void
+nsp_beats_count_late(const struct nsp_beats *beats, bool fail_closed,
+                     struct nsp_io_stats *stats)
+{
+    if (fail_closed)
+        stats->kernel_dropped_pkts += read_late(beats);
+    else
+        stats->passed_by_pkts += read_late(beats);
+}
+
+void
+nsp_beats_log_late(const struct nsp_beats *beats, bool fail_closed,
+                   const struct nsp_log_sink *log, const char *device)
+{
+    uint64_t pkts = read_late(beats);
+
+    if (pkts > 0)
+        nsp_log_write(log, NSP_LOG_WARNING,
+                      "%s: %" PRIu64 " packets %s because no worker gave a "
+                      "sign of life in time",
+                      device, pkts, fail_closed ? "were dropped" : "passed by");
 }

@@ -3,6 +3,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "netshaper/env.h"
 #include "netshaper/io.h"
 #include "os/linux/bpf_program.h"
 #include "os/linux/robust_word.h"
@@ -88,7 +89,12 @@ void nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd,
  * R1. */
 void nsp_beats_put_late(struct nsp_bpf_program *p);
 
-/* Packets that met nobody alive. */
-uint64_t nsp_beats_late_pkts(const struct nsp_beats *beats);
+/* Packets that met nobody alive were dropped where the device fails closed, and
+ * passed by elsewhere. Add them to 'stats'; tell 'log' of those of 'device', if
+ * there were some. The beats may be closed: then there were none. */
+void nsp_beats_count_late(const struct nsp_beats *beats, bool fail_closed,
+                          struct nsp_io_stats *stats);
+void nsp_beats_log_late(const struct nsp_beats *beats, bool fail_closed,
+                        const struct nsp_log_sink *log, const char *device);
 
 #endif /* NSP_OS_LINUX_BEATS_H */
