@@ -168,7 +168,6 @@ set_up(struct nsp_nl *nl, struct nsp_nl *nft, bool batched, uint32_t hooks)
         .hooks = hooks,
         .first_queue = QUEUE,
         .queues = 1,
-        .alive_fd = -1,
     };
     uint32_t flags = NFQA_CFG_F_FAIL_OPEN | (batched ? NFQA_CFG_F_GSO : 0);
     enum nsp_nfq_refused refused;

@@ -59,8 +59,7 @@ check_without_listener(bool fail_closed)
     const struct nsp_nfq_rules rules = { .hooks = NSP_HOOK_FORWARD,
                                          .first_queue = 777,
                                          .queues = 1,
-                                         .fail_closed = fail_closed,
-                                         .alive_fd = -1 };
+                                         .fail_closed = fail_closed };
     enum nsp_nfq_refused refused;
     int client, server;
     struct nsp_nl nl;

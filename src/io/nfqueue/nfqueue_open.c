@@ -317,20 +317,20 @@ make_prefilters(const struct nsp_filter *filter, struct nsp_nfq_prefilters *ret)
 
 /* Where the kernel lacks the match 'bpf', rules without it. */
 static int
-install_any(struct nsp_io *io, const char *name, struct nsp_nfq_rules *rules,
+install_any(struct nsp_io *io, const char *name,
+            const struct nsp_nfq_rules *rules,
             enum nsp_nfq_refused *reterr_refused)
 {
+    struct nsp_nfq_rules plain = *rules;
     int err = nsp_nfq_rules_install(&io->nft, name, rules, reterr_refused);
-    bool asks = rules->alive_fd >= 0 || rules->prefilters;
 
-    if (rules->alive_fd >= 0)
-        close(rules->alive_fd); /* The rules hold the program. */
-    rules->alive_fd = -1;
-    rules->prefilters = NULL;
-    if (err != -ENOENT || *reterr_refused != NSP_NFQ_REFUSED_RULE || !asks)
+    plain.alive_fd = NULL;
+    plain.prefilters = NULL;
+    if (err != -ENOENT || *reterr_refused != NSP_NFQ_REFUSED_RULE ||
+        (!rules->alive_fd && !rules->prefilters))
         return err;
     do_without_beats(io, err);
-    return nsp_nfq_rules_install(&io->nft, name, rules, reterr_refused);
+    return nsp_nfq_rules_install(&io->nft, name, &plain, reterr_refused);
 }
 
 static int
@@ -338,6 +338,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
               const struct nsp_nfqueue_config *device, struct nsp_diag *reterr)
 {
     struct nsp_nfq_prefilters prefilters;
+    int alive_fd = open_beats(io, device);
     struct nsp_nfq_rules rules = {
         .hooks = cfg->hooks,
         .skip_input_ifindex = cfg->skip_loopback_input
@@ -347,7 +348,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         .first_queue = io->queues[0].number,
         .queues = (uint16_t)io->queue_count,
         .fail_closed = device->fail_closed,
-        .alive_fd = open_beats(io, device),
+        .alive_fd = alive_fd >= 0 ? &alive_fd : NULL,
     };
     enum nsp_nfq_refused refused;
     char name[NSP_NFQ_TABLE_BYTES];
@@ -361,6 +362,8 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
     snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
              rules.first_queue);
     err = install_any(io, name, &rules, &refused);
+    if (alive_fd >= 0)
+        close(alive_fd); /* The rules hold the program. */
     if (err < 0)
         return fail_rules(reterr, err, refused);
     memcpy(io->table, name, sizeof name);

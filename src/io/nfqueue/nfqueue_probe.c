@@ -105,15 +105,17 @@ probe_signs(struct probe *probe, struct nsp_nfq_rules rules,
 {
     enum nsp_nfq_refused refused;
     struct nsp_beats beats;
+    int alive_fd;
     int err = nsp_beats_open(&beats, 1, NSP_DEVICE_HANG_MS_DEFAULT);
 
     if (err == 0)
         err = nsp_nfq_load_alive(&beats, 1);
     if (err >= 0) {
-        rules.alive_fd = err;
+        alive_fd = err;
+        rules.alive_fd = &alive_fd;
         err = nsp_nfq_rules_check(&probe->nl, PROBE_TABLE, &rules, divert,
                                   &refused);
-        close(rules.alive_fd);
+        close(alive_fd);
     }
     nsp_beats_close(&beats);
     if (err == 0)
@@ -167,7 +169,6 @@ probe_rules(struct probe *probe)
         .hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD,
         .first_queue = 1,
         .queues = 1,
-        .alive_fd = -1,
     };
     enum nsp_nfq_refused refused = NSP_NFQ_REFUSED_SUBSYSTEM;
     int err;

@@ -324,15 +324,15 @@ put_chain_rules(struct nsp_nl_batch *batch, const char *table,
 
     rule = begin_rule(batch, table, chain->name);
     put_prefilter(rule.message, rules, chain->hook);
-    if (rules->alive_fd >= 0)
-        put_alive(rule.message, rules->alive_fd);
+    if (rules->alive_fd)
+        put_alive(rule.message, *rules->alive_fd);
     if (divert == NSP_NFQ_DIVERT_NATIVE)
         put_queue_native(rule.message, rules);
     else
         put_queue_compat(rule.message, rules);
     end_rule(batch, rule);
 
-    if (rules->alive_fd >= 0 && rules->fail_closed) {
+    if (rules->alive_fd && rules->fail_closed) {
         rule = begin_rule(batch, table, chain->name);
         put_prefilter(rule.message, rules, chain->hook);
         put_verdict(rule.message, NF_DROP);

@@ -55,8 +55,8 @@ struct nsp_nfq_rules {
                                   * headers, or loopback, is not diverted. */
     uint16_t first_queue;
     uint16_t queues;
-    bool fail_closed; /* Drop, not pass, while nobody reads the queue. */
-    int alive_fd;     /* Of the program that tells of that; -1: not asked. */
+    bool fail_closed;    /* Drop, not pass, while nobody reads the queue. */
+    const int *alive_fd; /* Of the program that tells of that; NULL: none. */
     const struct nsp_nfq_prefilters *prefilters; /* NULL: none. */
 };
 
