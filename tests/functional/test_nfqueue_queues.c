@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
-/* Queue numbers, and queues that nobody has; topology in nfqueue_fixture.h. */
+/* Queue numbers, queues that nobody has, and kernels that cannot ask for signs
+ * of life; topology in nfqueue_fixture.h. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "io/nfqueue/nfqueue_rules.h"
+#include "netshaper/filter.h"
 #include "os/os.h"
 #include "tests/functional/nfqueue_fixture.h"
 
@@ -99,6 +102,17 @@ find_signs(void *context, const struct nsp_probe_item *item)
               item->state == NSP_PROBE_OK;
 }
 
+static void
+require_signs(void)
+{
+    bool found = false;
+
+    fixture_require();
+    nsp_nfqueue_ops.probe(find_signs, &found);
+    if (!found)
+        SKIP("rules cannot ask for signs of life here");
+}
+
 /* Opens the device, gives one sign of life, and says something when that is
  * over. */
 static void
@@ -110,13 +124,9 @@ hang(bool fail_closed)
     struct nsp_io_stats stats;
     int client, server;
     struct nsp_io *io;
-    bool found = false;
     uint64_t until_ns;
 
-    fixture_require();
-    nsp_nfqueue_ops.probe(find_signs, &found);
-    if (!found)
-        SKIP("rules cannot ask for signs of life here");
+    require_signs();
     client = fixture_udp(NSP_LAB_CLIENT, AF_INET, 0);
     server = fixture_udp(NSP_LAB_SERVER, AF_INET, PORT);
     cfg.device = &device;
@@ -145,6 +155,97 @@ TEST(nfqueue_lets_nothing_by_when_it_hangs_and_fails_closed)
     hang(true);
 }
 
+/* --- Kernels without signs of life ---------------------------------------- */
+
+static bool lacks_bpf, lacks_match;
+
+int __real_nsp_nfq_load_alive(const struct nsp_beats *beats, uint32_t workers);
+int __wrap_nsp_nfq_load_alive(const struct nsp_beats *beats, uint32_t workers);
+
+int
+__wrap_nsp_nfq_load_alive(const struct nsp_beats *beats, uint32_t workers)
+{
+    return lacks_bpf ? -EPERM : __real_nsp_nfq_load_alive(beats, workers);
+}
+
+int __real_nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
+                                 const struct nsp_nfq_rules *rules,
+                                 enum nsp_nfq_refused *reterr_refused);
+int __wrap_nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
+                                 const struct nsp_nfq_rules *rules,
+                                 enum nsp_nfq_refused *reterr_refused);
+
+int
+__wrap_nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
+                             const struct nsp_nfq_rules *rules,
+                             enum nsp_nfq_refused *reterr_refused)
+{
+    if (!lacks_match || (!rules->alive_fd && !rules->prefilters))
+        return __real_nsp_nfq_rules_install(nl, name, rules, reterr_refused);
+    *reterr_refused = NSP_NFQ_REFUSED_RULE;
+    return -ENOENT;
+}
+
+static char told[1024];
+
+static void
+keep_told(void *context, enum nsp_log_level level, const char *message)
+{
+    (void)context;
+    if (!strstr(message, "signs of life"))
+        return;
+    CHECK_EQ(level, NSP_LOG_INFO);
+    CHECK(strlen(told) + strlen(message) + 2 <= sizeof told);
+    strcat(strcat(told, message), "\n");
+}
+
+/* Opens the device, and expects 'text' of the log. */
+static void
+check_told(bool filtered, const char *text)
+{
+    struct nsp_io_config cfg = fixture_config(NSP_HOOK_FORWARD);
+    struct nsp_filter *filter = NULL;
+
+    cfg.log.write = keep_told;
+    if (filtered) {
+        CHECK_EQ(
+            nsp_filter_compile("icmp", NSP_LAYER_NETWORK, NULL, &filter, NULL),
+            0);
+        cfg.filter = filter;
+        cfg.superpackets = true;
+    }
+    told[0] = '\0';
+    fixture_close(fixture_open(&cfg));
+    nsp_filter_destroy(filter);
+    CHECK_STR_EQ(told, text);
+}
+
+TEST(nfqueue_says_once_what_its_rules_cannot_ask)
+{
+    static const char no_match[] =
+        "nfqueue: the rules cannot ask for signs of life: the kernel lacks the "
+        "match 'bpf'; while the process hangs, packets wait\n";
+    static const char no_match_for_filter[] =
+        "nfqueue: the rules cannot ask for signs of life, nor the start "
+        "filter: "
+        "the kernel lacks the match 'bpf'; while the process hangs, packets "
+        "wait\n";
+    static const char no_bpf[] =
+        "nfqueue: the rules cannot ask for signs of life: Operation not "
+        "permitted; while the process hangs, packets wait\n";
+
+    require_signs();
+    lacks_match = true;
+    check_told(false, no_match);
+    check_told(true, no_match_for_filter);
+    lacks_bpf = true;
+    check_told(true, no_match_for_filter);
+    lacks_match = false;
+    check_told(true, no_bpf);
+    lacks_bpf = false;
+    check_told(true, "");
+}
+
 int
 main(void)
 {
@@ -152,6 +253,7 @@ main(void)
         FIXTURE_TEST(nfqueue_is_passed_by_when_it_hangs),
         FIXTURE_TEST(nfqueue_lets_nothing_by_when_it_hangs_and_fails_closed),
         FIXTURE_TEST(nfqueue_leaves_numbers_alone_that_are_not_free_in_a_row),
+        FIXTURE_TEST(nfqueue_says_once_what_its_rules_cannot_ask),
         FIXTURE_TEST(
             nfqueue_lets_packets_by_that_nobody_takes_unless_it_fails_closed),
     };

@@ -267,31 +267,16 @@ start_queues(struct nsp_io *io, struct nsp_diag *reterr)
     return NSP_OK;
 }
 
-static void
-do_without_beats(struct nsp_io *io, int err)
-{
-    nsp_beats_close(&io->beats);
-    nsp_log_write(&io->log, NSP_LOG_INFO,
-                  "nfqueue: the rules cannot ask for signs of life: %s; while "
-                  "the process hangs, packets wait",
-                  strerror(-err));
-}
-
-/* Without a way to ask for signs of life none are given. Returns a descriptor,
- * or -1. */
+/* Returns the descriptor of a program that asks for signs of life, or a
+ * negative errno. */
 static int
 open_beats(struct nsp_io *io, const struct nsp_nfqueue_config *device)
 {
-    int fd = nsp_beats_open(&io->beats, io->queue_count,
-                            device->hang_ms ? device->hang_ms
-                                            : NSP_DEVICE_HANG_MS_DEFAULT);
+    int err = nsp_beats_open(&io->beats, io->queue_count,
+                             device->hang_ms ? device->hang_ms
+                                             : NSP_DEVICE_HANG_MS_DEFAULT);
 
-    if (fd == 0)
-        fd = nsp_nfq_load_alive(&io->beats, io->queue_count);
-    if (fd >= 0)
-        return fd;
-    do_without_beats(io, fd);
-    return -1;
+    return err < 0 ? err : nsp_nfq_load_alive(&io->beats, io->queue_count);
 }
 
 /* Segments of a superpacket may match where the whole does not, and flows are
@@ -315,10 +300,10 @@ make_prefilters(const struct nsp_filter *filter, struct nsp_nfq_prefilters *ret)
     nsp_nfq_make_prefilter(filter, NSP_HOOK_OUTPUT, &ret->output);
 }
 
-/* Where the kernel lacks the match 'bpf', rules without it. */
+/* Rules without the match 'bpf' where the kernel lacks it: '*ret_plain'. */
 static int
 install_any(struct nsp_io *io, const char *name,
-            const struct nsp_nfq_rules *rules,
+            const struct nsp_nfq_rules *rules, bool *ret_plain,
             enum nsp_nfq_refused *reterr_refused)
 {
     struct nsp_nfq_rules plain = *rules;
@@ -326,11 +311,22 @@ install_any(struct nsp_io *io, const char *name,
 
     plain.alive_fd = NULL;
     plain.prefilters = NULL;
-    if (err != -ENOENT || *reterr_refused != NSP_NFQ_REFUSED_RULE ||
-        (!rules->alive_fd && !rules->prefilters))
+    *ret_plain = err == -ENOENT && *reterr_refused == NSP_NFQ_REFUSED_RULE &&
+                 (rules->alive_fd || rules->prefilters);
+    if (!*ret_plain)
         return err;
-    do_without_beats(io, err);
     return nsp_nfq_rules_install(&io->nft, name, &plain, reterr_refused);
+}
+
+/* Signs of life that nobody asks for are not given. */
+static void
+do_without_beats(struct nsp_io *io, const char *why, bool lacks_prefilters)
+{
+    nsp_beats_close(&io->beats);
+    nsp_log_write(&io->log, NSP_LOG_INFO,
+                  "nfqueue: the rules cannot ask for signs of life%s: %s; "
+                  "while the process hangs, packets wait",
+                  lacks_prefilters ? ", nor the start filter" : "", why);
 }
 
 static int
@@ -352,6 +348,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
     };
     enum nsp_nfq_refused refused;
     char name[NSP_NFQ_TABLE_BYTES];
+    bool plain;
     int err;
 
     if (may_prefilter(cfg)) {
@@ -361,12 +358,17 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
     /* A queue number is unique in the namespace, a process id may not be. */
     snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
              rules.first_queue);
-    err = install_any(io, name, &rules, &refused);
+    err = install_any(io, name, &rules, &plain, &refused);
     if (alive_fd >= 0)
         close(alive_fd); /* The rules hold the program. */
     if (err < 0)
         return fail_rules(reterr, err, refused);
     memcpy(io->table, name, sizeof name);
+    if (plain)
+        do_without_beats(io, "the kernel lacks the match 'bpf'",
+                         rules.prefilters != NULL);
+    else if (alive_fd < 0)
+        do_without_beats(io, strerror(-alive_fd), false);
     return NSP_OK;
 }
 
