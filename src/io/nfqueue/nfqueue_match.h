@@ -17,10 +17,9 @@ struct nsp_nfq_prefilter {
 void nsp_nfq_make_prefilter(const struct nsp_filter *filter, uint32_t hook,
                             struct nsp_nfq_prefilter *ret);
 
-/* Loads a program that matches while the process
- * and all its workers are alive (os/linux/beats.h), and counts packets that
- * come when they are not: it is to be asked last. Returns its descriptor or a
- * negative errno. */
+/* Loads a program that matches while the process and all its workers are alive
+ * (os/linux/beats.h), and counts packets that come when they are not: it is to
+ * be asked last. Returns its descriptor or a negative errno. */
 int nsp_nfq_load_alive(const struct nsp_beats *beats,
                        uint32_t workers) NSP_MUSTCHECK;
 

@@ -56,7 +56,7 @@ struct nsp_nfq_rules {
     uint16_t first_queue;
     uint16_t queues;
     bool fail_closed;    /* Drop, not pass, while nobody reads the queue. */
-    const int *alive_fd; /* Of the program that tells of that; NULL: none. */
+    const int *alive_fd; /* The program that tells who is alive; NULL: none. */
     const struct nsp_nfq_prefilters *prefilters; /* NULL: none. */
 };
 
