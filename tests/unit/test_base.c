@@ -1,4 +1,5 @@
 #include "base/base.h"
+#include "base/counter.h"
 #include "base/diag.h"
 #include "base/memory.h"
 #include "base/prng.h"
@@ -14,6 +15,16 @@ TEST(base_sums_stop_at_never)
     CHECK_EQ(nsp_add_sat_u64(UINT64_MAX - 5, 6), UINT64_MAX);
     CHECK_EQ(nsp_add_sat_u64(UINT64_MAX, UINT64_MAX), UINT64_MAX);
     CHECK_EQ(nsp_add_sat_u64(UINT64_C(1) << 63, 1), (UINT64_C(1) << 63) + 1);
+}
+
+TEST(base_counter_reads_what_was_added)
+{
+    _Atomic uint64_t counter = 0;
+
+    CHECK_EQ(nsp_counter_read(&counter), 0);
+    nsp_counter_add(&counter, 1);
+    nsp_counter_add(&counter, UINT64_C(1) << 40);
+    CHECK_EQ(nsp_counter_read(&counter), (UINT64_C(1) << 40) + 1);
 }
 
 TEST(base_counts_trailing_zeros)
@@ -121,6 +132,7 @@ TEST(base_names_every_result)
 
 TEST_MAIN(
     cmocka_unit_test(base_sums_stop_at_never),
+    cmocka_unit_test(base_counter_reads_what_was_added),
     cmocka_unit_test(base_counts_trailing_zeros),
     cmocka_unit_test(base_finds_equal_items),
     cmocka_unit_test(base_loads_and_stores_network_order_unaligned),

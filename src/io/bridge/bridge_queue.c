@@ -5,6 +5,7 @@
 #include <net/ethernet.h>
 #include <string.h>
 
+#include "base/counter.h"
 #include "base/memory.h"
 #include "io/bridge/bridge_binding.h"
 #include "io/bridge/bridge_checksum.h"
@@ -423,7 +424,7 @@ gather(struct nsp_bridge_queue *queue, struct nsp_bridge_ring *rx,
     if (bytes <= max)
         return true;
     nsp_bridge_rooms_release(&queue->rooms, to);
-    atomic_fetch_add_explicit(&queue->lost_pkts, 1, memory_order_relaxed);
+    nsp_counter_add(&queue->lost_pkts, 1);
     return false;
 }
 
@@ -498,8 +499,7 @@ count(struct nsp_bridge_lane *lane, struct nsp_io_stats *stats)
     const struct nsp_bridge_queue *queue = queue_of(lane);
 
     stats->kernel_dropped_pkts +=
-        atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed) +
-        queue->past_dropped_pkts;
+        nsp_counter_read(&queue->lost_pkts) + queue->past_dropped_pkts;
     stats->device_errors += queue->past_errors;
     for (uint32_t port = 0; port < 2; port++)
         for (uint32_t i = 0; i < queue->socket_count[port]; i++)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/diag.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -198,12 +199,9 @@ nfqueue_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
         struct nsp_nfq_queue *queue = &io->queues[i];
         struct nsp_nfq_counters kernel;
 
-        ret->kernel_lost_pkts +=
-            atomic_load_explicit(&queue->lost_pkts, memory_order_relaxed);
-        ret->stale_verdict_pkts += atomic_load_explicit(
-            &queue->stale_verdict_pkts, memory_order_relaxed);
-        ret->device_errors +=
-            atomic_load_explicit(&queue->device_errors, memory_order_relaxed);
+        ret->kernel_lost_pkts += nsp_counter_read(&queue->lost_pkts);
+        ret->stale_verdict_pkts += nsp_counter_read(&queue->stale_verdict_pkts);
+        ret->device_errors += nsp_counter_read(&queue->device_errors);
         if (io->counters_fd < 0 ||
             nsp_nfq_counters_read(io->counters_fd, queue->number, &kernel) < 0)
             continue;

@@ -1,5 +1,6 @@
 #ifndef NSP_IO_NFQUEUE_POOL_H
 #define NSP_IO_NFQUEUE_POOL_H
+#include "base/counter.h"
 #include "io/nfqueue/nfqueue_queue.h"
 #include "netshaper/packet.h"
 
@@ -44,20 +45,11 @@ nsp_nfq_padded(uint32_t bytes)
     return (bytes + 3) & ~UINT32_C(3);
 }
 
-/* Single writer: a plain add that readers see whole. */
-static inline void
-nsp_nfq_count(_Atomic uint64_t *counter, uint64_t n)
-{
-    atomic_store_explicit(
-        counter, atomic_load_explicit(counter, memory_order_relaxed) + n,
-        memory_order_relaxed);
-}
-
 /* Ends the device with 'err', a negative errno. */
 static inline void
 nsp_nfq_fail(struct nsp_nfq_queue *queue, int err)
 {
-    nsp_nfq_count(&queue->device_errors, 1);
+    nsp_counter_add(&queue->device_errors, 1);
     atomic_store_explicit(&queue->status, err, memory_order_relaxed);
 }
 

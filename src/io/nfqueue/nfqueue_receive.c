@@ -248,13 +248,13 @@ read_answer(struct nsp_nfq_queue *queue, const uint8_t *bytes,
     if (answer.error == 0)
         return;
     if (answer.error == -ENOENT) {
-        nsp_nfq_count(&queue->stale_verdict_pkts, 1);
+        nsp_counter_add(&queue->stale_verdict_pkts, 1);
         return;
     }
     if (answer.error == -ENODEV || answer.error == -EPERM)
         nsp_nfq_fail(queue, answer.error); /* The queue is not ours any more. */
     else
-        nsp_nfq_count(&queue->device_errors, 1);
+        nsp_counter_add(&queue->device_errors, 1);
 }
 
 void
@@ -312,7 +312,7 @@ read_message(struct nsp_nfq_queue *queue, uint8_t *bytes, uint32_t held_bytes,
     return &slot->pkt;
 
 malformed:
-    nsp_nfq_count(&queue->device_errors, 1);
+    nsp_counter_add(&queue->device_errors, 1);
     return NULL;
 }
 
@@ -322,7 +322,7 @@ receive_failed(struct nsp_nfq_queue *queue, int os_errno)
     if (os_errno == EAGAIN || os_errno == EINTR)
         return;
     if (os_errno == ENOBUFS) { /* At least one message did not fit. */
-        nsp_nfq_count(&queue->lost_pkts, 1);
+        nsp_counter_add(&queue->lost_pkts, 1);
         return;
     }
     nsp_nfq_fail(queue, -os_errno);

@@ -18,6 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/counter.h"
 #include "base/memory.h"
 #include "io/device.h"
 #include "io/tap/tap_counters.h"
@@ -194,8 +195,7 @@ tap_read_stats(struct nsp_io *io, struct nsp_io_stats *ret)
 {
     *ret = (struct nsp_io_stats){ 0 };
     for (uint32_t i = 0; i < io->queue_count; i++)
-        ret->device_errors += atomic_load_explicit(&io->queues[i].device_errors,
-                                                   memory_order_relaxed);
+        ret->device_errors += nsp_counter_read(&io->queues[i].device_errors);
     if (io->counters_fd < 0 ||
         nsp_tap_counters_read(io->counters_fd, io->link.name,
                               &ret->kernel_dropped_pkts) < 0)

@@ -7,6 +7,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "base/counter.h"
+
 /* The longest IP packet, of version 6, behind all that stands in front of it,
  * and a byte more that tells a longer one. */
 #define IP_BYTES_MAX (UINT16_MAX + 40u)
@@ -31,19 +33,10 @@ static_assert(READ_BYTES <= RECEIVE_BLOCK_BYTES &&
                       NSP_BURST_MAX * RECEIVE_BLOCK_BYTES,
               "the store takes a burst of any packets");
 
-/* Single writer: a plain add that readers see whole. */
-static void
-count(_Atomic uint64_t *counter)
-{
-    atomic_store_explicit(
-        counter, atomic_load_explicit(counter, memory_order_relaxed) + 1,
-        memory_order_relaxed);
-}
-
 static void
 fail(struct nsp_tap_queue *queue, int err)
 {
-    count(&queue->device_errors);
+    nsp_counter_add(&queue->device_errors, 1);
     atomic_store_explicit(&queue->status, err, memory_order_relaxed);
 }
 
@@ -234,7 +227,7 @@ read_pkt(struct nsp_tap_queue *queue, uint64_t now_ns)
     if (got < 0)
         return -errno;
     if (got >= READ_BYTES) {
-        count(&queue->device_errors);
+        nsp_counter_add(&queue->device_errors, 1);
         return 0;
     }
     slot = slot_of(nsp_packet_pool_take(&queue->pool));
