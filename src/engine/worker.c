@@ -23,6 +23,7 @@
 #include "engine/act.h"
 #include "engine/outlet.h"
 #include "engine/stages.h"
+#include "packet/proto.h"
 
 /* Packets whose counters may wait in virtual time. */
 #define UNPUBLISHED_MAX 256u
@@ -94,8 +95,8 @@ nsp_burst_inject(struct nsp_burst *burst, uint32_t like, const uint8_t *ip,
 {
     struct nsp_worker *w;
 
-    if (!burst || !ip || like >= burst->count || ip_bytes < 20 ||
-        ip_bytes > UINT16_MAX + 40u)
+    if (!burst || !ip || like >= burst->count || ip_bytes < NSP_IPV4_BYTES ||
+        ip_bytes > NSP_IP_BYTES_MAX)
         return -EINVAL;
     w = burst->engine_private;
     nsp_pkt_parse(burst->pkts[like]); /* The callback may have shortened it. */

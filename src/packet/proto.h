@@ -46,6 +46,10 @@ enum nsp_header_bytes {
     NSP_ICMP_BYTES = 8, /* RFC 792, RFC 4443. */
 };
 
+/* The longest IP packet: one of version 6, whose length is that of what follows
+ * its header. */
+#define NSP_IP_BYTES_MAX (UINT16_MAX + (uint32_t)NSP_IPV6_BYTES)
+
 /* IPv4 flags and fragment offset, the word at offset 6. */
 #define NSP_IPV4_DF          0x4000u
 #define NSP_IPV4_MF          0x2000u

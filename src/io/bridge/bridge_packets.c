@@ -11,14 +11,14 @@
 #include "io/bridge/bridge_checksum.h"
 #include "os/linux/packet_socket.h"
 #include "packet/link.h"
+#include "packet/proto.h"
 
 /* Where a frame without a tag begins in its block. */
 #define DATA_OFF (NSP_VNET_BYTES + NSP_LINK_TAG_BYTES)
 
-/* The longest IP packet, of version 6, in a frame with two tags. */
-#define IP_BYTES_MAX (UINT16_MAX + 40u)
+/* The longest IP packet in a frame with two tags. */
 #define FRAME_BYTES_MAX                                                        \
-    ((uint32_t)ETHER_HDR_LEN + 2 * NSP_LINK_TAG_BYTES + IP_BYTES_MAX)
+    ((uint32_t)ETHER_HDR_LEN + 2 * NSP_LINK_TAG_BYTES + NSP_IP_BYTES_MAX)
 
 #define RING_BYTES (8u << 20)
 #define SEND_BYTES (8 << 20) /* Of the kernel, for what is on its way. */

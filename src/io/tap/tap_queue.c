@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "base/counter.h"
+#include "packet/proto.h"
 
-/* The longest IP packet, of version 6, behind all that stands in front of it,
- * and a byte more that tells a longer one. */
-#define IP_BYTES_MAX (UINT16_MAX + 40u)
+/* The longest IP packet behind all that stands in front of it, and a byte more
+ * that tells a longer one. */
 #define READ_BYTES                                                             \
-    (NSP_TAP_DATA_OFF + (uint32_t)ETHER_HDR_LEN + IP_BYTES_MAX + 1u)
+    (NSP_TAP_DATA_OFF + (uint32_t)ETHER_HDR_LEN + NSP_IP_BYTES_MAX + 1u)
 #define RECEIVE_BLOCK_BYTES 131072u
 
 /* A packet that waits in a receive block is moved to a smaller one, unless it
@@ -340,7 +340,7 @@ nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
     struct iovec iov[2] = { { head, sizeof head },
                             { (void *)(uintptr_t)ip, ip_bytes } };
 
-    if (ip_bytes == 0 || ip_bytes > IP_BYTES_MAX ||
+    if (ip_bytes == 0 || ip_bytes > NSP_IP_BYTES_MAX ||
         like->cap_bytes < ETHER_HDR_LEN)
         return -EINVAL;
     memcpy(frame, like->data + (reply ? ETH_ALEN : 0), ETH_ALEN);
