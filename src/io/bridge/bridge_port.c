@@ -28,25 +28,6 @@
 
 /* --- Looking -------------------------------------------------------------- */
 
-int
-nsp_bridge_port_look(const char *name, struct nsp_bridge_link *ret)
-{
-    struct nsp_link_news link;
-    int err = nsp_link_find(name, &link);
-
-    if (err < 0)
-        return err;
-    *ret = (struct nsp_bridge_link){
-        .ifindex = link.ifindex,
-        .mtu = link.mtu,
-        .xdp_id = link.xdp_prog_id,
-        .up = link.up,
-        .ethernet = link.type == ARPHRD_ETHER,
-        .has_master = link.has_master,
-    };
-    return 0;
-}
-
 static int
 ask_ethtool(const char *name, void *command)
 {
@@ -90,17 +71,17 @@ int
 nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
 {
     char sink[IF_NAMESIZE];
-    struct nsp_bridge_link link;
-    int err = nsp_bridge_port_look(name, &link);
+    struct nsp_link_news link;
+    int err = nsp_link_find(name, &link);
 
     if (err < 0)
         return err;
-    if (!link.ethernet)
+    if (link.type != ARPHRD_ETHER)
         return -EOPNOTSUPP;
     if (link.has_master)
         return -EMLINK;
-    if (link.xdp_id != 0 &&
-        !nsp_bpf_program_is(link.xdp_id, NSP_BRIDGE_PROGRAM_PREFIX))
+    if (link.xdp_prog_id != 0 &&
+        !nsp_bpf_program_is(link.xdp_prog_id, NSP_BRIDGE_PROGRAM_PREFIX))
         return -EEXIST;
     snprintf(port->name, sizeof port->name, "%s", name);
     port->ifindex = link.ifindex;
@@ -108,8 +89,8 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
     if (if_nametoindex(sink) != 0)
         return -EBUSY;
     port->taken_over =
-        link.xdp_id != 0 || nsp_tc_hook_is_left(link.ifindex, true);
-    port->has_xdp = link.xdp_id != 0;
+        link.xdp_prog_id != 0 || nsp_tc_hook_is_left(link.ifindex, true);
+    port->has_xdp = link.xdp_prog_id != 0;
     port->queues_told = nsp_bridge_port_count_queues(port);
     atomic_store(&port->queues, port->queues_told);
     atomic_store(&port->mtu, link.mtu);

@@ -38,17 +38,6 @@ struct nsp_bridge_port {
     int tc_fd; /* Its program; -1: none. */
 };
 
-/* What the kernel says of an interface. */
-struct nsp_bridge_link {
-    uint32_t ifindex, mtu;
-    uint32_t xdp_id;
-    bool up, ethernet, has_master;
-};
-
-/* Looks an interface up. Returns 0 or -ENODEV. */
-int nsp_bridge_port_look(const char *name,
-                         struct nsp_bridge_link *ret) NSP_MUSTCHECK;
-
 /* Describes interface 'name', without changing it. Returns 0, -ENODEV,
  * -EOPNOTSUPP where packets have no Ethernet header, -EMLINK where it is part
  * of another (port of a bridge or bond), -EEXIST where somebody else's XDP

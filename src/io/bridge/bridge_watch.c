@@ -42,10 +42,9 @@ static void NSP_PRINTF(3, 4)
 
 /* Tells whether it is the same interface still, and what is known of it. */
 static bool
-look(const struct nsp_bridge_port *port, struct nsp_bridge_link *ret)
+look(const struct nsp_bridge_port *port, struct nsp_link_news *ret)
 {
-    return nsp_bridge_port_look(port->name, ret) == 0 &&
-           ret->ifindex == port->ifindex;
+    return nsp_link_find(port->name, ret) == 0 && ret->ifindex == port->ifindex;
 }
 
 /* --- Programs ------------------------------------------------------------- */
@@ -72,22 +71,22 @@ tell_put_back(struct nsp_io *io, int err, const char *kind,
 static void
 check_xdp(struct nsp_io *io, struct nsp_bridge_port *port)
 {
-    struct nsp_bridge_link link;
+    struct nsp_link_news link;
 
-    if (!look(port, &link) || nsp_bridge_port_owns(port, link.xdp_id))
+    if (!look(port, &link) || nsp_bridge_port_owns(port, link.xdp_prog_id))
         return;
-    if (link.xdp_id == 0) {
+    if (link.xdp_prog_id == 0) {
         port->foreign_xdp = false;
         tell_put_back(io, nsp_bridge_port_put_back_xdp(port), "XDP", port);
     } else if (io->fail_closed) {
         end_device(io, -EBUSY, "somebody put another XDP program (id %u) at %s",
-                   link.xdp_id, port->name);
+                   link.xdp_prog_id, port->name);
     } else if (!port->foreign_xdp) {
         port->foreign_xdp = true;
         nsp_log_write(&io->log, NSP_LOG_WARNING,
                       "bridge: somebody put another XDP program (id %u) at %s: "
                       "until it goes, frames pass by",
-                      link.xdp_id, port->name);
+                      link.xdp_prog_id, port->name);
     }
 }
 
@@ -95,7 +94,7 @@ check_xdp(struct nsp_io *io, struct nsp_bridge_port *port)
 static void
 check_filter(struct nsp_io *io, struct nsp_bridge_port *port)
 {
-    struct nsp_bridge_link link;
+    struct nsp_link_news link;
 
     if (!port->tc.attached || !look(port, &link) ||
         nsp_tc_hook_is_left(port->ifindex, true))
