@@ -7,7 +7,7 @@
 #include "base/diag.h"
 
 int
-nsp_device_check_config(const struct nsp_io_config *cfg,
+nsp_device_check_config(const struct nsp_io_config *cfg, uint32_t hang_ms,
                         struct nsp_diag *reterr)
 {
     if (cfg->queues < 1 || cfg->queues > NSP_IO_QUEUES_MAX)
@@ -20,12 +20,6 @@ nsp_device_check_config(const struct nsp_io_config *cfg,
                             "hold fewer, or share them among more queues",
                             "%u packets to hold at once, more than %u",
                             cfg->max_held_pkts, NSP_DEVICE_HELD_PKTS_MAX);
-    return NSP_OK;
-}
-
-int
-nsp_device_check_hang(uint32_t hang_ms, struct nsp_diag *reterr)
-{
     if (hang_ms != 0 &&
         (hang_ms < NSP_DEVICE_HANG_MS_MIN || hang_ms > NSP_DEVICE_HANG_MS_MAX))
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "hang", "0 is 200",

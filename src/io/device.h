@@ -16,14 +16,17 @@
 #define NSP_DEVICE_HANG_MS_MIN     10u
 #define NSP_DEVICE_HANG_MS_MAX     10000u
 
-/* Checks the numbers of queues and of packets to hold. Returns NSP_OK or
- * NSP_INVALID_PARAMETER. */
-int nsp_device_check_config(const struct nsp_io_config *cfg,
+/* Checks the numbers of queues and of packets to hold, and 'hang_ms', of which
+ * 0 is the default. Returns NSP_OK or NSP_INVALID_PARAMETER. */
+int nsp_device_check_config(const struct nsp_io_config *cfg, uint32_t hang_ms,
                             struct nsp_diag *reterr) NSP_MUSTCHECK;
 
-/* Checks a time to hang; 0 stands for the default. Returns as above. */
-int nsp_device_check_hang(uint32_t hang_ms,
-                          struct nsp_diag *reterr) NSP_MUSTCHECK;
+/* 'hang_ms', or the default in the place of 0. */
+static inline uint32_t
+nsp_device_hang_ms(uint32_t hang_ms)
+{
+    return hang_ms ? hang_ms : NSP_DEVICE_HANG_MS_DEFAULT;
+}
 
 /* --- Errors --------------------------------------------------------------- */
 

@@ -51,10 +51,8 @@ static int
 check_config(const struct nsp_io_config *cfg,
              const struct nsp_bridge_config *device, struct nsp_diag *reterr)
 {
-    int result = nsp_device_check_config(cfg, reterr);
+    int result = nsp_device_check_config(cfg, device->hang_ms, reterr);
 
-    if (result == NSP_OK)
-        result = nsp_device_check_hang(device->hang_ms, reterr);
     if (result != NSP_OK)
         return result;
     if (cfg->hooks & ~(uint32_t)NSP_HOOK_FORWARD)
@@ -158,8 +156,7 @@ open_beats(struct nsp_io *io, const struct nsp_bridge_config *device,
            struct nsp_diag *reterr)
 {
     int err = nsp_beats_open(&io->beats, io->queue_count,
-                             device->hang_ms ? device->hang_ms
-                                             : NSP_DEVICE_HANG_MS_DEFAULT);
+                             nsp_device_hang_ms(device->hang_ms));
 
     return err < 0 ? nsp_bridge_fail_program(reterr, err, "an eBPF map")
                    : NSP_OK;

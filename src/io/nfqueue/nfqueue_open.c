@@ -135,10 +135,8 @@ check_config(const struct nsp_io_config *cfg,
 {
     const uint32_t all_hooks =
         NSP_HOOK_INPUT | NSP_HOOK_OUTPUT | NSP_HOOK_FORWARD;
-    int result = nsp_device_check_config(cfg, reterr);
+    int result = nsp_device_check_config(cfg, device->hang_ms, reterr);
 
-    if (result == NSP_OK)
-        result = nsp_device_check_hang(device->hang_ms, reterr);
     if (result != NSP_OK)
         return result;
     if (cfg->hooks & ~all_hooks)
@@ -273,8 +271,7 @@ static int
 open_beats(struct nsp_io *io, const struct nsp_nfqueue_config *device)
 {
     int err = nsp_beats_open(&io->beats, io->queue_count,
-                             device->hang_ms ? device->hang_ms
-                                             : NSP_DEVICE_HANG_MS_DEFAULT);
+                             nsp_device_hang_ms(device->hang_ms));
 
     return err < 0 ? err : nsp_nfq_load_alive(&io->beats, io->queue_count);
 }

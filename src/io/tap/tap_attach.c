@@ -212,8 +212,7 @@ nsp_tap_attach(struct nsp_io *io, const struct nsp_io_config *cfg,
     int result, err;
 
     err = nsp_beats_open(&io->beats, io->queue_count,
-                         device->hang_ms ? device->hang_ms
-                                         : NSP_DEVICE_HANG_MS_DEFAULT);
+                         nsp_device_hang_ms(device->hang_ms));
     if (err < 0)
         return fail_program(reterr, err, "an eBPF map");
     io->hooks_taken = cfg->hooks;

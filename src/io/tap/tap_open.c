@@ -31,10 +31,8 @@ static int
 check_config(const struct nsp_io_config *cfg,
              const struct nsp_tap_config *device, struct nsp_diag *reterr)
 {
-    int result = nsp_device_check_config(cfg, reterr);
+    int result = nsp_device_check_config(cfg, device->hang_ms, reterr);
 
-    if (result == NSP_OK)
-        result = nsp_device_check_hang(device->hang_ms, reterr);
     if (result != NSP_OK)
         return result;
     if (cfg->hooks & ~(uint32_t)(NSP_HOOK_INPUT | NSP_HOOK_OUTPUT))
