@@ -73,22 +73,55 @@ request_begin(struct nsp_rtnl *rtnl, uint16_t type, uint16_t flags)
     return message;
 }
 
-/* Sends a request that asks for NLM_F_ACK and returns the kernel's answer. */
+/* A request about the device of 'ifindex', or without one about others. */
+static struct nlmsghdr *
+request_begin_link(struct nsp_rtnl *rtnl, uint16_t type, uint16_t flags,
+                   int ifindex)
+{
+    struct nlmsghdr *message = request_begin(rtnl, type, flags);
+    struct ifinfomsg *link = mnl_nlmsg_put_extra_header(message, sizeof *link);
+
+    link->ifi_family = AF_UNSPEC;
+    link->ifi_index = ifindex;
+    return message;
+}
+
+/* Waits for answers and notifications and hands each to 'note'. */
 static int
-request_finish(struct nsp_rtnl *rtnl, const struct nlmsghdr *message)
+receive(struct nsp_rtnl *rtnl, mnl_cb_t note, void *context)
 {
     ssize_t n;
+
+    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
+    if (n < 0)
+        return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    n = mnl_cb_run(rtnl->answer, (size_t)n, 0, 0, note, context);
+    return n < 0 ? -errno : (int)n;
+}
+
+/* Reads the answer to 'message', all parts of it, and hands each to 'note'. */
+static int
+request_and_read(struct nsp_rtnl *rtnl, const struct nlmsghdr *message,
+                 mnl_cb_t note, void *context)
+{
+    bool parts = (message->nlmsg_flags & NLM_F_DUMP) != 0;
+    int r;
 
     if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
         return -errno;
 
-    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
-    if (n < 0)
-        return -errno;
-    if (mnl_cb_run(rtnl->answer, (size_t)n, rtnl->seq,
-                   mnl_socket_get_portid(rtnl->sock), NULL, NULL) < 0)
-        return -errno;
-    return 0;
+    /* A dump ends with a message that stops the callback's run. */
+    do
+        r = receive(rtnl, note, context);
+    while (r == MNL_CB_OK && parts);
+    return r < 0 ? r : 0;
+}
+
+/* Sends a request that asks for NLM_F_ACK and returns the kernel's answer. */
+static int
+request_finish(struct nsp_rtnl *rtnl, const struct nlmsghdr *message)
+{
+    return request_and_read(rtnl, message, NULL, NULL);
 }
 
 int
@@ -97,12 +130,9 @@ nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
 {
     struct nlmsghdr *message;
     struct nlattr *info, *data, *peer;
-    struct ifinfomsg *link;
 
-    message =
-        request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
+    message = request_begin_link(rtnl, RTM_NEWLINK,
+                                 NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, 0);
     mnl_attr_put_strz(message, IFLA_IFNAME, name);
     mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
 
@@ -110,7 +140,7 @@ nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
     mnl_attr_put_strz(message, IFLA_INFO_KIND, "veth");
     data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
     peer = mnl_attr_nest_start(message, VETH_INFO_PEER);
-    mnl_nlmsg_put_extra_header(message, sizeof *link);
+    mnl_nlmsg_put_extra_header(message, sizeof(struct ifinfomsg));
     mnl_attr_put_strz(message, IFLA_IFNAME, peer_name);
     mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
     mnl_attr_put_u32(message, IFLA_NET_NS_FD, (uint32_t)peer_netns_fd);
@@ -120,37 +150,33 @@ nsp_rtnl_add_veth(struct nsp_rtnl *rtnl, const char *name,
     return request_finish(rtnl, message);
 }
 
+static int
+note_index(const struct nlmsghdr *message, void *context)
+{
+    const struct ifinfomsg *link = mnl_nlmsg_get_payload(message);
+    int *ifindex = context;
+
+    if (message->nlmsg_type == RTM_NEWLINK)
+        *ifindex = link->ifi_index;
+    return MNL_CB_OK;
+}
+
 /* The index of device 'name', asked over the handle's own socket: the thread
  * may be in another namespace than the handle by now. */
 static int
 find_link(struct nsp_rtnl *rtnl, const char *name, int *ret_ifindex)
 {
-    const struct nlmsghdr *answer = (const struct nlmsghdr *)rtnl->answer;
-    struct nlmsghdr *message;
-    const struct ifinfomsg *found;
-    struct ifinfomsg *link;
-    ssize_t n;
+    struct nlmsghdr *message = request_begin_link(rtnl, RTM_GETLINK, 0, 0);
+    int ifindex = 0;
+    int r;
 
-    message = request_begin(rtnl, RTM_GETLINK, 0);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
     mnl_attr_put_strz(message, IFLA_IFNAME, name);
-    if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
-        return -errno;
-
-    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
-    if (n < 0)
-        return -errno;
-    if (!mnl_nlmsg_ok(answer, (int)n))
-        return -EBADMSG;
-    if (answer->nlmsg_type != RTM_NEWLINK) {
-        if (mnl_cb_run(rtnl->answer, (size_t)n, rtnl->seq,
-                       mnl_socket_get_portid(rtnl->sock), NULL, NULL) < 0)
-            return -errno;
+    r = request_and_read(rtnl, message, note_index, &ifindex);
+    if (r < 0)
+        return r;
+    if (ifindex == 0)
         return -ENODEV;
-    }
-    found = mnl_nlmsg_get_payload(answer);
-    *ret_ifindex = found->ifi_index;
+    *ret_ifindex = ifindex;
     return 0;
 }
 
@@ -166,10 +192,8 @@ nsp_rtnl_set_up(struct nsp_rtnl *rtnl, const char *name)
     if (r < 0)
         return r;
 
-    message = request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
-    link->ifi_index = ifindex;
+    message = request_begin_link(rtnl, RTM_NEWLINK, NLM_F_ACK, ifindex);
+    link = mnl_nlmsg_get_payload(message);
     link->ifi_flags = IFF_UP;
     link->ifi_change = IFF_UP;
     return request_finish(rtnl, message);
@@ -179,7 +203,6 @@ int
 nsp_rtnl_set_mtu(struct nsp_rtnl *rtnl, const char *name, uint32_t mtu_bytes)
 {
     struct nlmsghdr *message;
-    struct ifinfomsg *link;
     int ifindex;
     int r;
 
@@ -187,10 +210,7 @@ nsp_rtnl_set_mtu(struct nsp_rtnl *rtnl, const char *name, uint32_t mtu_bytes)
     if (r < 0)
         return r;
 
-    message = request_begin(rtnl, RTM_NEWLINK, NLM_F_ACK);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
-    link->ifi_index = ifindex;
+    message = request_begin_link(rtnl, RTM_NEWLINK, NLM_F_ACK, ifindex);
     mnl_attr_put_u32(message, IFLA_MTU, mtu_bytes);
     return request_finish(rtnl, message);
 }
@@ -206,19 +226,6 @@ request_and_follow(struct nsp_rtnl *rtnl, const struct nlmsghdr *message,
         mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
         return -errno;
     return 0;
-}
-
-/* Waits for answers and notifications and hands each to 'note'. */
-static int
-receive(struct nsp_rtnl *rtnl, mnl_cb_t note, void *context)
-{
-    ssize_t n;
-
-    n = mnl_socket_recvfrom(rtnl->sock, rtnl->answer, sizeof rtnl->answer);
-    if (n < 0)
-        return errno == EAGAIN ? -ETIMEDOUT : -errno;
-    n = mnl_cb_run(rtnl->answer, (size_t)n, 0, 0, note, context);
-    return n < 0 ? -errno : (int)n;
 }
 
 struct running_wait {
@@ -243,17 +250,13 @@ nsp_rtnl_wait_running(struct nsp_rtnl *rtnl, const char *name)
 {
     struct running_wait wait = { 0 };
     struct nlmsghdr *message;
-    struct ifinfomsg *link;
     int r;
 
     r = find_link(rtnl, name, &wait.ifindex);
     if (r < 0)
         return r;
 
-    message = request_begin(rtnl, RTM_GETLINK, 0);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
-    link->ifi_index = wait.ifindex;
+    message = request_begin_link(rtnl, RTM_GETLINK, 0, wait.ifindex);
     r = request_and_follow(rtnl, message, RTNLGRP_LINK);
     while (r >= 0 && !wait.running)
         r = receive(rtnl, note_running, &wait);
@@ -382,24 +385,6 @@ nsp_rtnl_del_default_route(struct nsp_rtnl *rtnl, int family,
     return change_default_route(rtnl, RTM_DELROUTE, 0, family, gateway);
 }
 
-/* Reads the answer to 'message', all parts of it, and hands each to 'note'. */
-static int
-request_and_read(struct nsp_rtnl *rtnl, const struct nlmsghdr *message,
-                 mnl_cb_t note, void *context)
-{
-    bool parts = (message->nlmsg_flags & NLM_F_DUMP) != 0;
-    int r;
-
-    if (mnl_socket_sendto(rtnl->sock, message, message->nlmsg_len) < 0)
-        return -errno;
-
-    /* A dump ends with a message that stops the callback's run. */
-    do
-        r = receive(rtnl, note, context);
-    while (r == MNL_CB_OK && parts);
-    return r < 0 ? r : 0;
-}
-
 static uint32_t
 number_of(const struct nlattr *attribute)
 {
@@ -505,11 +490,8 @@ nsp_rtnl_read_links(struct nsp_rtnl *rtnl, nsp_rtnl_link_fn *tell,
                     void *context)
 {
     struct link_reading reading = { .tell = tell, .context = context };
-    struct nlmsghdr *message;
-    struct ifinfomsg *link;
 
-    message = request_begin(rtnl, RTM_GETLINK, NLM_F_DUMP);
-    link = mnl_nlmsg_put_extra_header(message, sizeof *link);
-    link->ifi_family = AF_UNSPEC;
-    return request_and_read(rtnl, message, note_link, &reading);
+    return request_and_read(
+        rtnl, request_begin_link(rtnl, RTM_GETLINK, NLM_F_DUMP, 0), note_link,
+        &reading);
 }
