@@ -20,7 +20,7 @@ struct nsp_lab *lab;
 static struct nsp_diag lab_diag;
 
 /* What the running test has opened. */
-#define OPEN_MAX 8
+#define OPEN_MAX 80
 static struct nsp_io *open_ios[OPEN_MAX];
 static int open_fds[OPEN_MAX];
 static int open_fd_count;
