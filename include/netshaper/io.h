@@ -126,7 +126,7 @@ struct nsp_offload_rule {
     struct nsp_offload_bucket bucket; /* Of a rule that polices. */
 };
 
-#define NSP_OFFLOAD_RULES_MAX  64u
+#define NSP_OFFLOAD_RULES_MAX  65u /* 64 of a policy, and what they spare. */
 #define NSP_OFFLOAD_COUNTS_MAX 8u  /* Rules that count, */
 #define NSP_OFFLOAD_LIMITS_MAX 16u /* and that police. */
 

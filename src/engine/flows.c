@@ -24,7 +24,7 @@ choose_secret(const struct nsp_config *config, bool virtual_time,
 
 int
 nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
-               const struct nsp_filter *filter, bool virtual_time)
+               const struct nsp_filter *filter, bool virtual_time, bool told)
 {
     struct nsp_flow_config cfg = { .capacity_flows = config->user.max_flows };
     struct nsp_filter_needs needs;
@@ -33,6 +33,7 @@ nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
     nsp_filter_get_needs(filter, &needs);
     flows->filter_reads = needs.flow;
     flows->virtual_time = virtual_time;
+    flows->told = told;
     if (err == 0)
         err = nsp_flow_table_create(&cfg, &config->tables, &flows->table);
     if (err == 0)
@@ -55,6 +56,8 @@ nsp_flows_use(struct nsp_flows *flows, const struct nsp_policy *policy)
 
     if (!flows->table)
         return;
+    if (!flows->told && !nsp_policy_gains_by_flows(policy))
+        plan = NULL;
     flows->caches = plan != NULL;
     flows->reads = flows->filter_reads || nsp_policy_reads_flows(policy);
     flows->tracks =

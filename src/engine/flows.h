@@ -12,6 +12,7 @@ struct nsp_flows {
     struct nsp_flow_cache *cache;
     bool tracks, reads, caches; /* With the policy in force. */
     bool filter_reads;          /* The start filter does. */
+    bool told;                  /* The device is told what the cache finds. */
     bool virtual_time;
 
     /* Of the burst. */
@@ -19,11 +20,11 @@ struct nsp_flows {
     struct nsp_flow_view views[NSP_BURST_MAX];
 };
 
-/* Returns 0, -ENOMEM or another negative errno. 'filter' is the start filter.
- */
+/* Returns 0, -ENOMEM or another negative errno. 'filter' is the start filter;
+ * 'told' says that a device is told of flows. */
 int nsp_flows_init(struct nsp_flows *flows, const struct nsp_config *config,
-                   const struct nsp_filter *filter,
-                   bool virtual_time) NSP_MUSTCHECK;
+                   const struct nsp_filter *filter, bool virtual_time,
+                   bool told) NSP_MUSTCHECK;
 void nsp_flows_fini(struct nsp_flows *flows);
 
 /* Takes up the policy in force. */

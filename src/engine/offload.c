@@ -9,6 +9,9 @@
 /* Rules to be asked about that are worth their time in the kernel. */
 #define ASKED_MAX 16u
 
+/* One of the list is about what all others spare. */
+#define CHOSEN_MAX (NSP_OFFLOAD_RULES_MAX - 1)
+
 /* --- Choosing ------------------------------------------------------------- */
 
 bool
@@ -70,7 +73,7 @@ drops_sparingly(const struct nsp_policy *policy)
 }
 
 struct chosen {
-    uint32_t asked, counting, policing;
+    uint32_t count, asked, counting, policing;
     bool buckets;
 };
 
@@ -95,7 +98,7 @@ add_rule(struct nsp_offload_list *list, struct chosen *chosen,
     chosen->asked += does == NSP_OFFLOAD_ASK;
     chosen->counting += does == NSP_OFFLOAD_COUNT;
     chosen->policing += does == NSP_OFFLOAD_POLICE;
-    if (list->count == NSP_OFFLOAD_RULES_MAX || chosen->asked > ASKED_MAX ||
+    if (chosen->count++ == CHOSEN_MAX || chosen->asked > ASKED_MAX ||
         chosen->counting > NSP_OFFLOAD_COUNTS_MAX ||
         chosen->policing > NSP_OFFLOAD_LIMITS_MAX)
         return false;

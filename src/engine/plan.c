@@ -266,6 +266,16 @@ plan_bytes(const struct nsp_config *config, const struct nsp_filter *filter,
     plan->io.superpackets = !per_packet && !plan->edits;
 }
 
+static bool
+is_told_of_flows(const struct nsp_config *config, const struct nsp_plan *plan)
+{
+    bool told = !config->is_host && config->ops->offload_flows;
+
+    for (uint32_t i = 0; config->is_host && i < plan->host.part_count; i++)
+        told |= plan->host.parts[i].ops->offload_flows != NULL;
+    return told && !config->user.callback && !config->user.no_offload;
+}
+
 /* Room that a later policy may need is taken now. */
 static void
 make_room_for_any(const struct nsp_config *config, struct nsp_plan *plan)
@@ -356,8 +366,10 @@ nsp_plan_make(const struct nsp_config *config, const struct nsp_filter *filter,
     if (result != NSP_OK)
         return result;
     plan_bytes(config, filter, policy, &plan);
+    plan.told = is_told_of_flows(config, &plan);
     plan.flows = reads_flows(filter) || nsp_policy_reads_flows(policy) ||
-                 nsp_policy_flow_plan(policy) ||
+                 nsp_policy_gains_by_flows(policy) ||
+                 (plan.told && nsp_policy_flow_plan(policy)) ||
                  ((config->ops->caps & NSP_IO_VIRTUAL_TIME) != 0 &&
                   nsp_policy_needs(policy, NSP_NEED_DRAW));
     if (config->user.policy_may_change)

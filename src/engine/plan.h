@@ -13,6 +13,7 @@ struct nsp_plan {
     bool holds;        /* Packets may have to wait. */
     bool edits;        /* Packets may be changed. */
     bool flows;        /* Flows are tracked. */
+    bool told;         /* The device decides flows that it is told of. */
     bool copies;       /* Packets may be copied. */
     bool reports;      /* Rules may log or capture. */
     uint32_t holdable; /* Set of enum nsp_hook. */

@@ -490,7 +490,8 @@ nsp_worker_init(struct nsp_worker *w, const struct nsp_plan *plan)
     if (err == 0 && plan->copies)
         err = nsp_copies_init(&w->copies, copies_max(w->config), allocator);
     if (err == 0 && plan->flows)
-        err = nsp_flows_init(&w->flows, w->config, w->filter, w->virtual_time);
+        err = nsp_flows_init(&w->flows, w->config, w->filter, w->virtual_time,
+                             plan->told);
     return err;
 }
 

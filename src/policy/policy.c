@@ -15,8 +15,12 @@
 /* Up to so many rules, running each filter over a burst is as fast. */
 #define WALK_RULES_MAX 4u
 
-/* From so many rules on, a look at the flow costs less than the classifier. */
-#define FLOW_PLAN_RULES_MIN 256u
+/* From so many rules on, a device may be told of flows, as it gets no more than
+ * 64 rules, */
+#define FLOW_PLAN_RULES_MIN 65u
+
+/* and a look at the flow costs less than the classifier. */
+#define FLOW_LOOK_RULES_MIN 256u
 
 static_assert(NSP_RULES_MAX <= NSP_CLASSIFIER_CUBES_MAX,
               "the classifier takes fewer rules");
@@ -457,6 +461,12 @@ const struct nsp_flow_plan *
 nsp_policy_flow_plan(const struct nsp_policy *policy)
 {
     return policy->flow_plan;
+}
+
+bool
+nsp_policy_gains_by_flows(const struct nsp_policy *policy)
+{
+    return policy->rule_count >= FLOW_LOOK_RULES_MIN;
 }
 
 uint8_t

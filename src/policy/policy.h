@@ -101,9 +101,12 @@ struct nsp_policy_flows {
     uint64_t now_ns;
 };
 
-/* What caches are to use; NULL where they would save nothing. */
+/* What caches are to use; NULL where rules are few. */
 const struct nsp_flow_plan *nsp_policy_flow_plan(
     const struct nsp_policy *policy);
+
+/* Whether caches save time, even if no device is told what they find. */
+bool nsp_policy_gains_by_flows(const struct nsp_policy *policy);
 
 /* Which enum nsp_essential some rule spares: a bit each. */
 uint8_t nsp_policy_spared(const struct nsp_policy *policy);

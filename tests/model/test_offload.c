@@ -307,7 +307,7 @@ TEST(a_bucket_goes_with_the_name_of_its_rule)
 
 /* --- Flows ---------------------------------------------------------------- */
 
-#define MANY 300u
+#define MANY 70u
 
 /* Rules of other ports, and at the end those of a test. */
 static struct nsp_policy_spec

@@ -138,10 +138,20 @@ TEST(a_long_list_is_cut_and_incomplete)
     for (uint32_t i = 0; i < 100; i++)
         rules[i].match = "udp.DstPort == 1";
     choose(rules, 100, "true", &list);
-    CHECK_EQ(list.count, NSP_OFFLOAD_RULES_MAX);
+    CHECK_EQ(list.count, NSP_OFFLOAD_RULES_MAX - 1);
     CHECK(!list.complete);
+    choose(rules, NSP_OFFLOAD_RULES_MAX - 1, "true", &list);
+    CHECK(list.complete);
     for (uint32_t i = 0; i < 100; i++)
-        rules[i].go_on = i < 20;
+        rules[i].action = NSP_ACTION_DROP;
+    choose(rules, 100, "true", &list);
+    CHECK_EQ(list.count, NSP_OFFLOAD_RULES_MAX); /* And what they spare. */
+    CHECK(!list.complete);
+    choose(rules, NSP_OFFLOAD_RULES_MAX - 1, "true", &list);
+    CHECK(list.complete);
+    for (uint32_t i = 0; i < 100; i++)
+        rules[i] =
+            (struct nsp_rule){ .match = "udp.DstPort == 1", .go_on = i < 20 };
     choose(rules, 100, "true", &list);
     CHECK_EQ(list.count, 0); /* Too many count before any decides. */
     CHECK(!list.complete);
@@ -194,7 +204,7 @@ TEST(flows_are_for_what_the_kernel_was_not_given)
 {
     static const struct nsp_rule reads = { .match = "flow.Packets > 3" };
     static const struct nsp_rule all = { .action = NSP_ACTION_DROP };
-    static struct nsp_rule many[300];
+    static struct nsp_rule many[NSP_OFFLOAD_RULES_MAX];
     struct nsp_offload_list list;
 
     for (uint32_t i = 0; i < COUNT(many); i++)
@@ -208,6 +218,8 @@ TEST(flows_are_for_what_the_kernel_was_not_given)
     many[COUNT(many) - 1] = all;
     choose(many, COUNT(many), "true", &list);
     CHECK(list.flows);
+    choose(many + 1, COUNT(many) - 1, "true", &list);
+    CHECK(!list.flows);
 }
 
 TEST_MAIN(
