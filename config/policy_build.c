@@ -431,82 +431,10 @@ nsp_policy_rebuild(struct nsp_policy_builder *b)
 
 /* --- All ----------------------------------------------------------------- */
 
-static void
-build_bridge(struct nsp_policy_builder *b)
-{
-    const struct nsp_doc_intercept *doc = &b->doc->intercept;
-    const struct nsp_yaml_node *value = nsp_yaml_find(doc->at.node, "bridge");
-    const char *const *names = doc->bridge.items;
-
-    if (nsp_yaml_find(doc->at.node, "on")) {
-        nsp_keys_complain_at(&b->keys, &doc->at, "bridge", "contradiction",
-                             "a bridge takes what it forwards, and nothing "
-                             "else: leave one of the two out",
-                             "'bridge' and 'on' exclude each other");
-        return;
-    }
-    if (doc->bridge.count < 2) {
-        if (value->count > 2)
-            return; /* Complained of already. */
-        nsp_keys_complain_at(&b->keys, &doc->at, "bridge", "out-of-range",
-                             "write the two interfaces: [eth0, eth1]",
-                             "a bridge joins two interfaces");
-        return;
-    }
-    b->file->bridge[0] = names[0];
-    b->file->bridge[1] = names[1];
-    b->file->hooks = NSP_HOOK_FORWARD;
-}
-
-static void
-build_tap(struct nsp_policy_builder *b)
-{
-    const struct nsp_doc_intercept *doc = &b->doc->intercept;
-    const char *const *names = doc->tap.items;
-
-    if (nsp_yaml_find(doc->at.node, "on") ||
-        nsp_yaml_find(doc->at.node, "bridge")) {
-        nsp_keys_complain_at(&b->keys, &doc->at, "tap", "contradiction",
-                             "a TAP takes what comes in and leaves: leave the "
-                             "others out",
-                             "'tap' excludes 'on' and 'bridge'");
-        return;
-    }
-    b->file->tap = true;
-    if (doc->tap.count == 1 && strcmp(names[0], "all") == 0)
-        return;
-    b->file->interfaces = names;
-    b->file->interface_count = doc->tap.count;
-}
-
-static void
-build_intercept(struct nsp_policy_builder *b)
-{
-    const struct nsp_doc_intercept *doc = &b->doc->intercept;
-    const uint64_t *hooks = doc->on.items;
-
-    for (uint32_t i = 0; i < doc->on.count; i++)
-        b->file->hooks |= (uint32_t)hooks[i];
-    if (doc->at.node && nsp_yaml_find(doc->at.node, "tap"))
-        build_tap(b);
-    else if (doc->at.node && nsp_yaml_find(doc->at.node, "bridge"))
-        build_bridge(b);
-    else if (doc->at.node && !nsp_yaml_find(doc->at.node, "on"))
-        nsp_keys_complain_at(&b->keys, &doc->at, NULL, "missing-key",
-                             "write 'on: host', or input, output, forward; or "
-                             "'bridge: [eth0, eth1]', or 'tap: all'",
-                             "intercept needs 'on', 'bridge' or 'tap'");
-    if (b->file->hooks == 0)
-        b->file->hooks = NSP_HOOK_INPUT | NSP_HOOK_OUTPUT;
-    b->file->layer = b->file->hooks == NSP_HOOK_FORWARD
-                         ? NSP_LAYER_NETWORK_FORWARD
-                         : NSP_LAYER_NETWORK;
-}
-
 void
 nsp_policy_build(struct nsp_policy_builder *b)
 {
-    build_intercept(b);
+    nsp_policy_build_intercept(b);
     nsp_policy_build_sets(b);
     build_classes(b);
     build_impairments(b);

@@ -76,6 +76,7 @@ void nsp_policy_check_places(struct nsp_policy_builder *b);
 void nsp_policy_build(struct nsp_policy_builder *b);
 
 /* Its parts. */
+void nsp_policy_build_intercept(struct nsp_policy_builder *b);
 void nsp_policy_check_rule(struct nsp_policy_builder *b,
                            const struct nsp_doc_rule *doc);
 /* That a rule with two directions may be where packets have none. */
