@@ -509,3 +509,14 @@ const struct nsp_map nsp_way_map = { .name = "a direction",
                                      .keys = way_keys,
                                      .aliases = nsp_effect_aliases,
                                      .bytes = sizeof(struct nsp_doc_way) };
+
+static const struct nsp_reserved_key step_keys[] = {
+    { "enabled", "write it beside the rule's name, without 'set'" },
+    { NULL, NULL },
+};
+const struct nsp_map nsp_step_values_map = { .name = "a set of values",
+                                             .keys = way_keys,
+                                             .aliases = nsp_effect_aliases,
+                                             .outer = step_keys,
+                                             .bytes =
+                                                 sizeof(struct nsp_doc_way) };

@@ -104,6 +104,7 @@ complain_key(struct nsp_key_reader *r, const struct nsp_map *map,
              const struct nsp_yaml_node *node)
 {
     const struct nsp_reserved_key *reserved = map->reserved;
+    const struct nsp_reserved_key *outer = map->outer;
     char hint[128] = "see nsp-policy(5) for the keys";
     const char *meant;
 
@@ -118,6 +119,9 @@ complain_key(struct nsp_key_reader *r, const struct nsp_map *map,
     meant = key_meant(map, node->text);
     if (meant)
         snprintf(hint, sizeof hint, "did you mean %s?", meant);
+    for (; outer && outer->name; outer++)
+        if (strcmp(outer->name, node->text) == 0)
+            snprintf(hint, sizeof hint, "%s", outer->why);
     nsp_keys_complain(r, node, 0, "unknown-key", hint, "%s has no key '%.64s'",
                       map->name, node->text);
     return false;

@@ -100,6 +100,8 @@ struct nsp_map {
     const struct nsp_alias *misnomers;       /* The same: names that are not
                                               * taken, for which people write
                                               * the key. */
+    const struct nsp_reserved_key *outer;    /* The same: keys of the mapping
+                                              * that this is in, and a hint. */
     size_t bytes;
 
     /* On the command line, a word of the key 'choice' may stand before a value:

@@ -301,6 +301,7 @@ extern const struct nsp_map nsp_flap_map, nsp_cutoff_map, nsp_mtu_map;
 extern const struct nsp_map nsp_tcp_window_map, nsp_tcp_reset_map;
 extern const struct nsp_map nsp_step_map, nsp_scenario_map;
 extern const struct nsp_map nsp_way_map, nsp_profile_map, nsp_profile_use_map;
+extern const struct nsp_map nsp_step_values_map; /* Of ways, too. */
 
 /* Which keys each model of loss has. */
 struct nsp_doc_model_keys {

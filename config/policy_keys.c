@@ -295,10 +295,10 @@ static const struct nsp_key step_keys[] = {
     { "enabled", NSP_MEMBER(nsp_doc_step, enabled), .type = &nsp_value_bool,
       .otherwise = "as the rule says",
       .doc = "Whether the rule matches anything meanwhile" },
-    { "from", NSP_MEMBER(nsp_doc_step, from), .map = &nsp_way_map,
+    { "from", NSP_MEMBER(nsp_doc_step, from), .map = &nsp_step_values_map,
       .otherwise = "as they are then",
       .doc = "Values from which those of 'set' are reached" },
-    { "set", NSP_MEMBER(nsp_doc_step, set), .map = &nsp_way_map,
+    { "set", NSP_MEMBER(nsp_doc_step, set), .map = &nsp_step_values_map,
       .doc = "What takes the place of the same keys of the rule, class or "
              "impairment" },
     { .name = NULL },

@@ -256,7 +256,9 @@ check_rule(struct nsp_policy_builder *b, const struct nsp_doc_step *step,
                                  "the rule has the %s %.64s",
                                  of_link ? "class" : "impairment", other);
     }
-    if (rule->action != NSP_ACTION_PASS && step->set.at.node)
+    /* Of keys that it has not, the reader has complained. */
+    if (rule->action != NSP_ACTION_PASS && step->set.at.node &&
+        (step->set.at.given != 0 || step->set.at.node->count == 0))
         complain_step(b, step, "set", "contradiction",
                       "it can only be 'enabled' or not",
                       "the rule lets nothing pass");
