@@ -311,42 +311,48 @@ place_rules(struct nsp_explain *e, const struct nsp_engine_config *cfg)
     return done;
 }
 
-/* Fills in e->hidden: a rule that is not always in force hides none. Returns
- * false without memory. */
+/* Fills in e->hidden, of 'rules'. Returns false without memory. */
 static bool
-find_hidden(struct nsp_explain *e)
+find_hidden(struct nsp_explain *e, const struct nsp_rule *rules)
 {
     struct nsp_policy_spec spec = e->file->spec;
-    struct nsp_rule *rules = calloc(spec.rule_count + 1u, sizeof *rules);
-    bool done;
 
     e->hidden = calloc(spec.rule_count + 1u, sizeof *e->hidden);
-    done = rules && e->hidden;
-    for (uint32_t i = 0; done && i < spec.rule_count; i++) {
-        const struct nsp_policy_note *note = &e->file->notes[i];
-
-        rules[i] = e->file->rules[i];
-        rules[i].disabled =
-            !note->enabled || !nsp_schedule_is_always(&note->when);
-    }
     spec.rules = rules;
-    if (done)
+    if (e->hidden)
         nsp_policy_find_hidden(&spec, e->file->filters, e->hidden);
-    free(rules);
-    return done;
+    return e->hidden != NULL;
+}
+
+/* A rule that is not always in force hides none. NULL without memory. */
+static struct nsp_rule *
+lasting_rules(const struct nsp_policy_file *file)
+{
+    uint32_t count = file->spec.rule_count;
+    struct nsp_rule *rules = calloc(count + 1u, sizeof *rules);
+
+    for (uint32_t i = 0; rules && i < count; i++) {
+        rules[i] = file->rules[i];
+        rules[i].disabled = !file->notes[i].always;
+    }
+    return rules;
 }
 
 static void
 find_places(struct nsp_explain *e, struct nsp_diag *ret_refused)
 {
     const struct nsp_engine_config cfg = nsp_policy_file_engine(e->file);
+    struct nsp_engine_config lasting = cfg;
+    struct nsp_rule *rules = lasting_rules(e->file);
 
+    lasting.policy.rules = rules;
     ret_refused->text[0] = '\0';
-    if (nsp_engine_place(&cfg, "true", e->places.list, &e->places.count,
-                         ret_refused) != NSP_OK)
+    if (!rules || nsp_engine_place(&lasting, "true", e->places.list,
+                                   &e->places.count, ret_refused) != NSP_OK)
         e->places.count = 0;
-    e->failed =
-        !find_hidden(e) || (e->places.count > 0 && !place_rules(e, &cfg));
+    e->failed = !rules || !find_hidden(e, rules) ||
+                (e->places.count > 0 && !place_rules(e, &cfg));
+    free(rules);
 }
 
 static void

@@ -443,4 +443,5 @@ nsp_policy_build(struct nsp_policy_builder *b)
     b->file->spec.filters = &b->file->filter_options;
     b->file->doc = b->doc;
     nsp_policy_build_scenario(b);
+    nsp_policy_note_always(b);
 }

@@ -32,6 +32,7 @@ struct nsp_policy_note {
     const char *file;         /* Where the rule is written, */
     uint32_t line;            /* from 1; "" and 0: the file's default. */
     bool enabled;             /* As written. */
+    bool always;              /* And no schedule or scenario ends that. */
     struct nsp_schedule when;
 };
 

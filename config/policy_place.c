@@ -155,13 +155,19 @@ nsp_policy_check_places(struct nsp_policy_builder *b)
 {
     const struct nsp_engine_config cfg = nsp_policy_file_engine(b->file);
     const struct nsp_doc_rule *rules = b->doc->rules.items;
+    struct nsp_policy_file *file = b->file;
     struct nsp_placement places[NSP_PLACEMENTS_MAX];
     struct nsp_diag diag;
     uint32_t count, place;
+    int result;
 
-    if (nsp_engine_place(&cfg, "true", places, &count, &diag) !=
-            NSP_NOT_POSSIBLE ||
-        diag.rule == 0)
+    /* A rule that is not always there keeps no packets from others. */
+    for (uint32_t i = 0; i < file->spec.rule_count; i++)
+        file->rules[i].disabled = !file->notes[i].always;
+    result = nsp_engine_place(&cfg, "true", places, &count, &diag);
+    for (uint32_t i = 0; i < file->spec.rule_count; i++)
+        file->rules[i].disabled = !file->notes[i].enabled;
+    if (result != NSP_NOT_POSSIBLE || diag.rule == 0)
         return;
     place = b->doc_of[diag.rule - 1];
     if (place < b->doc->rules.count)

@@ -167,6 +167,35 @@ nsp_policy_step_enabled(struct nsp_policy_builder *b, const char *name,
     return enabled;
 }
 
+/* Whether some step takes the rule 'name' out of force. */
+static bool
+may_disable(const struct nsp_policy_builder *b, const char *name)
+{
+    for (uint32_t i = 0; name && i < b->doc->scenario.steps.count; i++) {
+        const struct nsp_doc_step *step = &step_docs(b)[i];
+
+        if (step->rule && strcmp(step->rule, name) == 0 && !step->enabled &&
+            nsp_keys_given(&nsp_step_map, &step->at, "enabled"))
+            return true;
+    }
+    return false;
+}
+
+void
+nsp_policy_note_always(struct nsp_policy_builder *b)
+{
+    const struct nsp_doc_rule *docs = b->doc->rules.items;
+
+    for (uint32_t i = 0; i < b->file->spec.rule_count; i++) {
+        uint32_t place = b->doc_of[i];
+        struct nsp_policy_note *note = &b->file->notes[i];
+
+        note->always =
+            note->enabled && nsp_schedule_is_always(&note->when) &&
+            (place >= b->doc->rules.count || !may_disable(b, docs[place].name));
+    }
+}
+
 /* --- What is written -------------------------------------------------------
  */
 

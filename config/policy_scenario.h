@@ -19,6 +19,9 @@ void nsp_policy_join_steps(struct nsp_policy_builder *b,
 bool nsp_policy_step_enabled(struct nsp_policy_builder *b, const char *name,
                              bool enabled);
 
+/* Notes which rules are always in force. */
+void nsp_policy_note_always(struct nsp_policy_builder *b);
+
 /* Builds links and effects of what steps change anew, for the builder's time
  * and in its store. */
 void nsp_policy_rebuild(struct nsp_policy_builder *b);

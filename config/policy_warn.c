@@ -150,8 +150,7 @@ warn_rules(struct nsp_policy_builder *b)
     }
     /* A rule that is not always there hides nothing. */
     for (uint32_t i = 0; i < count; i++)
-        file->rules[i].disabled = !file->notes[i].enabled ||
-                                  !nsp_schedule_is_always(&file->notes[i].when);
+        file->rules[i].disabled = !file->notes[i].always;
     nsp_policy_find_hidden(&file->spec, file->filters, hidden);
     for (uint32_t i = 0; i < count; i++) {
         file->rules[i].disabled = !file->notes[i].enabled;

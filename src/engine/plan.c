@@ -128,18 +128,21 @@ refuse_mark(const struct nsp_policy_rule *rule, const char *device,
         rule->name, hook, device);
 }
 
-/* Checks what 'rule' asks of the device at hook 'h', where packets are
+/* Checks what rule 'index' asks of the device at hook 'h', where packets are
  * taken. */
 static int
-check_rule(const struct nsp_config *config, const struct nsp_policy_rule *rule,
-           size_t h, struct nsp_plan *plan, struct nsp_diag *reterr)
+check_rule(const struct nsp_config *config, const struct nsp_policy *policy,
+           uint32_t index, size_t h, struct nsp_plan *plan,
+           struct nsp_diag *reterr)
 {
+    const struct nsp_policy_rule *rule = nsp_policy_get_rule(policy, index);
     const struct nsp_io_ops *ops = ops_at(config, plan, hooks[h].hook);
 
     if ((rule->edits.which & NSP_EDIT_MARK) != 0 &&
         (ops->caps & NSP_IO_HOOKS) != 0 &&
         (ops->caps & NSP_IO_SETS_MARKS) == 0 &&
-        nsp_policy_rule_may_match(rule, hooks[h].direction))
+        nsp_policy_rule_may_match(rule, hooks[h].direction) &&
+        !nsp_policy_hides(policy, index))
         return refuse_mark(rule, ops->name, hooks[h].name, reterr);
     if (!nsp_policy_rule_holds(rule, hooks[h].direction))
         return NSP_OK;
@@ -167,8 +170,7 @@ plan_rules(const struct nsp_config *config, const struct nsp_policy *policy,
     for (uint32_t r = 0; r < nsp_policy_rule_count(policy); r++) {
         for (size_t h = 0; h < NSP_ARRAY_LEN(hooks) && result == NSP_OK; h++)
             if (!tapped || (plan->io.hooks & (uint32_t)hooks[h].hook) != 0)
-                result = check_rule(config, nsp_policy_get_rule(policy, r), h,
-                                    plan, reterr);
+                result = check_rule(config, policy, r, h, plan, reterr);
         if (result != NSP_OK) {
             if (reterr)
                 reterr->rule = r + 1;

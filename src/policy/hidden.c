@@ -1,6 +1,7 @@
 #include "filter/compile.h"
 #include "netshaper/explain.h"
 #include "policy/cubes.h"
+#include "policy/policy_state.h"
 
 /* Of the product walk: a second or so. */
 #define STEPS_MAX UINT64_C(20000000)
@@ -221,9 +222,11 @@ is_hidden(struct search *s, uint32_t rule)
     return all;
 }
 
+/* Of the rules from 'first' on that nothing was found for. */
 static void
 find_hidden_by_several(const struct nsp_policy_spec *spec,
-                       struct nsp_filter *const filters[], uint32_t ret[])
+                       struct nsp_filter *const filters[], uint32_t first,
+                       uint32_t ret[])
 {
     struct search s = { .spec = spec };
 
@@ -233,12 +236,24 @@ find_hidden_by_several(const struct nsp_policy_spec *spec,
     if (s.cubes)
         make_cubes(&s, filters);
     s.maker.steps = 0;
-    for (uint32_t i = 0; s.cubes && i < spec->rule_count; i++)
+    for (uint32_t i = first; s.cubes && i < spec->rule_count; i++)
         if (filters[i] && ret[i] == NSP_HIDDEN_BY_NONE && !s.maker.failed &&
             is_hidden(&s, i))
             ret[i] = NSP_HIDDEN_BY_SEVERAL;
     nsp_release(&nsp_libc_allocator, s.cubes);
     nsp_arena_fini(&s.maker.arena);
+}
+
+/* The first rule that alone decides all packets of rule 'index'. */
+static uint32_t
+find_one(const struct nsp_policy_spec *spec, struct nsp_filter *const filters[],
+         uint32_t index, uint64_t *steps)
+{
+    for (uint32_t i = 0; i < index; i++)
+        if (can_hide(&spec->rules[index], &spec->rules[i]) &&
+            hides(filters[index], filters[i], steps))
+            return i;
+    return NSP_HIDDEN_BY_NONE;
 }
 
 void
@@ -247,12 +262,61 @@ nsp_policy_find_hidden(const struct nsp_policy_spec *spec,
 {
     uint64_t steps = STEPS_MAX;
 
-    for (uint32_t i = 0; i < spec->rule_count; i++) {
-        ret[i] = NSP_HIDDEN_BY_NONE;
-        for (uint32_t j = 0; j < i && ret[i] == NSP_HIDDEN_BY_NONE; j++)
-            if (can_hide(&spec->rules[i], &spec->rules[j]) &&
-                hides(filters[i], filters[j], &steps))
-                ret[i] = j;
+    for (uint32_t i = 0; i < spec->rule_count; i++)
+        ret[i] = find_one(spec, filters, i, &steps);
+    find_hidden_by_several(spec, filters, 0, ret);
+}
+
+/* --- Of a compiled policy ------------------------------------------------- */
+
+/* As much of a spec as the search looks at. */
+struct copy {
+    struct nsp_rule *rules;
+    struct nsp_filter **filters;
+    uint32_t *by;
+};
+
+static bool
+copy_rules(const struct nsp_policy *policy, uint32_t count, struct copy *ret)
+{
+    const struct nsp_allocator *libc = &nsp_libc_allocator;
+
+    *ret = (struct copy){
+        .rules = nsp_alloc(libc, count, sizeof *ret->rules),
+        .filters = nsp_alloc(libc, count, sizeof *ret->filters),
+        .by = nsp_alloc(libc, count, sizeof *ret->by),
+    };
+    if (!ret->rules || !ret->filters || !ret->by)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct nsp_policy_rule *rule = &policy->rules[i];
+
+        ret->rules[i] = (struct nsp_rule){ .disabled = rule->disabled,
+                                           .go_on = rule->go_on,
+                                           .apply = rule->apply };
+        ret->filters[i] = rule->filter;
     }
-    find_hidden_by_several(spec, filters, ret);
+    return true;
+}
+
+bool
+nsp_policy_hides(const struct nsp_policy *policy, uint32_t index)
+{
+    uint64_t steps = STEPS_MAX;
+    struct copy copy;
+    bool hidden = false;
+
+    if (copy_rules(policy, index + 1, &copy)) {
+        const struct nsp_policy_spec spec = { .rules = copy.rules,
+                                              .rule_count = index + 1 };
+
+        copy.by[index] = find_one(&spec, copy.filters, index, &steps);
+        if (copy.by[index] == NSP_HIDDEN_BY_NONE)
+            find_hidden_by_several(&spec, copy.filters, index, copy.by);
+        hidden = copy.by[index] != NSP_HIDDEN_BY_NONE;
+    }
+    nsp_release(&nsp_libc_allocator, copy.rules);
+    nsp_release(&nsp_libc_allocator, copy.filters);
+    nsp_release(&nsp_libc_allocator, copy.by);
+    return hidden;
 }

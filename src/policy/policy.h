@@ -108,6 +108,10 @@ const struct nsp_flow_plan *nsp_policy_flow_plan(
 /* Whether caches save time, even if no device is told what they find. */
 bool nsp_policy_gains_by_flows(const struct nsp_policy *policy);
 
+/* Whether no packet comes to rule 'index', as nsp_policy_find_hidden() tells.
+ * May take a second. */
+bool nsp_policy_hides(const struct nsp_policy *policy, uint32_t index);
+
 /* Which enum nsp_essential some rule spares: a bit each. */
 uint8_t nsp_policy_spared(const struct nsp_policy *policy);
 
