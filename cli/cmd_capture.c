@@ -201,6 +201,7 @@ complete(struct request *r)
     job->file.path = r->values[OPT_WRITE];
     job->file.link =
         (uint8_t)(any ? NSP_LINK_SLL2 : nsp_cli_interface_link(interface));
+    job->file.interface = job->where;
     job->file.comment = r->values[OPT_COMMENT] ? r->values[OPT_COMMENT] : "";
     job->engine.backend = "sniff";
     job->engine.sniff.interface = job->where;

@@ -26,6 +26,9 @@ struct nsp_capture_config {
     const char *path; /* Replaced; "-" is standard output. */
     uint8_t link;     /* enum nsp_link of most packets. tcpdump reads no file
                        * with others besides; Wireshark does. */
+    const char *interface;    /* Where the packets are from, at most
+                               * NSP_CAPTURE_INTERFACE_MAX bytes; NULL: not
+                               * told. */
     uint64_t epoch_offset_ns; /* From the clock of the events to the time since
                                * 1970-01-01 UTC; 0 for those of a capture. */
     const char *comment;   /* Of every packet, at most NSP_CAPTURE_COMMENT_MAX
@@ -36,7 +39,8 @@ struct nsp_capture_config {
     struct nsp_allocator allocator; /* All NULL: the C library's. */
 };
 
-#define NSP_CAPTURE_COMMENT_MAX 1000u
+#define NSP_CAPTURE_COMMENT_MAX   1000u
+#define NSP_CAPTURE_INTERFACE_MAX 63u
 
 /* Starts a file. On success stores it in '*ret' and returns NSP_OK; else
  * NSP_OPEN_FAILED, NSP_INVALID_PARAMETER or NSP_NO_MEMORY. 'reterr' may be NULL

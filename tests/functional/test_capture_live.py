@@ -71,7 +71,8 @@ def count_pkts(*paths):
 
 
 OUT, IN = "0x00000002", "0x00000001"
-PLACE = ["frame.packet_flags_direction", "ip.src", "icmp.type"]
+PLACE = ["frame.packet_flags_direction", "frame.interface_name", "ip.src",
+         "icmp.type"]
 
 
 def test_directions_are_told_on_an_interface(near, tmp_path):
@@ -80,7 +81,8 @@ def test_directions_are_told_on_an_interface(near, tmp_path):
     capture = Capture(near, "-i", "v0", "--filter", "icmp", "-w", path)
     assert ping(near, 3) == 3
     end = capture.end()
-    assert read(path, *PLACE) == [[OUT, NEAR, "8"], [IN, FAR, "0"]] * 3
+    assert read(path, *PLACE) == [[OUT, "v0", NEAR, "8"],
+                                  [IN, "v0", FAR, "0"]] * 3
     assert end["captured"]["pkts"] == end["seen_pkts"] == 6
     assert end["files"] == 1
 
@@ -92,8 +94,10 @@ def test_loopback_packets_come_once_on_any(near, tmp_path):
     send(near, "127.0.0.1", count=5)
     send(near, FAR, count=5)
     capture.end()
-    assert read(path, "frame.packet_flags_direction", "sll.pkttype",
-                "ip.dst") == [[OUT, "4", "127.0.0.1"]] * 5 + [[OUT, "4", FAR]] * 5
+    assert read(path, "frame.packet_flags_direction", "frame.interface_name",
+                "sll.pkttype", "ip.dst") == (
+                    [[OUT, "any", "4", "127.0.0.1"]] * 5 +
+                    [[OUT, "any", "4", FAR]] * 5)
     path = tmp_path / "lo.pcapng"
     capture = Capture(near, "-i", "lo", "--filter", "udp and loopback", "-w",
                       path)

@@ -147,6 +147,36 @@ TEST(capture_gives_each_link_type_an_interface)
     CHECK_EQ(of_packet[2], 1);
 }
 
+/* Each of a file's interfaces has the name, and libpcap reads on. */
+TEST(capture_names_the_interface)
+{
+    static const char option[] = "\2\0\3\0eth\0";
+    struct nsp_capture_config cfg = { .path = path, .interface = "eth" };
+    struct nsp_capture *capture = NULL;
+    struct nsp_event event = event_of("abcd", 4, 5);
+    char bytes[1024], why[PCAP_ERRBUF_SIZE];
+    uint32_t names = 0;
+    pcap_t *pcap;
+    FILE *file;
+    size_t n;
+
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, NULL), NSP_OK);
+    CHECK_EQ(nsp_capture_write(capture, &event, NULL), NSP_OK);
+    event.link = NSP_LINK_ETHERNET;
+    CHECK_EQ(nsp_capture_write(capture, &event, NULL), NSP_OK);
+    CHECK_EQ(nsp_capture_close(capture, NULL), NSP_OK);
+    file = fopen(path, "rb");
+    CHECK(file != NULL);
+    n = fread(bytes, 1, sizeof bytes, file);
+    fclose(file);
+    for (size_t i = 0; i + sizeof option - 1 <= n; i++)
+        names += memcmp(bytes + i, option, sizeof option - 1) == 0;
+    CHECK_EQ(names, 2);
+    pcap = pcap_open_offline(path, why);
+    CHECK(pcap != NULL);
+    pcap_close(pcap);
+}
+
 TEST(capture_on_a_full_disk_ends_and_says_so)
 {
     struct nsp_capture_config cfg = { .path = "/dev/full" };
@@ -348,6 +378,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(capture_is_read_back_by_libpcap),
         cmocka_unit_test(capture_gives_each_link_type_an_interface),
+        cmocka_unit_test(capture_names_the_interface),
         cmocka_unit_test(capture_on_a_full_disk_ends_and_says_so),
         cmocka_unit_test(capture_that_failed_stays_failed),
         cmocka_unit_test(capture_refuses_what_no_file_has_and_goes_on),

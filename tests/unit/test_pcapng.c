@@ -76,7 +76,7 @@ TEST(pcapng_writes_the_bytes_that_the_draft_asks_for)
     struct nsp_pcapng *file;
     int fd = temporary_file(), copy = dup(fd);
 
-    CHECK_EQ(nsp_pcapng_create(fd, 101, &nsp_libc_allocator, &file), 0);
+    CHECK_EQ(nsp_pcapng_create(fd, 101, NULL, &nsp_libc_allocator, &file), 0);
     CHECK_EQ(nsp_pcapng_write(file, &packet), 0);
     CHECK_EQ(nsp_pcapng_finish(file), 0);
     CHECK_EQ(pread(copy, got, sizeof got, 0), sizeof expected);
@@ -99,7 +99,7 @@ TEST(pcapng_is_read_back_by_libpcap)
 
     for (size_t i = 0; i < sizeof data; i++)
         data[i] = (uint8_t)(i * 7);
-    CHECK_EQ(nsp_pcapng_create(fd, 1, &nsp_libc_allocator, &file), 0);
+    CHECK_EQ(nsp_pcapng_create(fd, 1, NULL, &nsp_libc_allocator, &file), 0);
     for (uint32_t i = 0; i < NSP_ARRAY_LEN(sizes); i++) {
         struct nsp_pcapng_packet packet = {
             .data = data + NSP_PCAPNG_PACKET_BYTES_MAX - sizes[i],
@@ -137,7 +137,8 @@ TEST(pcapng_refuses_what_is_too_long_and_goes_on)
     struct nsp_pcapng *file;
 
     memset(comment, 'x', sizeof comment - 1);
-    CHECK_EQ(nsp_pcapng_create(temporary_file(), 1, &nsp_libc_allocator, &file),
+    CHECK_EQ(nsp_pcapng_create(temporary_file(), 1, NULL, &nsp_libc_allocator,
+                               &file),
              0);
     CHECK_EQ(nsp_pcapng_write(file, &packet), -EMSGSIZE);
     packet.data_bytes--;
@@ -161,7 +162,8 @@ TEST(pcapng_reports_a_full_device_at_once)
     int fd = open("/dev/full", O_WRONLY);
 
     CHECK(fd >= 0);
-    CHECK_EQ(nsp_pcapng_create(fd, 1, &nsp_libc_allocator, &file), -ENOSPC);
+    CHECK_EQ(nsp_pcapng_create(fd, 1, NULL, &nsp_libc_allocator, &file),
+             -ENOSPC);
     CHECK(file == NULL);
     close(fd); /* Still ours. */
     CHECK_EQ(nsp_pcapng_finish(NULL), 0);
@@ -187,7 +189,7 @@ TEST(pcapng_that_outgrows_its_disk_ends_with_a_complete_block)
     signal(SIGXFSZ, SIG_IGN);
     getrlimit(RLIMIT_FSIZE, &before);
     CHECK_EQ(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    CHECK_EQ(nsp_pcapng_create(fd, 1, &nsp_libc_allocator, &file), 0);
+    CHECK_EQ(nsp_pcapng_create(fd, 1, NULL, &nsp_libc_allocator, &file), 0);
     while (nsp_pcapng_write(file, &packet) == 0)
         written++;
     CHECK_EQ(nsp_pcapng_status(file), -EFBIG);
@@ -214,7 +216,8 @@ TEST(pcapng_reports_a_reader_that_left)
 
     signal(SIGPIPE, SIG_IGN);
     CHECK_EQ(pipe(ends), 0);
-    CHECK_EQ(nsp_pcapng_create(ends[1], 1, &nsp_libc_allocator, &file), 0);
+    CHECK_EQ(nsp_pcapng_create(ends[1], 1, NULL, &nsp_libc_allocator, &file),
+             0);
     close(ends[0]);
     CHECK_EQ(nsp_pcapng_write(file, &packet), 0);
     CHECK_EQ(nsp_pcapng_flush(file), -EPIPE);
@@ -242,7 +245,7 @@ TEST(pcapng_leaves_the_descriptor_alone_without_memory)
 
     for (int budget = 0; budget < 2; budget++) {
         left = budget;
-        CHECK_EQ(nsp_pcapng_create(fd, 1, &allocator, &file), -ENOMEM);
+        CHECK_EQ(nsp_pcapng_create(fd, 1, NULL, &allocator, &file), -ENOMEM);
     }
     CHECK(file == NULL);
     CHECK_EQ(lseek(fd, 0, SEEK_END), 0);

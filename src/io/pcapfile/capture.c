@@ -24,7 +24,7 @@ struct nsp_capture {
     struct nsp_pcapng *file; /* NULL: none could be begun. */
     int error;               /* 0 or the negative errno that ended it. */
     struct nsp_allocator allocator;
-    char *path, *comment;
+    char *path, *comment, *interface;
     uint8_t link;
     uint64_t epoch_offset_ns, rotate_bytes, rotate_ns;
     uint32_t max_files, files;
@@ -97,8 +97,8 @@ start_file(struct nsp_capture *capture)
     fd = open_name(name);
     if (fd < 0)
         return -errno;
-    err = nsp_pcapng_create(fd, linktypes[capture->link], &capture->allocator,
-                            &capture->file);
+    err = nsp_pcapng_create(fd, linktypes[capture->link], capture->interface,
+                            &capture->allocator, &capture->file);
     if (err < 0) {
         close(fd);
         return err;
@@ -170,6 +170,7 @@ release(struct nsp_capture *capture)
 
     nsp_release(&allocator, capture->path);
     nsp_release(&allocator, capture->comment);
+    nsp_release(&allocator, capture->interface);
     nsp_release(&allocator, capture);
 }
 
@@ -214,7 +215,10 @@ create(const struct nsp_capture_config *cfg)
     capture->path = copy_text(&allocator, cfg->path);
     if (capture->path && cfg->comment)
         capture->comment = copy_text(&allocator, cfg->comment);
-    if (capture->path && (capture->comment || !cfg->comment))
+    if (capture->path && cfg->interface)
+        capture->interface = copy_text(&allocator, cfg->interface);
+    if (capture->path && (capture->comment || !cfg->comment) &&
+        (capture->interface || !cfg->interface))
         return capture;
     release(capture);
     return NULL;

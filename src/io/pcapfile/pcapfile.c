@@ -395,8 +395,8 @@ start_output(struct nsp_io *io, const char *path, struct nsp_diag *reterr)
                                   OPEN_HINT, "cannot write '%s'", path);
     err = empty_output(io, fd, path, reterr);
     if (err == NSP_OK) {
-        int os_err = nsp_pcapng_create(fd, io->reader.linktype, &io->allocator,
-                                       &io->writer);
+        int os_err = nsp_pcapng_create(fd, io->reader.linktype, NULL,
+                                       &io->allocator, &io->writer);
 
         if (os_err == 0)
             return NSP_OK;

@@ -18,6 +18,7 @@
 #define OPT_END          0u
 #define OPT_COMMENT      1u
 #define OPT_SHB_USERAPPL 4u
+#define OPT_IF_NAME      2u
 #define OPT_IF_TSRESOL   9u
 #define OPT_EPB_FLAGS    2u
 #define TSRESOL_NS       9u /* 10^-9 s. */
@@ -28,7 +29,8 @@
 #define BLOCK_FRAME_BYTES 12u
 #define EPB_FIXED_BYTES   20u
 #define EPB_WIRE_OFF      24u /* Of the length on the wire, in the block. */
-#define INTERFACE_BYTES   (BLOCK_FRAME_BYTES + 20u)
+#define INTERFACE_BYTES_MAX                                                    \
+    (BLOCK_FRAME_BYTES + 20u + 4u + NSP_CAPTURE_INTERFACE_MAX + 1u)
 /* Flags, a comment with padding, the end mark. */
 #define EPB_OPTIONS_BYTES_MAX (8u + 8u + NSP_PCAPNG_COMMENT_BYTES_MAX + 4u)
 
@@ -40,6 +42,7 @@ static_assert(BUFFER_BYTES > BLOCK_FRAME_BYTES + EPB_FIXED_BYTES +
 struct nsp_pcapng {
     int fd;
     int error; /* 0 or the negative errno that ended the file. */
+    char name[NSP_CAPTURE_INTERFACE_MAX + 1]; /* Of the interfaces. */
     uint32_t interfaces;
     uint32_t used; /* Complete blocks in 'buffer'. */
     uint64_t flushed_bytes;
@@ -137,10 +140,13 @@ static void
 put_interface(struct nsp_pcapng *file, uint16_t linktype)
 {
     static const uint8_t resolution = TSRESOL_NS;
+    uint32_t name_bytes = (uint32_t)strlen(file->name);
     uint8_t *at = begin_block(file, BLOCK_INTERFACE);
 
     at = put32(at, linktype); /* And 16 reserved bits. */
     at = put32(at, NSP_PCAPNG_PACKET_BYTES_MAX);
+    if (name_bytes > 0)
+        at = put_option(at, OPT_IF_NAME, file->name, name_bytes);
     at = put_option(at, OPT_IF_TSRESOL, &resolution, 1);
     at = put_option(at, OPT_END, NULL, 0);
     end_block(file, at);
@@ -148,7 +154,7 @@ put_interface(struct nsp_pcapng *file, uint16_t linktype)
 }
 
 int
-nsp_pcapng_create(int fd, uint16_t linktype,
+nsp_pcapng_create(int fd, uint16_t linktype, const char *name,
                   const struct nsp_allocator *allocator,
                   struct nsp_pcapng **ret)
 {
@@ -158,6 +164,8 @@ nsp_pcapng_create(int fd, uint16_t linktype,
     if (!file)
         return -ENOMEM;
     file->fd = fd;
+    if (name)
+        memcpy(file->name, name, strnlen(name, NSP_CAPTURE_INTERFACE_MAX));
     file->allocator = *allocator;
     file->buffer = nsp_alloc(allocator, 1, BUFFER_BYTES);
     if (!file->buffer)
@@ -199,7 +207,7 @@ int
 nsp_pcapng_add_interface(struct nsp_pcapng *file, uint16_t linktype,
                          uint32_t *ret)
 {
-    if (BUFFER_BYTES - file->used < INTERFACE_BYTES)
+    if (BUFFER_BYTES - file->used < INTERFACE_BYTES_MAX)
         (void)nsp_pcapng_flush(file);
     if (file->error < 0)
         return file->error;

@@ -34,8 +34,10 @@ struct nsp_pcapng_packet {
 };
 
 /* Starts a file of link type 'linktype' (LINKTYPE_*, not DLT_*) on 'fd' with
- * its headers. Returns 0, -ENOMEM or what the first write said. */
-int nsp_pcapng_create(int fd, uint16_t linktype,
+ * its headers. Its interfaces are called 'name', which is cut after
+ * NSP_CAPTURE_INTERFACE_MAX bytes; NULL: they have none. Returns 0, -ENOMEM or
+ * what the first write said. */
+int nsp_pcapng_create(int fd, uint16_t linktype, const char *name,
                       const struct nsp_allocator *allocator,
                       struct nsp_pcapng **ret) NSP_MUSTCHECK;
 
