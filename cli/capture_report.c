@@ -42,7 +42,8 @@ write_json(const char *type, const struct nsp_capture_job *job,
         nsp_json_uint(&json, "seen_pkts", now->seen.in_pkts);
         nsp_json_uint(&json, "matched_pkts", now->seen.matched_pkts);
         nsp_json_uint(&json, "kernel_lost_pkts", now->seen.kernel_lost_pkts);
-        nsp_json_uint(&json, "write_lost_pkts", now->seen.events_lost);
+        nsp_json_uint(&json, "write_lost_pkts",
+                      now->seen.events_lost + now->written.lost_pkts);
     }
     nsp_json_finish(&json);
 }
@@ -83,7 +84,9 @@ nsp_capture_report_sample(const struct nsp_cli *cli,
                 "  files %" PRIu32 "\n",
                 now->elapsed_ns / UINT64_C(1000000000), now->written.pkts,
                 nsp_units_write_bytes(bytes, sizeof bytes, now->written.bytes),
-                now->seen.kernel_lost_pkts + now->seen.events_lost, now->files);
+                now->seen.kernel_lost_pkts + now->seen.events_lost +
+                    now->written.lost_pkts,
+                now->files);
     fflush(to);
 }
 
@@ -115,5 +118,8 @@ nsp_capture_report_end(const struct nsp_cli *cli,
                 "nsp: %" PRIu64 " more came faster than they could be "
                 "written\n",
                 now->seen.events_lost);
+    if (now->written.lost_pkts > 0)
+        fprintf(to, "nsp: %" PRIu64 " more could not be written\n",
+                now->written.lost_pkts);
     fflush(to);
 }

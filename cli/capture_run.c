@@ -50,11 +50,10 @@ stop(struct run *run)
 }
 
 static bool
-is_complete(const struct run *run)
+has_all(const struct run *run)
 {
-    return run->diag.result != NSP_OK ||
-           (run->job->max_pkts != 0 &&
-            run->counters.written.pkts >= run->job->max_pkts);
+    return run->job->max_pkts != 0 &&
+           run->counters.written.pkts >= run->job->max_pkts;
 }
 
 static void
@@ -64,13 +63,15 @@ write_one(void *context, const struct nsp_event *event)
     struct nsp_diag diag;
     int result;
 
-    if (is_complete(run))
+    if (has_all(run))
         return;
+    /* A file that has ended counts what it does not get. */
     result = nsp_capture_write(run->file, event, &diag);
     if (result == NSP_OK) {
         nsp_capture_read_totals(run->file, &run->counters.written);
     } else if (result == NSP_ABORTED) {
-        run->diag = diag;
+        if (run->diag.result == NSP_OK)
+            run->diag = diag;
     } else {
         fprintf(stderr, "nsp: warning: %s\n", diag.text);
     }
@@ -93,7 +94,7 @@ fetch(struct run *run)
     if (nsp_engine_read_events(run->runner.engine, write_one, run, TAKE_MAX) >
         0)
         flush(run);
-    if (is_complete(run))
+    if (run->diag.result != NSP_OK || has_all(run))
         stop(run);
 }
 

@@ -51,11 +51,24 @@ warn(const struct nsp_diag *diag)
     fprintf(stderr, "nsp: warning: %s; the policy goes on\n", diag->text);
 }
 
+static uint64_t
+lost_by(const struct nsp_capture_file *file)
+{
+    struct nsp_capture_totals totals = { .lost_pkts = 0 };
+
+    if (file->capture)
+        nsp_capture_read_totals(file->capture, &totals);
+    return totals.lost_pkts;
+}
+
 static void
-end_capture(struct nsp_capture_file *file)
+end_capture(struct nsp_run_events *events, struct nsp_capture_file *file)
 {
     struct nsp_diag diag;
 
+    if (file->capture) /* So that what is lost is known; closing tells of it. */
+        (void)!nsp_capture_flush(file->capture, NULL);
+    events->lost_pkts += lost_by(file);
     if (nsp_capture_close(file->capture, &diag) != NSP_OK)
         warn(&diag);
     file->capture = NULL;
@@ -63,10 +76,21 @@ end_capture(struct nsp_capture_file *file)
 
 /* A write has failed, and was told of. */
 static void
-give_up(struct nsp_capture_file *file)
+give_up(struct nsp_run_events *events, struct nsp_capture_file *file)
 {
+    events->lost_pkts += lost_by(file);
     nsp_capture_close(file->capture, NULL);
     file->capture = NULL;
+}
+
+uint64_t
+nsp_run_events_lost(const struct nsp_run_events *events)
+{
+    uint64_t lost = events->lost_pkts;
+
+    for (const struct nsp_capture_file *f = events->files; f; f = f->next)
+        lost += lost_by(f);
+    return lost;
 }
 
 static struct nsp_capture_file *
@@ -203,7 +227,7 @@ drop_unnamed(struct nsp_run_events *events)
             continue;
         }
         *link = file->next;
-        end_capture(file);
+        end_capture(events, file);
         free(file->path);
         free(file);
     }
@@ -340,7 +364,7 @@ write_log(const struct nsp_run_events *events, const struct nsp_event *event)
 }
 
 static void
-write_packet(const struct nsp_run_events *events, const struct nsp_event *event)
+write_packet(struct nsp_run_events *events, const struct nsp_event *event)
 {
     struct nsp_capture_file *file = find_rule(&events->now, event->rule);
     const struct nsp_event raw = from_ip_header(events, event);
@@ -350,21 +374,23 @@ write_packet(const struct nsp_run_events *events, const struct nsp_event *event)
     /* The policy that is being put in force reports already. */
     if (!file)
         file = find_rule(&events->next, event->rule);
-    if (!file || !file->capture)
+    if (!file || !file->capture) {
+        events->lost_pkts++;
         return;
+    }
     result = nsp_capture_write(file->capture, &raw, &diag);
     file->written = true;
     if (result == NSP_OK)
         return;
     warn(&diag);
     if (result == NSP_ABORTED)
-        give_up(file);
+        give_up(events, file);
 }
 
 static void
 take_one(void *context, const struct nsp_event *event)
 {
-    const struct nsp_run_events *events = context;
+    struct nsp_run_events *events = context;
 
     if (event->kind == NSP_EVENT_LOG)
         write_log(events, event);
@@ -388,7 +414,7 @@ nsp_run_events_take(struct nsp_run_events *events, struct nsp_engine *engine)
         f->written = false;
         if (nsp_capture_flush(f->capture, &diag) != NSP_OK) {
             warn(&diag);
-            give_up(f);
+            give_up(events, f);
         }
     }
 }

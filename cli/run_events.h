@@ -10,7 +10,8 @@
  * standard output, and capture files. A file is known by its path; it is
  * started when a policy first names it and finished when one no longer does, so
  * a reload does not cut it. One that cannot be written any more ends with a
- * warning on standard error, and the policy goes on.
+ * warning on standard error, and the policy goes on; what it does not get is
+ * counted.
  *
  * Embedded. Threads  One. */
 struct nsp_capture_file;
@@ -28,7 +29,8 @@ struct nsp_run_events {
     bool quiet; /* Neither. */
 
     /* Zero at first. */
-    uint8_t link; /* enum nsp_link of what is captured. */
+    uint8_t link;       /* enum nsp_link of what is captured. */
+    uint64_t lost_pkts; /* That files which have ended did not get. */
     struct nsp_capture_file *files;
     struct nsp_capture_table now, next;
 };
@@ -51,6 +53,9 @@ void nsp_run_events_abandon(struct nsp_run_events *events);
 /* Takes what 'engine' has for it. */
 void nsp_run_events_take(struct nsp_run_events *events,
                          struct nsp_engine *engine);
+
+/* Packets that rules captured and no file has. */
+uint64_t nsp_run_events_lost(const struct nsp_run_events *events);
 
 /* Finishes all files. */
 void nsp_run_events_finish(struct nsp_run_events *events);

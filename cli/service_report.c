@@ -1,5 +1,7 @@
 #include "cli/service_state.h"
 
+#include <inttypes.h>
+
 #include "cli/clock.h"
 #include "cli/policy_report.h"
 
@@ -41,7 +43,18 @@ nsp_service_write_status(const struct nsp_service *s, const char *type,
     nsp_json_uint(&json, "elapsed_ns", nsp_cli_now_ns() - s->began_ns);
     nsp_json_uint(&json, "reloads", s->reloads);
     nsp_policy_report_json(&json, s->runner.engine);
+    nsp_json_uint(&json, "capture_lost_pkts", nsp_run_events_lost(&s->events));
     nsp_json_finish(&json);
+}
+
+static void
+print_status(const struct nsp_service *s)
+{
+    uint64_t lost = nsp_run_events_lost(&s->events);
+
+    nsp_policy_report_print(stdout, s->runner.engine);
+    if (lost > 0)
+        printf("\n  %" PRIu64 " captured packets could not be written\n", lost);
 }
 
 void
@@ -50,5 +63,5 @@ nsp_service_report(const struct nsp_service *s, const char *type)
     if (s->cli->json)
         nsp_service_write_status(s, type, stdout);
     else if (!s->job->quiet)
-        nsp_policy_report_print(stdout, s->runner.engine);
+        print_status(s);
 }

@@ -42,9 +42,9 @@ struct nsp_capture_config {
 #define NSP_CAPTURE_COMMENT_MAX   1000u
 #define NSP_CAPTURE_INTERFACE_MAX 63u
 
-/* Starts a file. On success stores it in '*ret' and returns NSP_OK; else
- * NSP_OPEN_FAILED, NSP_INVALID_PARAMETER or NSP_NO_MEMORY. 'reterr' may be NULL
- * here and below. */
+/* Starts a file. On success stores it in '*ret' and returns NSP_OK; else none
+ * is left behind: NSP_OPEN_FAILED, NSP_INVALID_PARAMETER or NSP_NO_MEMORY.
+ * 'reterr' may be NULL here and below. */
 NSP_API int nsp_capture_open(const struct nsp_capture_config *cfg,
                              struct nsp_capture **ret,
                              struct nsp_diag *reterr) NSP_MUSTCHECK;
@@ -65,11 +65,12 @@ NSP_API int nsp_capture_flush(struct nsp_capture *capture,
  * in whole. */
 struct nsp_capture_totals {
     uint64_t pkts, bytes; /* As long as they were on the wire. */
+    uint64_t lost_pkts;   /* Given to nsp_capture_write(), and in none. */
 };
 NSP_API void nsp_capture_read_totals(const struct nsp_capture *capture,
                                      struct nsp_capture_totals *ret);
 
-/* Files begun so far, from 1. */
+/* Files begun so far, from 1; one that a full disk has no room for is none. */
 NSP_API uint32_t nsp_capture_count_files(const struct nsp_capture *capture);
 
 /* Flushes, closes and frees 'capture', which may be NULL. Returns NSP_OK or

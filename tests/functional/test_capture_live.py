@@ -339,6 +339,7 @@ def test_a_full_disk_ends_it_with_an_error_and_a_readable_file(near, tmp_path):
     assert [int(row[0][:8], 16) for row in rows] == list(range(len(rows)))
     assert len(rows) > 150
     assert told["captured"]["pkts"] == len(rows)
+    assert told["write_lost_pkts"] == told["matched_pkts"] - len(rows) > 0
     check = subprocess.run(["capinfos", kept / "f.pcapng"], capture_output=True,
                            text=True, check=False)
     assert check.returncode == 0, check.stderr
@@ -350,9 +351,25 @@ def test_a_disk_that_is_full_at_the_next_file_ends_it_too(near, tmp_path):
                                          "--rotate-size", "100kb")
     assert status == 1
     assert "No space left" in last["error"]["message"]
-    assert told["captured"]["pkts"] == sum(
-        count_pkts(path)[0] for path in kept.iterdir()
-        if path.stat().st_size > 0)
+    files = list(kept.iterdir())
+    assert told["captured"]["pkts"] == sum(count_pkts(*files))
+    assert told["files"] == len(files)
+    assert told["captured"]["pkts"] + told["write_lost_pkts"] == (
+        told["matched_pkts"])
+
+
+def test_a_disk_that_is_full_from_the_start_gets_no_file(near, tmp_path):
+    done = near.run("unshare", "--mount", "sh", "-c", f"""
+mount -t tmpfs -o size=64k none {tmp_path} && cd {tmp_path} || exit 77
+head -c 65536 /dev/zero > filler
+"$0" capture -i v0 -w f.pcapng
+echo $? *
+""", NSP)
+    if done.returncode == 77:
+        pytest.skip("no file system can be mounted here")
+    assert done.stdout == "1 filler\n"
+    assert "cannot write 'f.pcapng': No space left" in done.stderr
+    assert "make room there" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -313,8 +313,11 @@ def test_a_full_disk_ends_the_capture_and_not_the_policy(near, tmp_path):
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and err == ""
-    assert json.loads(out.splitlines()[-1])["type"] == "end"
-    assert 3 <= len(packets_of(tmp_path / "a.pcapng")) < 30
+    end = json.loads(out.splitlines()[-1])
+    assert end["type"] == "end"
+    written = len(packets_of(tmp_path / "a.pcapng"))
+    assert 3 <= written < 30
+    assert end["capture_lost_pkts"] + end["events_lost"] == 32 - written
 
 
 def test_ends_after_its_time(near, tmp_path):

@@ -190,6 +190,10 @@ TEST(capture_on_a_full_disk_ends_and_says_so)
     CHECK(strstr(diag.text, "/dev/full") != NULL);
     cfg.path = "/nowhere/at/all";
     CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_OPEN_FAILED);
+    CHECK(strstr(diag.hint, "make the folder first") != NULL);
+    cfg.path = "/tmp";
+    CHECK_EQ(nsp_capture_open(&cfg, &capture, &diag), NSP_OPEN_FAILED);
+    CHECK(strstr(diag.hint, "folder: name a file in it") != NULL);
 }
 
 /* A pipe that nobody reads any more is as good as a full disk. */
@@ -216,7 +220,10 @@ TEST(capture_that_failed_stays_failed)
     CHECK_EQ(totals.pkts, 0);
     CHECK_EQ(totals.bytes, 0);
     CHECK(strstr(diag.text, "ends here") != NULL);
+    CHECK_EQ(totals.lost_pkts, 1);
     CHECK_EQ(nsp_capture_write(capture, &event, &diag), NSP_ABORTED);
+    nsp_capture_read_totals(capture, &totals);
+    CHECK_EQ(totals.lost_pkts, 2);
     CHECK_EQ(nsp_capture_close(capture, &diag), NSP_ABORTED);
     close(ends[1]);
 }

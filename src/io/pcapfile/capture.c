@@ -5,13 +5,12 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/diag.h"
 #include "io/pcapfile/pcapng.h"
 #include "netshaper/packet.h"
-
-#define HINT "make room there, or name another file"
 
 /* The LINKTYPE_* of each enum nsp_link. */
 static const uint16_t linktypes[] = {
@@ -29,12 +28,13 @@ struct nsp_capture {
     uint64_t epoch_offset_ns, rotate_bytes, rotate_ns;
     uint32_t max_files, files;
     struct nsp_capture_totals finished; /* Of the files before. */
+    uint64_t given_pkts;                /* To be written. */
 
     /* Of the present file. */
     uint32_t interfaces[LINKS]; /* Number of each link type's, from 1; 0: none
                                  * yet. */
     uint64_t first_ns;          /* Of its packets. */
-    bool has_packets;
+    bool has_begun, has_packets;
 };
 
 /* --- Files ---------------------------------------------------------------- */
@@ -84,6 +84,18 @@ open_name(const char *name)
     return open(name, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 }
 
+/* Not even its beginning could be written: nobody could read it. */
+static void
+remove_unbegun(int fd, const char *name)
+{
+    struct stat opened, named;
+
+    if (fstat(fd, &opened) == 0 && lstat(name, &named) == 0 &&
+        S_ISREG(named.st_mode) && opened.st_dev == named.st_dev &&
+        opened.st_ino == named.st_ino)
+        (void)unlink(name);
+}
+
 /* Begins the next file, the last one is finished. Returns 0 or a negative
  * errno. */
 static int
@@ -93,6 +105,7 @@ start_file(struct nsp_capture *capture)
     int fd, err;
 
     capture->files++;
+    capture->has_begun = false;
     write_name(capture, name);
     fd = open_name(name);
     if (fd < 0)
@@ -100,11 +113,13 @@ start_file(struct nsp_capture *capture)
     err = nsp_pcapng_create(fd, linktypes[capture->link], capture->interface,
                             &capture->allocator, &capture->file);
     if (err < 0) {
+        remove_unbegun(fd, name);
         close(fd);
         return err;
     }
     memset(capture->interfaces, 0, sizeof capture->interfaces);
     capture->interfaces[capture->link] = 1;
+    capture->has_begun = true;
     capture->has_packets = false;
     return 0;
 }
@@ -146,7 +161,7 @@ fail(struct nsp_capture *capture, int err, struct nsp_diag *reterr)
         capture->error = err;
     write_name(capture, name);
     return nsp_diag_set_errno(reterr, NSP_ABORTED, "write-output",
-                              -capture->error, HINT,
+                              -capture->error, nsp_pcapng_hint(-capture->error),
                               "'%.180s' ends here: it cannot be written", name);
 }
 
@@ -251,7 +266,7 @@ nsp_capture_open(const struct nsp_capture_config *cfg, struct nsp_capture **ret,
     release(capture);
     return nsp_diag_set_errno(
         reterr, err == -ENOMEM ? NSP_NO_MEMORY : NSP_OPEN_FAILED, "open-output",
-        -err, HINT, "cannot write '%.180s'", name);
+        -err, nsp_pcapng_hint(-err), "cannot write '%.180s'", name);
 }
 
 /* --- Writing -------------------------------------------------------------- */
@@ -324,6 +339,7 @@ nsp_capture_write(struct nsp_capture *capture, const struct nsp_event *event,
     if (!capture || !event || event->link >= LINKS)
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "null-argument",
                             NULL, "no capture, or no event of a link type");
+    capture->given_pkts++;
     if (capture->error < 0)
         return fail(capture, capture->error, reterr);
     if (capture->comment)
@@ -353,12 +369,13 @@ nsp_capture_read_totals(const struct nsp_capture *capture,
                         struct nsp_capture_totals *ret)
 {
     *ret = totals_of(capture);
+    ret->lost_pkts = capture->given_pkts - ret->pkts;
 }
 
 uint32_t
 nsp_capture_count_files(const struct nsp_capture *capture)
 {
-    return capture->files;
+    return capture->files - !capture->has_begun;
 }
 
 int

@@ -402,7 +402,7 @@ start_output(struct nsp_io *io, const char *path, struct nsp_diag *reterr)
             return NSP_OK;
         err = nsp_diag_set_errno(
             reterr, os_err == -ENOMEM ? NSP_NO_MEMORY : NSP_OPEN_FAILED,
-            "write-output", -os_err, "make room there, or name another file",
+            "write-output", -os_err, nsp_pcapng_hint(-os_err),
             "cannot write '%s'", path);
     }
     close(fd);

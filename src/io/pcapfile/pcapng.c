@@ -185,6 +185,30 @@ fail:
     return err;
 }
 
+const char *
+nsp_pcapng_hint(int os_errno)
+{
+    switch (os_errno) {
+    case ENOENT:
+    case ENOTDIR:
+        return "make the folder first, or name another file";
+    case EISDIR:
+        return "that is a folder: name a file in it";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return "name a file that you may write";
+    case ENAMETOOLONG:
+        return "give it a shorter name";
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return "make room there, or name another file";
+    default:
+        return "name another file";
+    }
+}
+
 static uint8_t *
 put_packet_options(uint8_t *at, const struct nsp_pcapng_packet *packet,
                    uint32_t comment_bytes)

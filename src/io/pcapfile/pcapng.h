@@ -41,6 +41,9 @@ int nsp_pcapng_create(int fd, uint16_t linktype, const char *name,
                       const struct nsp_allocator *allocator,
                       struct nsp_pcapng **ret) NSP_MUSTCHECK;
 
+/* What to do about a file that cannot be written for the positive errno. */
+const char *nsp_pcapng_hint(int os_errno);
+
 /* Adds an interface for packets of another link type, and stores its number.
  * Returns 0 or the file's error. */
 int nsp_pcapng_add_interface(struct nsp_pcapng *file, uint16_t linktype,
