@@ -319,7 +319,7 @@ static const struct {
 } exclusive[] = {
     { OPT_IN, OPT_ON, "packets come from a capture or from live traffic" },
     { OPT_IN, OPT_FIRST_QUEUE, "a capture has no NFQUEUE" },
-    { OPT_IN, OPT_FAIL_CLOSED, "a capture has no NFQUEUE" },
+    { OPT_IN, OPT_FAIL_CLOSED, "only live packets can pass nsp by" },
     { OPT_IN, OPT_CONFIRM, "a capture cuts nobody off" },
 };
 

@@ -208,8 +208,7 @@ print_end(const struct nsp_shape_report *report,
     fprintf(to, "nsp: %s after %s\n\n  %-14s %14s %14s %16s\n",
             result == NSP_STOPPED ? "stopped"
             : result == NSP_OK    ? "end of input"
-            : captured            ? "cut short"
-                                  : nsp_result_text(result),
+                                  : "cut short by an error",
             time, "", "packets", "bytes", "shaped packets");
     print_row(to, "in", all->in_pkts, all->in_bytes, shaped->in_pkts);
     if (all->duplicated_pkts > 0)
