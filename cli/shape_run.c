@@ -13,6 +13,7 @@
 #include "cli/diag_print.h"
 #include "cli/guard.h"
 #include "cli/interfaces.h"
+#include "config/fragments.h"
 
 #define SAMPLE_NS UINT64_C(1000000000)
 
@@ -299,6 +300,28 @@ guard_session(struct nsp_cli *cli, const struct nsp_shape_job *job)
     return status;
 }
 
+/* A filter that matches nothing where packets are taken, as 'nsp check' tells
+ * of rules. */
+static void
+warn_fragments(const struct nsp_shape_job *job)
+{
+    const struct nsp_policy_spec *policy = &job->engine.policy;
+    uint8_t apply =
+        policy->rule_count == 1 ? policy->rules[0].apply : NSP_APPLY_BOTH;
+    struct nsp_filter *filter;
+
+    if (nsp_filter_compile_with(job->filter, NSP_LAYER_NETWORK,
+                                job->engine.filters, NULL, &filter,
+                                NULL) != NSP_OK)
+        return; /* Starting says why. */
+    if (nsp_fragments_never_come(filter, apply, job->places.list,
+                                 job->places.count))
+        fputs("nsp: warning: --filter " NSP_FRAGMENTS_TEXT
+              "\nhint: " NSP_FRAGMENTS_HINT "\n",
+              stderr);
+    nsp_filter_destroy(filter);
+}
+
 int
 nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
 {
@@ -325,6 +348,7 @@ nsp_shape_run(struct nsp_cli *cli, struct nsp_shape_job *job)
         nsp_engine_place(&job->engine, job->filter, job->places.list,
                          &job->places.count, NULL) != NSP_OK)
         job->places.count = 0; /* Starting says why. */
+    warn_fragments(job);
     stoppable = engine;
     status = run_engine(cli, job, engine);
     stoppable = NULL;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/fragments.h"
 #include "config/policy_build.h"
 #include "config/units.h"
 #include "netshaper/explain.h"
@@ -10,9 +11,6 @@
 #include "netshaper/packet.h"
 
 #define FULL_PACKET_BYTES 1500u
-
-/* Far more than it takes to compare a filter with one test. */
-#define FRAGMENT_STEPS UINT64_C(10000)
 
 static void warn(struct nsp_policy_builder *b, const struct nsp_object *object,
                  const char *key, const char *category, const char *hint,
@@ -70,19 +68,6 @@ rule_name(const struct nsp_policy_builder *b, uint32_t index, char ret[64])
 
 /* --- Rules that never match ---------------------------------------------- */
 
-/* Tells whether a rule may match packets of one of 'hooks'. */
-static bool
-may_come(uint32_t hooks, const struct nsp_rule *rule,
-         const struct nsp_filter_needs *needs)
-{
-    if ((hooks & NSP_HOOK_FORWARD) != 0 && rule->apply == NSP_APPLY_BOTH)
-        return true; /* Of these, filters say nothing. */
-    return ((hooks & NSP_HOOK_INPUT) != 0 && needs->inbound &&
-            rule->apply != NSP_APPLY_OUTBOUND) ||
-           ((hooks & NSP_HOOK_OUTPUT) != 0 && needs->outbound &&
-            rule->apply != NSP_APPLY_INBOUND);
-}
-
 /* Tells whether rule 'index' never matches for a reason of its own. */
 static bool
 warn_never(struct nsp_policy_builder *b, uint32_t index)
@@ -98,7 +83,7 @@ warn_never(struct nsp_policy_builder *b, uint32_t index)
         warn(b, &rule_doc(b, index)->at, "match", "never-matches",
              "its tests contradict each other",
              "rule %s: no packet matches this", name);
-    else if (!may_come(b->file->hooks, rule, &needs))
+    else if (!nsp_hooks_may_match(b->file->hooks, rule->apply, &needs))
         warn(b, &rule_doc(b, index)->at,
              rule->apply != NSP_APPLY_BOTH ? "direction" : "match",
              "never-matches", "see 'intercept' and the rule's direction",
@@ -163,66 +148,22 @@ warn_rules(struct nsp_policy_builder *b)
 
 /* --- Rules for fragments, where packets are whole ------------------------- */
 
-/* The hooks at which packets that a filter with 'needs' may match are not
- * whole: nfqueue takes what leaves before it is fragmented, and IPv4 packets
- * that come in after they were reassembled. */
-static uint32_t
-hooks_with_fragments(const struct nsp_placement places[], uint32_t count,
-                     const struct nsp_filter_needs *needs)
-{
-    uint32_t hooks = 0;
-
-    for (uint32_t i = 0; i < count; i++)
-        if (strcmp(places[i].device, "nfqueue") != 0 ||
-            places[i].hook == NSP_HOOK_FORWARD ||
-            (places[i].hook == NSP_HOOK_INPUT && needs->ipv6))
-            hooks |= places[i].hook;
-    return hooks;
-}
-
-/* Of a rule that matches nothing but fragments. */
 static void
-warn_fragment_rule(struct nsp_policy_builder *b, uint32_t index)
+warn_fragments(struct nsp_policy_builder *b)
 {
     const struct nsp_engine_config cfg = nsp_policy_file_engine(b->file);
-    const struct nsp_rule *rule = &b->file->rules[index];
     struct nsp_placement places[NSP_PLACEMENTS_MAX];
-    struct nsp_filter_needs needs;
     uint32_t count;
     char name[64];
 
     if (nsp_engine_place(&cfg, "true", places, &count, NULL) != NSP_OK)
         return; /* It is refused already. */
-    nsp_filter_get_needs(b->file->filters[index], &needs);
-    if (needs.never || !may_come(b->file->hooks, rule, &needs) ||
-        may_come(hooks_with_fragments(places, count, &needs), rule, &needs))
-        return;
-    warn(b, &rule_doc(b, index)->at, "match", "fragments",
-         "ask for 'length' instead; 'nsp shape --on tap' and a bridge see "
-         "fragments",
-         "rule %s asks for fragments where nfqueue takes packets whole, before "
-         "they are fragmented or after they were reassembled",
-         rule_name(b, index, name));
-}
-
-static void
-warn_fragments(struct nsp_policy_builder *b)
-{
-    struct nsp_filter *fragment;
-
-    if (nsp_filter_compile("fragment or ip.MF or ip.FragOff > 0",
-                           b->file->layer, NULL, &fragment, NULL) != NSP_OK) {
-        b->keys.failed = true;
-        return;
-    }
-    for (uint32_t i = 0; i < b->file->spec.rule_count; i++) {
-        uint64_t steps = FRAGMENT_STEPS;
-
-        if (b->file->filters[i] &&
-            nsp_filter_implies(b->file->filters[i], fragment, &steps))
-            warn_fragment_rule(b, i);
-    }
-    nsp_filter_destroy(fragment);
+    for (uint32_t i = 0; i < b->file->spec.rule_count; i++)
+        if (nsp_fragments_never_come(b->file->filters[i],
+                                     b->file->rules[i].apply, places, count))
+            warn(b, &rule_doc(b, i)->at, "match", "fragments",
+                 NSP_FRAGMENTS_HINT, "rule %s " NSP_FRAGMENTS_TEXT,
+                 rule_name(b, i, name));
 }
 
 /* --- Names that nobody uses ---------------------------------------------- */

@@ -77,6 +77,21 @@ def test_drops_what_matches_and_restores_the_network(near, number):
     assert ping(near, 3) == 3
 
 
+@pytest.mark.parametrize("options,warned", [
+    (("--on", "host", "--filter", "outbound and fragment"), True),
+    (("--on", "host", "--filter", "fragment", "--direction", "outbound"), True),
+    (("--on", "host", "--filter", "ipv6 and fragment"), False),
+    (("--on", "tap", "--filter", "outbound and fragment"), False),
+    (("--on", "host", "--filter", "outbound and fragment", "--delay", "1ms"),
+     False),
+])
+def test_warns_of_fragments_where_packets_are_whole(near, options, warned):
+    done = near.run(NSP, "shape", *options, "--for", "10ms")
+    assert done.returncode == 0, done.stderr
+    assert ("warning: --filter asks for fragments" in done.stderr) == warned
+    assert ("hint: ask for 'length' instead" in done.stderr) == warned
+
+
 def test_counts_without_an_effect(near):
     shape = Shape(near, "--filter", "icmp")
     assert ping(near, 5) == 5
