@@ -189,15 +189,35 @@ next_option(struct nsp_cli *cli, int argc, char *argv[], const char **ret_value)
     }
 }
 
+/* Of the same option twice, one would be lost. 'given' has those so far. */
+static int
+check_once(struct nsp_cli *cli, int option, bool given[2][OPTIONS_MAX])
+{
+    bool shared = option >= NSP_CLI_SHARED;
+    int index = shared ? option - NSP_CLI_SHARED : option;
+    const char *name = nsp_cli_table(cli->command, shared ? 0 : 1)[index].name;
+    const char *repeats = cli->command->repeats;
+
+    if (given[shared][index] && (!repeats || strcmp(repeats, name) != 0))
+        return nsp_cli_usage(cli, "leave one of them out", "--%s is here twice",
+                             name);
+    given[shared][index] = true;
+    return NSP_EXIT_OK;
+}
+
 int
 nsp_cli_take_options(struct nsp_cli *cli, int argc, char *argv[],
                      nsp_cli_take_fn *take, void *context)
 {
+    bool given[2][OPTIONS_MAX] = { { false } };
     const char *value;
     int option;
 
     while ((option = next_option(cli, argc, argv, &value)) >= 0) {
-        int status = take(cli, context, option, value);
+        int status = check_once(cli, option, given);
+
+        if (status == NSP_EXIT_OK)
+            status = take(cli, context, option, value);
 
         if (status == NSP_EXIT_OK)
             continue;

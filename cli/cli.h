@@ -56,8 +56,9 @@ struct nsp_command {
     /* Options that several commands have; may be NULL. */
     const struct nsp_option *(*shared_options)(void);
     const struct nsp_command *const *subcommands; /* Ended by NULL, or NULL. */
-    bool takes_command; /* The first operand ends the options: a command with
-                         * its own follows. */
+    const char *repeats; /* The option that may be given again; may be NULL. */
+    bool takes_command;  /* The first operand ends the options: a command with
+                          * its own follows. */
     int (*run)(struct nsp_cli *cli, int argc, char *argv[]);
 };
 
@@ -65,7 +66,8 @@ struct nsp_command {
 #define NSP_CLI_EXIT   (-2) /* Return cli->status: help, or an error. */
 
 /* Hands every option of cli->command to 'take', by its index in the table and
- * with its argument, "" without one, until that returns an exit status that is
+ * with its argument, "" without one, each once but for the command's
+ * 'repeats', until that returns an exit status that is
  * not NSP_EXIT_OK, or NSP_CLI_EXIT to end with cli->status. Common options
  * (--json, --color, --help) are dealt with here; a command without others needs
  * no 'take'. Returns NSP_EXIT_OK, or NSP_CLI_EXIT. */

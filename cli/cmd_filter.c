@@ -80,6 +80,7 @@ static const struct nsp_command check_command = {
                "'-' stands after '--'.\n",
     .examples = "  nsp filter check 'tcp.DstPort == 443 and outbound'\n",
     .options = request_options,
+    .repeats = "set",
     .run = run_check,
 };
 
@@ -146,6 +147,7 @@ static const struct nsp_command explain_command = {
     .details = "Tokens, tree, folded form, decision graph, program, needs.\n",
     .examples = "  nsp filter explain 'tcp.DstPort in { 80, 443 }'\n",
     .options = request_options,
+    .repeats = "set",
     .run = run_explain,
 };
 
@@ -169,6 +171,7 @@ static const struct nsp_command object_command = {
     .details = "The form begins with '@WinDiv_', and is an EXPR itself.\n",
     .examples = "  nsp filter object 'tcp.DstPort == 80'\n",
     .options = request_options,
+    .repeats = "set",
     .run = run_object,
 };
 
@@ -186,6 +189,7 @@ static const struct nsp_command format_command = {
                "same one print alike.\n",
     .examples = "  nsp filter format 'not tcp.DstPort < 80 && ip'\n",
     .options = request_options,
+    .repeats = "set",
     .run = run_format,
 };
 

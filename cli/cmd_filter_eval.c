@@ -333,5 +333,6 @@ const struct nsp_command nsp_command_filter_eval = {
         "take for a match, and name at the end.\n",
     .examples = "  nsp filter eval --in a.pcap 'tcp.Syn and not tcp.Ack'\n",
     .options = eval_options,
+    .repeats = "set",
     .run = run_eval,
 };
