@@ -18,7 +18,10 @@ static const struct nsp_option options[] = {
 static const char *const backends[] = { "nfqueue", "tap",      "bridge",
                                         "sniff",   "pcapfile", "memory" };
 #define BACKENDS (sizeof backends / sizeof backends[0])
-#define LIVE     "nfqueue"
+
+/* The first two together. */
+#define HOST "host"
+enum { NFQUEUE, TAP };
 
 struct findings {
     const struct nsp_cli *cli;
@@ -253,7 +256,7 @@ report_places(struct findings *found, bool nfqueue, bool tap)
     const uint8_t state = nfqueue ? NSP_PROBE_OK : NSP_PROBE_MISSING;
     const char *cure = nfqueue ? "" : MEND_ABOVE;
 
-    begin_group(found, "host");
+    begin_group(found, HOST);
     report(found, "input", state, "by nfqueue", cure);
     if (!nfqueue)
         report(found, "output", state, "by nfqueue", cure);
@@ -271,30 +274,35 @@ report_places(struct findings *found, bool nfqueue, bool tap)
     end_group(found);
 }
 
-/* Reports on everything, or on 'only'; tells whether that, or the live path,
- * works here. */
-static bool
-examine(struct findings *found, const char *only)
-{
-    bool works = true, nfqueue = false, tap = false;
+/* What was asked about, and what works of it. */
+struct verdict {
+    bool asked[BACKENDS], works[BACKENDS];
+    bool host; /* Asked about. */
+    bool all;  /* What was asked about works; of everything, the live path. */
+};
 
+/* Reports on everything, or on 'only'. */
+static void
+examine(struct findings *found, const char *only, struct verdict *ret)
+{
+    bool host = only && strcmp(only, HOST) == 0;
+
+    *ret = (struct verdict){ .host = host || !only };
     report_machine(found);
     for (size_t i = 0; i < BACKENDS; i++) {
-        bool one;
+        bool part = host && (i == NFQUEUE || i == TAP);
 
-        if (only && strcmp(only, backends[i]) != 0)
+        if (only && !part && strcmp(only, backends[i]) != 0)
             continue;
-        one = report_backend(found, backends[i]);
-        if (strcmp(backends[i], LIVE) == 0)
-            nfqueue = one;
-        if (strcmp(backends[i], "tap") == 0)
-            tap = one;
-        if (!one && (only || strcmp(backends[i], LIVE) == 0))
-            works = false;
+        ret->asked[i] = !host;
+        ret->works[i] = report_backend(found, backends[i]);
+        if (only && !host)
+            ret->all = ret->works[i];
     }
-    if (!only)
-        report_places(found, nfqueue, tap);
-    return works;
+    if (ret->host) {
+        report_places(found, ret->works[NFQUEUE], ret->works[TAP]);
+        ret->all = ret->works[NFQUEUE];
+    }
 }
 
 static bool
@@ -302,35 +310,47 @@ examine_json(const struct nsp_cli *cli, const char *only)
 {
     struct nsp_json json;
     struct findings found = { .cli = cli, .json = &json };
-    bool works;
+    struct verdict verdict;
 
     nsp_json_init(&json, stdout);
     nsp_json_begin_object(&json, NULL);
     nsp_json_uint(&json, "schema", 1);
     nsp_json_begin_array(&json, "groups");
-    works = examine(&found, only);
+    examine(&found, only, &verdict);
     nsp_json_end(&json);
-    nsp_json_bool(&json, "ok", works);
+    nsp_json_bool(&json, "ok", verdict.all);
     nsp_json_finish(&json);
-    return works;
+    return verdict.all;
+}
+
+static void
+print_verdict(const char *name, bool works)
+{
+    printf("%s %s here\n", name, works ? "works" : "does not work");
 }
 
 static bool
 examine_text(const struct nsp_cli *cli, const char *only)
 {
     struct findings found = { .cli = cli };
-    bool works = examine(&found, only);
+    struct verdict verdict;
 
-    printf("%s %s here\n", only ? only : "live shaping (" LIVE ")",
-           works ? "works" : "does not work");
-    return works;
+    examine(&found, only, &verdict);
+    for (size_t i = 0; i < BACKENDS; i++)
+        if (verdict.asked[i])
+            print_verdict(backends[i], verdict.works[i]);
+    if (verdict.host && verdict.works[NFQUEUE] && !verdict.works[TAP])
+        puts(HOST " works here, but for rules that hold what leaves");
+    else if (verdict.host)
+        print_verdict(HOST, verdict.all);
+    return verdict.all;
 }
 
 static int
 refuse_backend(struct nsp_cli *cli, const char *name)
 {
     return nsp_cli_usage(
-        cli, "write nfqueue, tap, bridge, sniff, pcapfile or memory",
+        cli, "write nfqueue, tap, bridge, sniff, pcapfile, memory or host",
         "--backend: unknown value '%s'", name);
 }
 
@@ -340,7 +360,7 @@ is_backend(const char *name)
     for (size_t i = 0; i < BACKENDS; i++)
         if (strcmp(backends[i], name) == 0)
             return true;
-    return false;
+    return strcmp(name, HOST) == 0;
 }
 
 static int
