@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, Host,
                         answered, answers_in_time, do, is_silent, lose_news,
                         parted as net, ping, start_pings, stop,
                         works_here)  # noqa: F401
@@ -363,9 +363,10 @@ def test_traffic_flows_past_a_process_that_hangs(net):
 
 
 def last_words(shape, words):
-    out, _ = shape.process.communicate(timeout=PATIENCE)
+    out, err = shape.process.communicate(timeout=PATIENCE)
     assert words in out.splitlines()[-1]
     assert shape.process.returncode == 1
+    return out, err
 
 
 @pytest.mark.parametrize("port", PORTS)
@@ -491,6 +492,31 @@ def test_ends_when_the_far_namespace_goes(net):
     shape = joined(net)
     net.far.close()
     last_words(shape, "interface p1 was removed")
+
+
+@pytest.mark.parametrize("options", [
+    ["--no-offload"], ["--fail-closed"], ["--fail-closed", "--no-offload"],
+    ["--drop"]])
+def test_an_interface_that_is_moved_away_works_there(net, options):
+    """It keeps the program, which no longer does a thing."""
+    shape = Shape(net.middle, "--on", "bridge:p0,p1", *options)
+    if "--drop" not in options:
+        assert answers_in_time(net)
+    elsewhere = Host([*net.middle.enter, "unshare", "--net"])
+    try:
+        do(net.middle, f"ip link set p1 netns {elsewhere.keeper.pid}")
+        _, err = last_words(shape,
+                            "p1 was moved to another network namespace")
+        assert "there: ip link set p1 promisc off xdp off" in err
+        do(elsewhere, f"ip address add {NEAR}/24 dev p1")
+        do(elsewhere, "ip link set p1 up")
+        assert answers_in_time(elsewhere)
+        do(elsewhere, "ip link set p1 promisc off xdp off")
+        link = elsewhere.run("ip", "link", "show", "p1").stdout
+        assert "xdp" not in link and "PROMISC" not in link
+        assert "clsact" not in elsewhere.run("tc", "qdisc").stdout
+    finally:
+        elsewhere.close()
 
 
 def refusal(host, where, *options):

@@ -226,8 +226,10 @@ put_steer(struct nsp_bpf_program *p, const struct nsp_bridge_steer *steer)
     nsp_bpf_place(p, LABEL_LATE);
     nsp_bpf_load_map(p, R8, BPF_PSEUDO_MAP_VALUE, steer->beats_fd);
     nsp_beats_put_late(p);
-    if (steer->fail_closed)
+    if (steer->fail_closed) {
+        nsp_beats_put_end_test(p, LABEL_PASS);
         nsp_bpf_jump(p, LABEL_DROP);
+    }
     put_ends(p, steer);
 }
 

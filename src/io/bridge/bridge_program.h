@@ -26,7 +26,9 @@
  *         Where late frames are dropped, rules and filter are asked only while
  *         the worker is alive. Those that do not lie in one piece the worker is
  *         asked about. Which worker a frame is for is known by the queue that
- *         it came from; in the stack it is not, and all have to be alive.
+ *         it came from; in the stack it is not, and all have to be alive. One
+ *         that could not be detached, since its port was moved to another
+ *         network namespace, lets all pass once the device is closed.
  * onward  At the stack's ingress, with XDP: sends what that let pass out of the
  *         other port. A frame that takes this way is the stack's, so what is
  *         left to do of its checksum and segmentation gets done.

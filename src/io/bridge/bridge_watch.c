@@ -3,6 +3,9 @@
  *
  *   down      It is waited for.
  *   removed   The device ends.
+ *   moved     To another network namespace: as removed. What is left there, but
+ *             the filter, which the kernel takes off, is out of reach; its
+ *             program lets all pass as soon as the device has ended.
  *   program   One of ours that was taken off is put back. While another XDP
  *             program is there, frames are its own, and those that it lets pass
  *             cross in the kernel (fail_closed: the device ends); when it goes,
@@ -188,6 +191,22 @@ nsp_bridge_follow(struct nsp_io *io, uint32_t worker)
 /* --- News ----------------------------------------------------------------- */
 
 static void
+tell_removal(struct nsp_io *io, const struct nsp_bridge_port *port, bool moved)
+{
+    if (moved)
+        nsp_log_write(&io->log, NSP_LOG_WARNING,
+                      "bridge: %s keeps promiscuous mode%s in its new network "
+                      "namespace; there: ip link set %s promisc off%s",
+                      port->name,
+                      io->by_stack ? "" : ", and a program that lets all pass,",
+                      port->name, io->by_stack ? "" : " xdp off");
+    end_device(io, -ENODEV,
+               moved ? "interface %s was moved to another network namespace"
+                     : "interface %s was removed",
+               port->name);
+}
+
+static void
 take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
              const struct nsp_link_news *news)
 {
@@ -198,7 +217,7 @@ take_news_of(struct nsp_io *io, struct nsp_bridge_port *port,
         return;
     }
     if (news->removed) {
-        end_device(io, -ENODEV, "interface %s was removed", port->name);
+        tell_removal(io, port, news->moved);
         return;
     }
     if (news->mtu != 0)

@@ -145,7 +145,16 @@ nsp_beats_put_death_test(struct nsp_bpf_program *p, uint32_t dead)
 {
     nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_W, R1, R8,
                 offsetof(struct nsp_beats_shared, owner), 0);
+    nsp_bpf_jump_if(p, BPF_JEQ, R1, NSP_ROBUST_WORD_CLOSED, dead);
     nsp_bpf_jump_if(p, BPF_JSET, R1, NSP_ROBUST_WORD_DEAD, dead);
+}
+
+void
+nsp_beats_put_end_test(struct nsp_bpf_program *p, uint32_t ended)
+{
+    nsp_bpf_put(p, BPF_LDX | BPF_MEM | BPF_W, R1, R8,
+                offsetof(struct nsp_beats_shared, owner), 0);
+    nsp_bpf_jump_if(p, BPF_JEQ, R1, NSP_ROBUST_WORD_CLOSED, ended);
 }
 
 void

@@ -40,7 +40,8 @@ struct nsp_beat {
 struct nsp_beats_shared {
     struct nsp_beat beats[NSP_IO_QUEUES_MAX];
     _Atomic uint64_t late_pkts; /* Met nobody alive. */
-    _Atomic uint32_t owner;     /* NSP_ROBUST_WORD_DEAD: nobody lives. */
+    _Atomic uint32_t owner;     /* NSP_ROBUST_WORD_DEAD: nobody lives,
+                                 * NSP_ROBUST_WORD_CLOSED: by intent. */
 };
 
 struct nsp_beats {
@@ -69,9 +70,14 @@ typedef int nsp_beats_sleep_fn(void *context, uint64_t timeout_ns);
 int nsp_beats_wait(struct nsp_beats *beats, uint32_t queue, uint64_t timeout_ns,
                    bool sound, nsp_beats_sleep_fn *sleep, void *context);
 
-/* Writes a test that goes on unless the process is dead, else to 'dead': with
- * the shared words in R8. Changes R1. */
+/* Writes a test that goes on unless the process is dead, or has closed the
+ * beats, else to 'dead': with the shared words in R8. Changes R1. */
 void nsp_beats_put_death_test(struct nsp_bpf_program *p, uint32_t dead);
+
+/* Writes a test that goes on unless the beats were closed, which a process that
+ * was killed does not do, else to 'ended': with the shared words in R8. Changes
+ * R1. */
+void nsp_beats_put_end_test(struct nsp_bpf_program *p, uint32_t ended);
 
 /* Writes a test that goes on while a worker is alive, else to 'late': with the
  * time (bpf_ktime_get_ns) in R0, the shared words in R8, the worker's

@@ -84,6 +84,16 @@ take_attribute(const struct nlattr *attribute, void *opaque)
     return MNL_CB_OK;
 }
 
+static int
+take_move(const struct nlattr *attribute, void *opaque)
+{
+    struct nsp_link_news *news = opaque;
+
+    if (mnl_attr_get_type(attribute) == IFLA_NEW_NETNSID)
+        news->moved = true;
+    return MNL_CB_OK;
+}
+
 /* Tells whether it is of traffic control. */
 static bool
 read_filters(const struct nlmsghdr *message, nsp_link_news_fn *tell,
@@ -119,6 +129,8 @@ read_message(const struct nlmsghdr *message, nsp_link_news_fn *tell,
     news.type = info->ifi_type;
     if (message->nlmsg_type == RTM_NEWLINK)
         (void)mnl_attr_parse(message, sizeof *info, take_attribute, &news);
+    if (news.removed)
+        (void)mnl_attr_parse(message, sizeof *info, take_move, &news);
     if (news.removed || message->nlmsg_type == RTM_NEWLINK)
         tell(context, &news);
 }

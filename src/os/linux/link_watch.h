@@ -16,7 +16,8 @@ struct nsp_link_watch {
 /* An interface as it is now, and whether it changed. */
 struct nsp_link_news {
     uint32_t ifindex;
-    bool removed; /* Then the rest is not known. */
+    bool removed; /* Then the rest is not known, ... */
+    bool moved;   /* ... but that it is in another network namespace now. */
     bool filters; /* Of its traffic control changed; the rest is not told. */
     bool up;
     char name[IF_NAMESIZE]; /* Empty: not told. */

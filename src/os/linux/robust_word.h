@@ -27,12 +27,15 @@ struct nsp_robust_word {
 /* Of the word, when its owner is dead. */
 #define NSP_ROBUST_WORD_DEAD ((uint32_t)FUTEX_OWNER_DIED)
 
+/* Of the word, when it was closed. */
+#define NSP_ROBUST_WORD_CLOSED 0u
+
 /* Starts the thread; '*word', which outlives it, is then the number of that.
  * Returns 0 or a negative errno. */
 int nsp_robust_word_open(struct nsp_robust_word *robust,
                          _Atomic uint32_t *word) NSP_MUSTCHECK;
 
-/* Sets the word to 0. Accepts one that is not open. */
+/* Sets the word to NSP_ROBUST_WORD_CLOSED. Accepts one that is not open. */
 void nsp_robust_word_close(struct nsp_robust_word *robust);
 
 #endif /* NSP_OS_LINUX_ROBUST_WORD_H */
