@@ -343,6 +343,44 @@ def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(net):
     assert traces(net) == []
 
 
+def leftovers(host, port):
+    """What is at an interface that bridges put there."""
+    link = host.run("ip", "-details", "link", "show", port).stdout
+    return ([word for word in ("prog/xdp", "PROMISC") if word in link] +
+            [word for word in ("clsact",)
+             if word in host.run("tc", "qdisc", "show", "dev", port).stdout])
+
+
+@pytest.mark.parametrize("options", [[], ["--fail-closed"]])
+@pytest.mark.parametrize("kept", PORTS)
+def test_another_bridge_takes_away_what_a_dead_one_has_at_its_other_port(
+        net, kept, options):
+    """Whose frames would otherwise go on past it, or end there. What another
+    bridge has that lives stays."""
+    middle = net.middle
+    for a, b in ("x0", "x1"), ("x2", "x3"):
+        do(middle, f"ip link add {a} type veth peer name {b}")
+        for name in a, b:
+            do(middle, f"ip link set {name} up")
+    dead = joined(net, *options)
+    dead.process.kill()
+    dead.process.communicate()
+    lost = [port for port in PORTS if port != kept][0]
+    other = Shape(middle, "--on", "bridge:x0,x2")
+    whole = leftovers(middle, "x0")
+    assert len(whole) == 3
+    assert leftovers(middle, lost) == whole
+    shape = Shape(middle, "--on", f"bridge:{kept},x1")
+    assert leftovers(middle, lost) == []
+    assert leftovers(middle, kept) == whole
+    assert is_silent(net, 3)  # The ways of the two part.
+    assert [leftovers(middle, port) for port in ("x0", "x2")] == [whole] * 2
+    shape.end()
+    other.end()
+    for port in (*PORTS, "x0", "x1", "x2"):
+        assert leftovers(middle, port) == []
+
+
 def test_traffic_flows_past_a_process_that_hangs(net):
     shape = joined(net, "--filter", "icmp")
     pinger = start_pings(net, enough=50)

@@ -96,15 +96,14 @@ def test_an_engine_takes_over_from_one_of_the_other_way(net, before,
     assert answers_in_time(net)
     shape.process.kill()
     shape.process.communicate()
-    if before == "p0,p1":  # Else what p1 has is not of the next one's concern.
-        do(net.middle, "ip link set p1 xdp off")
-        do(net.middle, "tc qdisc del dev p1 clsact")
     shape = Shape(net.middle, "--on", "bridge:" + after, "--no-offload")
     assert answers_in_time(net)
     assert transfer(net, net.far, FAR)
     shape.end()
-    links = net.middle.run("ip", "-details", "link", "show", "p0").stdout
-    assert "prog/xdp" not in links and "PROMISC" not in links
+    for port in "p0", "p1":
+        links = net.middle.run("ip", "-details", "link", "show", port).stdout
+        assert "prog/xdp" not in links
+    assert traces(net) == []
 
 
 def test_effects_act_in_the_stack_on_segments(net):

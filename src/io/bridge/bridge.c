@@ -9,7 +9,8 @@
  *             forwarded. From then on nothing crosses.
  *   killed    The sockets go with the process. The programs stay, find no
  *             socket, and let frames cross in the kernel (fail_closed: drop
- *             them). The next engine at these interfaces takes them over.
+ *             them). The next engine at these interfaces takes them over; at
+ *             one of them, it takes them off the other.
  *   hung      The programs find no sign of life in the shared words, and do the
  *             same.
  *   overrun   The kernel drops what finds no frame or a full ring, and counts.

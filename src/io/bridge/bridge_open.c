@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
+#include <net/if_arp.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "os/linux/bpf_call.h"
 
 #define BUSY_POLL_US_MAX 1000u
+
+/* That many interfaces have been joined to ours, and left so, at most. */
+#define RELEASED_MAX 64u
 
 /* --- Errors for humans ---------------------------------------------------- */
 
@@ -147,6 +151,53 @@ find_ports(struct nsp_io *io, const struct nsp_bridge_config *device,
     return NSP_OK;
 }
 
+/* --- What is left elsewhere ----------------------------------------------- */
+
+struct search {
+    const struct nsp_bridge_port *ports;
+    struct nsp_bridge_port found;
+    int err; /* Of the last one found. */
+};
+
+static void
+look_at_link(void *context, const struct nsp_link_news *link)
+{
+    struct search *search = context;
+    int err;
+
+    if (link->type != ARPHRD_ETHER || search->err == 0)
+        return;
+    err = nsp_bridge_port_find_left(&search->found, link, search->ports);
+    if (err != -ENOENT)
+        search->err = err;
+}
+
+/* The other ports of bridges that were killed, of which ours were one, still
+ * send to these, past us. */
+static void
+release_left(struct nsp_io *io)
+{
+    uint32_t tries = 0;
+
+    for (uint32_t released = 0; released < RELEASED_MAX;) {
+        struct search search = { .ports = io->ports, .err = -ENOENT };
+
+        if (nsp_link_list(look_at_link, &search) < 0)
+            return;
+        if (search.err == 0) {
+            nsp_log_write(&io->log, NSP_LOG_INFO,
+                          "bridge: what an engine that was killed has left at "
+                          "%s was taken off",
+                          search.found.name);
+            nsp_bridge_port_clear_xdp(&search.found);
+            nsp_bridge_port_close(&search.found);
+            released++;
+        } else if (!nsp_bridge_wait_while_busy(search.err, tries++)) {
+            return;
+        }
+    }
+}
+
 /* --- Opening -------------------------------------------------------------- */
 
 /* The first of the steps that need a privilege: others would tell the lack of
@@ -229,6 +280,8 @@ nsp_bridge_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     if (err < 0)
         return nsp_bridge_fail_step(reterr, err, "cannot watch the interfaces");
     result = open_lanes(io, cfg, reterr);
+    if (result == NSP_OK)
+        release_left(io); /* They are surely ours now. */
     for (uint32_t port = 0; port < 2 && result == NSP_OK; port++)
         if (io->ports[port].taken_over)
             nsp_log_write(&io->log, NSP_LOG_INFO,

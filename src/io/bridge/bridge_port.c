@@ -15,9 +15,9 @@
 #include <unistd.h>
 
 #include "io/bridge/bridge_program.h"
+#include "os/linux/beats.h"
 #include "os/linux/bpf_call.h"
 #include "os/linux/interface.h"
-#include "os/linux/link_watch.h"
 #include "os/linux/route_netlink.h"
 #include "os/linux/tap_link.h"
 
@@ -95,6 +95,39 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
     atomic_store(&port->queues, port->queues_told);
     atomic_store(&port->mtu, link.mtu);
     atomic_store(&port->up, link.up);
+    return 0;
+}
+
+int
+nsp_bridge_port_find_left(struct nsp_bridge_port *ret,
+                          const struct nsp_link_news *link,
+                          const struct nsp_bridge_port ports[2])
+{
+    struct nsp_bridge_port port = {
+        .ifindex = link->ifindex,
+        .promiscuous_by_us = true,
+        .xdp_fd = NO_PROGRAM,
+        .tc_fd = NO_PROGRAM,
+    };
+    char sink[IF_NAMESIZE];
+
+    if (link->ifindex == ports[0].ifindex || link->ifindex == ports[1].ifindex)
+        return -ENOENT; /* They are taken over themselves. */
+    if (!nsp_tc_hook_find_joined(&port.tc, link->ifindex) ||
+        (port.tc.peer_ifindex != ports[0].ifindex &&
+         port.tc.peer_ifindex != ports[1].ifindex))
+        return -ENOENT;
+    nsp_bridge_port_name_sink(&port, sink);
+    port.has_xdp =
+        link->xdp_prog_id != 0 &&
+        nsp_bpf_program_is(link->xdp_prog_id, NSP_BRIDGE_PROGRAM_PREFIX);
+    if (if_nametoindex(sink) != 0 ||
+        (port.has_xdp && nsp_beats_program_lives(link->xdp_prog_id)))
+        return -EBUSY;
+    if (port.has_xdp)
+        port.offloads_off = ETH_FLAG_RXVLAN;
+    snprintf(port.name, sizeof port.name, "%s", link->name);
+    *ret = port;
     return 0;
 }
 
@@ -275,13 +308,14 @@ keep_tc(struct nsp_bridge_port *port, int tc_fd)
 }
 
 int
-nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd)
+nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd,
+                          uint32_t peer_ifindex)
 {
     int err = keep_tc(port, tc_fd);
 
     return err < 0 ? err
-                   : nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, tc_fd,
-                                        port->ifindex, true, NSP_TC_NO_OWNER);
+                   : nsp_tc_hook_join(&port->tc, tc_fd, port->ifindex,
+                                      peer_ifindex);
 }
 
 int
@@ -297,8 +331,8 @@ int
 nsp_bridge_port_put_back_tc(struct nsp_bridge_port *port)
 {
     bool made_qdisc = port->tc.made_qdisc;
-    int err = nsp_tc_hook_attach(&port->tc, NSP_TC_CLSACT, port->tc_fd,
-                                 port->ifindex, true, NSP_TC_NO_OWNER);
+    int err = nsp_tc_hook_join(&port->tc, port->tc_fd, port->ifindex,
+                               port->tc.peer_ifindex);
 
     port->tc.made_qdisc |= made_qdisc;
     return err;

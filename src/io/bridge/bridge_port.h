@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 
 #include "base/base.h"
+#include "os/linux/link_watch.h"
 #include "os/linux/tc_hook.h"
 
 /* One of the two interfaces of the bridge.
@@ -45,6 +46,14 @@ struct nsp_bridge_port {
 int nsp_bridge_port_find(struct nsp_bridge_port *port,
                          const char *name) NSP_MUSTCHECK;
 
+/* Describes what a bridge that was killed has left at an interface whose other
+ * port was one of 'ports', so that closing it sets that back. Returns 0, or
+ * -ENOENT where there is nothing of that kind, or -EBUSY where its process is
+ * alive still. */
+int nsp_bridge_port_find_left(
+    struct nsp_bridge_port *ret, const struct nsp_link_news *link,
+    const struct nsp_bridge_port ports[2]) NSP_MUSTCHECK;
+
 /* The name of the TAP where frames of the port end that are taken in the stack:
  * while it is there, the port is somebody's. */
 void nsp_bridge_port_name_sink(const struct nsp_bridge_port *port,
@@ -72,8 +81,8 @@ int nsp_bridge_port_attach_xdp(struct nsp_bridge_port *port,
  */
 int nsp_bridge_port_replace_xdp(struct nsp_bridge_port *port,
                                 int xdp_fd) NSP_MUSTCHECK;
-int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port,
-                              int tc_fd) NSP_MUSTCHECK;
+int nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd,
+                              uint32_t peer_ifindex) NSP_MUSTCHECK;
 int nsp_bridge_port_replace_tc(struct nsp_bridge_port *port,
                                int tc_fd) NSP_MUSTCHECK;
 

@@ -142,7 +142,7 @@ attach(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
     if (fd < 0)
         return nsp_bridge_fail_program(reterr, fd,
                                        "the program that takes frames");
-    err = nsp_bridge_port_attach_tc(&io->ports[port], fd);
+    err = nsp_bridge_port_attach_tc(&io->ports[port], fd, steer->peer_ifindex);
     close(fd);
     return err < 0 ? nsp_bridge_fail_clsact(reterr, err) : NSP_OK;
 }

@@ -219,13 +219,14 @@ attach_xdp(struct nsp_io *io, const struct nsp_io_config *cfg, uint32_t port,
 static int
 attach_tc(struct nsp_io *io, uint32_t port, struct nsp_diag *reterr)
 {
-    int fd = nsp_bridge_load_onward(io->ports[port ^ 1u].ifindex);
+    uint32_t peer_ifindex = io->ports[port ^ 1u].ifindex;
+    int fd = nsp_bridge_load_onward(peer_ifindex);
     int err;
 
     if (fd < 0)
         return nsp_bridge_fail_program(reterr, fd,
                                        "the program that passes frames by");
-    err = nsp_bridge_port_attach_tc(&io->ports[port], fd);
+    err = nsp_bridge_port_attach_tc(&io->ports[port], fd, peer_ifindex);
     close(fd);
     return err < 0 ? nsp_bridge_fail_clsact(reterr, err) : NSP_OK;
 }

@@ -9,6 +9,7 @@
 #include "os/linux/bpf_call.h"
 #include "os/os.h"
 
+#define MAP_NAME  "nsp_beats"
 #define NS_PER_MS UINT64_C(1000000)
 
 /* From opening to the first burst. */
@@ -40,7 +41,7 @@ nsp_beats_open(struct nsp_beats *beats, uint32_t queues, uint32_t hang_ms)
         .map_fd = -1,
         .hang_ns = hang_ms * NS_PER_MS,
     };
-    err = nsp_bpf_array_create("nsp_beats", sizeof *beats->shared, 1, true);
+    err = nsp_bpf_array_create(MAP_NAME, sizeof *beats->shared, 1, true);
     if (err < 0)
         return err;
     beats->map_fd = err;
@@ -190,6 +191,19 @@ nsp_beats_put_late(struct nsp_bpf_program *p)
     nsp_bpf_set(p, R1, 1);
     nsp_bpf_put(p, BPF_STX | BPF_ATOMIC | BPF_DW, R8, R1,
                 offsetof(struct nsp_beats_shared, late_pkts), BPF_ADD);
+}
+
+bool
+nsp_beats_program_lives(uint32_t id)
+{
+    struct nsp_beats_shared shared;
+    uint32_t owner;
+
+    if (nsp_bpf_program_read_map(id, MAP_NAME, sizeof shared, &shared) < 0)
+        return false;
+    owner = atomic_load(&shared.owner);
+    return owner != NSP_ROBUST_WORD_CLOSED &&
+           (owner & NSP_ROBUST_WORD_DEAD) == 0;
 }
 
 static uint64_t

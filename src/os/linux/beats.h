@@ -95,6 +95,9 @@ void nsp_beats_put_all_test(struct nsp_bpf_program *p, int map_fd,
  * R1. */
 void nsp_beats_put_late(struct nsp_bpf_program *p);
 
+/* Tells whether the process is alive whose beats program 'id' asks for. */
+bool nsp_beats_program_lives(uint32_t id);
+
 /* Packets that met nobody alive were dropped where the device fails closed, and
  * passed by elsewhere. Add them to 'stats'; tell 'log' of those of 'device', if
  * there were some. The beats may be closed: then there were none. */

@@ -13,6 +13,9 @@
 /* Makes it lawful to call helpers that the kernel keeps for free software. */
 #define LICENSE "Dual MIT/GPL"
 
+/* Far more than a program of ours uses: the kernel's own limit. */
+#define PROGRAM_MAPS_MAX 64u
+
 /* Programs of others on one hook of one interface; the kernel allows 64. */
 #define PROGRAMS_MAX 64u
 
@@ -302,24 +305,25 @@ nsp_bpf_wait_for_programs(void)
                                                                     : 0;
 }
 
+/* Of a program (struct bpf_prog_info) or map (struct bpf_map_info); what is set
+ * in '*info' asks for more. */
 static int
-read_info(int program_fd, struct bpf_prog_info *ret)
+read_info(int fd, void *info, uint32_t bytes)
 {
     union bpf_attr attr;
 
-    memset(ret, 0, sizeof *ret);
     memset(&attr, 0, sizeof attr);
-    attr.info.bpf_fd = (uint32_t)program_fd;
-    attr.info.info_len = sizeof *ret;
-    attr.info.info = (uintptr_t)ret;
+    attr.info.bpf_fd = (uint32_t)fd;
+    attr.info.info_len = bytes;
+    attr.info.info = (uintptr_t)info;
     return call(BPF_OBJ_GET_INFO_BY_FD, &attr, sizeof attr);
 }
 
 int
 nsp_bpf_program_id(int program_fd, uint32_t *ret)
 {
-    struct bpf_prog_info info;
-    int err = read_info(program_fd, &info);
+    struct bpf_prog_info info = { 0 };
+    int err = read_info(program_fd, &info, sizeof info);
 
     if (err < 0)
         return err;
@@ -327,21 +331,82 @@ nsp_bpf_program_id(int program_fd, uint32_t *ret)
     return 0;
 }
 
+/* Opens the program, or map, that the kernel knows by 'id'. */
+static int
+open_by_id(int command, uint32_t id)
+{
+    union bpf_attr attr;
+
+    memset(&attr, 0, sizeof attr);
+    attr.prog_id = id; /* And map_id. */
+    return call(command, &attr, sizeof attr);
+}
+
 bool
 nsp_bpf_program_is(uint32_t id, const char *prefix)
 {
-    struct bpf_prog_info info;
-    union bpf_attr attr;
-    int fd, r;
+    struct bpf_prog_info info = { 0 };
+    int fd = open_by_id(BPF_PROG_GET_FD_BY_ID, id);
+    int r;
 
-    memset(&attr, 0, sizeof attr);
-    attr.prog_id = id;
-    fd = call(BPF_PROG_GET_FD_BY_ID, &attr, sizeof attr);
     if (fd < 0)
         return false; /* Gone meanwhile. */
-    r = read_info(fd, &info);
+    r = read_info(fd, &info, sizeof info);
     close(fd);
     return r == 0 && strncmp(info.name, prefix, strlen(prefix)) == 0;
+}
+
+/* Copies the first value of a map, if it is the one of that name and size. */
+static int
+read_map(uint32_t id, const char *name, uint32_t value_bytes, void *ret)
+{
+    struct bpf_map_info info = { 0 };
+    const uint32_t key = 0;
+    union bpf_attr attr;
+    int fd = open_by_id(BPF_MAP_GET_FD_BY_ID, id);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = read_info(fd, &info, sizeof info);
+    if (err == 0 &&
+        (strcmp(info.name, name) != 0 || info.value_size != value_bytes))
+        err = -ENOENT;
+    memset(&attr, 0, sizeof attr);
+    attr.map_fd = (uint32_t)fd;
+    attr.key = (uintptr_t)&key;
+    attr.value = (uintptr_t)ret;
+    if (err == 0)
+        err = call(BPF_MAP_LOOKUP_ELEM, &attr, sizeof attr);
+    close(fd);
+    return err;
+}
+
+int
+nsp_bpf_program_read_map(uint32_t id, const char *name, uint32_t value_bytes,
+                         void *ret)
+{
+    uint32_t ids[PROGRAM_MAPS_MAX];
+    struct bpf_prog_info info = {
+        .nr_map_ids = PROGRAM_MAPS_MAX,
+        .map_ids = (uintptr_t)ids,
+    };
+    int fd = open_by_id(BPF_PROG_GET_FD_BY_ID, id);
+    int err;
+
+    if (fd < 0)
+        return fd;
+    err = read_info(fd, &info, sizeof info);
+    close(fd);
+    if (err < 0)
+        return err;
+    err = -ENOENT;
+    for (uint32_t i = 0; i < info.nr_map_ids && i < PROGRAM_MAPS_MAX; i++) {
+        err = read_map(ids[i], name, value_bytes, ret);
+        if (err == 0)
+            break;
+    }
+    return err;
 }
 
 int

@@ -85,6 +85,12 @@ int nsp_bpf_program_id(int program_fd, uint32_t *ret) NSP_MUSTCHECK;
 /* Tells whether program 'id' has a name that begins with 'prefix'. */
 bool nsp_bpf_program_is(uint32_t id, const char *prefix);
 
+/* Copies the first value of the array of 'name', with values of 'value_bytes',
+ * that program 'id' uses. Returns 0 or a negative errno: -ENOENT where it uses
+ * none. */
+int nsp_bpf_program_read_map(uint32_t id, const char *name,
+                             uint32_t value_bytes, void *ret) NSP_MUSTCHECK;
+
 /* Attaches a program to an interface by a tcx link, behind those that are there
  * already. Detached by closing the link, or the interface's removal. */
 int nsp_bpf_tcx_attach(int program_fd, uint32_t ifindex,

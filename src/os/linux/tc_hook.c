@@ -22,9 +22,12 @@
 #define FILTER_PRIORITY 20051u
 #define FILTER_HANDLE   1u
 
-/* What a filter is called; that of an owner has its number behind it. */
+/* What a filter is called. Behind it is the number of its owner, or of the
+ * interface to which it sends. */
 #define FILTER_NAME       "netshaper"
-#define FILTER_NAME_BYTES (sizeof FILTER_NAME + sizeof " 4294967295" - 1)
+#define OWNER_MARK        " "
+#define PEER_MARK         " to "
+#define FILTER_NAME_BYTES (sizeof FILTER_NAME PEER_MARK "4294967295")
 
 #define REQUEST_BYTES 512u
 
@@ -68,10 +71,14 @@ ask_qdisc(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags)
 static void
 name_filter(const struct nsp_tc_hook *hook, char ret[FILTER_NAME_BYTES])
 {
-    if (hook->owner == NSP_TC_NO_OWNER)
+    if (hook->peer_ifindex != 0)
+        snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME PEER_MARK "%u",
+                 hook->peer_ifindex);
+    else if (hook->owner == NSP_TC_NO_OWNER)
         snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME);
     else
-        snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME " %u", hook->owner);
+        snprintf(ret, FILTER_NAME_BYTES, FILTER_NAME OWNER_MARK "%u",
+                 hook->owner);
 }
 
 static int
@@ -101,8 +108,19 @@ ask_filter(const struct nsp_tc_hook *hook, uint16_t type, uint16_t flags,
 
 struct census {
     bool ours, others;
-    uint32_t owner; /* Of ours. */
+    uint32_t owner, peer_ifindex; /* Of ours. */
 };
+
+/* The number behind 'mark' in a filter's name; 0 if that is not there. */
+static uint32_t
+read_number(const char *name, const char *mark)
+{
+    size_t bytes = strlen(mark);
+
+    return strncmp(name, mark, bytes) == 0
+               ? (uint32_t)strtoul(name + bytes, NULL, 10)
+               : 0;
+}
 
 static int
 take_option(const struct nlattr *attribute, void *opaque)
@@ -113,9 +131,9 @@ take_option(const struct nlattr *attribute, void *opaque)
         mnl_attr_validate(attribute, MNL_TYPE_NUL_STRING) == 0) {
         const char *name = mnl_attr_get_str(attribute);
 
-        if (strncmp(name, FILTER_NAME " ", sizeof FILTER_NAME) == 0)
-            census->owner =
-                (uint32_t)strtoul(name + sizeof FILTER_NAME, NULL, 10);
+        census->peer_ifindex = read_number(name, FILTER_NAME PEER_MARK);
+        if (census->peer_ifindex == 0)
+            census->owner = read_number(name, FILTER_NAME OWNER_MARK);
     }
     return MNL_CB_OK;
 }
@@ -282,6 +300,46 @@ nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
     }
     hook->attached = err == 0;
     return err;
+}
+
+int
+nsp_tc_hook_join(struct nsp_tc_hook *hook, int program_fd, uint32_t ifindex,
+                 uint32_t peer_ifindex)
+{
+    int err;
+
+    *hook = (struct nsp_tc_hook){
+        .ifindex = ifindex,
+        .ingress = true,
+        .clsact = true,
+        .owner = NSP_TC_NO_OWNER,
+        .peer_ifindex = peer_ifindex,
+        .link_fd = -1,
+    };
+    err = attach_clsact(hook, program_fd);
+    hook->attached = err == 0;
+    return err;
+}
+
+bool
+nsp_tc_hook_find_joined(struct nsp_tc_hook *ret, uint32_t ifindex)
+{
+    struct nsp_tc_hook hook = {
+        .ifindex = ifindex,
+        .attached = true,
+        .ingress = true,
+        .clsact = true,
+        .owner = NSP_TC_NO_OWNER,
+        .link_fd = -1,
+    };
+    struct census census = { 0 };
+
+    if (look(&hook, true, &census) < 0 || census.peer_ifindex == 0)
+        return false;
+    hook.peer_ifindex = census.peer_ifindex;
+    hook.made_qdisc = is_left_behind(&hook);
+    *ret = hook;
+    return true;
 }
 
 int

@@ -9,7 +9,8 @@
  * clsact  Older: a filter of the queueing discipline 'clsact'. It outlives a
  *         process that is killed, so its program has to know what to do then;
  *         the next one that is attached there takes its place. Its name says
- *         whose it is, by the number of a TAP that goes with the process. */
+ *         whose it is, by the number of a TAP that goes with the process, or
+ *         which interface it sends packets to. */
 enum nsp_tc_method {
     NSP_TC_TCX = 0,
     NSP_TC_CLSACT,
@@ -24,6 +25,7 @@ struct nsp_tc_hook {
     bool attached, ingress, clsact;
     bool made_qdisc;
     uint32_t owner;
+    uint32_t peer_ifindex; /* 0: it does not join two interfaces. */
     int link_fd;
 };
 
@@ -34,6 +36,15 @@ struct nsp_tc_hook {
 int nsp_tc_hook_attach(struct nsp_tc_hook *hook, enum nsp_tc_method method,
                        int program_fd, uint32_t ifindex, bool ingress,
                        uint32_t owner) NSP_MUSTCHECK;
+
+/* Attaches, without an owner, a program at the ingress of clsact that sends
+ * packets out of 'peer_ifindex'. Returns as above. */
+int nsp_tc_hook_join(struct nsp_tc_hook *hook, int program_fd, uint32_t ifindex,
+                     uint32_t peer_ifindex) NSP_MUSTCHECK;
+
+/* Describes what nsp_tc_hook_join() has put at an interface, to be detached by
+ * who knows that its process is dead. Returns false if there is none. */
+bool nsp_tc_hook_find_joined(struct nsp_tc_hook *ret, uint32_t ifindex);
 
 /* Tells whether a program of ours is in clsact there: that of a process that
  * was killed, if nobody without a TAP is at the interface now. */
