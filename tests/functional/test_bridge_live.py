@@ -572,6 +572,9 @@ def test_refuses_what_it_cannot_do_with_the_cure(net):
     do(middle, "ip tuntap add mode tun t0")
     status, error = refusal(middle, "bridge:p0,t0")
     assert (status, error["category"]) == (3, "no-ethernet")
+    status, error = refusal(middle, "bridge:p0,lo")
+    assert (status, error["category"]) == (3, "no-ethernet")
+    assert "loopback interface lo cannot be joined" in error["message"]
     status, error = refusal(middle, "bridge:p0,p1", "--workers", "2")
     assert (status, error["category"]) == (3, "queues")
     assert "ethtool" in error["hint"]

@@ -94,6 +94,12 @@ nsp_bridge_fail_port(struct nsp_diag *reterr, int err, const char *name)
         return nsp_diag_set(reterr, NSP_OPEN_FAILED, "no-interface",
                             "'ip link' lists the interfaces there are",
                             "there is no interface '%.40s'", name);
+    case -ELOOP:
+        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-ethernet",
+                            "join interfaces that lead to other machines",
+                            "the loopback interface %s cannot be joined to "
+                            "another",
+                            name);
     case -EOPNOTSUPP:
         return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "no-ethernet",
                             "join interfaces with Ethernet frames",

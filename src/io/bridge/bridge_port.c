@@ -76,6 +76,8 @@ nsp_bridge_port_find(struct nsp_bridge_port *port, const char *name)
 
     if (err < 0)
         return err;
+    if (link.type == ARPHRD_LOOPBACK)
+        return -ELOOP;
     if (link.type != ARPHRD_ETHER)
         return -EOPNOTSUPP;
     if (link.has_master)

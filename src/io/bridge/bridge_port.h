@@ -40,9 +40,10 @@ struct nsp_bridge_port {
 };
 
 /* Describes interface 'name', without changing it. Returns 0, -ENODEV,
- * -EOPNOTSUPP where packets have no Ethernet header, -EMLINK where it is part
- * of another (port of a bridge or bond), -EEXIST where somebody else's XDP
- * program is, or -EBUSY where another engine takes its frames in the stack. */
+ * -ELOOP where it is the loopback interface, -EOPNOTSUPP where packets have no
+ * Ethernet header, -EMLINK where it is part of another (port of a bridge or
+ * bond), -EEXIST where somebody else's XDP program is, or -EBUSY where another
+ * engine takes its frames in the stack. */
 int nsp_bridge_port_find(struct nsp_bridge_port *port,
                          const char *name) NSP_MUSTCHECK;
 
