@@ -420,11 +420,24 @@ write_spared(struct nsp_explain *e)
     nsp_json_end(&e->json);
 }
 
+/* Whether a bridge takes packets: those of the machines that it joins. */
+static bool
+is_bridged(const struct nsp_explain *e)
+{
+    for (uint32_t i = 0; i < e->places.count; i++)
+        if (strcmp(e->places.list[i].device, "bridge") == 0)
+            return true;
+    return false;
+}
+
 static void
 print_spared(const struct nsp_explain *e)
 {
     char name[64];
 
+    if (is_bridged(e))
+        printf("nothing is spared: rules that match act on ARP, neighbour "
+               "discovery, DHCP and DHCPv6 of those it joins, too\n");
     if ((e->file->hooks & (NSP_HOOK_INPUT | NSP_HOOK_OUTPUT)) == 0)
         return;
     printf("this host's ARP is never taken; every rule spares its neighbour "

@@ -91,7 +91,8 @@ kernel_work(const struct nsp_policy_rule *rule, uint8_t does)
 {
     if (rule->spared != 0 && does != NSP_OFFLOAD_PASS &&
         does != NSP_OFFLOAD_COUNT)
-        return "but for what the host needs, which the engine sees";
+        return "but for neighbour discovery and DHCP, on which the engine "
+               "decides";
     if (does == NSP_OFFLOAD_POLICE)
         return "it only limits packets";
     return "it only passes, drops or counts";

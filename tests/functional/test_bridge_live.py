@@ -13,8 +13,8 @@ import time
 import pytest
 
 from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, Host,
-                        answered, answers_in_time, do, is_silent, lose_news,
-                        parted as net, ping, start_pings, stop,
+                        answered, answers_in_time, do, is_found, is_silent,
+                        lose_news, parted as net, ping, start_pings, stop,
                         works_here)  # noqa: F401
 from live_traffic import (CONNECT, MEGABYTE, PYTHON, UDP_ECHO,
                           UDP_SEGMENTS, rtt_ms, transfer)
@@ -309,6 +309,36 @@ def test_runs_a_policy_and_reloads_it(net, tmp_path):
     section_bytes = int.from_bytes(capture[4:8], "little")
     link_type = capture[section_bytes + 8:section_bytes + 10]
     assert link_type == b"\x01\x00"  # Ethernet.
+
+
+ALL_BUT = """
+version: 1
+intercept: {{ bridge: [p0, p1] }}
+rules:
+  {spared}
+  - {{ match: "true", action: drop }}
+"""
+
+# As in nsp-policy(5).
+NEIGHBOURS = """
+  - { match: "not ip and not ipv6", action: pass }
+  - { match: "icmpv6.Type >= 133 and icmpv6.Type <= 137", action: pass }
+"""
+
+
+@pytest.mark.parametrize("spared,found", [("", False), (NEIGHBOURS, True)])
+def test_rules_act_on_what_the_hosts_need_unless_one_in_front_names_it(
+        net, tmp_path, spared, found):
+    """The hosts are others: a rule for all is one for ARP and discovery, too."""
+    joined(net).end()
+    for address in FAR, FAR6:
+        net.run("ip", "neigh", "del", address, "dev", "v0")
+    run = Run(net.middle, tmp_path, ALL_BUT.format(spared=spared.strip()))
+    for address in FAR, FAR6:
+        assert is_silent(net, 1, address)
+        assert is_found(net, address) == found
+    run.process.send_signal(signal.SIGTERM)
+    assert run.process.communicate(timeout=PATIENCE)[0]
 
 
 # --- Faults -----------------------------------------------------------------
