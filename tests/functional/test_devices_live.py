@@ -35,7 +35,7 @@ pytestmark = NEEDS_NETWORK
 # then with two devices at once. The kernel decides nothing itself.
 DEVICES = {
     "nfqueue": (["--on", "host"], "on: [host]", ""),
-    "tap": (["--on", "tap:v0", "--no-offload"], None, ""),
+    "tap": (["--on", "tap:v0", "--no-offload"], "tap: [v0]", ""),
     "host": (["--on", "host", "--delay", "1us"], "on: [host]",
              "  - { name: late, match: 'icmp or arp', delay: 1us }"),
     "bridge": (["--on", "bridge:p0,p1", "--no-offload"], "bridge: [p0, p1]",
@@ -61,14 +61,16 @@ class Wire:
         return shape
 
     def run(self, folder, rules, offload=False):
-        options = ["--no-offload"] if self.ports and not offload else []
+        options = [] if offload else ["--no-offload"]
         run = Run(self.runs_at, folder, self.policy(rules), *options)
         assert answers_in_time(self.near)
         return run
 
     def policy(self, rules):
-        if not self.ports:  # Frames that cross have no direction.
-            rules = rules.replace("delay:", "direction: inbound, delay:")
+        if self.ports:  # Frames that cross have no direction.
+            rules = rules.replace("direction: inbound,", "")
+        else:
+            rules += WRONG_WAY
         return (f"version: 1\nintercept: {{ {self.intercept} }}\n"
                 f"{rules}{self.last_rule}")
 
@@ -154,75 +156,122 @@ def test_thousands_of_connections_at_once(wire):
 
 # --- One policy, the same fates ---------------------------------------------
 
+# Where packets have a direction, rules for one are no business of those that go
+# the other way.
 RULES = """
 rules:
   - { name: seen, match: "udp or icmp", continue: true, count: true }
   - { name: lost, match: "udp.DstPort == 6001", action: drop }
   - { name: third, match: "udp.DstPort == 6002", loss: { model: nth, n: 3 } }
   - { name: marked, match: "udp.DstPort == 6003", ttl: 9, dscp: 46 }
-  - { name: short, match: "udp.DstPort == 6004 and udp.PayloadLength < 300",
+  - { name: short, match: "udp.DstPort == 6004 and udp.PayloadLength < 275",
       action: drop }
   - { name: answers, match: "udp.SrcPort == 6005", loss-pattern: "011" }
-  - { name: waits, match: "udp.SrcPort == 6008", delay: 5ms }
+  - { name: waits, match: "udp.SrcPort == 6008", direction: inbound, delay: 5ms }
+  - { name: unheard, match: "udp.SrcPort == 6009", direction: inbound,
+      action: drop }
+  - { name: large, match: "udp.DstPort == 6011", action: drop }
   - { name: cut, match: "udp.DstPort == 6006",
       tamper: { truncate: 128b, checksum: repair } }
   - { name: shut, match: "tcp.DstPort == 6007", action: reject }
 """
-COMPARED = ("lost", "third", "marked", "short", "answers", "waits", "cut")
-PORTS = [*range(6001, 6007), 6008]
-ANSWERING = [6005, 6008]
+WRONG_WAY = """
+  - { name: no-answer, match: "udp.DstPort == 6010", direction: inbound,
+      action: drop }
+  - { name: not-asked, match: "udp.SrcPort == 6010", direction: outbound,
+      action: drop }
+"""
+SIZES = {**{port: list(range(50, 601, 50))
+            for port in (*range(6001, 6007), 6008, 6009)},
+         6010: [3000], 6011: [3000]}  # Fragments on a wire.
+# How many answers the sender has of those that all are answered.
+ANSWERED_BY = {6005: 4, 6008: 12, 6009: 0, 6010: 1}
 ENOUGH = 6100
 
+# What a process sends from one processor and then another may change its order.
+PINNED = """
+import os
+every = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(every)})
+"""
+
 # Hears datagrams at some ports until one from each processor at the last port
-# says so; prints what came, in order of addresses and ports: sizes, and the hop
-# limit they came with.
-HEAR = f"""
-import os, selectors, socket
+# says so; prints what came, in order of addresses and ports: sizes, the hop limit
+# they came with, and the traffic class. Answers have the headers of what they
+# answer.
+HEAR = f"""{PINNED}
+import selectors, socket
+V4, V6 = socket.IPPROTO_IP, socket.IPPROTO_IPV6
+TOLD = {{V4: (12, socket.IP_RECVTOS),
+         V6: (socket.IPV6_RECVHOPLIMIT, socket.IPV6_RECVTCLASS,
+              socket.IPV6_RECVHOPOPTS, socket.IPV6_RECVDSTOPTS)}}
 wait = selectors.DefaultSelector()
 for address in ("{FAR}", "{FAR6}"):
-    v6 = ":" in address
-    for port in {[*PORTS, ENOUGH]}:
-        s = socket.socket(socket.AF_INET6 if v6 else socket.AF_INET,
+    for port in {[*SIZES, ENOUGH]}:
+        level = V6 if ":" in address else V4
+        s = socket.socket(socket.AF_INET6 if level == V6 else socket.AF_INET,
                           socket.SOCK_DGRAM)
-        s.setsockopt(*((socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT) if v6 else
-                       (socket.IPPROTO_IP, 12)), 1)
+        for option in TOLD[level]:
+            s.setsockopt(level, option, 1)
         s.bind((address, port))
         wait.register(s, selectors.EVENT_READ, (address, port))
 print("ready", flush=True)
-heard, left = [], len(os.sched_getaffinity(0))
+heard, left = [], len(every)
 while left > 0 or wait.select(0):
     for key, _ in wait.select():
-        data, aux, _, peer = key.fileobj.recvmsg(2048, 100)
+        data, aux, _, peer = key.fileobj.recvmsg(4096, 500)
         if key.data[1] == {ENOUGH}:
             left -= 1
             continue
-        heard.append((*key.data, len(data), aux[0][2][0]))
-        if key.data[1] in {ANSWERING}:
-            key.fileobj.sendto(data, peer)
+        told = {{(level, what): value for level, what, value in aux}}
+        limit = told.get((V4, socket.IP_TTL)) or told[V6, socket.IPV6_HOPLIMIT]
+        tos = told.get((V4, socket.IP_TOS)) or told[V6, socket.IPV6_TCLASS]
+        heard.append((*key.data, len(data), limit[0], tos[0]))
+        if key.data[1] in {ANSWERED_BY}:
+            key.fileobj.sendmsg([data], [(level, what, value)
+                                         for level, what, value in aux
+                                         if level == V6 and what in
+                                         (socket.IPV6_HOPOPTS,
+                                          socket.IPV6_DSTOPTS)], 0, peer)
 print(sorted(heard))
 """
-# Prints how many answers came from each port, of either address.
-SAY = f"""
+# Sends over IPv4, IPv6, and behind extension headers; what a datagram holds would
+# be the ports of one to be lost, if a later fragment had any. Prints how many
+# answers came from each port.
+SAY = f"""{PINNED}
 import socket
-answers = {{}}
-for address in ("{FAR}", "{FAR6}"):
-    for port in {PORTS}:
+OPTIONS = [(socket.IPPROTO_IPV6, socket.IPV6_HOPOPTS,
+            bytes([0, 0, 1, 4, 0, 0, 0, 0])),
+           (socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS,
+            bytes([0, 1, 30, 12, *bytes(12)]))]
+answers, sockets = {{}}, []
+for address, options in (("{FAR}", []), ("{FAR6}", []), ("{FAR6}", OPTIONS)):
+    for port, sizes in {SIZES}.items():
         s = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET,
                           socket.SOCK_DGRAM)
-        s.settimeout(0.5)
-        for i in range(12):
-            s.sendto(bytes(50 * (i + 1)), (address, port))
-            if port in {ANSWERING}:
-                try:
-                    answers[port] = answers.get(port, 0) + (len(s.recv(2048)) > 0)
-                except TimeoutError:
-                    pass
+        for size in sizes:
+            s.sendmsg([(6001).to_bytes(2, "big") * (size // 2)], options, 0,
+                      (address, port))
+        s.settimeout({PATIENCE})
+        for _ in range({ANSWERED_BY}.get(port, 0)):
+            answers[port] = answers.get(port, 0) + (len(s.recv(4096)) > 0)
+        sockets.append((port, s))
+    if options:
+        continue
     try:
         socket.create_connection((address, 6007), {PATIENCE})
     except ConnectionRefusedError:
         print("refused")
+for port, s in sockets:
+    s.setblocking(False)
+    try:
+        while s.recv(4096):
+            answers[port] = answers.get(port, 0) + 1
+    except BlockingIOError:
+        pass
 print(sorted(answers.items()))
 """
+SAID = f"refused\nrefused\n{[(6005, 12), (6008, 36), (6010, 3)]}\n"
 SAY_ENOUGH = f"""
 import os, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -232,39 +281,78 @@ for cpu in os.sched_getaffinity(0):
 """
 
 
-def fates(wire, folder, offload=False):
+def arrives(port, i, size, header_bytes):
+    """With what size, hop limit and traffic class, if datagram 'i' to a port does."""
+    if (port in (6001, 6011) or (port == 6002 and i % 3 == 2) or
+            (port == 6004 and size < 275)):
+        return None
+    if port == 6006:
+        size = min(size, 128 - header_bytes)
+    return (size, 9, 46 << 2) if port == 6003 else (size, 64, 0)
+
+
+HEADERS = ((FAR, 28), (FAR6, 48), (FAR6, 48 + 24))
+HEARD = sorted((address, port, *arrives(port, i, size, header_bytes))
+               for address, header_bytes in HEADERS
+               for port, sizes in SIZES.items()
+               for i, size in enumerate(sizes)
+               if arrives(port, i, size, header_bytes))
+
+
+def counted(port, dropped, below=1000):
+    """What a rule counts that matches datagrams of fewer bytes, and drops some of
+    those that came by each header."""
+    sizes = [size for size in SIZES[port] if size < below]
+    return {"hit": len(HEADERS) * len(sizes),
+            "hit_bytes": sum(size + header_bytes for _, header_bytes in HEADERS
+                             for size in sizes),
+            "delivered": len(HEADERS) * (len(sizes) - dropped),
+            "dropped": len(HEADERS) * dropped}
+
+
+COUNTED = {"lost": counted(6001, 12), "third": counted(6002, 4),
+           "marked": counted(6003, 0), "short": counted(6004, 5, below=275),
+           "answers": counted(6005, 8), "waits": counted(6008, 0),
+           "unheard": counted(6009, 12), "cut": counted(6006, 0)}
+NOTHING = {"hit": 0, "hit_bytes": 0, "delivered": 0, "dropped": 0}
+
+
+def fates(wire, folder, offload):
     """What arrives, and how often each rule did what, but for what tries again
     when an answer is late. A packet may overtake those of other flows, so the
     far end is told that it has heard all by itself, once nothing is held."""
     hear = wire.far.start(PYTHON, "-c", HEAR)
     assert hear.stdout.readline() == "ready\n", hear.stderr.read()
     run = wire.run(folder, RULES, offload)
+    # What waits for a neighbour to be found may be overtaken then.
+    assert answers_in_time(wire.near, FAR6)
     done = wire.near.run(PYTHON, "-c", SAY)
-    assert done.stdout == "refused\nrefused\n[(6005, 8), (6008, 24)]\n", (
-        done.stdout + done.stderr)
+    assert done.stdout == SAID, done.stdout + done.stderr
     until = time.monotonic() + PATIENCE
-    while rule(run.status(), "answers")["hit"]["pkts"] < 24:
+    while any(rule(run.status(), name)["hit"]["pkts"] < COUNTED[name]["hit"]
+              for name in ("answers", "unheard")):
         assert time.monotonic() < until
     end, _ = run.end()
     wire.far.run(PYTHON, "-c", SAY_ENOUGH)
     heard = hear.communicate(timeout=PATIENCE)[0]
-    return heard, {r["name"]: [r[what] for what in
-                               ("hit", "in", "delivered", "dropped")]
-                   for r in end["rules"] if r["name"] in COMPARED}
+    return heard, {r["name"]: {"hit": r["hit"]["pkts"],
+                               "hit_bytes": r["hit"]["bytes"],
+                               "delivered": r["delivered"]["pkts"],
+                               "dropped": r["dropped"]["pkts"]}
+                   for r in end["rules"]}
 
 
-@pytest.mark.parametrize("name,offload", [("nfqueue", False), ("host", False),
-                                          ("stack", False), ("stack", True),
-                                          ("bridge", True)])
+@pytest.mark.parametrize("name,offload", [
+    ("nfqueue", False), *((name, offload) for name in DEVICES if name != "nfqueue"
+                          for offload in (False, True))])
 def test_one_policy_means_the_same_fates(name, offload, request, tmp_path):
-    """On each device, on their way out and in, the same as on 'bridge', which
-    sees a wire's frames and there decides nothing in the kernel."""
-    found = []
-    for each, in_kernel in ((name, offload), ("bridge", False)):
-        folder = tmp_path / str(len(found))
-        folder.mkdir()
-        found.append(fates(of_device(each, request), folder, in_kernel))
-    assert found[0] == found[1]
+    """On each device, on their way out and in, whoever decides."""
+    wire = of_device(name, request)
+    heard, found = fates(wire, tmp_path, offload)
+    assert heard == f"{HEARD}\n"
+    assert {name: found[name] for name in COUNTED} == COUNTED
+    if not wire.ports:
+        assert found["no-answer"] == found["not-asked"] == NOTHING
 
 
 # --- Faults -----------------------------------------------------------------
