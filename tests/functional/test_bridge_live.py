@@ -512,7 +512,7 @@ def test_frames_larger_than_a_page_cross_in_the_kernel(large):
 
 
 def wait_until_refused(net, shape):
-    """Frames are too large for a port; it takes a while until that is known."""
+    """A port does not take frames; it takes a while until that is known."""
     until = time.monotonic() + PATIENCE
     while True:
         ping(net, size=1400, patience_s=1)
@@ -528,6 +528,16 @@ def test_refuses_frames_that_the_other_side_has_no_room_for(net):
         do(host, f"ip link set {name} mtu 1200")
     assert ping(net, 2, FAR, size=1000) == 2
     wait_until_refused(net, shape)
+    shape.end()
+
+
+def test_counts_what_it_cannot_send_to_a_port_that_is_down(net):
+    """None of it is sent once the port is up again."""
+    shape = joined(net)
+    do(net.middle, "ip link set p1 down")
+    wait_until_refused(net, shape)
+    do(net.middle, "ip link set p1 up")
+    assert answers_in_time(net)
     shape.end()
 
 
