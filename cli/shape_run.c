@@ -317,7 +317,8 @@ warn_fragments(const struct nsp_shape_job *job)
     if (nsp_fragments_never_come(filter, apply, job->places.list,
                                  job->places.count))
         fputs("nsp: warning: --filter " NSP_FRAGMENTS_TEXT
-              "\nhint: " NSP_FRAGMENTS_HINT "\n",
+              "\nhint: ask for 'length' instead; 'nsp shape --on tap' and a "
+              "bridge see fragments\n",
               stderr);
     nsp_filter_destroy(filter);
 }

@@ -20,12 +20,9 @@ bool nsp_fragments_never_come(const struct nsp_filter *filter, uint8_t apply,
                               const struct nsp_placement places[],
                               uint32_t count);
 
-/* What to say of it. */
+/* What to say of it; which way there is to fragments the caller knows. */
 #define NSP_FRAGMENTS_TEXT                                                     \
     "asks for fragments where nfqueue takes packets whole, before they are "   \
     "fragmented or after they were reassembled"
-#define NSP_FRAGMENTS_HINT                                                     \
-    "ask for 'length' instead; 'nsp shape --on tap' and a bridge see "         \
-    "fragments"
 
 #endif /* NSP_CONFIG_FRAGMENTS_H */

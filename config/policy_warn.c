@@ -162,8 +162,9 @@ warn_fragments(struct nsp_policy_builder *b)
         if (nsp_fragments_never_come(b->file->filters[i],
                                      b->file->rules[i].apply, places, count))
             warn(b, &rule_doc(b, i)->at, "match", "fragments",
-                 NSP_FRAGMENTS_HINT, "rule %s " NSP_FRAGMENTS_TEXT,
-                 rule_name(b, i, name));
+                 "ask for 'length' instead; 'intercept: { tap: all }' and a "
+                 "bridge see fragments",
+                 "rule %s " NSP_FRAGMENTS_TEXT, rule_name(b, i, name));
 }
 
 /* --- Names that nobody uses ---------------------------------------------- */
