@@ -65,7 +65,7 @@ struct nsp_stats {
 
     /* What the kernel did with packets that never reached the engine. What
      * nfqueue lets pass by, its queue being full, nobody counts. */
-    uint64_t passed_by_pkts;      /* No worker gave a sign of life in time. */
+    uint64_t passed_by_pkts;      /* A worker gave no sign of life in time. */
     uint64_t kernel_dropped_pkts; /* Its queue was full, or memory was short. */
     uint64_t kernel_lost_pkts;    /* They did not fit the socket's buffer. */
 

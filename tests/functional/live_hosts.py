@@ -45,7 +45,7 @@ def works_here(device):
 
 # What nsp says at its end where a busy machine woke it late, and packets went on
 # without it.
-PASSED_BY = "no worker gave a sign of life in time"
+PASSED_BY = "a worker gave no sign of life in time"
 
 
 # By these nobody ends a process on purpose.

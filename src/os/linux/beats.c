@@ -233,7 +233,7 @@ nsp_beats_log_late(const struct nsp_beats *beats, bool fail_closed,
 
     if (pkts > 0)
         nsp_log_write(log, NSP_LOG_WARNING,
-                      "%s: %" PRIu64 " packets %s because no worker gave a "
+                      "%s: %" PRIu64 " packets %s because a worker gave no "
                       "sign of life in time",
                       device, pkts, fail_closed ? "were dropped" : "passed by");
 }
