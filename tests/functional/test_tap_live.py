@@ -254,6 +254,28 @@ def test_goes_on_when_one_of_several_interfaces_is_removed(net):
     assert shape.end()["result"] == "stopped"
 
 
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_drops_what_it_holds_of_an_interface_that_was_removed(net, comes_back):
+    """And counts it as dropped, also where another has its name and place."""
+    add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+    assert answers_in_time(net, "10.81.0.2")
+    shape = Shape(net, "--on", "tap:v0,w0", "--filter", "outbound and icmp and "
+                  "ip.DstAddr == 10.81.0.2", "--delay", "1h")
+    pinger = net.start("ping", "-n", "-c", "3", "-i", "0.05", "10.81.0.2")
+    shape.wait_until(lambda said: said["queued"]["pkts"] == 3)
+    pinger.kill()
+    pinger.communicate()
+    do(net, "ip link delete w0")
+    assert "interface w0 was removed" in shape.process.stderr.readline()
+    if comes_back:
+        add_link(net, "w0", "10.81.0.1", "10.81.0.2")
+        wait_until_taken(net, "10.81.0.2")
+    end, _ = end_with_warnings(shape)
+    assert end["in"]["pkts"] == end["matched_pkts"] > 2
+    assert end["dropped"]["tx-failed"]["pkts"] == 3
+    assert end["delivered"]["pkts"] == end["in"]["pkts"] - 3
+
+
 def add_link(net, name, address, far_address):
     """One more between the hosts."""
     far_name = name.replace("w", "x")

@@ -184,6 +184,7 @@ nsp_tap_take_interface(struct nsp_io *io, uint32_t slot,
         return result;
     atomic_store(&io->origins[slot].ifindex, interface->ifindex);
     atomic_store(&io->origins[slot].loopback, interface->loopback);
+    atomic_store(&io->origins[slot].present, interface->ifindex);
     err = set_place(io, slot);
     if (err < 0)
         return fail_program(reterr, err, "an entry of an eBPF map");
@@ -202,6 +203,7 @@ nsp_tap_leave_interface(struct nsp_io *io, uint32_t slot)
     nsp_tc_hook_detach(&io->hooks[hook_at(slot, false)]);
     nsp_tc_hook_detach(&io->hooks[hook_at(slot, true)]);
     io->interfaces[slot].ifindex = 0;
+    atomic_store(&io->origins[slot].present, 0);
     (void)!set_place(io, slot);
 }
 

@@ -268,6 +268,19 @@ nsp_tap_rx_burst(struct nsp_tap_queue *queue, uint64_t now_ns,
 
 /* --- Sending -------------------------------------------------------------- */
 
+/* Tells whether the interface that a packet was taken at is still taken; one
+ * that has got its slot since is another. */
+static bool
+has_origin(const struct nsp_tap_queue *queue, const struct nsp_pkt *pkt)
+{
+    uint16_t tag = (uint16_t)pkt->device_ref;
+    uint32_t slot = tag / 2u - 1u;
+    uint32_t ifindex = tag & 1 ? pkt->in_ifindex : pkt->out_ifindex;
+
+    return atomic_load_explicit(&queue->config.origins[slot].present,
+                                memory_order_relaxed) == ifindex;
+}
+
 /* Makes an edited packet fit to be sent: with complete checksums, since its
  * headers may lie elsewhere than where they were. Impossible for a superpacket,
  * whose segments would be cut by what the kernel knows of the old bytes. */
@@ -286,6 +299,8 @@ send_pkt(struct nsp_tap_queue *queue, struct nsp_tap_slot *slot)
     size_t bytes = NSP_TAP_DATA_OFF + slot->pkt.cap_bytes;
     ssize_t sent;
 
+    if (!has_origin(queue, &slot->pkt))
+        return false;
     if (slot->pkt.flags & NSP_PKT_MODIFIED) {
         if (!prepare_edited(queue, &slot->pkt))
             return false;
@@ -343,6 +358,8 @@ nsp_tap_inject(struct nsp_tap_queue *queue, const uint8_t *ip,
     if (ip_bytes == 0 || ip_bytes > NSP_IP_BYTES_MAX ||
         like->cap_bytes < ETHER_HDR_LEN)
         return -EINVAL;
+    if (!has_origin(queue, like))
+        return -ENODEV;
     memcpy(frame, like->data + (reply ? ETH_ALEN : 0), ETH_ALEN);
     memcpy(frame + ETH_ALEN, like->data + (reply ? 0 : ETH_ALEN), ETH_ALEN);
     nsp_store_be16(frame + MAC_BYTES, NSP_TAP_TPID);

@@ -32,9 +32,15 @@
 #define NSP_TAP_DATA_OFF (NSP_VNET_BYTES + NSP_LINK_TAG_BYTES)
 
 /* What is known of a place where packets are taken. It stays as it is as long
- * as such packets may come, while others may be added. */
+ * as such packets may come, while others may be added; what is sent there when
+ * it is no longer present is refused.
+ *
+ * Two things nobody can tell: packets that are written before the news of a
+ * removal was read end in the kernel, as if they had been sent; those that wait
+ * in the TAP unread while the slot gets another interface count as its own. */
 struct nsp_tap_origin {
     _Atomic uint32_t ifindex; /* 0: there is none. */
+    _Atomic uint32_t present; /* The same, or 0: it has gone. */
     atomic_bool loopback;
 };
 
