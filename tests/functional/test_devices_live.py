@@ -528,9 +528,7 @@ def test_what_the_filter_does_not_match_stays_in_the_kernel(name, request):
     assert end["in"]["pkts"] < end["matched_pkts"] + 10
 
 
-@pytest.mark.parametrize("name", ["nfqueue", "host", "bridge", "stack"])
-def test_pings_survive_reloads(name, request, tmp_path):
-    wire = of_device(name, request)
+def test_pings_survive_reloads(wire, tmp_path):
     run = wire.run(tmp_path, RULES)
     pings = start_pings(wire.near)
     for i in range(10):
