@@ -5,6 +5,7 @@ The network of test_bridge_live.py.
 """
 
 import subprocess
+import threading
 
 import pytest
 
@@ -21,11 +22,14 @@ def set_queues(host, name, count):
 
 
 def words_of(shape, words):
-    """Waits until the process has said so."""
+    """Waits until the process has said so; one that does not is killed."""
+    end = threading.Timer(PATIENCE, shape.process.kill)
+    end.start()
     line = shape.process.stderr.readline()
     while words not in line:
         assert line, words
         line = shape.process.stderr.readline()
+    end.cancel()
 
 
 # From ports that a sender with several queues spreads.
