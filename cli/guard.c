@@ -8,14 +8,10 @@
 #include <unistd.h>
 
 #include "cli/controllers.h"
+#include "cli/guard_harm.h"
 #include "cli/interfaces.h"
 #include "cli/own_port.h"
 #include "cli/packet_text.h"
-
-#define LOSS_PPM_MAX   (NSP_PPM_ONE / 4)
-#define HOLD_NS_MAX    UINT64_C(2000000000)
-#define RATE_BITPS_MIN 16000u
-#define RATE_PPS_MIN   5u
 
 /* What helps against being cut off. */
 #define ANOTHER_RULE      "let that connection pass before the rule"
@@ -28,73 +24,6 @@ struct finding {
     const char *what;
     const char *port; /* A bridge would, which takes it; NULL: the rule. */
 };
-
-/* --- What is too much ------------------------------------------------------
- */
-
-/* The share that is lost in the long run, as far as it is written there. */
-static uint32_t
-loss_ppm(const struct nsp_loss_config *loss)
-{
-    switch (loss->kind) {
-    case NSP_LOSS_CHANCE:
-        return loss->chance.ppm;
-    case NSP_LOSS_BURSTS:
-        return loss->bursts.ppm;
-    case NSP_LOSS_GILBERT:
-        return loss->gilbert.p_ppm + loss->gilbert.r_ppm == 0
-                   ? loss->gilbert.good_loss_ppm
-                   : (uint32_t)(((uint64_t)loss->gilbert.bad_loss_ppm *
-                                     loss->gilbert.p_ppm +
-                                 (uint64_t)loss->gilbert.good_loss_ppm *
-                                     loss->gilbert.r_ppm) /
-                                (loss->gilbert.p_ppm + loss->gilbert.r_ppm));
-    case NSP_LOSS_EVERY:
-        return NSP_PPM_ONE / loss->every_pkts;
-    default:
-        return 0;
-    }
-}
-
-static const struct nsp_effects *
-effects_of(const struct nsp_policy_spec *spec, const struct nsp_rule *rule)
-{
-    for (uint32_t i = 0; rule->impairment && i < spec->impairment_count; i++)
-        if (strcmp(spec->impairments[i].name, rule->impairment) == 0)
-            return &spec->impairments[i].effects;
-    return &rule->effects;
-}
-
-static uint64_t
-rate_of(const struct nsp_policy_spec *spec, const struct nsp_rule *rule)
-{
-    for (uint32_t i = 0; rule->class_name && i < spec->class_count; i++)
-        if (strcmp(spec->classes[i].name, rule->class_name) == 0)
-            return spec->classes[i].link.rate_bitps;
-    return rule->link.rate_bitps;
-}
-
-/* What 'rule' would do that nobody could work with, NULL when nothing. */
-static const char *
-harm_of(const struct nsp_policy_spec *spec, const struct nsp_rule *rule)
-{
-    const struct nsp_effects *effects = effects_of(spec, rule);
-    uint64_t rate = rate_of(spec, rule);
-
-    if (rule->action != NSP_ACTION_PASS)
-        return rule->action == NSP_ACTION_DROP ? "drop" : "reject";
-    if (loss_ppm(&effects->loss) >= LOSS_PPM_MAX)
-        return "lose much of";
-    if (effects->delay.mean_ns >= HOLD_NS_MAX)
-        return "hold for seconds";
-    if (rate != 0 && rate < RATE_BITPS_MIN)
-        return "slow down to a crawl";
-    if ((rule->limit.unit == NSP_LIMIT_BITPS &&
-         rule->limit.rate < RATE_BITPS_MIN) ||
-        (rule->limit.unit == NSP_LIMIT_PPS && rule->limit.rate < RATE_PPS_MIN))
-        return "limit to a crawl";
-    return NULL;
-}
 
 /* --- Packets of the connection --------------------------------------------
  */
@@ -117,26 +46,79 @@ interface_of(const struct in6_addr *address, bool *ret_loopback)
     return found;
 }
 
-/* Makes a packet of 'c' that comes in or goes out, with a payload. */
+/* What rules may tell apart: what only acknowledges, a keystroke, full packets
+ * on the wire with TCP timestamps and without, a superpacket. */
+enum shape { SHAPE_ACK, SHAPE_SMALL, SHAPE_STAMPED, SHAPE_FULL, SHAPE_SUPER };
+#define SHAPES 5u
+
+#define WIRE_BYTES    1500u
+#define STAMP_BYTES   12u
+#define SUPER_BYTES   8688u /* Six such segments. */
+#define HEADERS_IPV4  40u
+#define HEADERS_IPV6  60u
+#define SMALL_BYTES   100u
+#define PACKETS_OF(n) ((n)*2u * SHAPES)
+
+static uint32_t
+payload_of(enum shape shape, bool is_ipv4)
+{
+    uint32_t full = WIRE_BYTES - (is_ipv4 ? HEADERS_IPV4 : HEADERS_IPV6);
+
+    switch (shape) {
+    case SHAPE_ACK:
+        return 0;
+    case SHAPE_SMALL:
+        return SMALL_BYTES;
+    case SHAPE_STAMPED:
+        return full - STAMP_BYTES;
+    case SHAPE_FULL:
+        return full;
+    case SHAPE_SUPER:
+        return SUPER_BYTES;
+    }
+    return 0;
+}
+
+/* Makes a packet of 'c' that comes in or goes out. */
 static bool
-make_packet(const struct nsp_controller *c, bool inbound,
+make_packet(const struct nsp_controller *c, bool inbound, enum shape shape,
             struct nsp_packet_text *ret)
 {
     char ends[128], text[192];
     struct nsp_diag diag;
-    bool loopback = false;
 
-    snprintf(text, sizeof text, "tcp %s %s length 100 psh ack",
+    snprintf(text, sizeof text, "tcp %s %s length %u %sack",
              nsp_controller_write(c, inbound, ends, sizeof ends),
-             inbound ? "inbound" : "outbound");
+             inbound ? "inbound" : "outbound",
+             payload_of(shape, IN6_IS_ADDR_V4MAPPED(&c->local)),
+             shape == SHAPE_SMALL || shape == SHAPE_SUPER ? "psh " : "");
     if (nsp_packet_text_read(text, ret, &diag) != NSP_OK)
         return false;
     ret->pkt.hook = inbound ? NSP_HOOK_INPUT : NSP_HOOK_OUTPUT;
-    *(inbound ? &ret->pkt.in_ifindex : &ret->pkt.out_ifindex) =
-        interface_of(&c->local, &loopback);
-    if (loopback)
-        ret->pkt.flags |= NSP_PKT_LOOPBACK;
+    if (shape == SHAPE_SUPER)
+        ret->pkt.flags |= NSP_PKT_SUPERPACKET;
     return true;
+}
+
+/* Makes those of 'c', each way. One that cannot be made meets no hook. */
+static void
+make_packets(const struct nsp_controller *c, struct nsp_packet_text ret[])
+{
+    bool loopback = false;
+    unsigned ifindex = interface_of(&c->local, &loopback);
+
+    for (uint32_t i = 0; i < PACKETS_OF(1); i++) {
+        struct nsp_pkt *pkt = &ret[i].pkt;
+        bool inbound = i < SHAPES;
+
+        if (!make_packet(c, inbound, (enum shape)(i % SHAPES), &ret[i])) {
+            pkt->hook = 0;
+            continue;
+        }
+        *(inbound ? &pkt->in_ifindex : &pkt->out_ifindex) = ifindex;
+        if (loopback)
+            pkt->flags |= NSP_PKT_LOOPBACK;
+    }
 }
 
 /* --- Rules ----------------------------------------------------------------
@@ -157,20 +139,24 @@ applies(const struct nsp_guard *guard, uint32_t index,
     return !filter || nsp_filter_match(filter, pkt, NULL);
 }
 
-/* Finds the rule that would cut the connection of 'pkt' off. */
+/* Finds the rule that, with those before it, would cut the connection of 'pkt'
+ * off. */
 static bool
 find_rule(const struct nsp_guard *guard, const struct nsp_pkt *pkt,
           struct finding *ret)
 {
+    struct nsp_harm harm;
+
     if ((guard->hooks & pkt->hook) == 0 ||
         (guard->start && !nsp_filter_match(guard->start, pkt, NULL)))
         return false;
+    nsp_harm_init(&harm, pkt);
     for (uint32_t i = 0; i < guard->spec->rule_count; i++) {
         const struct nsp_rule *rule = &guard->spec->rules[i];
 
         if (!applies(guard, i, pkt))
             continue;
-        ret->what = harm_of(guard->spec, rule);
+        ret->what = nsp_harm_add(&harm, guard->spec, rule);
         if (ret->what) {
             if (rule->name)
                 snprintf(ret->rule, sizeof ret->rule, "%s", rule->name);
@@ -208,22 +194,42 @@ find_port(const struct nsp_guard *guard, const struct nsp_controller list[],
     return false;
 }
 
+/* Finds what becomes of the packets by the policy as it is now. */
 static bool
 find_packet(const struct nsp_guard *guard, const struct nsp_controller list[],
-            uint32_t count, struct finding *ret)
+            const struct nsp_packet_text packets[], uint32_t count,
+            struct finding *ret)
 {
-    struct nsp_packet_text *packet = malloc(sizeof *packet);
+    for (uint32_t i = 0; i < PACKETS_OF(count); i++)
+        if (find_rule(guard, &packets[i].pkt, ret)) {
+            name_connection(&list[i / PACKETS_OF(1)],
+                            i % PACKETS_OF(1) < SHAPES, ret);
+            return true;
+        }
+    return false;
+}
+
+/* And as it will be. */
+static bool
+find_state(const struct nsp_guard *guard, const struct nsp_controller list[],
+           uint32_t count, struct finding *ret)
+{
+    struct nsp_packet_text *packets =
+        malloc(PACKETS_OF(count) * sizeof *packets);
     bool found = false;
 
-    for (uint32_t i = 0; packet && i < 2 * count && !found; i++) {
-        const struct nsp_controller *c = &list[i / 2];
-        bool inbound = i % 2 == 0;
-
-        found = make_packet(c, inbound, packet) &&
-                find_rule(guard, &packet->pkt, ret);
-        name_connection(c, inbound, ret);
+    if (!packets)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        make_packets(&list[i], &packets[PACKETS_OF(i)]);
+    if (guard->set_state) {
+        for (uint32_t i = 0; !found && guard->set_state(guard->context, i); i++)
+            found = find_packet(guard, list, packets, count, ret);
+        guard->set_state(guard->context, 0);
+    } else {
+        found = find_packet(guard, list, packets, count, ret);
     }
-    free(packet);
+    free(packets);
     return found;
 }
 
@@ -235,7 +241,7 @@ find(const struct nsp_guard *guard, int pid, struct finding *ret)
 
     *ret = (struct finding){ .port = NULL };
     return count > 0 && (find_port(guard, list, count, ret) ||
-                         find_packet(guard, list, count, ret));
+                         find_state(guard, list, count, ret));
 }
 
 /* --- The question --------------------------------------------------------- */

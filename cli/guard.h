@@ -5,14 +5,13 @@
 
 /* The question before a policy that would cut off who starts it: a rule that
  * would drop the connection by which they are here (cli/controllers.h), or
- * leave so little of it that nobody could work by it:
+ * leave so little of it that nobody could work by it (cli/guard_harm.h), with
+ * all others that act on it.
  *
- *     drops or rejects it; loses at least a quarter; holds it for 2 s or more;
- *     leaves less than 16 kbit/s, or 5 packets a second.
- *
- * One full packet of the connection is shown to the rules, each way. Rules that
- * are not in force now are not asked, and neither are tests of what a packet
- * does not say, as of its flow.
+ * Packets of the connection are shown to the rules, each way: one that only
+ * acknowledges, a small one, full ones, and a superpacket. Rules that are not
+ * in force are not asked, unless a scenario puts them in force; neither are
+ * tests of what a packet does not say, as of its flow.
  *
  * A bridge takes its interfaces for itself: it cuts off who comes in by one of
  * them (cli/own_port.h), whatever the rules say. */
@@ -22,8 +21,12 @@ struct nsp_guard {
     const struct nsp_filter *start;    /* Before all rules; NULL: none. */
     uint32_t hooks;                    /* Set of enum nsp_hook intercepted. */
     const char *const *ports; /* Two that a bridge takes; NULL: none. */
-    bool goes_on;             /* Whatever it finds: the user has said so. */
-    bool comes_back;          /* What it does is taken back unless confirmed. */
+    /* Makes 'spec' what it will be at some time: number 'index', from 0, in
+     * turn, where 0 is at first. False where there is none. NULL: it stays. */
+    bool (*set_state)(void *context, uint32_t index);
+    void *context;
+    bool goes_on;    /* Whatever it finds: the user has said so. */
+    bool comes_back; /* What it does is taken back unless confirmed. */
 };
 
 /* Asks on the terminal, or refuses where there is none. With 'comes_back' it

@@ -261,7 +261,8 @@ open_descriptors(struct nsp_service *s)
 static int
 guard_session(struct nsp_service *s)
 {
-    struct nsp_guard guard = nsp_service_guard(s, s->file);
+    struct nsp_service_states states;
+    struct nsp_guard guard = nsp_service_guard(s, s->file, &states);
 
     /* A reload asks nothing of the kind: the bridge stays. */
     guard.ports = s->file->bridge[0] ? s->file->bridge : NULL;

@@ -9,22 +9,33 @@
 /* The clock on the wall may be set: schedules are looked at this often. */
 #define SCHEDULE_S_MAX 30u
 
+/* Of a scenario, what is asked about before it begins: states, and rules in
+ * all of them. */
+#define STATES_MAX      2000u
+#define STATE_RULES_MAX 1000000u
+
 /* --- Schedules ------------------------------------------------------------ */
 
-bool
-nsp_service_set_time(struct nsp_service *s)
+static bool
+set_time(struct nsp_policy_file *file, uint32_t *ret_next_s)
 {
     struct nsp_local_time local;
-    uint32_t next_s = 0;
     time_t now = time(NULL);
     struct tm tm;
-    bool changed;
 
     localtime_r(&now, &tm);
     local.day = (uint32_t)(tm.tm_wday + 6) % 7;
     local.second = (uint32_t)(tm.tm_hour * 3600 + tm.tm_min * 60 + tm.tm_sec) %
                    NSP_DAY_SECONDS;
-    changed = nsp_policy_file_set_time(s->file, &local, &next_s);
+    return nsp_policy_file_set_time(file, &local, ret_next_s);
+}
+
+bool
+nsp_service_set_time(struct nsp_service *s)
+{
+    uint32_t next_s = 0;
+    bool changed = set_time(s->file, &next_s);
+
     s->schedule_ns = UINT64_MAX;
     if (next_s != NSP_SCHEDULE_NEVER) {
         if (next_s > SCHEDULE_S_MAX)
@@ -189,26 +200,52 @@ nsp_service_take_back(struct nsp_service *s)
 
 /* --- Reading the file again ----------------------------------------------- */
 
-struct nsp_guard
-nsp_service_guard(const struct nsp_service *s,
-                  const struct nsp_policy_file *file)
+static bool
+set_state(void *context, uint32_t index)
 {
+    struct nsp_service_states *at = context;
+    struct nsp_policy_file *file = at->file;
+    uint32_t next_s, most = STATE_RULES_MAX / (file->spec.rule_count + 1);
+
+    if (index >= STATES_MAX || index > most)
+        return false;
+    if (index == 0)
+        at->elapsed_ns = 0;
+    else if (at->next_ns == NSP_SCENARIO_NEVER)
+        return false;
+    else
+        at->elapsed_ns += at->next_ns;
+    if (nsp_policy_file_set_elapsed(file, at->elapsed_ns, &at->next_ns) !=
+        NSP_OK)
+        return false;
+    (void)set_time(file, &next_s); /* It said which rules are enabled. */
+    return true;
+}
+
+struct nsp_guard
+nsp_service_guard(const struct nsp_service *s, struct nsp_policy_file *file,
+                  struct nsp_service_states *states)
+{
+    *states = (struct nsp_service_states){ .file = file };
     return (struct nsp_guard){
         .spec = &file->spec,
         .filters = file->filters,
         .hooks = file->hooks,
+        .set_state = file->has_scenario ? set_state : NULL,
+        .context = states,
         .goes_on = s->job->goes_on,
         .comes_back = s->job->confirm_ns != 0,
     };
 }
 
-/* Whether 'file' would now cut off who sits before 'asker', and nothing would
+/* Whether 'file' would cut off who sits before 'asker', and nothing would
  * take that back. */
 static bool
 cuts_off(struct nsp_service *s, struct nsp_policy_file *file, int asker,
          struct nsp_diag *reterr)
 {
-    struct nsp_guard guard = nsp_service_guard(s, file);
+    struct nsp_service_states states;
+    struct nsp_guard guard = nsp_service_guard(s, file, &states);
     struct nsp_policy_file *before = s->file;
     uint64_t schedule_ns = s->schedule_ns;
     char found[sizeof reterr->text];

@@ -44,9 +44,17 @@ void nsp_service_begin_scenario(struct nsp_service *s);
 /* Puts in force what schedules and the scenario ask for by now. */
 void nsp_service_follow_time(struct nsp_service *s);
 
-/* What to ask before 'file' comes into force. */
+/* The policies that a scenario leads to, one after the other. */
+struct nsp_service_states {
+    struct nsp_policy_file *file;
+    uint64_t elapsed_ns, next_ns;
+};
+
+/* What to ask before 'file' comes into force: now, and by its scenario. Uses
+ * 'states' as long as it is asked, and leaves 'file' as it is now. */
 struct nsp_guard nsp_service_guard(const struct nsp_service *s,
-                                   const struct nsp_policy_file *file);
+                                   struct nsp_policy_file *file,
+                                   struct nsp_service_states *states);
 
 /* Reads the file again and puts it in force, for process 'asker': not if it
  * would cut off who sits before that, unless 'goes_on' (category

@@ -153,6 +153,13 @@ BRIEF = ["--for", "50ms", "--quiet"]
       "--rate", "8kbit"], "in"),
     (["--filter", "'remoteAddr == 10.78.0.2'", "--loss", "60%"], "in"),
     (["--on", "input", "--delay", "30s"], "in"),
+    # Of some sizes alone, in either direction.
+    (["--filter", "'inbound and tcp.PayloadLength > 200'", "--drop"], "in"),
+    (["--filter", "'tcp.SrcPort == 22 and tcp.PayloadLength == 0'", "--drop"],
+     "out"),
+    (["--filter", "'ip.Length == 1500'", "--drop"], "in"),
+    (["--filter", "'ip.Length == 1488'", "--drop"], "in"),
+    (["--filter", "'outbound and ip.Length > 1500'", "--drop"], "out"),
 ])
 def test_does_not_cut_off_who_starts_it(login, options, way):
     status, output = login.run(NSP, "shape", *options)
@@ -164,8 +171,30 @@ def test_does_not_cut_off_who_starts_it(login, options, way):
     assert status == 0, output
 
 
+# Each cuts off by an effect of its own.
+EFFECTS_THAT_CUT = [
+    "--loss-pattern 1", "--loss pattern:1110", "--loss consecutive:90%/90%",
+    "--tcp-rst 100%", "--tcp-rst 30%", "--tamper 100%", "--cutoff 1b",
+    "--throttle packets=1,per=60s", "--flap 1s/1h", "--burst 1h",
+    "--out-of-order 1h", "--rate schedule=1h:1kbit",
+    "--delay trace=1h/1h,step=1s", "--ack-delay 1h", "--ttl 1",
+    "--window-clamp 1", "--mtu-clamp size=200,excess=drop",
+]
+
+
+def test_no_effect_cuts_off_who_starts_it(login):
+    for effect in EFFECTS_THAT_CUT:
+        command = [NSP, "shape", *BRIEF, "--on", "host", "--filter", "tcp"]
+        status, output = login.run(*command, effect, "< /dev/null")
+        assert status == 1 and "your own connection" in output, effect + output
+
+
 @pytest.mark.parametrize("options", [
-    [], ["--delay", "50ms", "--direction", "inbound"], ["--loss", "5%"],
+    [], ["--delay", "10ms", "--loss", "1%", "--rate", "1mbit"],
+    ["--throttle", "1000", "--burst", "20ms", "--out-of-order", "50ms"],
+    ["--filter", "'tcp.Syn and not tcp.Ack'", "--drop"],
+    ["--filter", "'ip.Length == 999'", "--drop"],
+    ["--delay", "50ms", "--direction", "inbound"], ["--loss", "5%"],
     ["--filter", "'tcp.DstPort == 23'", "--drop"],
     ["--filter", "'remoteAddr == 192.0.2.1'", "--drop"],
     ["--on", "forward", "--drop"],
@@ -244,6 +273,8 @@ CUTS = [
     ("{ limit: 4pps }", "limit to a crawl", "in"),
     ("{ direction: outbound, action: drop }", "drop", "out"),
     ("{ match: outbound, action: reject }", "reject", "out"),
+    ("{ match: 'ip.Length > 1000', action: drop }", "drop", "in"),
+    (", ".join(["{ loss: 20%, continue: true }"] * 2), "lose much of", "in"),
     ("{ match: 'ifName == \"v0\" and not loopback', action: drop }", "drop",
      "in"),
 ]
@@ -258,6 +289,7 @@ LEAVES = [
     "{ limit: 5pps }",
     "{ action: drop, enabled: false }",
     "{ match: loopback, action: drop }",
+    "{ loss: 10%, continue: true }, { loss: 10%, continue: true }",
 ]
 
 
@@ -280,12 +312,55 @@ def test_knows_what_a_connection_cannot_bear(login, tmp_path):
         path.write_text(policy_of(rule))
         status, output = login.run(*command)
         assert status == 1, rule + output
-        assert f"rule rule-1 would {what} your own" in output, rule
+        last = rule.count("continue") or 1  # With which it is too much.
+        assert f"rule rule-{last} would {what} your own" in output, rule
         assert " > ".join(ends if way == "in" else ends[::-1]) in output, rule
     for rule in LEAVES:
         path.write_text(policy_of(rule))
         status, output = login.run(*command)
         assert status == 0, rule + output
+
+
+SCENARIO = """
+version: 1
+rules: [ { name: link, match: tcp, loss: 1%%, enabled: %s } ]
+scenario:
+  steps:
+  - { at: 1h, rule: link, set: { loss: %s } }
+  - { at: 2h, rule: link, enabled: true, set: { loss: 2%% } }
+"""
+
+
+def test_looks_ahead_in_a_scenario(login, straight, tmp_path):
+    path = tmp_path / "policy.yaml"
+    command = (NSP, "run", "--control", "''", *BRIEF, str(path))
+    path.write_text(SCENARIO % ("true", "100%"))
+    status, output = login.run(*command)
+    assert status == 1, output
+    assert "rule link would lose much of your own" in output
+    for enabled, loss in ("false", "100%"), ("true", "20%"):
+        path.write_text(SCENARIO % (enabled, loss))
+        status, output = login.run(*command)
+        assert status == 0, output
+    run = Run(straight, tmp_path, SCENARIO % ("true", "20%"))
+    run.path.write_text(SCENARIO % ("true", "100%"))
+    status, output = login.run(NSP, "reload", "--control", str(run.socket))
+    assert status == 1 and "rule link would lose much of" in output, output
+    run.end()
+
+
+def test_a_policy_begins_at_its_beginning(login, straight, tmp_path):
+    """Though its end has been looked at."""
+    run = Run(straight, tmp_path, POLICY_THAT_DOES_NOT)
+    run.path.write_text("""
+version: 1
+rules: [ { name: echo, match: icmp } ]
+scenario: { steps: [ { at: 1h, rule: echo, set: { loss: 100% } } ] }
+""")
+    reload = [NSP, "reload", "--control", str(run.socket)]
+    assert login.run(*reload) == (0, "")
+    assert ping(straight, 1) == 1
+    run.end()
 
 
 def on_a_terminal(login, tmp_path, answer, *command):
