@@ -94,7 +94,8 @@ typedef uint64_t nsp_timer_fn(void *context, uint64_t elapsed_ns);
  * unshaped and uncounted, unless 'fail_closed', and so does what comes while
  * the process hangs, where the kernel has CONFIG_NETFILTER_XT_MATCH_BPF and the
  * process may load a program; what was queued waits. When the process is
- * killed, the kernel removes the rules, and packets held are lost. */
+ * killed, the kernel removes the rules (fail_closed: they stay and drop, until
+ * the next engine takes them away), and packets held are lost. */
 struct nsp_nfqueue_config {
     uint32_t first_queue; /* First queue number, 1..65535; 0 picks free ones. */
     uint32_t max_queue_pkts; /* Kernel queue; 0 derives it. */

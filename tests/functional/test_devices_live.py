@@ -516,6 +516,22 @@ def test_nothing_passes_once_it_is_told_to_fail_closed(wire):
     shape.end()
 
 
+@pytest.mark.parametrize("name", ["nfqueue", "bridge"])
+def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(name, request):
+    """Until the next one; after that has ended in order, all is as it was."""
+    wire = of_device(name, request)
+    shape = wire.shape("--filter", "icmp or icmpv6", "--fail-closed")
+    shape.process.kill()
+    shape.process.communicate()
+    assert is_silent(wire.near, 3)
+    assert is_silent(wire.near, 2, FAR6)
+    shape = wire.shape("--filter", "icmp or icmpv6", "--fail-closed")
+    assert ping(wire.near, 3) == 3
+    assert shape.end()["matched_pkts"] >= 6
+    # What a bridge joined is parted then.
+    assert is_silent(wire.near, 3) if wire.ports else ping(wire.near, 3) == 3
+
+
 @pytest.mark.parametrize("name", ["nfqueue", "tap", "host"])
 def test_what_the_filter_does_not_match_stays_in_the_kernel(name, request):
     wire = of_device(name, request)

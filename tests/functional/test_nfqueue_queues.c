@@ -73,6 +73,8 @@ check_without_listener(bool fail_closed)
     CHECK_EQ(nsp_nfq_rules_install(&nl, "netshaper-test", &rules, &refused), 0);
     fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "orphan");
     if (fail_closed) {
+        fixture_hear_nothing(server);
+        CHECK_EQ(nsp_nfq_rules_remove(&nl, "netshaper-test"), 0);
         nsp_nl_close(&nl);
         fixture_say(client, NSP_LAB_SERVER, AF_INET, PORT, "second");
         fixture_hear(server, "second");

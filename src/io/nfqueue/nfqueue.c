@@ -20,8 +20,9 @@
  *   closed   Rules go first, then what is queued is accepted, then the table
  *            goes: nothing is lost.
  *   killed   The kernel removes the table (nfqueue_rules.h) and, until it has,
- *            passes packets by (unless fail_closed). Packets held at that
- *            moment are lost with the queue.
+ *            passes packets by (fail_closed: the table stays, and packets are
+ *            dropped, until the next device takes it away). Packets held at
+ *            that moment are lost with the queue.
  *   failed   When verdicts could not be sent, what is left in that queue is
  *            dropped on closing: it counts as refused already.
  *   hung     A program in the rules finds no sign of life, and has packets pass
@@ -81,13 +82,29 @@ nfqueue_quiesce(struct nsp_io *io)
                       io->table, strerror(-err));
 }
 
+/* One that goes with its owner is left to that. */
+static void
+remove_table(struct nsp_io *io)
+{
+    int err;
+
+    if (!io->fail_closed || io->table[0] == '\0')
+        return;
+    err = nsp_nfq_rules_remove(&io->nft, io->table);
+    if (err < 0 && err != -ENOENT)
+        nsp_log_write(&io->log, NSP_LOG_ERROR,
+                      "nfqueue: cannot remove table %s: %s", io->table,
+                      strerror(-err));
+}
+
 static void
 nfqueue_close(struct nsp_io *io)
 {
     nfqueue_quiesce(io);
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_nfq_queue_accept_all(&io->queues[i]);
-    /* The table goes with its owner. */
+    /* Before the queues, or it would be taken for that of a dead process. */
+    remove_table(io);
     nsp_nl_close(&io->nft);
     for (uint32_t i = 0; i < io->queues_open; i++)
         nsp_nfq_queue_close(&io->queues[i]);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "io/device.h"
+#include "io/nfqueue/nfqueue_dead.h"
 #include "io/nfqueue/nfqueue_device.h"
 #include "io/nfqueue/nfqueue_match.h"
 #include "io/nfqueue/nfqueue_rules.h"
@@ -19,6 +20,9 @@
  * process, so that engines seldom try each other's. */
 #define AUTO_QUEUE_FIRST 1024u
 #define AUTO_QUEUE_LAST  65535u
+
+/* As many tables of dead processes are removed at one start. */
+#define DEAD_MAX 64u
 
 /* --- Errors for humans ---------------------------------------------------- */
 
@@ -353,7 +357,7 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
         rules.prefilters = &prefilters;
     }
     /* A queue number is unique in the namespace, a process id may not be. */
-    snprintf(name, sizeof name, "netshaper-%ld-%u", (long)getpid(),
+    snprintf(name, sizeof name, NSP_NFQ_TABLE_PREFIX "%ld-%u", (long)getpid(),
              rules.first_queue);
     err = install_any(io, name, &rules, &plain, &refused);
     if (alive_fd >= 0)
@@ -367,6 +371,31 @@ install_rules(struct nsp_io *io, const struct nsp_io_config *cfg,
     else if (alive_fd < 0)
         do_without_beats(io, strerror(-alive_fd), false);
     return NSP_OK;
+}
+
+/* Only now that the rules of this device are in place: nothing passes between.
+ */
+static void
+remove_dead(struct nsp_io *io)
+{
+    struct nsp_nfq_dead dead[DEAD_MAX];
+    int count = nsp_nfq_dead_find(&io->nft, io->table, io->queues[0].number,
+                                  io->queue_count, dead, DEAD_MAX);
+
+    for (int i = 0; i < count; i++) {
+        int err = nsp_nfq_dead_remove(&io->nft, &dead[i]);
+
+        if (err == 0)
+            nsp_log_write(&io->log, NSP_LOG_WARNING,
+                          "nfqueue: table %s of a process that was killed, and "
+                          "fails closed, is removed",
+                          dead[i].table);
+        else if (err != -ENOENT)
+            nsp_log_write(&io->log, NSP_LOG_WARNING,
+                          "nfqueue: cannot remove table %s of a process that "
+                          "was killed, and fails closed: %s",
+                          dead[i].table, strerror(-err));
+    }
 }
 
 static int
@@ -414,5 +443,7 @@ nsp_nfq_device_open(struct nsp_io *io, const struct nsp_io_config *cfg,
     /* Last: from here on packets come. */
     if (result == NSP_OK)
         result = install_rules(io, cfg, device, reterr);
+    if (result == NSP_OK)
+        remove_dead(io);
     return result;
 }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "io/device.h"
+#include "io/nfqueue/nfqueue_dead.h"
 #include "io/nfqueue/nfqueue_inject.h"
 #include "io/nfqueue/nfqueue_match.h"
 #include "io/nfqueue/nfqueue_queue.h"
@@ -26,6 +27,7 @@
 #define WANTED_RECEIVE_BYTES (8u << 20)
 /* Queue numbers tried for the one that is bound to try the flags. */
 #define QUEUES_TRIED 64u
+#define DEAD_SEEN    64u
 
 struct probe {
     struct nsp_device_probe to;
@@ -186,6 +188,33 @@ probe_rules(struct probe *probe)
     probe_queue_expression(probe, &rules, err);
 }
 
+/* What is left of processes that were killed and fail closed. */
+static void
+probe_dead(struct probe *probe)
+{
+    struct nsp_nfq_dead dead[DEAD_SEEN];
+    int count;
+
+    if (!probe->privileged) {
+        report_not_asked(probe, "dead-tables");
+        return;
+    }
+    count = nsp_nfq_dead_find(&probe->nl, NULL, 0, 0, dead, DEAD_SEEN);
+    if (count > 0)
+        nsp_device_report(&probe->to, "dead-tables", NSP_PROBE_DEGRADED,
+                          "start nsp again, or: nft delete table inet NAME",
+                          "table %s drops packets: its process failed closed, "
+                          "and was killed",
+                          dead[0].table);
+    else if (count == 0)
+        nsp_device_report(&probe->to, "dead-tables", NSP_PROBE_OK, "",
+                          "no process that fails closed has left its rules");
+    else
+        nsp_device_report(&probe->to, "dead-tables", NSP_PROBE_MISSING,
+                          TABLES_CURE, "cannot list tables: %s",
+                          strerror(-count));
+}
+
 /* --- Queue flags ---------------------------------------------------------- */
 
 static void
@@ -298,6 +327,7 @@ nsp_nfq_probe(nsp_probe_fn *report, void *context)
 
     probe_queue_subsystem(&probe);
     probe_rules(&probe);
+    probe_dead(&probe);
     probe_receive_buffer(&probe);
     probe_flags(&probe);
     probe_raw_socket(&probe);

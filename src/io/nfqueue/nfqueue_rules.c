@@ -20,8 +20,8 @@
 
 #include "netshaper/packet.h"
 
-/* Linux 5.12; older headers lack it. */
-#define TABLE_F_OWNER 0x2u
+/* Linux 6.9; older headers lack it. */
+#define TABLE_F_PERSIST 0x4u
 
 #define CHAIN_PRIORITY (NF_IP_PRI_FILTER + 40)
 
@@ -227,15 +227,37 @@ put_batch_mark(struct nsp_nl_batch *batch, uint16_t type)
                nsp_nl_begin(batch, type, 0, AF_UNSPEC, NFNL_SUBSYS_NFTABLES));
 }
 
+void
+nsp_nfq_put_batch_begin(struct nsp_nl_batch *batch)
+{
+    put_batch_mark(batch, NFNL_MSG_BATCH_BEGIN);
+}
+
+void
+nsp_nfq_put_batch_end(struct nsp_nl_batch *batch)
+{
+    put_batch_mark(batch, NFNL_MSG_BATCH_END);
+}
+
 static void
-put_table(struct nsp_nl_batch *batch, const char *name)
+put_table(struct nsp_nl_batch *batch, const char *name, uint32_t flags)
 {
     struct nlmsghdr *message =
         nsp_nl_begin(batch, NFT(NFT_MSG_NEWTABLE),
                      NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, NFPROTO_INET, 0);
 
     mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
-    put_be32(message, NFTA_TABLE_FLAGS, TABLE_F_OWNER);
+    put_be32(message, NFTA_TABLE_FLAGS, flags);
+    nsp_nl_end(batch, message);
+}
+
+static void
+put_delete_table(struct nsp_nl_batch *batch, const char *name)
+{
+    struct nlmsghdr *message =
+        nsp_nl_begin(batch, NFT(NFT_MSG_DELTABLE), NLM_F_ACK, NFPROTO_INET, 0);
+
+    mnl_attr_put_strz(message, NFTA_TABLE_NAME, name);
     nsp_nl_end(batch, message);
 }
 
@@ -355,28 +377,37 @@ refused_part(const struct nsp_nl_answer *answer)
     }
 }
 
+struct how {
+    uint32_t table_flags;
+    enum nsp_nfq_divert divert;
+    bool replace; /* A table of that name. */
+    bool commit;
+};
+
 /* nf_tables takes a batch whole. One without its end is checked in full and
  * then undone: that is how "nft --check" asks. */
 static int
 request_rules(struct nsp_nl *nl, const char *name,
-              const struct nsp_nfq_rules *rules, enum nsp_nfq_divert divert,
-              bool commit, enum nsp_nfq_refused *reterr_refused)
+              const struct nsp_nfq_rules *rules, const struct how *how,
+              enum nsp_nfq_refused *reterr_refused)
 {
     struct nsp_nl_answer answer = { 0 };
     struct nsp_nl_batch batch;
     int err;
 
     nsp_nl_batch_init(&batch, nl);
-    put_batch_mark(&batch, NFNL_MSG_BATCH_BEGIN);
-    put_table(&batch, name);
+    nsp_nfq_put_batch_begin(&batch);
+    if (how->replace)
+        put_delete_table(&batch, name);
+    put_table(&batch, name, how->table_flags);
     for (size_t i = 0; i < NSP_ARRAY_LEN(chains); i++) {
         if (!(rules->hooks & chains[i].hook))
             continue;
         put_chain(&batch, name, &chains[i]);
-        put_chain_rules(&batch, name, &chains[i], rules, divert);
+        put_chain_rules(&batch, name, &chains[i], rules, how->divert);
     }
-    if (commit)
-        put_batch_mark(&batch, NFNL_MSG_BATCH_END);
+    if (how->commit)
+        nsp_nfq_put_batch_end(&batch);
 
     err = nsp_nl_request(&batch, &answer);
     if (err < 0)
@@ -384,17 +415,46 @@ request_rules(struct nsp_nl *nl, const char *name,
     return err;
 }
 
+/* Whether there is another way to ask for what the kernel refused. */
+static bool
+ask_otherwise(struct how *how, int err, enum nsp_nfq_refused refused)
+{
+    if (refused == NSP_NFQ_REFUSED_TABLE && err == -EEXIST && !how->replace) {
+        /* Its process had the number of ours, and queues that now are. */
+        how->replace = true;
+        return true;
+    }
+    if (refused == NSP_NFQ_REFUSED_TABLE &&
+        (err == -EOPNOTSUPP || err == -EINVAL) &&
+        how->table_flags & TABLE_F_PERSIST) {
+        /* Before that flag, tables without an owner were those that stay. */
+        how->table_flags = 0;
+        return true;
+    }
+    if (refused == NSP_NFQ_REFUSED_RULE && err == -ENOENT &&
+        how->divert == NSP_NFQ_DIVERT_NATIVE) {
+        how->divert = NSP_NFQ_DIVERT_COMPAT;
+        return true;
+    }
+    return false;
+}
+
 int
 nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
                       const struct nsp_nfq_rules *rules,
                       enum nsp_nfq_refused *reterr_refused)
 {
-    int err = request_rules(nl, name, rules, NSP_NFQ_DIVERT_NATIVE, true,
-                            reterr_refused);
+    struct how how = {
+        .table_flags =
+            NSP_NFQ_TABLE_OWNED | (rules->fail_closed ? TABLE_F_PERSIST : 0),
+        .divert = NSP_NFQ_DIVERT_NATIVE,
+        .commit = true,
+    };
+    int err;
 
-    if (err == -ENOENT && *reterr_refused == NSP_NFQ_REFUSED_RULE)
-        err = request_rules(nl, name, rules, NSP_NFQ_DIVERT_COMPAT, true,
-                            reterr_refused);
+    do
+        err = request_rules(nl, name, rules, &how, reterr_refused);
+    while (err < 0 && ask_otherwise(&how, err, *reterr_refused));
     return err;
 }
 
@@ -404,7 +464,10 @@ nsp_nfq_rules_check(struct nsp_nl *nl, const char *name,
                     enum nsp_nfq_divert divert,
                     enum nsp_nfq_refused *reterr_refused)
 {
-    return request_rules(nl, name, rules, divert, false, reterr_refused);
+    const struct how how = { .table_flags = NSP_NFQ_TABLE_OWNED,
+                             .divert = divert };
+
+    return request_rules(nl, name, rules, &how, reterr_refused);
 }
 
 /* --- Removal -------------------------------------------------------------- */
@@ -428,14 +491,26 @@ nsp_nfq_rules_flush(struct nsp_nl *nl, const char *name)
     int err;
 
     nsp_nl_batch_init(&batch, nl);
-    put_batch_mark(&batch, NFNL_MSG_BATCH_BEGIN);
+    nsp_nfq_put_batch_begin(&batch);
     message =
         nsp_nl_begin(&batch, NFT(NFT_MSG_DELRULE), NLM_F_ACK, NFPROTO_INET, 0);
     mnl_attr_put_strz(message, NFTA_RULE_TABLE, name);
     nsp_nl_end(&batch, message);
-    put_batch_mark(&batch, NFNL_MSG_BATCH_END);
+    nsp_nfq_put_batch_end(&batch);
     err = nsp_nl_request(&batch, NULL);
     if (err == 0)
         wait_for_readers();
     return err;
+}
+
+int
+nsp_nfq_rules_remove(struct nsp_nl *nl, const char *name)
+{
+    struct nsp_nl_batch batch;
+
+    nsp_nl_batch_init(&batch, nl);
+    nsp_nfq_put_batch_begin(&batch);
+    put_delete_table(&batch, name);
+    nsp_nfq_put_batch_end(&batch);
+    return nsp_nl_request(&batch, NULL);
 }

@@ -21,7 +21,10 @@
  * Owner     The table has the flag 'owner': it belongs to the netlink socket
  *           that made it, nobody else can change it ("nft flush ruleset" leaves
  *           it alone), and the kernel removes it when the socket goes, however
- *           the process ends. That flag came with Linux 5.12.
+ *           the process ends. That flag came with Linux 5.12. A table that
+ *           fails closed stays without its owner (the flag 'persist' of Linux
+ *           6.9; before, it has none): then what comes is dropped, until the
+ *           table is removed (nfqueue_dead.h).
  * Priority  After every packet filter (0, firewalld's 10), so that what a
  *           firewall drops is never queued; before the security tables (50).
  * Queue     The native 'queue' expression (CONFIG_NFT_QUEUE), or through the
@@ -41,7 +44,12 @@
  * diverted by no engine. */
 #define NSP_LOOP_MARK UINT32_C(0x20000000)
 
-#define NSP_NFQ_TABLE_BYTES 48u
+/* A table's name: PID and the first queue follow, "-" between them. */
+#define NSP_NFQ_TABLE_PREFIX "netshaper-"
+#define NSP_NFQ_TABLE_BYTES  48u
+
+/* The flag of a table that has an owner (Linux 5.12; older headers lack it). */
+#define NSP_NFQ_TABLE_OWNED 0x2u
 
 /* The start filter at each hook, where there is one. */
 struct nsp_nfq_prefilters {
@@ -55,7 +63,8 @@ struct nsp_nfq_rules {
                                   * headers, or loopback, is not diverted. */
     uint16_t first_queue;
     uint16_t queues;
-    bool fail_closed;    /* Drop, not pass, while nobody reads the queue. */
+    bool fail_closed;    /* Drop, not pass, while nobody reads the queue, and
+                          * outlive 'nl'. */
     const int *alive_fd; /* The program that tells who is alive; NULL: none. */
     const struct nsp_nfq_prefilters *prefilters; /* NULL: none. */
 };
@@ -74,9 +83,10 @@ enum nsp_nfq_refused {
     NSP_NFQ_REFUSED_RULE, /* With -ENOENT: an expression is missing. */
 };
 
-/* Creates table 'name', owned by 'nl', with 'rules' in it: all or nothing.
- * Tries the native expression, then the compatible one where the kernel lacks
- * it. Returns 0 or a negative errno with '*reterr_refused' set. */
+/* Creates table 'name', owned by 'nl', with 'rules' in it: all or nothing. One
+ * of that name that has lost its owner is replaced: the queues are the
+ * caller's. Tries the native expression, then the compatible one where the
+ * kernel lacks it. Returns 0 or a negative errno with '*reterr_refused' set. */
 int nsp_nfq_rules_install(struct nsp_nl *nl, const char *name,
                           const struct nsp_nfq_rules *rules,
                           enum nsp_nfq_refused *reterr_refused) NSP_MUSTCHECK;
@@ -90,7 +100,13 @@ int nsp_nfq_rules_check(struct nsp_nl *nl, const char *name,
 
 /* Removes all rules and leaves the chains, so that nothing queued is lost, and
  * waits until no packet is queued any more. The table goes with 'nl', when the
- * queues are empty. */
+ * queues are empty; one that fails closed, by nsp_nfq_rules_remove(), while the
+ * queues are still bound. */
 int nsp_nfq_rules_flush(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
+int nsp_nfq_rules_remove(struct nsp_nl *nl, const char *name) NSP_MUSTCHECK;
+
+/* The marks around changes of tables, which are made together. */
+void nsp_nfq_put_batch_begin(struct nsp_nl_batch *batch);
+void nsp_nfq_put_batch_end(struct nsp_nl_batch *batch);
 
 #endif /* NSP_IO_NFQUEUE_RULES_H */

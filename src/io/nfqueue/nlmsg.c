@@ -153,3 +153,44 @@ nsp_nl_request(struct nsp_nl_batch *batch, struct nsp_nl_answer *reterr)
     }
     return result < 0 ? result : answered ? 0 : -EIO;
 }
+
+/* Looks at one datagram of a list. Returns 1 at the end of the list, 0, or the
+ * kernel's error. */
+static int
+read_list(const uint8_t *bytes, int left, nsp_nl_show_fn *show, void *context)
+{
+    const struct nlmsghdr *message = (const void *)bytes;
+
+    for (; mnl_nlmsg_ok(message, left);
+         message = mnl_nlmsg_next(message, &left)) {
+        const struct nlmsgerr *error = mnl_nlmsg_get_payload(message);
+
+        if (message->nlmsg_type == NLMSG_DONE)
+            return 1;
+        if (message->nlmsg_type != NLMSG_ERROR)
+            show(context, message);
+        else if (mnl_nlmsg_get_payload_len(message) >= sizeof *error &&
+                 error->error < 0)
+            return error->error;
+    }
+    return 0;
+}
+
+int
+nsp_nl_dump(const struct nsp_nl_batch *batch, nsp_nl_show_fn *show,
+            void *context)
+{
+    /* The kernel fills up to 32 KiB at once where the reader has room. */
+    _Alignas(struct nlmsghdr) uint8_t bytes[32768];
+    int result = nsp_nl_post(batch);
+
+    while (result == 0) {
+        ssize_t got = recv(batch->nl->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+
+        if (got >= 0)
+            result = read_list(bytes, (int)got, show, context);
+        else if (errno != EINTR)
+            result = -errno;
+    }
+    return result < 0 ? result : 0;
+}

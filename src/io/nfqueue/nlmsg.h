@@ -54,6 +54,12 @@ void nsp_nl_end(struct nsp_nl_batch *batch, const struct nlmsghdr *message);
 int nsp_nl_request(struct nsp_nl_batch *batch,
                    struct nsp_nl_answer *reterr) NSP_MUSTCHECK;
 
+/* Sends 'batch', one request that lists things (NLM_F_DUMP), and shows each
+ * thing's message. Returns 0 or a negative errno. */
+typedef void nsp_nl_show_fn(void *context, const struct nlmsghdr *message);
+int nsp_nl_dump(const struct nsp_nl_batch *batch, nsp_nl_show_fn *show,
+                void *context) NSP_MUSTCHECK;
+
 /* Sends 'batch' and leaves the answers to the socket's reader. Returns 0 or a
  * negative errno. */
 int nsp_nl_post(const struct nsp_nl_batch *batch) NSP_MUSTCHECK;
