@@ -46,6 +46,40 @@ interface_of(const struct in6_addr *address, bool *ret_loopback)
     return found;
 }
 
+static bool
+is_loopback_name(const struct ifaddrs *list, const char *name)
+{
+    for (const struct ifaddrs *at = list; at; at = at->ifa_next)
+        if (strcmp(at->ifa_name, name) == 0)
+            return (at->ifa_flags & IFF_LOOPBACK) != 0;
+    return false;
+}
+
+/* Whether packets that travel between hosts are taken nowhere. */
+static bool
+takes_loopback_alone(const struct nsp_guard *guard)
+{
+    struct ifaddrs *list;
+    bool alone = guard->taken_count > 0;
+
+    if (!alone || getifaddrs(&list) < 0)
+        return false;
+    for (uint32_t i = 0; i < guard->taken_count && alone; i++)
+        alone = is_loopback_name(list, guard->taken[i]);
+    freeifaddrs(list);
+    return alone;
+}
+
+static bool
+is_own_address(const struct in6_addr *address)
+{
+    bool loopback = false;
+
+    return (IN6_IS_ADDR_V4MAPPED(address) &&
+            address->s6_addr[12] == IN_LOOPBACKNET) ||
+           interface_of(address, &loopback) != 0;
+}
+
 /* What rules may tell apart: what only acknowledges, a keystroke, full packets
  * on the wire with TCP timestamps and without, a superpacket. */
 enum shape { SHAPE_ACK, SHAPE_SMALL, SHAPE_STAMPED, SHAPE_FULL, SHAPE_SUPER };
@@ -100,10 +134,13 @@ make_packet(const struct nsp_controller *c, bool inbound, enum shape shape,
     return true;
 }
 
-/* Makes those of 'c', each way. One that cannot be made meets no hook. */
+/* Makes those of 'c', each way. One that cannot be made, or that is not taken,
+ * meets no hook. */
 static void
-make_packets(const struct nsp_controller *c, struct nsp_packet_text ret[])
+make_packets(const struct nsp_guard *guard, const struct nsp_controller *c,
+             struct nsp_packet_text ret[])
 {
+    bool taken = !takes_loopback_alone(guard) || is_own_address(&c->remote);
     bool loopback = false;
     unsigned ifindex = interface_of(&c->local, &loopback);
 
@@ -111,7 +148,8 @@ make_packets(const struct nsp_controller *c, struct nsp_packet_text ret[])
         struct nsp_pkt *pkt = &ret[i].pkt;
         bool inbound = i < SHAPES;
 
-        if (!make_packet(c, inbound, (enum shape)(i % SHAPES), &ret[i])) {
+        if (!taken ||
+            !make_packet(c, inbound, (enum shape)(i % SHAPES), &ret[i])) {
             pkt->hook = 0;
             continue;
         }
@@ -221,7 +259,7 @@ find_state(const struct nsp_guard *guard, const struct nsp_controller list[],
     if (!packets)
         return false;
     for (uint32_t i = 0; i < count; i++)
-        make_packets(&list[i], &packets[PACKETS_OF(i)]);
+        make_packets(guard, &list[i], &packets[PACKETS_OF(i)]);
     if (guard->set_state) {
         for (uint32_t i = 0; !found && guard->set_state(guard->context, i); i++)
             found = find_packet(guard, list, packets, count, ret);

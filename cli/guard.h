@@ -13,6 +13,10 @@
  * in force are not asked, unless a scenario puts them in force; neither are
  * tests of what a packet does not say, as of its flow.
  *
+ * Where packets are taken at loopback interfaces alone, only connections of the
+ * host with itself are asked about. Of other interfaces nobody knows what runs
+ * over them, as a tunnel does.
+ *
  * A bridge takes its interfaces for itself: it cuts off who comes in by one of
  * them (cli/own_port.h), whatever the rules say. */
 struct nsp_guard {
@@ -20,6 +24,8 @@ struct nsp_guard {
     struct nsp_filter *const *filters; /* Of each rule; NULL: all packets. */
     const struct nsp_filter *start;    /* Before all rules; NULL: none. */
     uint32_t hooks;                    /* Set of enum nsp_hook intercepted. */
+    const char *const *taken; /* Interfaces that packets are taken at; */
+    uint32_t taken_count;     /* ... 0: all. */
     const char *const *ports; /* Two that a bridge takes; NULL: none. */
     /* Makes 'spec' what it will be at some time: number 'index', from 0, in
      * turn, where 0 is at first. False where there is none. NULL: it stays. */

@@ -288,6 +288,10 @@ guard_session(struct nsp_cli *cli, const struct nsp_shape_job *job)
     struct nsp_filter *start = NULL;
     int status;
 
+    if (strcmp(job->engine.backend, "tap") == 0) {
+        guard.taken = job->engine.tap.interfaces;
+        guard.taken_count = job->engine.tap.interface_count;
+    }
     if (strcmp(job->engine.backend, "bridge") == 0)
         guard.ports = job->engine.bridge.interfaces;
     if (nsp_filter_compile_with(job->filter, NSP_LAYER_NETWORK,

@@ -205,6 +205,38 @@ def test_says_nothing_of_what_leaves_them_here(login, options):
     assert status == 0, output
 
 
+@pytest.mark.skipif(not works_here("tap"),
+                    reason="'nsp doctor --backend tap' finds things missing")
+def test_knows_what_is_not_taken_at_the_loopback_interface(login, straight,
+                                                           tmp_path):
+    do(straight, "ip link set lo up")
+    path = tmp_path / "policy.yaml"
+    path.write_text("version: 1\nintercept: { tap: [lo] }\n"
+                    "default: { action: drop }\n")
+    for command in ([NSP, "shape", "--on", "tap:lo", "--drop"],
+                    [NSP, "run", "--control", "''", str(path)]):
+        status, output = login.run(*command, *BRIEF)
+        assert status == 0, output
+    for interfaces in "tap:v0", "tap:lo,v0", "tap":
+        status, output = login.run(NSP, "shape", *BRIEF, "--on", interfaces,
+                                   "--drop")
+        assert status == 1 and "drop your own connection" in output, output
+
+
+@pytest.mark.skipif(not works_here("tap"),
+                    reason="'nsp doctor --backend tap' finds things missing")
+@pytest.mark.parametrize("address", ["127.0.0.5", NEAR])
+def test_asks_at_the_loopback_interface_about_the_host_itself(straight,
+                                                              address):
+    do(straight, "ip link set lo up")
+    straight.far, far = straight, straight.far
+    login = Login(straight, f"%s %s {address} 22", address)
+    straight.far = far
+    status, output = login.run(NSP, "shape", *BRIEF, "--on", "tap:lo", "--drop")
+    assert status == 1 and "drop your own connection" in output, output
+    login.end()
+
+
 @pytest.mark.parametrize("environment", ["", "192.0.2.9 %s 10.78.0.1 %s",
                                          "nonsense %s %s"])
 def test_finds_the_connection_by_the_process_that_has_it(straight, environment):
