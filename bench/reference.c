@@ -29,6 +29,7 @@ bench_make_words(void)
     if (fd < 0)
         return fd;
     words.beats[0].until_ns = UINT64_MAX;
+    words.owner = 1; /* Anything that is neither dead nor closed. */
     err = nsp_bpf_array_set(fd, 0, &words);
     return err < 0 ? err : fd;
 }
