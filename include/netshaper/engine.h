@@ -107,8 +107,9 @@ struct nsp_nfqueue_config {
 
 /* How programs are attached to interfaces. */
 enum nsp_tap_attach {
-    NSP_TAP_ATTACH_AUTO = 0, /* tcx links; where the kernel has none, clsact. */
-    NSP_TAP_ATTACH_TCX,
+    NSP_TAP_ATTACH_AUTO = 0, /* tcx links; where the kernel has none, or with
+                              * fail_closed, clsact. */
+    NSP_TAP_ATTACH_TCX,      /* Not with fail_closed. */
     NSP_TAP_ATTACH_CLSACT,
 };
 
@@ -117,8 +118,9 @@ enum nsp_tap_attach {
  * untouched. The mark 0x20000000 is that of nfqueue; other marks and the
  * priority of a packet are lost. A process that hangs is passed by, at first
  * after two seconds; one that is killed leaves
- * nothing behind (with clsact: filters that let everything pass). What overruns
- * the kernel's queue is dropped and counted. */
+ * nothing behind (with clsact: filters that let everything pass, or with
+ * fail_closed nothing, until the next start there). What overruns the kernel's
+ * queue is dropped and counted. */
 struct nsp_tap_config {
     const char *const *interfaces; /* Names; NULL: all that are or come up. With
                                     * "host", what leaves by others is left

@@ -532,6 +532,23 @@ def test_nothing_passes_after_the_process_is_killed_if_it_fails_closed(name, req
     assert is_silent(wire.near, 3) if wire.ports else ping(wire.near, 3) == 3
 
 
+@pytest.mark.parametrize("name", ["tap", "host"])
+def test_nothing_passes_once_one_that_fails_closed_was_killed(name, request):
+    """Until the next one starts; neither that nor an end in order leaves
+    anything behind."""
+    wire = of_device(name, request)
+    shape = wire.shape("--filter", "icmp", "--fail-closed")
+    shape.process.kill()
+    shape.process.communicate()
+    assert is_silent(wire.near, 3)
+    for options in [], ["--fail-closed"]:
+        shape = wire.shape("--filter", "icmp", *options)
+        assert ping(wire.near, 3) == 3
+        assert shape.end()["matched_pkts"] >= 6
+        assert ping(wire.near, 3) == 3
+        assert "clsact" not in wire.near.run("tc", "qdisc").stdout
+
+
 @pytest.mark.parametrize("name", ["nfqueue", "tap", "host"])
 def test_what_the_filter_does_not_match_stays_in_the_kernel(name, request):
     wire = of_device(name, request)

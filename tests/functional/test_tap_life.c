@@ -144,6 +144,55 @@ TEST(tap_lets_go_of_the_network_when_killed)
     }
 }
 
+/* And the next device, which need not fail closed, takes that off, also where
+ * it attaches otherwise or takes one way only. */
+TEST(tap_lets_nothing_by_when_killed_and_fails_closed)
+{
+    struct nsp_io_config cfg = tap_begin();
+    int status;
+
+    tap_open_ends();
+    tap_open(&cfg); /* To be skipped where it must. */
+    tap_close();
+    for (int attach = NSP_TAP_ATTACH_TCX; attach <= NSP_TAP_ATTACH_CLSACT;
+         attach++) {
+        pid_t child;
+
+        tap_config.attach = NSP_TAP_ATTACH_AUTO;
+        tap_config.fail_closed = true;
+        cfg.hooks = TAP_BOTH;
+        child = fixture_fork(open_and_wait, &cfg);
+        CHECK_EQ(waitpid(child, &status, 0), child);
+        CHECK(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        while (tap_count() > 0)
+            ;
+        tap_ask("question");
+        fixture_hear_nothing(tap_router);
+        tap_answer("answer");
+        fixture_hear_nothing(tap_client);
+
+        tap_config.attach = (uint8_t)attach;
+        tap_config.fail_closed = false;
+        cfg.hooks = NSP_HOOK_OUTPUT;
+        tap_open(&cfg);
+        tap_ask("untaken");
+        fixture_hear(tap_router, "untaken");
+        tap_close();
+        tap_check_untouched();
+    }
+}
+
+TEST(tap_refuses_links_where_it_is_to_fail_closed)
+{
+    struct nsp_io_config cfg = tap_begin();
+    struct nsp_diag diag;
+
+    tap_config.attach = NSP_TAP_ATTACH_TCX;
+    tap_config.fail_closed = true;
+    CHECK_EQ(nsp_tap_ops.open(&cfg, &tap_device, &diag), NSP_INVALID_PARAMETER);
+    CHECK_STR_EQ(diag.category, "attach");
+}
+
 static void
 open_for_long(void *context)
 {
@@ -343,6 +392,8 @@ main(void)
         TAP_TEST(tap_lets_nothing_by_when_it_hangs_and_fails_closed),
         TAP_TEST(tap_works_with_clsact_filters_too),
         TAP_TEST(tap_lets_go_of_the_network_when_killed),
+        TAP_TEST(tap_lets_nothing_by_when_killed_and_fails_closed),
+        TAP_TEST(tap_refuses_links_where_it_is_to_fail_closed),
         TAP_TEST(tap_is_passed_by_as_soon_as_it_is_dead),
         TAP_TEST(tap_refuses_an_interface_that_is_taken),
         TAP_TEST(tap_takes_off_its_own_clsact_filters_alone),

@@ -7,7 +7,8 @@
  *   closed   The programs are detached first; what they had diverted still
  *            comes out of the TAP and is sent.
  *   killed   The links and the TAP go with their descriptors, and traffic flows
- *            past from then on. Packets held at that moment are lost.
+ *            past from then on (fail_closed: filters stay, and drop). Packets
+ *            held at that moment are lost.
  *   hung     The programs find no sign of life in the shared words and let
  *            packets pass (fail_closed: drop them).
  *   overrun  The TAP's queue drops, and the kernel counts. */

@@ -31,6 +31,11 @@ fail_program(struct nsp_diag *reterr, int err, const char *what)
                             "it needs Linux 5.10 or later with "
                             "CONFIG_BPF_SYSCALL and CONFIG_NET_CLS_ACT",
                             "the kernel refuses %s", what);
+    if (err == -ENOENT || err == -EOPNOTSUPP)
+        return nsp_diag_set(reterr, NSP_NOT_POSSIBLE, "kernel-feature",
+                            "it needs CONFIG_NET_SCH_INGRESS and "
+                            "CONFIG_NET_CLS_BPF",
+                            "the kernel has no clsact for %s", what);
     return nsp_tap_fail(reterr, err, what);
 }
 
@@ -63,19 +68,23 @@ load_return(struct nsp_io *io, struct nsp_diag *reterr)
                   : fd;
 }
 
-/* What works here works everywhere. */
+/* What works here works everywhere. What fails closed has to outlive the
+ * process, which links do not: they go with its descriptors, however it ends,
+ * and everything would pass. */
 static int
 attach_return(struct nsp_io *io, uint8_t attach, struct nsp_diag *reterr)
 {
     int fd, err;
 
-    io->method = attach == NSP_TAP_ATTACH_CLSACT ? NSP_TC_CLSACT : NSP_TC_TCX;
+    io->method = attach == NSP_TAP_ATTACH_CLSACT || io->fail_closed
+                     ? NSP_TC_CLSACT
+                     : NSP_TC_TCX;
     fd = load_return(io, reterr);
     if (fd < 0)
         return fd;
     err = nsp_tc_hook_attach(&io->back, io->method, fd, io->link.ifindex, true,
                              io->link.ifindex);
-    if (err == -EINVAL && attach == NSP_TAP_ATTACH_AUTO) {
+    if (err == -EINVAL && attach == NSP_TAP_ATTACH_AUTO && !io->fail_closed) {
         io->method = NSP_TC_CLSACT;
         err = nsp_tc_hook_attach(&io->back, io->method, fd, io->link.ifindex,
                                  true, io->link.ifindex);
@@ -192,7 +201,9 @@ nsp_tap_take_interface(struct nsp_io *io, uint32_t slot,
     for (int ingress = 0; ingress < 2 && result == NSP_OK; ingress++)
         if (diverts_at(io, interface, ingress))
             result = attach_side(io, hook_at(slot, ingress), reterr);
-    if (result != NSP_OK)
+    if (result == NSP_OK)
+        nsp_tc_hook_clear_left(interface->ifindex);
+    else
         nsp_tap_leave_interface(io, slot);
     return result;
 }
@@ -235,6 +246,7 @@ nsp_tap_attach(struct nsp_io *io, const struct nsp_io_config *cfg,
         nsp_log_write(
             &io->log, NSP_LOG_INFO,
             "tap: clsact filters: they stay when the process is killed, "
-            "and then let everything pass");
+            "and then let %s pass",
+            io->fail_closed ? "nothing of what it takes" : "everything");
     return result;
 }

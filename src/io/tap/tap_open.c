@@ -52,6 +52,11 @@ check_config(const struct nsp_io_config *cfg,
         return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "attach",
                             "use a value of enum nsp_tap_attach",
                             "attach is %u", device->attach);
+    if (device->attach == NSP_TAP_ATTACH_TCX && device->fail_closed)
+        return nsp_diag_set(reterr, NSP_INVALID_PARAMETER, "attach",
+                            "use NSP_TAP_ATTACH_AUTO",
+                            "tcx links cannot fail closed: they go with the "
+                            "process");
     return NSP_OK;
 }
 

@@ -260,6 +260,24 @@ remove_qdisc(const struct nsp_tc_hook *hook)
         (void)!ask_qdisc(hook, RTM_DELQDISC, 0);
 }
 
+void
+nsp_tc_hook_clear_left(uint32_t ifindex)
+{
+    struct nsp_tc_hook hook = { .ifindex = ifindex };
+    bool cleared = false;
+
+    for (int ingress = 0; ingress < 2; ingress++) {
+        struct census census = { 0 };
+
+        hook.ingress = ingress;
+        if (look(&hook, hook.ingress, &census) == 0 &&
+            census.owner != NSP_TC_NO_OWNER && !is_alive(census.owner))
+            cleared |= ask_filter(&hook, RTM_DELTFILTER, 0, -1) == 0;
+    }
+    if (cleared)
+        remove_qdisc(&hook);
+}
+
 static int
 attach_clsact(struct nsp_tc_hook *hook, int program_fd)
 {

@@ -53,6 +53,11 @@ bool nsp_tc_hook_is_left(uint32_t ifindex, bool ingress);
 /* Tells whether one of an owner that lives is in clsact there, either way. */
 bool nsp_tc_hook_is_taken(uint32_t ifindex);
 
+/* Takes off clsact there what owners that live no more have left, either way,
+ * and the queueing discipline with it if nothing else is in it. What has no
+ * owner stays. */
+void nsp_tc_hook_clear_left(uint32_t ifindex);
+
 /* Puts another program in the place of the one attached, without a gap;
  * 'program_fd' may be closed afterwards. Returns 0 or a negative errno: the
  * interface has gone. */
