@@ -341,7 +341,6 @@ static void
 judge_segments(struct nsp_harm *harm, const struct nsp_rate_plan_config *plan)
 {
     double slow_ns = 0, all_ns = 0, bits = 0;
-    bool slow = false;
 
     /* Twice, as times may go over the end. */
     for (uint32_t i = 0; i < (plan->repeat ? 2u : 1u) * plan->segment_count;
@@ -351,8 +350,7 @@ judge_segments(struct nsp_harm *harm, const struct nsp_rate_plan_config *plan)
         double from = (double)at->from_bitps, to = (double)at->to_bitps;
         double ns = (double)at->duration_ns;
 
-        slow = is_slow(harm, from < to ? from : to);
-        slow_ns = slow ? slow_ns + ns : 0;
+        slow_ns = is_slow(harm, from < to ? from : to) ? slow_ns + ns : 0;
         if (slow_ns >= (double)NSP_HARM_HOLD_NS)
             end(harm, "slow down to a crawl");
         all_ns += ns;
