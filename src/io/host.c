@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/diag.h"
+#include "base/log.h"
 #include "base/memory.h"
+#include "os/linux/link_watch.h"
+#include "os/linux/tc_hook.h"
 
 struct part {
     const struct nsp_io_ops *ops;
@@ -82,6 +85,27 @@ open_part(struct nsp_io *io, const struct nsp_io_config *cfg,
     return result;
 }
 
+static void
+clear_left(void *context, const struct nsp_link_news *news)
+{
+    (void)context;
+    nsp_tc_hook_clear_left(news->ifindex);
+}
+
+/* One that died may have had a tap, which dropped what it no longer gave to
+ * anybody, where this one has none. */
+static void
+clear_interfaces(const struct nsp_log_sink *log)
+{
+    int err = nsp_link_list(clear_left, NULL);
+
+    if (err < 0)
+        nsp_log_write(log, NSP_LOG_WARNING,
+                      "host: cannot look for what others left at interfaces: "
+                      "%s",
+                      strerror(-err));
+}
+
 static int
 host_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
           struct nsp_diag *reterr)
@@ -102,6 +126,7 @@ host_open(const struct nsp_io_config *cfg, struct nsp_io **ret,
         host_close(io);
         return result;
     }
+    clear_interfaces(&cfg->log);
     *ret = io;
     return NSP_OK;
 }

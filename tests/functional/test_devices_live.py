@@ -549,6 +549,33 @@ def test_nothing_passes_once_one_that_fails_closed_was_killed(name, request):
         assert "clsact" not in wire.near.run("tc", "qdisc").stdout
 
 
+def test_one_without_a_tap_opens_what_one_with_a_tap_has_closed(request):
+    wire = of_device("host", request)
+    shape = wire.shape("--filter", "icmp", "--fail-closed")
+    shape.process.kill()
+    shape.process.communicate()
+    assert is_silent(wire.near, 3)
+    shape = Shape(wire.near, "--on", "host", "--filter", "icmp")
+    assert ping(wire.near, 3) == 3
+    shape.end()
+    assert ping(wire.near, 3) == 3
+    assert "clsact" not in wire.near.run("tc", "qdisc").stdout
+
+
+@pytest.mark.parametrize("name", ["bridge", "stack"])
+def test_a_bridge_takes_off_what_a_killed_tap_left_at_its_ports(name, request):
+    wire = of_device(name, request)
+    for _, port in wire.ports[-2:]:
+        shape = Shape(wire.runs_at, "--on", f"tap:{port}", "--fail-closed")
+        shape.process.kill()
+        shape.process.communicate()
+        assert "clsact" in wire.runs_at.run("tc", "qdisc").stdout
+    shape = wire.shape()
+    assert ping(wire.near, 3) == 3
+    shape.end()
+    assert "clsact" not in wire.runs_at.run("tc", "qdisc").stdout
+
+
 @pytest.mark.parametrize("name", ["nfqueue", "tap", "host"])
 def test_what_the_filter_does_not_match_stays_in_the_kernel(name, request):
     wire = of_device(name, request)

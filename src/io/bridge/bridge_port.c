@@ -315,9 +315,11 @@ nsp_bridge_port_attach_tc(struct nsp_bridge_port *port, int tc_fd,
 {
     int err = keep_tc(port, tc_fd);
 
-    return err < 0 ? err
-                   : nsp_tc_hook_join(&port->tc, tc_fd, port->ifindex,
-                                      peer_ifindex);
+    if (err == 0)
+        err = nsp_tc_hook_join(&port->tc, tc_fd, port->ifindex, peer_ifindex);
+    if (err == 0)
+        nsp_tc_hook_clear_left(port->ifindex);
+    return err;
 }
 
 int
