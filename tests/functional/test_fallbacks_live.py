@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEEDS_NETWORK, answers_in_time,
+from live_hosts import (FAR, FAR6, NEAR, NEEDS_NETWORK, NEEDS_TAP, answers_in_time,
                         is_silent, near, parted, ping, straight,
                         works_here)  # noqa: F401
 from live_traffic import (MEGABYTE, PYTHON, UDP_CLIENT, UDP_ECHO, UDP_SEGMENTS,
@@ -19,8 +19,6 @@ from test_tap_live import add_link, end_with_warnings, wait_until_taken
 
 pytestmark = NEEDS_NETWORK
 
-NEEDS_TAP = pytest.mark.skipif(
-    not works_here("tap"), reason="'nsp doctor --backend tap' finds things missing")
 NEEDS_BRIDGE = pytest.mark.skipif(
     not works_here("bridge"),
     reason="'nsp doctor --backend bridge' finds things missing")

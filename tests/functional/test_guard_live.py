@@ -12,9 +12,9 @@ import subprocess
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE, PYTHON,
-                        do, is_found, is_silent, near, ping, straight,
-                        works_here)  # noqa: F401
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, NEEDS_TAP, PATIENCE,
+                        PYTHON, do, is_found, is_silent, near, ping,
+                        straight)  # noqa: F401
 from test_run_live import Run
 from test_shape_live import NSP, Shape
 
@@ -190,8 +190,11 @@ def test_no_effect_cuts_off_who_starts_it(login):
 
 
 @pytest.mark.parametrize("options", [
-    [], ["--delay", "10ms", "--loss", "1%", "--rate", "1mbit"],
-    ["--throttle", "1000", "--burst", "20ms", "--out-of-order", "50ms"],
+    [], ["--throttle", "1000"],
+    pytest.param(["--delay", "10ms", "--loss", "1%", "--rate", "1mbit"],
+                 marks=NEEDS_TAP),
+    pytest.param(["--throttle", "1000", "--burst", "20ms",
+                  "--out-of-order", "50ms"], marks=NEEDS_TAP),
     ["--filter", "'tcp.Syn and not tcp.Ack'", "--drop"],
     ["--filter", "'ip.Length == 999'", "--drop"],
     ["--delay", "50ms", "--direction", "inbound"], ["--loss", "5%"],
@@ -205,8 +208,7 @@ def test_says_nothing_of_what_leaves_them_here(login, options):
     assert status == 0, output
 
 
-@pytest.mark.skipif(not works_here("tap"),
-                    reason="'nsp doctor --backend tap' finds things missing")
+@NEEDS_TAP
 def test_knows_what_is_not_taken_at_the_loopback_interface(login, straight,
                                                            tmp_path):
     do(straight, "ip link set lo up")
@@ -223,8 +225,7 @@ def test_knows_what_is_not_taken_at_the_loopback_interface(login, straight,
         assert status == 1 and "drop your own connection" in output, output
 
 
-@pytest.mark.skipif(not works_here("tap"),
-                    reason="'nsp doctor --backend tap' finds things missing")
+@NEEDS_TAP
 @pytest.mark.parametrize("address", ["127.0.0.5", NEAR])
 def test_asks_at_the_loopback_interface_about_the_host_itself(straight,
                                                               address):
@@ -334,8 +335,7 @@ rules: [ {rule} ]
 """
 
 
-@pytest.mark.skipif(not works_here("tap"),
-                    reason="'nsp doctor --backend tap' finds things missing")
+@NEEDS_TAP
 def test_knows_what_a_connection_cannot_bear(login, tmp_path):
     path = tmp_path / "policy.yaml"
     command = (NSP, "run", "--control", "''", *BRIEF, str(path))

@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
-                        assert_only_warnings, is_silent, near, ping)
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, NEEDS_TAP, PATIENCE,
+                        answers_in_time, assert_only_warnings, is_silent, near, ping)
 from live_traffic import PYTHON
 
 NSP = os.environ["NSP"]
@@ -81,9 +81,10 @@ def test_drops_what_matches_and_restores_the_network(near, number):
     (("--on", "host", "--filter", "outbound and fragment"), True),
     (("--on", "host", "--filter", "fragment", "--direction", "outbound"), True),
     (("--on", "host", "--filter", "ipv6 and fragment"), False),
-    (("--on", "tap", "--filter", "outbound and fragment"), False),
-    (("--on", "host", "--filter", "outbound and fragment", "--delay", "1ms"),
-     False),
+    pytest.param(("--on", "tap", "--filter", "outbound and fragment"), False,
+                 marks=NEEDS_TAP),
+    pytest.param(("--on", "host", "--filter", "outbound and fragment",
+                  "--delay", "1ms"), False, marks=NEEDS_TAP),
 ])
 def test_warns_of_fragments_where_packets_are_whole(near, options, warned):
     done = near.run(NSP, "shape", *options, "--for", "10ms")
