@@ -43,10 +43,6 @@ def works_here(device):
                           capture_output=True, check=False).returncode == 0
 
 
-NEEDS_TAP = pytest.mark.skipif(
-    not works_here("tap"), reason="'nsp doctor --backend tap' finds things missing")
-
-
 # What nsp says at its end where a busy machine woke it late, and packets went on
 # without it.
 PASSED_BY = "a worker gave no sign of life in time"

@@ -9,12 +9,12 @@ import os
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEEDS_NETWORK, NEEDS_TAP, answers_in_time,
+from live_hosts import (FAR, FAR6, NEAR, NEEDS_NETWORK, answers_in_time,
                         is_silent, near, parted, ping, straight,
                         works_here)  # noqa: F401
 from live_traffic import (MEGABYTE, PYTHON, UDP_CLIENT, UDP_ECHO, UDP_SEGMENTS,
                           rtt_ms, transfer)
-from test_shape_live import NSP, Shape
+from test_shape_live import NEEDS_TAP, NSP, Shape
 from test_tap_live import add_link, end_with_warnings, wait_until_taken
 
 pytestmark = NEEDS_NETWORK

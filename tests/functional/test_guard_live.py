@@ -12,11 +12,11 @@ import subprocess
 
 import pytest
 
-from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, NEEDS_TAP, PATIENCE,
+from live_hosts import (FAR, FAR6, NEAR, NEAR6, NEEDS_NETWORK, PATIENCE,
                         PYTHON, do, is_found, is_silent, near, ping,
                         straight)  # noqa: F401
 from test_run_live import Run
-from test_shape_live import NSP, Shape
+from test_shape_live import NEEDS_TAP, NSP, Shape
 
 pytestmark = NEEDS_NETWORK
 

@@ -11,14 +11,18 @@ import time
 
 import pytest
 
-from live_hosts import (FAR, NEAR, NEEDS_NETWORK, NEEDS_TAP, PATIENCE,
-                        answers_in_time, assert_only_warnings, is_silent, near, ping)
+from live_hosts import (FAR, NEAR, NEEDS_NETWORK, PATIENCE, answers_in_time,
+                        assert_only_warnings, is_silent, near, ping,
+                        works_here)
 from live_traffic import PYTHON
 
 NSP = os.environ["NSP"]
 QUICKSTART = os.environ["NSP_QUICKSTART"]
 
 pytestmark = NEEDS_NETWORK
+
+NEEDS_TAP = pytest.mark.skipif(
+    not works_here("tap"), reason="'nsp doctor --backend tap' finds things missing")
 
 
 def tables(host):
