@@ -487,12 +487,12 @@ def test_pings_survive_a_process_that_hangs_for_a_while(wire):
     shape.end()
 
 
-@pytest.mark.parametrize("name", ["tap", "bridge", "stack"])
-def test_pings_survive_a_thread_that_hangs(name, request):
+def test_pings_survive_a_thread_that_hangs(wire):
     """Whichever it is, a worker of two or one that serves them."""
-    wire = of_device(name, request)
+    if not passes_by(wire):
+        pytest.skip("rules cannot ask for signs of life here")
     for host, end in [*wire.ends(), *wire.ports]:
-        if name == "bridge":
+        if wire.name == "bridge":
             done = host.run(PYTHON, "-c", CHANNELS, end, "2")
             assert done.returncode == 0, done.stderr
     shape = wire.shape("--workers", "2")
